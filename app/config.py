@@ -5,6 +5,7 @@ environment.
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import re
 from pathlib import Path
@@ -28,7 +29,12 @@ DRIVERS = ("postgresql+asyncpg", "sqlite+aiosqlite")
 DEFAULT_CONTENT_TYPES = (
     "text/csv,application/csv,text/tab-separated-values,text/plain,application/vnd.ms-excel,"
     "application/json,application/x-ndjson,application/ndjson,application/jsonl,application/x-jsonlines,"
-    "application/gzip,application/x-gzip"
+    "application/gzip,application/x-gzip,application/zstd,application/x-bzip2,application/x-bzip,"
+    "application/x-xz,application/x-lz4,application/zlib,"
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet,"
+    "application/vnd.ms-excel.sheet.macroenabled.12,"
+    "application/vnd.ms-excel.sheet.binary.macroenabled.12,"
+    "application/vnd.oasis.opendocument.spreadsheet"
 )
 
 
@@ -39,6 +45,13 @@ def _known_driver(url: str) -> str:
     if url and driver not in DRIVERS:
         raise ValueError(f"must start with one of {', '.join(f'{d}://' for d in DRIVERS)}")
     return url
+
+
+def _postgresql_url(url: SecretStr) -> SecretStr:
+    written = url.get_secret_value()
+    if not written.startswith(("postgresql://", "postgresql+asyncpg://")):
+        raise ValueError("must begin with postgresql://")
+    return SecretStr(_known_driver(written))
 
 
 def _host_name(name: str) -> str:
@@ -210,6 +223,14 @@ class Settings(BaseSettings):
     `out_of_memory`. 0: no limit.
     """
 
+    spreadsheet_memory_mb: int = Field(default=512, ge=64)
+    """Memory in MiB that a process may use that reads a workbook. A workbook that needs more is
+    refused.
+    """
+
+    spreadsheet_seconds: float = Field(default=60.0, gt=0)
+    """Seconds after which such a process is ended if it has read no further row."""
+
     schemas: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated schemas of your own for imports, each as `package.module:Class`."""
 
@@ -267,6 +288,25 @@ class Settings(BaseSettings):
         default="app.features.scoring.transactions:Transaction", pattern=r"^[\w.]+:\w+$"
     )
     """Pydantic model of a transaction, as `package.module:Model`."""
+
+    tables_schema: str = Field(default="public", min_length=1, max_length=63)
+    """PostgreSQL schema of tables that are named without one. On SQLite there is only one."""
+
+    tables_access: Literal["admins", "users"] = "admins"
+    """Who may see and load tables, where users sign in. `admins`: administrators. `users`:
+    everyone, whatever the roles of the databases allow.
+    """
+
+    connections: Annotated[
+        dict[
+            Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")],
+            Annotated[SecretStr, AfterValidator(_postgresql_url)],
+        ],
+        NoDecode,
+    ] = {}
+    """Further databases whose tables can be loaded: a JSON object of names and `postgresql://`
+    URLs. Tables of the service's own database need no entry.
+    """
 
     openai_base_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
     """URL of an OpenAI-compatible service up to `/v1`, for mappings with provider=openai. Empty:
@@ -386,6 +426,16 @@ class Settings(BaseSettings):
             else value
         )
 
+    @field_validator("connections", mode="before")
+    @classmethod
+    def _from_json(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError("must be a JSON object of names and URLs") from None
+
     @property
     def url(self) -> str:
         """The database to use, the embedded one when none is named."""
@@ -425,6 +475,7 @@ class Settings(BaseSettings):
 
 MAY_HOLD_A_SECRET = {
     ("database_url",),
+    ("connections",),
     ("endpoint_url",),
     ("ml_api_url",),
     ("secret",),
@@ -436,7 +487,7 @@ MAY_HOLD_A_SECRET = {
 
 def _given(error: Any) -> str:
     """What was given, unless it may hold a password."""
-    return "" if error["loc"] in MAY_HOLD_A_SECRET else f" (got {error['input']!r})"
+    return "" if error["loc"][:1] in MAY_HOLD_A_SECRET else f" (got {error['input']!r})"
 
 
 def load_settings(**overrides: object) -> Settings:

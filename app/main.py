@@ -17,8 +17,8 @@ from fastapi import FastAPI
 
 from app import __version__
 from app.api import assets, connections, docs, errors, guide, heads, health, log_filter, openapi
-from app.api.doorkeeper import Doorkeeper
-from app.api.gate import Gate
+from app.api.auth_middleware import AuthMiddleware
+from app.api.authentication import Authenticator
 from app.api.middleware import Cors, Frame
 from app.api.services import Services
 from app.api.starting import StartupErrors
@@ -43,7 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         core = await start(settings, role=Role.API if settings.is_shared else Role.EMBEDDED)
-        services = Services.around(core, doorkeeper=Doorkeeper(settings, core.users))
+        services = Services.around(core, authenticator=Authenticator(settings, core.users))
         app.state.services = services
         beside = [
             asyncio.create_task(service.run(), name=kind.__name__)
@@ -86,7 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.mount("/assets", assets.assets)  # the files of the dashboard
     app.mount("/guide", guide.guide)
     app.add_middleware(heads.HeadsOnly)
-    app.add_middleware(Gate)
+    app.add_middleware(AuthMiddleware)
     app.add_middleware(Frame, settings=settings)
     if settings.cors_origins:  # around everything: a page must be able to read a 500, too
         app.add_middleware(

@@ -179,6 +179,7 @@ async def start(
     limits = OwnerLimits(settings, database)
     factory = JobFactory(settings, processors, limits, machine.enqueue)
     file_jobs = FileJobs(database, processors, factory)
+    job_types = JobTypes(processors)
     statuses = Statuses(database)
     logs.of_process(worker=machine.leases.worker_id)
     end_tracing = tracing.start(
@@ -197,10 +198,12 @@ async def start(
         machine=machine,
         limits=limits,
         factory=factory,
-        submitter=Submitter(settings, database, places.storage, processors, limits, factory),
+        submitter=Submitter(
+            settings, database, places.storage, limits, factory, job_types, file_jobs
+        ),
         objects=ObjectsSubmitter(database, sources, file_jobs, factory),
         file_jobs=file_jobs,
-        job_types=JobTypes(processors),
+        job_types=job_types,
         control=Control(database, machine),
         statuses=statuses,
         feed=StatusFeed(statuses),

@@ -1,20 +1,28 @@
 """Analysis beside DuckDB's SUMMARIZE on the same file, in one run. The service runs as it does in
 production.
 
-.venv/bin/python scripts/benchmark_profile.py --rows 2000000 --repeat 3
+.venv/bin/python scripts/benchmark_profile.py --rows 2000000 --repeat 3 --kind json
+
+On a busy machine compare the seconds of CPU: those of DuckDB, and those of the service with its
+computing processes.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import json
 import random
+import resource
 import statistics
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -42,6 +50,51 @@ def write_file(path: Path, rows: int) -> None:
             )
 
 
+def as_quoted(source: Path, target: Path) -> None:
+    """The same rows, each cell in quotes."""
+    with source.open(newline="") as rows, target.open("w", newline="") as out:
+        csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(csv.reader(rows))
+
+
+def as_json_lines(source: Path, target: Path) -> None:
+    """The same rows as objects, with numbers and truth values."""
+    with source.open(newline="") as rows, target.open("w", encoding="utf-8") as out:
+        for row in csv.DictReader(rows):
+            record: dict[str, Any] = dict(row)
+            record["id"], record["quantity"] = int(row["id"]), int(row["quantity"])
+            record["amount"], record["active"] = float(row["amount"]), row["active"] == "true"
+            out.write(json.dumps(record) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    ending: str
+    media_type: str
+    reader: str
+    """Of DuckDB."""
+    write: Callable[[Path, Path], None] | None = None
+    """(source as plain CSV, target); None: the source itself."""
+
+
+KINDS = {
+    "csv": Kind("csv", "text/csv", "read_csv"),
+    "quoted": Kind("csv", "text/csv", "read_csv", as_quoted),
+    "json": Kind("jsonl", "application/x-ndjson", "read_json", as_json_lines),
+}
+
+
+def cpu_seconds(pid: int) -> tuple[float, float]:
+    """(of the service, of its computing processes)"""
+    service = psutil.Process(pid)
+    children = sum(sum(child.cpu_times()[:2]) for child in service.children(recursive=True))
+    return float(sum(service.cpu_times()[:2])), float(children)
+
+
+def own_cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
 def memory(pid: int) -> tuple[float, float]:
     """MiB of the service, and of it with its computing processes."""
     service = psutil.Process(pid)
@@ -66,11 +119,12 @@ def analyse(api: Api, file_id: str) -> float:
     return seconds
 
 
-def summarize(path: Path) -> float:
-    begin = time.perf_counter()
+def summarize(path: Path, reader: str) -> tuple[float, float]:
+    """(seconds, seconds of CPU)"""
+    begin, used = time.perf_counter(), own_cpu_seconds()
     with duckdb.connect() as connection:
-        connection.execute(f"SUMMARIZE FROM read_csv('{path}')").fetchall()
-    return time.perf_counter() - begin
+        connection.execute(f"SUMMARIZE FROM {reader}('{path}')").fetchall()
+    return time.perf_counter() - begin, own_cpu_seconds() - used
 
 
 def peak_of(pid: int, work: Callable[[], float]) -> tuple[float, float, float]:
@@ -97,20 +151,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--kind", choices=KINDS, default="csv")
     arguments = parser.parse_args()
+    kind = KINDS[arguments.kind]
     with tempfile.TemporaryDirectory(prefix="granula-benchmark-") as name:
         folder = Path(name)
-        path = folder / "data.csv"
-        write_file(path, arguments.rows)
+        plain = path = folder / "data.csv"
+        write_file(plain, arguments.rows)
+        if kind.write is not None:
+            path = folder / f"{arguments.kind}.{kind.ending}"
+            kind.write(plain, path)
         size = path.stat().st_size
-        print(f"{arguments.rows} rows, 10 columns, {size / 1e6:.0f} MB")
+        print(f"{arguments.rows} rows, 10 columns, {size / 1e6:.0f} MB, {arguments.kind}")
         storage = folder / "storage"
         storage.mkdir()
         url = f"sqlite+aiosqlite:///{storage / 'granula.db'}"
         migrate(url, storage)
         server = Server(url, storage, MAX_UPLOAD_MB=20_000).start()
         assert server.process is not None
+        pid = server.process.pid
         ours, theirs = [], []
+        our_cpu, their_cpu = [], []
         with server.client() as client:
             api = Api(client)
             with path.open("rb") as body:
@@ -118,26 +179,33 @@ def main() -> None:
                     "/api/v1/upload",
                     params={"processor": "profile"},
                     content=body,
-                    headers={"Content-Type": "text/csv"},
+                    headers={"Content-Type": kind.media_type},
                 )
             file_id = answer.json()["file_id"]
             api.finished(file_id, 600)  # also starts the processes, as a service that runs has them
             for _ in range(arguments.repeat):  # in turns, so that both meet the same machine
-                theirs.append(summarize(path))
-                seconds, own, total = peak_of(server.process.pid, lambda: analyse(api, file_id))
+                seconds, used = summarize(path, kind.reader)
+                theirs.append(seconds)
+                their_cpu.append(used)
+                service_before, computing_before = cpu_seconds(pid)
+                seconds, own, total = peak_of(pid, lambda: analyse(api, file_id))
+                service, computing = cpu_seconds(pid)
+                service, computing = service - service_before, computing - computing_before
                 ours.append(seconds)
+                our_cpu.append(service + computing)
                 print(
-                    f"SUMMARIZE {theirs[-1]:.2f} s, analysis {seconds:.2f} s; {own:.0f} MiB,"
+                    f"SUMMARIZE {theirs[-1]:.2f} s (CPU {used:.2f}), analysis {seconds:.2f} s"
+                    f" (CPU {service:.2f} + {computing:.2f}); {own:.0f} MiB,"
                     f" {total:.0f} with processes"
                 )
         server.stop()
         mine, other = statistics.median(ours), statistics.median(theirs)
+        by_cpu = statistics.median(our_cpu) / statistics.median(their_cpu)
         print(
             f"median: SUMMARIZE {other:.2f} s ({size / other / 1e6:.0f} MB/s), analysis"
-            f" {mine:.2f} s",
-            end=" ",
+            f" {mine:.2f} s ({size / mine / 1e6:.0f} MB/s): {mine / other:.2f} times as long,"
+            f" {by_cpu:.2f} times the CPU"
         )
-        print(f"({size / mine / 1e6:.0f} MB/s): {mine / other:.2f} times as long")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from app.features.scoring.model_service.transactions import COLUMNS, Made, make
+from app.features.scoring.model_service.transactions import COLUMNS, LabelledTransaction, make
 
 WRONG = {
     "amount": "-5",
@@ -30,7 +30,7 @@ WRONG = {
 
 def generate(
     count: int, *, seed: int = 1, fraud_rate: float = 0.03, invalid: float = 0.0
-) -> Iterator[Made]:
+) -> Iterator[LabelledTransaction]:
     """`count` transactions; the share `invalid` of them has one field that no transaction may
     have.
     """
@@ -42,7 +42,7 @@ def generate(
         yield made
 
 
-def write(path: Path, made: Iterator[Made], *, form: str, label: bool) -> int:
+def write(path: Path, made: Iterator[LabelledTransaction], *, form: str, label: bool) -> int:
     """Write CSV or JSON Lines; how many rows."""
     columns = [*COLUMNS, *(["is_fraud"] if label else [])]
     count = 0

@@ -12,6 +12,7 @@ import runpy
 import subprocess
 import sys
 import termios
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
@@ -144,4 +145,7 @@ def _main(
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
+        # The order of an interpreter's end: pools of processes are shut down with the threads, and
+        # only then does multiprocessing wait for the processes.
+        threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()

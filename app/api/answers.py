@@ -1,7 +1,7 @@
-"""The models of answers, for the OpenAPI document, and the pieces that several of them are made of.
+"""Response models for the OpenAPI document, and the parts that several of them share.
 
-An answer itself is made by the code behind the route and sent as it is: nothing here is run for a
-request. The tests hold every JSON answer that they get against the document.
+Handlers build and send their JSON themselves; no model here validates a response at run time. The
+tests compare every JSON response that they get with the document.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Answer(BaseModel):
-    """A JSON object with these members and no others."""
+    """A JSON object with exactly these members."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 def sometimes(description: str) -> Any:
-    """The default of a member that is left out where there is nothing to say."""
+    """Return the default of a member that is omitted when it has no value."""
     return Field(default=None, description=description, json_schema_extra=_without_default)
 
 
@@ -32,303 +32,335 @@ Status = Literal[
     "queued", "processing", "completed", "completed_with_errors", "failed", "cancelled"
 ]
 StatusInFive = Literal["pending", "processing", "completed", "failed", "cancelled"]
-"""`completed` also where some rows were rejected."""
+"""Status of a job in five words; `completed` also if some rows were rejected."""
 
-FILE_ID = "Of the file: its status, results and rejects are under this id."
-JOB_ID = "Of the job: proof, chunks, cancel and retry are under this id."
-LIMIT, OFFSET = "As it was asked for.", "As it was asked for."
+FILE_ID = "Id of the file, for its status, results and rejects."
+JOB_ID = "Id of the job, for proof, chunks, cancel and retry."
+LIMIT, OFFSET = "As requested.", "As it was asked for."
 NEXT_AFTER = "`after` of the next page; null at the end."
 NEXT_OFFSET = "`offset` of the next page; null at the end."
-CREATED_AT = "When it was made."
+CREATED_AT = "Time of creation."
 
 
 class RowCounts(Answer):
-    """What became of the rows of a job. The four add up to its rows."""
+    """Rows of a job by outcome. The four figures add up to all its rows."""
 
     loaded: int = Field(description="Rows in the results.")
     rejected: int = Field(description="Rows in the rejects, each with its reason.")
     failed: int = Field(
-        description="Rows of chunks that failed; POST /api/v1/jobs/{job_id}/retry runs them again."
+        description="Rows of failed chunks; POST /api/v1/jobs/{job_id}/retry runs them again."
     )
     not_processed: int = Field(
-        description="Rows of chunks that are not done yet, or were cancelled."
+        description="Rows of chunks that are not done yet or were cancelled."
     )
 
 
 class JobError(Answer):
-    """Why something failed."""
+    """Reason of a failure."""
 
-    code: str = Field(description="Which error; it never changes.")
-    message: str = Field(description="What happened, in a sentence.")
+    code: str = Field(description="Stable code of the error.")
+    message: str = Field(description="What happened, in one sentence.")
 
 
 class UndoState(Answer):
-    """How far the undo of a job is."""
+    """Progress of the undo of a job."""
 
-    state: Literal["undoing", "undone"] = Field(description="`undoing` while rows are taken back.")
-    removed: int = sometimes("Rows that were there because of the job alone.")
-    restored: int = sometimes("Rows that are again what an earlier job had written.")
-    undone_at: datetime | None = Field(description="When it was done; null before.")
+    state: Literal["undoing", "undone"] = Field(
+        description="`undoing` while rows are being removed."
+    )
+    removed: int = sometimes("Rows removed because only this job had written them.")
+    restored: int = sometimes("Rows restored to what an earlier job had written.")
+    undone_at: datetime | None = Field(description="Time when the undo ended; null before.")
 
 
 class SkippedLines(Answer):
-    """Lines above the table that are no rows."""
+    """Lines above the table that are not rows."""
 
     lines: Annotated[list[int], Field(min_length=2, max_length=2)] = Field(
         description="The first and the last line."
     )
     why: str = Field(
-        description="`delimiter` (`sep=;`), `comment`, `title`, `metadata` or `empty`."
+        description=(
+            "`delimiter` (`sep=;`), `comment`, `title`, `metadata` or `empty`; below the table"
+            " `count`, `note` or `empty`."
+        )
     )
-    text: str = Field(description="The first of the lines.")
+    text: str = Field(description="Text of the first line.")
 
 
 class CsvDialect(Answer):
-    """How a CSV file is read."""
+    """Dialect of a CSV file."""
 
-    kind: Literal["csv"] = Field(description="Which dialect this is.")
-    encoding: str = Field(description="The encoding of the text.")
-    delimiter: str = Field(description="The character between cells.")
-    quote: str = Field(description="The character around cells; empty if there is none.")
+    kind: Literal["csv"] = Field(description="Kind of dialect.")
+    encoding: str = Field(description="Encoding of the text.")
+    delimiter: str = Field(description="Character between cells.")
+    quote: str = Field(description="Character around cells; empty if there is none.")
     escape: str = Field(
-        description=(
-            "The character before a quote that is part of a cell; empty if quotes are doubled."
-        )
+        description=("Character before a quote inside a cell; empty if quotes are doubled.")
     )
-    newline: Literal["lf", "crlf", "cr", "any"] = Field(description="What ends a row.")
-    skip_initial_space: bool = sometimes("Spaces before a cell are no part of it.")
+    newline: Literal["lf", "crlf", "cr", "any"] = Field(description="Line ending of a row.")
+    skip_initial_space: bool = sometimes("Whether spaces before a cell are dropped.")
     skip_rows: int = Field(description="Lines before the header.")
-    skipped: list[SkippedLines] = sometimes(
-        "Lines that were skipped although nobody had named them, and why."
+    skipped: list[SkippedLines] = sometimes("Lines skipped by detection, and why.")
+    header_rows: int = Field(description="Header rows; 0 if there is no header.")
+    header_confidence: float = sometimes(
+        "Confidence in `header_rows` from 0 to 1; 1 if you declared it. Below 0.8 the header is"
+        " unsure: one row is taken unless the evidence against it is strong."
     )
-    header_rows: int = Field(description="Rows of the header; 0 if there is none.")
     blank_lines: int = sometimes(
-        "Of a file of one column: lines that are no rows, and could be meant as empty values."
+        "In a file of one column: blank lines that were skipped but may be empty values."
     )
-    skip_footer: int = Field(description="Records at the end that are no rows.")
-    columns: list[str] = Field(description="Names of the columns, in the order of the file.")
+    skip_footer: int = Field(description="Records at the end that are not rows.")
+    columns: list[str] = Field(description="Column names in the order of the file.")
     on_bad_row: Literal["reject", "keep"] = Field(
-        description="What is done with short, long and badly quoted rows."
+        description="Treatment of short, long and badly quoted rows."
     )
-    data_start: int = Field(description="Offset of the first byte of the first row.")
-    data_line: int = Field(description="Number of the line where the first row begins.")
+    data_start: int = Field(description="Byte offset of the first row.")
+    data_line: int = Field(description="Line number of the first row.")
+    cell_faults: bool = sometimes(
+        "Whether the text comes from a spreadsheet and may mark cells that are errors."
+    )
 
 
 class JsonDialect(Answer):
-    """How a JSON file is read."""
+    """Dialect of a JSON file."""
 
-    kind: Literal["json"] = Field(description="Which dialect this is.")
+    kind: Literal["json"] = Field(description="Kind of dialect.")
     root: Literal["array", "object", "objects", "lines", "sequence"] = Field(
         description=(
-            "What the file is: an array, one object, objects one after the other, or lines;"
-            " `sequence` of corrections."
+            "Layout of the file: an array, one object, concatenated objects, or lines; "
+            "`sequence` for corrections."
         )
     )
-    newline: Literal["lf", "cr", "any"] = sometimes("What ends a line.")
-    encoding: str = Field(description="The encoding of the text.")
+    newline: Literal["lf", "cr", "any"] = sometimes("Line ending.")
+    encoding: str = Field(description="Encoding of the text.")
     columns: list[str] = Field(
-        description="Columns that are named before the first record; mostly none."
+        description="Columns that are named before the first record; usually none."
     )
-    data_start: int = Field(description="Offset of the first byte of the first record.")
-    data_line: int = Field(description="Number of the line where the first record begins.")
-    data_end: int = Field(description="Offset behind the last byte of the records.")
-    skip_footer: int = sometimes("Records at the end that are no rows.")
+    data_start: int = Field(description="Byte offset of the first record.")
+    data_line: int = Field(description="Line number of the first record.")
+    data_end: int = Field(description="Byte offset after the last record.")
+    skip_footer: int = sometimes("Records at the end that are not rows.")
 
 
 Dialect = Annotated[CsvDialect | JsonDialect, Field(discriminator="kind")]
 
 
+class CellNote(Answer):
+    """Something about some cells of a sheet."""
+
+    what: str = Field(description="What they are.")
+    cells: int = Field(description="How many.")
+    first: str = Field(description="The first of them, such as `Sheet1!C17`.")
+
+
+class Decoding(Answer):
+    """What a decoder did with the bytes of a file."""
+
+    decoder: str = Field(description="gzip, zstd, bzip2, xz, lz4, zlib, xlsx, xlsb, xls or ods.")
+    sheet: str = sometimes("Of a workbook: the sheet that was read.")
+    sheets: int = sometimes("How many sheets the workbook has.")
+    hidden_sheets: list[str] = sometimes("The first 20 sheets that are hidden.")
+    notes: list[CellNote] = sometimes("What is worth knowing of some cells.")
+
+
+DECODING = (
+    "The decoders that the bytes passed before they were stored, in this order; empty if they were"
+    " stored as they came."
+)
+
+
 class Message(Answer):
-    """That it was done."""
+    """Confirmation of an action."""
 
     message: str = Field(description="What was done.")
 
 
 class ObjectsAccepted(Answer):
-    """A job for objects of a bucket."""
+    """An accepted job for objects of a bucket."""
 
     job_id: UUID = Field(description=JOB_ID)
     file_id: UUID = Field(description=FILE_ID)
-    public_id: str = sometimes("Another name of the job, for interfaces that have such.")
-    status: Status = Field(description="`queued`; `processing` of a job with parts.")
-    source: str = sometimes(
-        "The object, prefix or pattern that was asked for; absent where a file was named."
-    )
-    processor: str = Field(description="What is done with each row.")
+    public_id: str = sometimes("Same as `job_id`, for clients that expect this name.")
+    status: Status = Field(description="`queued`, or `processing` for a job with parts.")
+    source: str = sometimes("The requested object, prefix or pattern; absent if a file was named.")
+    processor: str = Field(description="Processor that runs each row.")
     priority: int = Field(description="0-10; higher goes first.")
-    objects: int = sometimes("Objects that were found.")
-    size_bytes: int = sometimes("Bytes of all objects.")
+    objects: int = sometimes("Number of matching objects.")
+    size_bytes: int = sometimes("Total size of the objects in bytes.")
     parts: list[UUID] = sometimes("The job of each object, if there are several.")
 
 
 Shown = dict[str, Any]
-"""JSON whose members the user has chosen, or a processor."""
+"""JSON whose members are defined by the user or by a processor."""
 
 
 class Uploaded(Answer):
-    """An upload that is stored for good, and its job."""
+    """A stored upload and its job."""
 
     file_id: UUID = Field(description=FILE_ID)
     job_id: UUID = Field(description=JOB_ID)
-    number: int = Field(description="Of the job: later ones have larger numbers.")
-    public_id: str = sometimes("Of a batch of /batch/upload: its `batch_id`.")
+    number: int = Field(description="Number of the job; later jobs have larger numbers.")
+    public_id: str = sometimes("`batch_id` of the batch, for uploads to /batch/upload.")
     status: Status = Field(
-        description="`queued`; of an earlier upload (`duplicate`), that of its job now."
+        description="`queued`; for a `duplicate`, the current status of the earlier job."
     )
-    filename: str = Field(description="The name of the file.")
-    sha256: str = Field(description="Of the bytes that came, in hexadecimal.")
-    size_bytes: int = Field(description="Bytes that came: compressed, if they came so.")
-    format: str = Field(description="csv, json or jsonl.")
+    filename: str = Field(description="Name of the file.")
+    sha256: str = Field(description="SHA-256 of the received bytes in hexadecimal.")
+    size_bytes: int = Field(description="Number of received bytes, before decompression.")
+    format: str = Field(description="csv, json or jsonl; objects for a job with parts.")
     dialect: Dialect = Field(
-        description="How the file is read: as you said, the rest as it was detected."
+        description="How the file is read: your options, and detected values for the rest."
     )
+    decoding: list[Decoding] = Field(description=DECODING)
     columns: list[str] = Field(
-        description="Columns of the results; empty where they show only when the rows are read."
+        description="Columns of the results; empty if they are known only once rows are read."
     )
-    processor: str = Field(description="What is done with each row.")
+    processor: str = Field(description="Processor that runs each row.")
     priority: int = Field(description="0-10; higher goes first.")
+    parts: list[UUID] = sometimes("Of a workbook with several sheets: the job of each.")
     duplicate: bool = Field(
         description="Whether this is an earlier upload of the same bytes with the same options."
     )
 
 
 class ChunksByStatus(Answer):
-    """How many chunks have each status."""
+    """Number of chunks in each status."""
 
     pending: int = Field(description="Chunks that wait.")
-    processing: int = Field(description="Chunks at work.")
-    completed: int = Field(description="Chunks whose rows are results or rejects.")
-    failed: int = Field(description="Chunks that were given up.")
-    cancelled: int = Field(description="Chunks that will not be run.")
+    processing: int = Field(description="Chunks that are running.")
+    completed: int = Field(description="Chunks whose rows are stored as results or rejects.")
+    failed: int = Field(description="Chunks that failed for good.")
+    cancelled: int = Field(description="Chunks that will not run.")
 
 
 class RowTotals(Answer):
-    """Rows that are cut into chunks so far, by what became of them. `counts` says the same in
-    plainer words.
-    """
+    """Rows cut into chunks so far, by outcome. `counts` has the same in plainer words."""
 
     total: int = Field(
-        description=(
-            "Rows that are cut into chunks; those of the file once `split_complete` is true."
-        )
+        description=("Rows cut into chunks; all rows of the file once `split_complete` is true.")
     )
     ok: int = Field(description="Rows in the results.")
-    invalid: int = Field(description="Rows that are wrong themselves.")
+    invalid: int = Field(description="Rows that are invalid.")
     failed: int = Field(
-        description="Rows that could not be processed, those of failed chunks included."
+        description="Rows that could not be processed, including those of failed chunks."
     )
-    unprocessed: int = Field(description="Rows of chunks that are not done yet, or were cancelled.")
+    unprocessed: int = Field(description="Rows of chunks that are not done yet or were cancelled.")
 
 
 class ByteTotals(Answer):
-    """Bytes of the rows of a file."""
+    """Sizes of the rows of a file in bytes."""
 
     total: int = Field(description="Bytes of all rows.")
-    processed: int = Field(description="Bytes of chunks that are done.")
+    processed: int = Field(description="Bytes of completed chunks.")
 
 
 class CorrectionTotals(Answer):
-    """Corrections of the file so far."""
+    """Corrections of a file so far."""
 
-    accepted: int = Field(description="Corrections that were taken.")
-    rows: int = Field(description="Rejects that became results by them.")
+    accepted: int = Field(description="Number of accepted corrections.")
+    rows: int = Field(description="Rejects that a correction turned into results.")
 
 
 class PartsByStatus(Answer):
-    """The parts of a job, by status."""
+    """Number of parts of a job in each status."""
 
     total: int = Field(description="All parts.")
     queued: int = Field(description="Parts that wait.")
-    processing: int = Field(description="Parts at work.")
-    completed: int = Field(description="Parts of which every row is a result.")
-    completed_with_errors: int = Field(description="Parts that are done, with rejects.")
+    processing: int = Field(description="Parts that are running.")
+    completed: int = Field(description="Parts whose rows are all results.")
+    completed_with_errors: int = Field(description="Parts that completed with rejects.")
     failed: int = Field(description="Parts that failed.")
     cancelled: int = Field(description="Parts that were cancelled.")
 
 
 class FailedChunk(Answer):
-    """A chunk that was given up."""
+    """A chunk that failed for good."""
 
-    chunk_index: int = Field(description="Its place among the chunks, from 0.")
+    chunk_index: int = Field(description="Index of the chunk, from 0.")
     first_row: int = Field(description="Number of its first row.")
     row_count: int = Field(description="Its rows.")
-    attempt: int = Field(description="How often it was tried.")
-    error: JobError | None = Field(description="Why it failed.")
+    attempt: int = Field(description="Number of attempts.")
+    error: JobError | None = Field(description="Reason of the failure.")
 
 
 class FailedPart(Answer):
     """A part that has an error."""
 
-    job_id: UUID = Field(description="The job of the part.")
-    filename: str = Field(description="Its file or object.")
-    error: JobError = Field(description="Why it failed.")
+    job_id: UUID = Field(description="Id of the part's job.")
+    filename: str = Field(description="Name of its file or object.")
+    error: JobError = Field(description="Reason of the failure.")
 
 
 class FileStatus(Answer):
-    """How far a file is: chunks, rows, bytes, speed, and the time left."""
+    """Progress of a file: chunks, rows, bytes, speed, and the time left."""
 
     file_id: UUID = Field(description=FILE_ID)
     job_id: UUID = Field(description=JOB_ID)
-    number: int = Field(description="Of the job: later ones have larger numbers.")
-    user_id: str = Field(description="Whose job it is.")
+    number: int = Field(description="Number of the job; later jobs have larger numbers.")
+    user_id: str = Field(description="Owner of the job.")
     status: Status = Field(description="`completed_with_errors` if some rows are rejects.")
     waiting_on: str | None = Field(
-        description="What the job waits for, such as a model service; null if nothing."
+        description="What the job waits for, such as a model service; null if it does not wait."
     )
-    parent_id: UUID | None = Field(description="The job that this is a part of; null if of none.")
+    parent_id: UUID | None = Field(description="The job that this one is a part of; null if none.")
     total_chunks: int = Field(description="Chunks so far; final once `split_complete` is true.")
     processed_chunks: int = Field(description="Chunks that are completed.")
-    failed_chunks: int = Field(description="Chunks that were given up.")
+    failed_chunks: int = Field(description="Chunks that failed for good.")
     progress_percent: float = Field(
         description=(
-            "By bytes, 0 to 100 in tenths; 100 only when the job has ended and was not cancelled."
+            "Progress by bytes, 0 to 100 in tenths; 100 only if the job has ended and was not "
+            "cancelled."
         )
     )
     chunks: ChunksByStatus = Field(description="Chunks by status.")
-    split_complete: bool = Field(description="Whether the whole file is cut into chunks.")
-    rows: RowTotals = Field(description="Rows by what became of them.")
-    counts: RowCounts = Field(description="The same in four figures that add up to the rows.")
+    split_complete: bool = Field(description="Whether the whole file has been cut into chunks.")
+    rows: RowTotals = Field(description="Rows by outcome.")
+    counts: RowCounts = Field(description="The same in four figures that add up to all rows.")
     bytes: ByteTotals = Field(description="Bytes of the rows, decompressed.")
     rows_per_second: float = Field(
         description=(
-            "Rows that became results or rejects, by the seconds since the start; 0 where there is"
-            " too little to tell."
+            "Results and rejects per second since the start; 0 while there is too little data."
         )
     )
     eta_seconds: float | None = Field(
         description=(
-            "Seconds that are left; null while too little is known, while the job waits, and at the"
-            " end."
+            "Seconds left; null while too little is known, while the job waits, and at the end."
         )
     )
     corrections: CorrectionTotals = Field(description="Corrections of the rejects of this job.")
     priority: int = Field(description="0-10; higher goes first.")
-    processor: str = Field(description="What is done with each row.")
-    filename: str = Field(description="The name of the file, or the URI of the object.")
+    processor: str = Field(description="Processor that runs each row.")
+    filename: str = Field(description="Name of the file, or URI of the object.")
     format: str = Field(
-        description="csv, json, jsonl or parquet; objects or batch of a job with parts."
+        description="csv, json, jsonl or parquet; objects or batch for a job with parts."
     )
     dialect: Dialect = Field(description="How the file is read.")
+    decoding: list[Decoding] = Field(description=DECODING)
     columns: list[str] = Field(description="Columns of the results.")
-    size_bytes: int = Field(description="Bytes that came: compressed, if they came so.")
+    size_bytes: int = Field(description="Number of received bytes, before decompression.")
     sha256: str | None = Field(
-        description="Of the bytes that came; null for objects of a bucket and jobs with parts."
+        description="SHA-256 of the received bytes; null for objects of a bucket and for jobs with parts."
     )
     etag: str | None = Field(
-        description="Of the object in its bucket; null for what is not in one."
+        description="ETag of the object in its bucket; null if there is no object."
     )
     summary: Shown | None = Field(
-        description="What the processor counted over all rows; null before the end, or if nothing."
+        description="Result of the processor over all rows; null before the end, or if it has none."
     )
-    undo: UndoState | None = Field(description="How far its undo is; null if it was not undone.")
-    error: JobError | None = Field(description="Why the job failed; null if it did not.")
+    undo: UndoState | None = Field(
+        description="Progress of the undo; null if the job was not undone."
+    )
+    error: JobError | None = Field(description="Why the job failed; null if it did not fail.")
     errors: list[FailedChunk | FailedPart] = Field(
         description=(
-            "The first 20 failed chunks; of a job with parts, the first 20 parts with an error."
+            "The first 20 failed chunks, or the first 20 parts with an error for a job with parts."
         )
     )
-    parts: PartsByStatus = sometimes("Of a job with parts: how many there are, by status.")
-    created_at: datetime = Field(description="When it was accepted.")
-    started_at: datetime | None = Field(description="When work began; null before.")
-    finished_at: datetime | None = Field(description="When the job ended; null before.")
-    updated_at: datetime = Field(description="When anything of it changed last.")
+    parts: PartsByStatus = sometimes("Number of parts by status, for a job with parts.")
+    created_at: datetime = Field(description="Time when the job was accepted.")
+    started_at: datetime | None = Field(
+        description="Time when the first chunk started; null before."
+    )
+    finished_at: datetime | None = Field(description="Time when the job ended; null before.")
+    updated_at: datetime = Field(description="Time of the last change.")

@@ -1,5 +1,5 @@
-"""The dashboard: its page for browsers, and the files that the page is made of, under names that
-change with their content.
+"""The dashboard: its page, and the files that the page loads. The URLs of the files change with
+their content.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from app.errors import NotFound
 FOLDER = Path(__file__).resolve().parents[1] / "dashboard"
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 PAGE_HEADERS = {
-    # Trusted Types: a browser that knows them refuses any text that is given to be parsed as HTML.
+    # Trusted Types: browsers that support them refuse to parse any string as HTML.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
     "Cache-Control": "no-cache",
@@ -27,7 +27,7 @@ PAGE_HEADERS = {
 
 @cache
 def bundle() -> tuple[str, dict[str, bytes]]:
-    """(hash of everything, the files by their path), read once."""
+    """Read the files of the dashboard once; return (hash of their content, {path: bytes})."""
     files = {
         path.relative_to(FOLDER).as_posix(): path.read_bytes()
         for path in sorted(FOLDER.rglob("*"))
@@ -40,15 +40,16 @@ def bundle() -> tuple[str, dict[str, bytes]]:
 
 
 def page() -> Response:
-    """The one page of the dashboard."""
+    """Return the single page of the dashboard."""
     version, files = bundle()
     text = files["index.html"].decode().replace("{{assets}}", f"/assets/{version}")
     return Response(text, media_type="text/html", headers=PAGE_HEADERS)
 
 
 async def assets(scope: Scope, receive: Receive, send: Send) -> None:
-    """The files of the dashboard, at /assets/{version}/{path}. An older page that asks for files of
-    its version gets a 404 and is loaded anew.
+    """Serve the files of the dashboard at /assets/{version}/{path}.
+
+    A page that was loaded from an older version gets a 404 for its files and reloads itself.
     """
     if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
         raise HTTPException(405, headers={"Allow": "GET, HEAD"})
@@ -73,15 +74,16 @@ def _asset(version: str, path: str) -> Response:
 
 
 def wants_page(accept: str) -> bool:
-    """Whether this Accept header names HTML and likes it better than JSON (RFC 9110, 12.5.1). Who
-    says nothing, or that anything will do, is a program.
+    """Return whether this Accept header prefers HTML to JSON (RFC 9110, 12.5.1).
+
+    A client that sends no Accept header or only `*/*` is taken for a program.
     """
     html = _quality(accept, "text", "html")
     return html > 0 and html > _quality(accept, "application", "json")
 
 
 def _quality(accept: str, kind: str, subtype: str) -> float:
-    """Of the most specific range that fits; 0 if none does."""
+    """Return the quality of the most specific range that matches; 0 if none matches."""
     best, quality = -1, 0.0
     for part in accept[:2000].split(","):
         media, *parameters = (piece.strip().lower() for piece in part.split(";"))

@@ -1,7 +1,9 @@
-"""What a connection may cost before and after its requests: deadlines and byte limits for headers,
-a limit of requests in work, and an end for clients that do not read. It is put into the running
-uvicorn when the service starts, however uvicorn was started (docs/decisions/0015); bodies have
-their speed in app/api/middleware.py.
+"""Limits for connections before and after their requests.
+
+Headers have a deadline and a byte limit, the number of concurrent requests is bounded, and clients
+that do not read are disconnected. The limits are installed into the running uvicorn when the
+service starts, however uvicorn was started (docs/decisions/0015). app/api/middleware.py limits how
+slowly a body may arrive.
 """
 
 from __future__ import annotations
@@ -39,33 +41,33 @@ from app.errors import HeadersTimeout, HeadersTooLarge, MalformedRequest, Reques
 
 logger = logging.getLogger(__name__)
 MAX_HEAD_BYTES = MAX_HEADER_BYTES + (8 << 10)
-"""Of a request line with its headers, on the wire: names and values are counted exactly behind it,
+"""Bytes of a request line with its headers on the wire. Names and values are counted exactly later;
 separators are not.
 """
 PIECE_BYTES, MOST_PIPELINED = 16 << 10, 8
 MOST_BY_DEFAULT = 4096
 UVICORN_TRUSTS = ("127.0.0.1,::1", "127.0.0.1")
-"""What uvicorn does when nobody has said whom to trust."""
+"""The defaults of uvicorn for trusted proxies."""
 
 
 class Connections:
-    """All of a process."""
+    """All connections of a process."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.most_busy = settings.max_connections or min(MOST_BY_DEFAULT, available() // 2)
         self._most = self.most_busy + max(16, self.most_busy // 8)
-        """Above those that are busy there is always room for some that have yet to say what they
-        want: /health is answered.
+        """Includes spare connections for clients that have not sent a request yet, so that /health
+        answers even when the service is busy.
         """
         self._all: set[Connection] = set()
         self._waiting: dict[Connection, None] = {}
-        """Those whose next headers have not come whole. Both oldest first."""
+        """Connections with incomplete headers, oldest first."""
         self._idle: dict[Connection, None] = {}
-        """Those that have been answered and have sent nothing since."""
+        """Connections that have been answered and have sent nothing since, oldest first."""
 
     async def run(self) -> None:
-        """Look at every connection again and again."""
+        """Check all connections periodically until cancelled."""
         settings = self.settings
         shortest = min(
             settings.header_seconds, settings.download_stall_seconds, settings.shutdown_seconds
@@ -76,7 +78,7 @@ class Connections:
             for connection in list(self._all):
                 try:
                     connection.look(now)
-                except Exception:  # of one connection; the others are looked at all the same
+                except Exception:  # one connection must not stop the checks of the others
                     logger.exception("Could not inspect a connection")
                     connection.transport.abort()
 
@@ -91,18 +93,18 @@ class Connections:
         self._waiting[connection] = None
 
     def waits(self, connection: Connection) -> None:
-        """It has begun to send headers."""
+        """Note that the connection has begun to send headers."""
         self._idle.pop(connection, None)
         self._waiting.pop(connection, None)
         self._waiting[connection] = None
 
     def works(self, connection: Connection) -> None:
-        """Its headers came whole."""
+        """Note that the headers of the connection are complete."""
         self._idle.pop(connection, None)
         self._waiting.pop(connection, None)
 
     def rests(self, connection: Connection) -> None:
-        """It has been answered."""
+        """Note that the connection has been answered."""
         self._idle[connection] = None
 
     def closed(self, connection: Connection) -> None:
@@ -110,8 +112,8 @@ class Connections:
         self.works(connection)
 
     def _make_room(self, newcomer: Connection) -> None:
-        """Who has said nothing whole for longest goes: of clients that send their headers at once,
-        it is none.
+        """Close the connection that has been waiting longest with incomplete headers. Clients that
+        send their headers at once are never closed.
         """
         oldest = next(iter(self._waiting), None) or next(iter(self._idle), newcomer)
         self.closed(oldest)
@@ -119,27 +121,25 @@ class Connections:
 
 
 class Connection(HttpToolsProtocol):
-    def __init__(self, connections: Connections, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, connections: Connections, **arguments: Any) -> None:
+        super().__init__(**arguments)
         self._connections = connections
         self._settings = connections.settings
         self._unanswered = 0
-        """Requests of this connection whose headers came whole: several if they are pipelined."""
+        """Requests of this connection with complete headers; several if the client pipelines."""
         self._held = b""
-        """What came behind as many requests as may wait here."""
+        """Bytes received after the limit of pipelined requests was reached."""
         self._in_body = False
         self._has_body = False
         self._framing = 0
-        """Bytes that came since the last of a body, and are none of it."""
+        """Bytes of chunked framing since the last bytes of a body."""
         self._left = MAX_HEAD_BYTES
-        """Bytes that the headers which are coming may still have."""
+        """Bytes that the current headers may still take."""
         self._head_count = 0
         self._head_since: float | None = monotonic()
-        """When the headers that are due began; None while a request is in work, or nothing is
-        due.
-        """
+        """Time when the expected headers began; None while a request is running or none is due."""
         self._refusal: RequestError | None = None
-        """The last thing that this connection will say."""
+        """The last response that this connection will send."""
         self._ignored = 0
         self._cut_at: float | None = None
         self._unread: int | None = None
@@ -154,7 +154,7 @@ class Connection(HttpToolsProtocol):
         self._connections.closed(self)
         super().connection_lost(exc)
 
-    # ------------------------------------------------------------------ what comes
+    # ------------------------------------------------------------------ receiving
 
     def data_received(self, data: bytes) -> None:
         self._held += data
@@ -174,8 +174,8 @@ class Connection(HttpToolsProtocol):
                 self.transport.abort()
 
     def _parse(self, data: memoryview) -> memoryview:
-        """What is left of `data`: it is read in small pieces, since each may hold many requests,
-        and of headers no more is read than they may have.
+        """Parse `data` in small pieces, since each piece may hold many requests; return what is
+        left unparsed. Headers are never read beyond their limit.
         """
         if self._in_body:
             self._parse_body(data[:PIECE_BYTES])
@@ -228,19 +228,19 @@ class Connection(HttpToolsProtocol):
         self._in_body = False
 
     def _take_host_of_target(self) -> None:
-        """`GET http://name/path`: the name there counts, and Host does not (RFC 9112, 3.2.2)."""
+        """Let the host of an absolute request target, as in `GET http://name/path`, override Host
+        (RFC 9112, 3.2.2).
+        """
         _, separator, rest = self.url.partition(b"://")
         if separator:
             self.headers[:] = [(name, value) for name, value in self.headers if name != b"host"]
             self.headers.append((b"host", rest.partition(b"/")[0].partition(b"?")[0]))
 
     def _unsupported_upgrade_warning(self) -> None:
-        """The request is answered as if it had not asked; what would come behind it is nothing that
-        can be parsed.
-        """
+        """Answer as if no upgrade had been requested; bytes after the request cannot be parsed."""
         self.cycle.keep_alive = False
 
-    # ------------------------------------------------------------------ what goes
+    # ------------------------------------------------------------------ sending
 
     def on_response_complete(self) -> None:
         self._unanswered -= 1
@@ -265,10 +265,10 @@ class Connection(HttpToolsProtocol):
         self.refuse(MalformedRequest())
 
     def refuse(self, error: RequestError) -> None:
-        """Take nothing more, and say why when all that was asked before has been answered."""
+        """Stop reading, and send this error once all earlier requests have been answered."""
         self._refusal, self._head_since = error, None
         if self._unanswered == 1 and self._in_body and not self.cycle.response_started:
-            # the body will never be whole: to whoever reads it, the client has gone
+            # The body stays incomplete: to the handler that reads it, the client has disconnected.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
             self._say_last()
@@ -286,20 +286,20 @@ class Connection(HttpToolsProtocol):
             "Connection": "close",
             "X-Request-ID": request_id,
         }
-        lines = [b"%s: %s\r\n" % each for each in self.server_state.default_headers]
+        lines = [b"%s: %s\r\n" % header for header in self.server_state.default_headers]
         lines += [f"{name}: {value}\r\n".encode() for name, value in headers.items()]
         self._unset_keepalive_if_required()
         self.transport.write(b"".join([STATUS_LINE[error.status], *lines, b"\r\n", body]))
-        # Read on for a little: closing on a client that is still sending resets it before it has
-        # read the answer.
+        # Read on briefly: closing on a client that is still sending resets the connection before
+        # the client has read the response.
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
-    # ------------------------------------------------------------------ how long it takes
+    # ------------------------------------------------------------------ deadlines
 
     def look(self, now: float) -> None:
-        """End what is overdue."""
+        """Enforce the deadlines of this connection."""
         waited, self._looked_at = now - (self._looked_at or now), now
         if self._cut_at is not None and now > self._cut_at:
             self.transport.abort()
@@ -308,7 +308,7 @@ class Connection(HttpToolsProtocol):
         ):
             if self._left == MAX_HEAD_BYTES:
                 self._head_since = None
-                self.transport.close()  # it has not asked for anything
+                self.transport.close()  # it has not sent a request
             else:
                 self.refuse(HeadersTimeout())
         elif self.transport.is_closing() or self.flow.write_paused:
@@ -317,7 +317,9 @@ class Connection(HttpToolsProtocol):
             self._pace = None
 
     def _look_at_reader(self, waited: float) -> None:
-        """While this side waits to write nothing is added: whatever gets less was read."""
+        """Disconnect a client that reads too slowly. Nothing is added while this side waits to
+        write, so a shrinking backlog means that the client reads.
+        """
         unread = self._bytes_unread()
         if self._pace is None or self._unread is None:
             self._pace = Pace(
@@ -331,7 +333,9 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
 
     def _bytes_unread(self) -> int:
-        """Of this process, and of the kernel, where it tells: it holds megabytes."""
+        """Return the unsent bytes of this process and, where the kernel tells, of the socket, which
+        may hold megabytes.
+        """
         size = self.transport.get_write_buffer_size()
         try:
             queued = fcntl.ioctl(
@@ -345,20 +349,20 @@ class Connection(HttpToolsProtocol):
         self._cut_at = monotonic() + self._settings.shutdown_seconds
         super().shutdown()
         if self.cycle is not None and self.cycle.more_body:
-            # whoever waits for the body looks up, and sees that the service ends
+            # Wake the handler that waits for the body, so that it sees the shutdown.
             self.cycle.message_event.set()
 
 
-# ---------------------------------------------------------------------- putting it into the server
+# ---------------------------------------------------------------------- installation
 
 
 def install(app: ASGIApp, settings: Settings) -> Connections | None:
-    """Limit the connections of the uvicorn that is starting `app`. None if there is none."""
+    """Limit the connections of the uvicorn that is starting `app`; return None if there is none."""
     server = _server_of(app)
     if server is None:
         logger.warning(
-            "This is no uvicorn: slow clients are not limited here. Put a proxy before it that"
-            " does so."
+            "Not running under uvicorn: slow clients are not limited here. Put a proxy in "
+            "front that limits them."
         )
         return None
     _warn_if_open(server.config, settings)
@@ -366,11 +370,14 @@ def install(app: ASGIApp, settings: Settings) -> Connections | None:
 
 
 def limit(config: uvicorn.Config, settings: Settings) -> Connections:
-    """The connections of a server that is loaded and takes none yet; somebody must `run` them."""
+    """Return the connections of a server that is loaded but not accepting yet. The caller must
+    `run` them.
+    """
     raise_limit()
     connections = Connections(settings)
     config.http_protocol_class = partial(Connection, connections)  # type: ignore[assignment]
-    config.ws_protocol_class = None  # there are none, and they would not be limited
+    # the service has no WebSockets, and they would bypass the limits
+    config.ws_protocol_class = None
     config.encoded_headers = [
         header for header in config.encoded_headers if header != (b"server", b"uvicorn")
     ]
@@ -385,9 +392,9 @@ def _server_of(app: ASGIApp) -> uvicorn.Server | None:
     for task in asyncio.all_tasks():
         step: Any = task.get_coro()
         while inspect.iscoroutine(step) and step.cr_frame is not None:
-            found = step.cr_frame.f_locals.get("self")
-            if isinstance(found, uvicorn.Server) and _runs(found, app):
-                return found
+            server = step.cr_frame.f_locals.get("self")
+            if isinstance(server, uvicorn.Server) and _runs(server, app):
+                return server
             step = step.cr_await
     return None
 
@@ -405,8 +412,8 @@ def _trust(config: uvicorn.Config, settings: Settings) -> None:
     """
     if not isinstance(config.loaded_app, ProxyHeadersMiddleware):
         return
-    given = config.forwarded_allow_ips if config.forwarded_allow_ips not in UVICORN_TRUSTS else []
-    named = list(settings.forwarded_allow_ips) or given
+    trusted = config.forwarded_allow_ips if config.forwarded_allow_ips not in UVICORN_TRUSTS else []
+    named = list(settings.forwarded_allow_ips) or trusted
     config.loaded_app = ProxyHeadersMiddleware(config.loaded_app.app, trusted_hosts=named)
 
 

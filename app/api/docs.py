@@ -1,4 +1,4 @@
-"""For people with a browser: /docs shows the routes, without internet; the pages about errors."""
+"""Pages for browsers: the API reference at /docs, which needs no internet, and the pages on errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; font-src 'self' data:; "
     "style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Swagger UI sets styles on its elements. Scripts are its own file and ours, nothing inline."""
+"""Swagger UI sets inline styles on its elements. Scripts are loaded from files only."""
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -63,7 +63,7 @@ ERROR_HEADERS = {
 
 @cache
 def error_page(code: str) -> Response | None:
-    """What is written about an error, for a browser; None where the pages are not installed."""
+    """Return the page on this error; None if the pages are not installed."""
     from markdown_it import MarkdownIt
 
     try:
@@ -80,15 +80,15 @@ def error_page(code: str) -> Response | None:
 
 
 def _folder() -> Path:
-    """Where the package that carries Swagger UI lies. It is not imported: only its files are
-    wanted.
+    """Return the folder of the package with the files of Swagger UI. The package is not imported:
+    only its files are needed.
     """
-    found = find_spec("fastapi_offline")
-    if found is None or not found.submodule_search_locations:
+    spec = find_spec("fastapi_offline")
+    if spec is None or not spec.submodule_search_locations:
         raise NotFound(
             "Swagger UI is not installed: pip install -r requirements.txt; /openapi.json has the same."
         )
-    return Path(found.submodule_search_locations[0]) / "static"
+    return Path(spec.submodule_search_locations[0]) / "static"
 
 
 @router.get("/docs")

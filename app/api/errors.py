@@ -1,5 +1,5 @@
-"""Every error as RFC 9457 problem+json: a stable code, what happened, what to do. What the client
-sent is never echoed.
+"""Errors as RFC 9457 problem+json: a stable code, what happened and what to do. They never echo
+what the client sent.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 PLACES = ("query", "body", "path", "header")
 RETRY_AFTER = {503: "2", 507: "60"}
-"""Seconds, for every answer of these statuses that does not name others."""
+"""Default value of Retry-After in seconds, by status."""
 NEAR = 0.7
-"""Of two names, how much of them must agree for one to be a slip for the other."""
+"""Similarity of two names from which one counts as a misspelling of the other."""
 
 
 class BodyRefused(HTTPException):
-    """Raised while a body is read: FastAPI lets an HTTPException pass there, and makes a 400 of all
-    else.
+    """Raised while a body is read. It is an HTTPException because FastAPI turns every other
+    exception there into a 400.
     """
 
     def __init__(self, error: RequestError) -> None:
@@ -84,11 +84,10 @@ def invalid(
     sent: Any = None,
     known: Collection[str] = (),
 ) -> InvalidParameter:
-    """From pydantic's errors over what was `sent`, without the input they carry: it may not even be
-    encodable. `known` are the names that there are: an unknown one is answered with the nearest of
-    them.
+    """Build an error from pydantic's errors over `sent`. The input that they carry is dropped,
+    since it may not even be encodable. For a name that is not in `known`, suggest the nearest one.
     """
-    found = []
+    complaints = []
     for error in errors:
         is_placed = bool(error["loc"]) and error["loc"][0] in PLACES
         body = sent if not is_placed or error["loc"][0] == "body" else None
@@ -98,19 +97,17 @@ def invalid(
             if fault.code == "extra_forbidden":
                 nearest = get_close_matches(location[-1].lower().replace("-", "_"), known, 1, NEAR)
                 message += f". Did you mean {nearest[0]}?" if nearest else ""
-            found.append(
+            complaints.append(
                 {"code": fault.code, "pointer": "/".join(location)[:200], "detail": message[:300]}
             )
     named = ", ".join(
-        dict.fromkeys(item["pointer"].partition("/")[2] or item["pointer"] for item in found)
+        dict.fromkeys(item["pointer"].partition("/")[2] or item["pointer"] for item in complaints)
     )
-    return InvalidParameter(f"These parameters cannot be used: {named}.", errors=found)
+    return InvalidParameter(f"These parameters cannot be used: {named}.", errors=complaints)
 
 
 def _known_names(request: Request) -> list[str]:
-    """Of the parameters and the members of the body that the route takes, as its description has
-    them.
-    """
+    """Return the names of the parameters and of the body's members that the route declares."""
     described = request.app.openapi()
     route = (
         described["paths"]
@@ -127,7 +124,7 @@ def _known_names(request: Request) -> list[str]:
 
 
 def failure(request: Request, error: Exception) -> JSONResponse:
-    """For what nobody expected: the log has the details, the answer has none."""
+    """Answer an unexpected exception: the details go to the log alone."""
     logger.error("Unhandled error in %s %r", request.method, request.scope["path"], exc_info=error)
     return problem(request, InternalError())
 
@@ -136,14 +133,14 @@ def unavailable(request: Request, error: TransientError) -> JSONResponse:
     logger.warning("%s %r: %s", request.method, request.scope["path"], error)
     if isinstance(error, DiskFull):
         return problem(request, InsufficientStorage(error.detail))
-    is_storage = isinstance(error, StorageUnavailable)  # names the place, and what to check
+    is_storage = isinstance(error, StorageUnavailable)  # it names the path, and what to check
     return problem(
-        request, Unavailable(error.detail if is_storage else "The database does not answer now.")
+        request, Unavailable(error.detail if is_storage else "The database is not responding.")
     )
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For OpenAPI."""
+    """Return the `responses` of a route for OpenAPI."""
     schema = {
         "type": "object",
         "properties": {"code": {"type": "string"}, "detail": {"type": "string"}},
@@ -155,12 +152,12 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _methods(request: Request) -> list[str]:
-    """Those of all routes of this path: each route knows its own alone."""
-    found: set[str] = set()
+    """Return the methods of all routes with this path, since each route knows only its own."""
+    methods: set[str] = set()
     for route in request.app.router.routes:
         if route.matches(request.scope)[0] is not Match.NONE:
-            found |= getattr(route, "methods", None) or set()
-    return sorted(found)
+            methods |= getattr(route, "methods", None) or set()
+    return sorted(methods)
 
 
 def install(app: FastAPI) -> None:
@@ -172,10 +169,10 @@ def install(app: FastAPI) -> None:
     async def validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
         if any(item["type"] == "json_invalid" for item in error.errors()):
             return problem(request, MalformedJson())
-        found = error.errors()
-        is_unknown = any(item["type"] == "extra_forbidden" for item in found)
+        validation_errors = error.errors()
+        is_unknown = any(item["type"] == "extra_forbidden" for item in validation_errors)
         known = _known_names(request) if is_unknown else ()
-        return problem(request, invalid(found, sent=error.body, known=known))
+        return problem(request, invalid(validation_errors, sent=error.body, known=known))
 
     @app.exception_handler(TransientError)
     async def transient_error(request: Request, error: TransientError) -> JSONResponse:
@@ -183,9 +180,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(OSError)
     async def system_error(request: Request, error: OSError) -> JSONResponse:
-        """Of a file that is used beside the storage: a spool, a folder for temporary files."""
-        ours = as_ours(error, "The disk")
-        return failure(request, error) if ours is None else unavailable(request, ours)
+        """Answer an OSError from a file outside the storage, such as a spool or a temporary folder."""
+        known_error = as_ours(error, "The disk")
+        return failure(request, error) if known_error is None else unavailable(request, known_error)
 
     @app.exception_handler(StoredFileMissing)
     @app.exception_handler(StoredFileCorrupt)
@@ -200,7 +197,7 @@ def install(app: FastAPI) -> None:
             return problem(
                 request, MethodNotAllowed(headers={"Allow": ", ".join(_methods(request))})
             )
-        # 400 is FastAPI's answer to a JSON body that the decoder gave up on.
+        # 400 is FastAPI's status for a JSON body that the decoder rejected.
         kinds: dict[int, type[RequestError]] = {400: MalformedJson, 404: NotFound}
         kind = kinds.get(error.status_code)
         if kind is None:

@@ -1,6 +1,4 @@
-"""HEAD for everything that GET gives: the same status and headers, and no work for a body that
-nobody gets.
-"""
+"""HEAD for every GET route: the same status and headers, without producing the body."""
 
 from __future__ import annotations
 
@@ -13,8 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 def twins(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
-    """For each route that takes GET one that takes HEAD; the OpenAPI document has none of them."""
-    made: list[BaseRoute] = []
+    """Return a HEAD route for each GET route. The OpenAPI document lists none of them."""
+    heads: list[BaseRoute] = []
     for route in routes:
         if (
             isinstance(route, Route)
@@ -23,12 +21,12 @@ def twins(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
         ):
             twin = copy.copy(route)
             twin.methods, twin.include_in_schema = {"HEAD"}, False
-            made.append(twin)
-    return made
+            heads.append(twin)
+    return heads
 
 
 class HeadsOnly:
-    """Ends what answers a HEAD as soon as it has its headers."""
+    """Middleware that ends the response to a HEAD once its headers are sent."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -44,7 +42,7 @@ class HeadsOnly:
             if message["type"] == "http.response.start":
                 await send({"type": "http.response.body", "body": b""})
                 answered.set()
-                # until this is cancelled: not one piece of the body is made
+                # Wait until this is cancelled: no piece of the body is produced.
                 await asyncio.Event().wait()
 
         async def answer() -> None:

@@ -1,4 +1,6 @@
-"""/, /health, /ready, /metrics, /errors/{code}: for machines that look after this one."""
+"""/, /health, /ready, /metrics and /errors/{code}: endpoints for monitoring and for clients that
+look up an error.
+"""
 
 from __future__ import annotations
 
@@ -26,44 +28,44 @@ router = APIRouter(tags=["health"])
 
 
 class Addresses(Answer):
-    """Where things are."""
+    """Addresses of the main endpoints."""
 
-    message: str = Field(description="That the service runs.")
+    message: str = Field(description="Confirmation that the service runs.")
     name: str = Field(description="Granula.")
     version: str = Field(description="Of Granula.")
-    docs: str = Field(description="Where the routes are described.")
-    upload: str = Field(description="Where files are uploaded.")
-    health: str = Field(description="Where the process says that it lives.")
+    docs: str = Field(description="Path of the API reference.")
+    upload: str = Field(description="Path for uploads.")
+    health: str = Field(description="Path of the liveness check.")
 
 
 class Health(Answer):
-    """The process lives."""
+    """The process is alive."""
 
-    status: Literal["healthy"] = Field(description="Always the same.")
+    status: Literal["healthy"] = Field(description="Always the same value.")
 
 
 class Readiness(Answer):
-    """Whether uploads can be taken."""
+    """Whether uploads can be accepted."""
 
     status: Literal["ready", "not ready"] = Field(description="`ready` if each check is `ok`.")
-    checks: dict[str, str] = Field(description="By part: `ok`, or what is wrong.")
+    checks: dict[str, str] = Field(description="Result of each check: `ok`, or the problem.")
     queued_jobs: int = Field(description="Jobs that wait or run.")
-    busy_slots: int = Field(description="Chunks that this process runs now.")
-    slots: int = Field(description="Chunks that it can run at once.")
+    busy_slots: int = Field(description="Chunks that this process is running.")
+    slots: int = Field(description="Chunks that this process can run at once.")
 
 
 class ErrorMeaning(Answer):
-    """What an error code means."""
+    """Meaning of an error code."""
 
     code: str = Field(description="The code.")
-    status: int = Field(description="The HTTP status that it comes with.")
+    status: int = Field(description="HTTP status of the error.")
     title: str = Field(description="What happened.")
     remedy: str = Field(description="What to do.")
 
 
 @router.get("/", response_model=Addresses, responses={200: {"content": {"text/html": {}}}})
 async def get_addresses(request: Request) -> Response:
-    """Where things are; in a browser, the dashboard."""
+    """Return the addresses of the main endpoints; in a browser, the dashboard."""
     if wants_page(request.headers.get("accept", "")):
         return page()
     body = {
@@ -79,8 +81,8 @@ async def get_addresses(request: Request) -> Response:
 
 @router.get("/health", response_model=Health)
 async def get_health() -> Response:
-    """The process lives. Nothing else is asked, so that a database outage does not get it
-    restarted.
+    """Confirm that the process is alive. Nothing else is checked, so that a database outage does
+    not cause a restart.
     """
     return encoded({"status": "healthy"})
 
@@ -88,11 +90,12 @@ async def get_health() -> Response:
 @router.get(
     "/ready",
     response_model=Readiness,
-    responses={503: {"model": Readiness, "description": "Something is missing."}},
+    responses={503: {"model": Readiness, "description": "A check failed."}},
 )
 async def get_readiness(app: App) -> Response:
-    """Whether uploads can be taken now: database, migrations, the storage, where a byte is written
-    and removed, the room on its disk, queue. 503 if not, with the part that is missing.
+    """Check whether uploads can be accepted: the database, its migrations, the storage (by writing
+    and removing a byte), its free space, and the queue. The status is 503 if a check fails, and the
+    answer names it.
     """
     checks: dict[str, Any] = {}
     queued: dict[int, int] = {}
@@ -109,8 +112,10 @@ async def get_readiness(app: App) -> Response:
         await asyncio.to_thread(app.storage.check)
         checks["storage"] = "ok"
         if (space := await asyncio.to_thread(app.storage.space)) is not None:
-            free, kept = space[0] >> 20, app.settings.min_free_disk_mb
-            checks["disk"] = "ok" if free >= kept else f"{free} MiB free, {kept} MiB must stay free"
+            free, reserved = space[0] >> 20, app.settings.min_free_disk_mb
+            checks["disk"] = (
+                "ok" if free >= reserved else f"{free} MiB free, {reserved} MiB must stay free"
+            )
     except TransientError as error:
         checks["storage"] = error.detail
     checks["queue"] = app.machine.status
@@ -127,7 +132,7 @@ async def get_readiness(app: App) -> Response:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def get_metrics(app: App) -> Response:
-    """For Prometheus."""
+    """Return the metrics for Prometheus."""
     return Response(await render(app), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -135,16 +140,16 @@ async def get_metrics(app: App) -> Response:
     "/errors/{code}", response_model=ErrorMeaning, responses={200: {"content": {"text/html": {}}}}
 )
 async def explain_error(code: str, request: Request) -> Response:
-    """What an error code means and what to do: the `type` of every problem leads here. In a
-    browser, a page with causes, cures and an example.
+    """Return what an error code means and what to do. The `type` of every problem links here. In a
+    browser, a page with causes, remedies and an example.
     """
     error = request_errors().get(code)
     if error is None:
         raise NotFound
     if (
         wants_page(request.headers.get("accept", ""))
-        and (found := await asyncio.to_thread(error_page, code)) is not None
+        and (page := await asyncio.to_thread(error_page, code)) is not None
     ):
-        return found
+        return page
     body = {"code": code, "status": error.status, "title": error.title(), "remedy": error.remedy}
     return encoded(body, headers={"Vary": "Accept"})

@@ -1,6 +1,8 @@
-"""Under which names the service may be asked for. A page that makes its own name point here (DNS
-rebinding) sends that name in `Host`, and is of the same origin for the browser: where nobody signs
-in, the name is all that tells it from a page of ours.
+"""The host names that requests may use.
+
+A page that points its own host name at this service (DNS rebinding) sends that name in `Host` and
+counts as same-origin for the browser. Where nobody has to sign in, only the name tells such a page
+from the dashboard.
 """
 
 from __future__ import annotations
@@ -31,13 +33,14 @@ class Hosts:
     def problem(
         self, headers: Sequence[tuple[bytes, bytes]], http_version: str
     ) -> type[RequestError] | None:
-        """What is wrong with the Host of a request."""
-        given = [value for name, value in headers if name == b"host"]
-        if not given and http_version == "1.0":  # it may be left out there; no browser speaks that
+        """Return the error class for the Host of a request; None if it is allowed."""
+        hosts = [value for name, value in headers if name == b"host"]
+        # HTTP/1.0 may omit it, and no browser sends HTTP/1.0
+        if not hosts and http_version == "1.0":
             return None
-        if len(given) != 1 or len(given[0]) > LONGEST:
+        if len(hosts) != 1 or len(hosts[0]) > LONGEST:
             return BadHost
-        return self._problem(given[0].strip(b" \t"))
+        return self._problem(hosts[0].strip(b" \t"))
 
     def _find_problem(self, host: bytes) -> type[RequestError] | None:
         name = name_of(host)
@@ -57,21 +60,21 @@ class Hosts:
 
 
 def name_of(host: bytes) -> str | None:
-    """The name or address of a Host header: in lower case, without port, brackets and the dot at
-    the end. None if it is none.
+    """Return the name or address in a Host header: lower case, without port, brackets and final
+    dot. None if it is not a valid host.
     """
-    found = HOST.fullmatch(host)
-    if found is None:
+    match = HOST.fullmatch(host)
+    if match is None:
         return None
-    if found["v6"] is not None:
-        address = found["v6"].decode()
+    if match["v6"] is not None:
+        address = match["v6"].decode()
         return address if _is_address(address) else None
-    name = found["name"].decode().lower().removesuffix(".")
+    name = match["name"].decode().lower().removesuffix(".")
     return name if all(name.split(".")) else None
 
 
 def _is_address(name: str) -> bool:
-    """Nobody can make an address point elsewhere."""
+    """Return whether `name` is an IP address, which DNS rebinding cannot redirect."""
     try:
         ipaddress.ip_address(name)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Answers in JSON, made by msgspec, which takes a tenth of the time of the encoder of FastAPI."""
+"""JSON responses encoded by msgspec, which takes a tenth of the time of FastAPI's encoder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,5 @@ def encoded(
 def encoded_any(
     body: Mapping[str, Any], status_code: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """For what users and processors write into an answer: whole numbers may have any length
-    there.
-    """
+    """Encode values of users and processors, whose whole numbers may have any length."""
     return Response(to_json(body), status_code, headers, "application/json")

@@ -1,6 +1,4 @@
-"""Keys do not belong into addresses. Where somebody puts one there all the same, the access log
-does not keep it.
-"""
+"""A filter that removes API keys from the URLs in the access log."""
 
 from __future__ import annotations
 
@@ -20,5 +18,5 @@ class WithoutKeys(logging.Filter):
 
 def install() -> None:
     logger = logging.getLogger("uvicorn.access")
-    if not any(isinstance(each, WithoutKeys) for each in logger.filters):
+    if not any(isinstance(filter_, WithoutKeys) for filter_ in logger.filters):
         logger.addFilter(WithoutKeys())

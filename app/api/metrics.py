@@ -1,5 +1,5 @@
-"""/metrics: what the database and the machine say at the moment of asking, so that it cannot drift,
-and what this process has counted since its start.
+"""/metrics: values read from the database and the machine at the moment of the request, so that
+they cannot drift, and counters of this process since its start.
 """
 
 from __future__ import annotations
@@ -26,18 +26,20 @@ async def render(app: Services) -> bytes:
     GCCollector(registry=registry)
     queued = Gauge("granula_queued_jobs", "Jobs that wait or run", ["priority"], registry=registry)
     depth = Gauge(
-        "granula_queue_depth", "Chunks that nobody works on yet", ["priority"], registry=registry
+        "granula_queue_depth", "Chunks that wait for a worker", ["priority"], registry=registry
     )
     oldest = Gauge(
         "granula_oldest_waiting_seconds",
-        "Since when the first of them could be worked on",
+        "Time since when the oldest waiting chunk could run",
         registry=registry,
     )
     workers = Gauge(
         "granula_workers", "Processes that run jobs of this database", registry=registry
     )
-    Gauge("granula_busy_slots", "Turns going on", registry=registry).set(app.machine.pool.busy)
-    Gauge("granula_slots", "Turns that may go on at once", registry=registry).set(
+    Gauge("granula_busy_slots", "Turns that are running", registry=registry).set(
+        app.machine.pool.busy
+    )
+    Gauge("granula_slots", "Turns that may run at once", registry=registry).set(
         app.machine.pool.slots
     )
     free = _free_bytes(app)
@@ -54,15 +56,17 @@ async def render(app: Services) -> bytes:
     pool = app.database.connections
     for state in ("in_use", "idle"):
         connections.labels(state).set(pool[state])
-    Gauge("granula_database_connections_max", "How many may be open", registry=registry).set(
-        pool["max"]
-    )
-    up = Gauge("granula_database_up", "1 if the database answers", registry=registry)
+    Gauge(
+        "granula_database_connections_max",
+        "Limit of open connections in the pool",
+        registry=registry,
+    ).set(pool["max"])
+    up = Gauge("granula_database_up", "1 if the database responds", registry=registry)
     by_status = Gauge("granula_jobs", "Jobs by status", ["status"], registry=registry)
     unknown = Gauge(
         "granula_unknown_files",
-        "Files in the storage that no row knows, at the last sweep: in lost+found, or held since"
-        " they are too many",
+        "Files in the storage without a row in the database at the last sweep: in lost+found, "
+        "or left in place because they are too many",
         ["state"],
         registry=registry,
     )
@@ -75,7 +79,8 @@ async def render(app: Services) -> bytes:
             for feature in FEATURES:
                 if feature.metrics is not None:
                     await feature.metrics(connection, registry)
-        # Zeros too: an autoscaler takes a series that ends for an error, and keeps what it has.
+        # Emit zeros too: an autoscaler takes a series that ends for an error and keeps its last
+        # value.
         for priority in PRIORITIES:
             queued.labels(str(priority)).set(active.get(priority, 0))
             depth.labels(str(priority)).set(waiting.get(priority, 0))
@@ -92,7 +97,7 @@ async def render(app: Services) -> bytes:
 
 
 def _free_bytes(app: Services) -> int | None:
-    """None where nobody knows."""
+    """Return None if the storage cannot tell."""
     try:
         space = app.storage.space()
     except TransientError:

@@ -1,5 +1,5 @@
-"""What every answer carries and every request must fit: ids, security headers, bounds on headers
-and on small bodies.
+"""Middleware for every request: request ids, security headers, and limits on headers and on small
+bodies.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from app.telemetry.tracing import NOTHING, Span
 logger = logging.getLogger(__name__)
 MAX_HEADER_BYTES = 32 << 10
 MAX_BODY_BYTES = 1 << 20
-"""Of a request that is no upload: it is read whole."""
+"""Limit for the body of a request that is not an upload; it is read whole."""
 UPLOADS = ("/api/v1/upload", "/batch/upload", "/api/upload")
 SENDING = ("POST", "PUT", "PATCH")
 METHODS = (*SENDING, "GET", "HEAD", "DELETE", "OPTIONS")
 LINGER_SECONDS, LINGER_BYTES, LINGER_BYTES_OF_STRANGERS = 1.0, 64 << 20, 4 << 20
-"""How long, and how much, is read of a body whose answer was given before its end. Strangers: who
-was not let in.
+"""How long, and how many bytes, of a body are read after its response was sent early. The last
+limit is for clients that are not signed in.
 """
 TRANSPORT = "granula.transport"
-"""In the scope of a request: the transport of its connection."""
+"""Key in the scope of a request: the transport of its connection."""
 CROWDED = "granula.crowded"
-"""In the scope of a request that is one too many for the process."""
+"""Key in the scope of a request that exceeds the limit of concurrent requests."""
 ALWAYS_ANSWERED = "/health"
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -56,7 +56,7 @@ HEADERS = {
 
 
 class Cors(CORSMiddleware):
-    """Answers preflights itself, before the frame."""
+    """Answers preflight requests itself, before the other middleware."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
         answer = super().preflight_response(request_headers)
@@ -74,7 +74,7 @@ class Frame:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["request_id"] = uuid.uuid4().hex  # never the client's: it ends up in logs
+        scope["request_id"] = uuid.uuid4().hex  # never the client's value: it is written to logs
         with _traced(scope) as span:
             pace = Pace(self._settings.upload_stall_seconds, self._settings.min_bytes_per_second)
             await self._answer(scope, _Exchange(scope, receive, send, span, pace))
@@ -93,13 +93,13 @@ class Frame:
             await failure(Request(scope), error)(scope, exchange.receive, exchange.send)
 
     def _refusal(self, scope: Scope) -> RequestError | None:
-        """What is wrong with a request before anybody asks what it wants."""
+        """Return the error of a request that is rejected before routing."""
         close = {"Connection": "close"}
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
             return HeadersTooLarge(headers=close)
         if CROWDED in scope and scope["path"] != ALWAYS_ANSWERED:
             return Unavailable(
-                "The process has as many requests in work as it may.",
+                "The process has reached its limit of concurrent requests.",
                 headers={"Retry-After": "2", **close},
             )
         wrong_host = self._hosts.problem(scope["headers"], scope["http_version"])
@@ -107,11 +107,12 @@ class Frame:
 
 
 def _abort(scope: Scope, error: Exception) -> None:
-    """The answer has begun and cannot be ended. The server closes the connection of one that is
-    left without its end, and that is how the client comes to know of it; raises what nobody
-    expected.
+    """Leave a response incomplete that has begun and failed.
+
+    The server then closes the connection, which tells the client. Unexpected exceptions are
+    re-raised.
     """
-    # Starlette wraps what it has a handler for
+    # Starlette wraps exceptions that have a handler
     cause = error if isinstance(error, GranulaError) else error.__cause__
     if not isinstance(cause, GranulaError):
         raise error
@@ -125,12 +126,14 @@ def _is_upload(path: str) -> bool:
 
 
 def _traced(scope: Scope) -> Span:
-    """A span for what may make a job or change one. Those who only look on do so all the time."""
+    """Return a span for a request that may change a job. Read requests get none, since they are
+    frequent.
+    """
     if not tracing.is_on() or scope["method"] not in (*SENDING, "DELETE"):
         return NOTHING
-    given = Headers(scope=scope).get("traceparent")
+    traceparent = Headers(scope=scope).get("traceparent")
     return tracing.span(
-        scope["method"], given, {"http.request.method": scope["method"]}, is_server=True
+        scope["method"], traceparent, {"http.request.method": scope["method"]}, is_server=True
     )
 
 
@@ -138,7 +141,7 @@ def _tell(scope: Scope, span: Span, status: int, media_type: str, seconds: float
     method = scope["method"] if scope["method"] in METHODS else "other"
     route = getattr(
         scope.get("route"), "path", "other"
-    )  # as declared: the path that was asked for may hold a file's name
+    )  # the route's template: the requested path may hold a file name
     span.rename(f"{method} {route}")
     span.set({"http.route": route, "http.response.status_code": status})
     if status >= 500:
@@ -149,8 +152,8 @@ def _tell(scope: Scope, span: Span, status: int, media_type: str, seconds: float
 
 
 class _Exchange:
-    """One request and its answer. An answer that comes before the body has ended closes the
-    connection: nobody would bound what is still sent.
+    """One request and its response. A response that is sent before the body has ended closes the
+    connection, since the rest of the body would be unbounded.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, span: Span, pace: Pace) -> None:
@@ -185,16 +188,17 @@ class _Exchange:
         return message
 
     async def _receive_in_time(self) -> Message:
-        """The next piece of a body; raises BodyRefused if its sender is too slow, or the service
-        has to end before its end.
+        """Return the next piece of a body.
+
+        Raises BodyRefused if the client is too slow, or if the service shuts down first.
         """
-        begun = perf_counter()
+        started = perf_counter()
         try:
             async with asyncio.timeout(self._pace.left):
                 message = await self._receive()
         except TimeoutError:
             raise BodyRefused(UploadStalled(self._pace.broken())) from None
-        self._pace.count(perf_counter() - begun, len(message.get("body", b"")))
+        self._pace.count(perf_counter() - started, len(message.get("body", b"")))
         if message.get("more_body", False) and self._is_draining():
             raise BodyRefused(
                 Unavailable("The service is shutting down.", headers={"Retry-After": "10"})
@@ -225,13 +229,13 @@ class _Exchange:
             await self._linger()
             message = {"type": "http.response.body", "body": b""}
         transport = self._scope.get(TRANSPORT)
-        # uvicorn learns a moment later that the client has gone
+        # uvicorn notices a moment later that the client has disconnected
         if transport is None or not transport.is_closing():
             await self._send(message)
 
     async def _linger(self) -> None:
-        """Read on for a little: closing on a client that is still sending resets it before it has
-        read the answer.
+        """Read on briefly: closing on a client that is still sending resets the connection before
+        the client has read the response.
         """
         last = self._received + (
             LINGER_BYTES if "caller" in self._scope else LINGER_BYTES_OF_STRANGERS

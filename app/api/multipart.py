@@ -1,5 +1,5 @@
-"""The multipart door's reading: file bytes out as they come, small form fields kept, everything
-bounded.
+"""Streaming parser of multipart/form-data: yields the bytes of the file as they arrive and keeps
+the small form fields. Everything is bounded.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ MAX_FIELDS, MAX_FIELD_BYTES, MAX_HEADERS, MAX_HEADER_BYTES, MAX_EPILOGUE_BYTES =
 
 
 class MultipartBody:
-    """The part named `file` of a body. Fields and the part's headers are known once the first bytes
-    were given out.
+    """A body with one part named `file`. Fields and the headers of the part are known once the
+    first bytes have been yielded.
     """
 
     def __init__(self, content_type: str) -> None:
@@ -64,13 +64,13 @@ class MultipartBody:
                 "on_headers_finished": self._on_headers_finished,
                 "on_end": self._on_end,
             },
-            max_header_count=sys.maxsize,  # bounded below, under a code of their own
+            max_header_count=sys.maxsize,  # bounded below, with its own error code
             max_header_size=sys.maxsize,
         )
 
     async def read(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The bytes of the file; raises a RequestError for a body that is not exactly one whole
-        file and some fields.
+        """Yield the bytes of the file. Raises a RequestError unless the body has exactly one
+        complete file and some fields.
         """
         async for data in stream:
             if not data:
@@ -78,7 +78,7 @@ class MultipartBody:
             if self._ended:
                 self._epilogue_bytes += len(data)
                 if self._epilogue_bytes > MAX_EPILOGUE_BYTES:
-                    raise MalformedMultipart("The body goes on after its closing boundary.")
+                    raise MalformedMultipart("The body continues after its closing boundary.")
                 continue
             try:
                 self._parser.write(data)

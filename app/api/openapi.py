@@ -1,5 +1,5 @@
-"""What the OpenAPI document says of every route alike: who may call it, how it fails, and an
-example of each input.
+"""The parts of the OpenAPI document that all routes share: authentication, errors, and an example
+of each input.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
-from app.api.doorkeeper import COOKIE, SAFE_METHODS
+from app.api.auth_middleware import is_open
+from app.api.authentication import COOKIE, SAFE_METHODS
 from app.api.errors import MEDIA_TYPE
-from app.api.gate import is_open
 from app.api.parameters import OPTION
 from app.errors import (
     BodyTooLarge,
@@ -52,6 +52,7 @@ PATH_EXAMPLES = {
     "import_id": "1",
     "user_id": "alice",
     "code": "not_found",
+    "name": "public.orders",
     "webhook_id": ID,
     "upload_id": ID,
     "message_id": "msg_0b8f3c1e6f0d4a529d3a3f3f6f0f2a11",
@@ -79,7 +80,7 @@ BODY_EXAMPLES: dict[str, dict[str, Any]] = {
     "NewUser": {"user_id": "alice", "expires_in_days": 365},
     "NewUserKey": {"label": "laptop", "expires_in_days": 90},
 }
-"""By the name of the model."""
+"""Examples of request bodies, by the name of the model."""
 TYPICAL: dict[int, type[RequestError]] = {
     error.status: error
     for error in (
@@ -115,10 +116,13 @@ PROBLEM: dict[str, Any] = {
         "title": {"type": "string"},
         "status": {"type": "integer", "minimum": 400, "maximum": 599},
         "code": {"type": "string"},
-        "detail": {"type": "string", "description": "What happened this time."},
+        "detail": {"type": "string", "description": "What happened in this request."},
         "remedy": {"type": "string", "description": "What to do next."},
-        "instance": {"type": "string", "description": "The path that was asked for."},
-        "request_id": {"type": "string", "description": "As in X-Request-ID, and in the log."},
+        "instance": {"type": "string", "description": "The requested path."},
+        "request_id": {
+            "type": "string",
+            "description": "Same as the X-Request-ID header; the log has it too.",
+        },
         "errors": {
             "type": "array",
             "items": {
@@ -132,7 +136,7 @@ SCHEMES = {
     "key": {
         "type": "http",
         "scheme": "bearer",
-        "description": "A key of `python -m app users create NAME`.",
+        "description": "A key printed by `python -m app users create NAME`.",
     },
     "session": {
         "type": "apiKey",
@@ -151,18 +155,18 @@ HEADERS: dict[int, dict[str, Any]] = {
 
 
 WITH_OPTIONS = ("NewJob", "ScheduledJob", "BatchRequest")
-"""Bodies whose `options` are those of a job type."""
+"""Models whose `options` depend on the job type."""
 
 
 def install(app: FastAPI) -> None:
-    made = app.openapi
+    make = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             services = getattr(app.state, "services", None)
-            document = made()
+            document = make()
             complete(document, () if services is None else services.job_types.all)
-            if services is None:  # what is to come is not known yet
+            if services is None:  # the job types are not known before the start
                 app.openapi_schema = None
                 return document
         assert app.openapi_schema is not None
@@ -172,8 +176,8 @@ def install(app: FastAPI) -> None:
 
 
 def name_operations(routes: Iterable[BaseRoute]) -> None:
-    """Call each operation by the name of its function: clients that are generated call theirs so,
-    and a path may change.
+    """Use the name of each handler as its operation id. Generated clients name their methods after
+    it, and the name stays when a path changes.
     """
     for route in routes:
         if isinstance(route, APIRoute):
@@ -181,11 +185,12 @@ def name_operations(routes: Iterable[BaseRoute]) -> None:
 
 
 def complete(document: dict[str, Any], job_types: Sequence[JobType] = ()) -> None:
-    """Add what is common to all routes, in place, and the options of these types of jobs."""
+    """Add what all routes share, and the options of these job types, to `document` in place."""
     components = document.setdefault("components", {})
     components["securitySchemes"] = SCHEMES
     schemas = components.setdefault("schemas", {})
-    for name in ("HTTPValidationError", "ValidationError"):  # what FastAPI would answer; we do not
+    # the service never sends FastAPI's own models
+    for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Problem"] = PROBLEM
     for name, example in BODY_EXAMPLES.items():
@@ -199,14 +204,14 @@ def complete(document: dict[str, Any], job_types: Sequence[JobType] = ()) -> Non
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """(method, path, operation)"""
+    """Yield (method, path, operation)."""
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield method.upper(), path, operation
 
 
 def _describe_options(schemas: dict[str, Any], job_types: Sequence[JobType]) -> None:
-    """A schema for the options of each type that takes some, and where they may stand."""
+    """Add a schema for the options of each job type that has some, and refer to it from `options`."""
     named = [{"type": "object", "title": "No options", "maxProperties": 0}]
     for job_type in job_types:
         if not job_type.options.model_fields:
@@ -222,18 +227,19 @@ def _describe_options(schemas: dict[str, Any], job_types: Sequence[JobType]) -> 
 
 
 def _name_options(operation: dict[str, Any], job_types: Sequence[JobType]) -> None:
-    """In place of the parameter `option`, the options of the processors by the names that they have
-    in a query.
-    """
+    """Replace the parameter `option` by the options of the processors, named as in a query."""
     parameters = operation.get("parameters", [])
-    place = next((index for index, each in enumerate(parameters) if each["name"] == "option"), None)
-    if place is None:
+    names = [parameter["name"] for parameter in parameters]
+    if "option" not in names:
         return
+    position = names.index("option")
     by_name: dict[str, dict[str, Any]] = {}
-    for job_type in (each for each in job_types if each.is_uploadable):
+    for job_type in job_types:
+        if not job_type.is_uploadable:
+            continue
         for name, field in job_type.options.model_fields.items():
             description = (
-                f"Of the processor `{job_type.processor}`. {field.description or ''}".strip()
+                f"Option of the processor `{job_type.processor}`. {field.description or ''}".strip()
             )
             by_name.setdefault(
                 f"{OPTION}{name}",
@@ -246,8 +252,8 @@ def _name_options(operation: dict[str, Any], job_types: Sequence[JobType]) -> No
             )
     if not by_name:
         text = {"type": "string"}
-        by_name = {"": {**parameters[place], "name": f"{OPTION}NAME", "schema": text}}
-    parameters[place : place + 1] = by_name.values()
+        by_name = {"": {**parameters[position], "name": f"{OPTION}NAME", "schema": text}}
+    parameters[position : position + 1] = by_name.values()
 
 
 def _complete_operation(method: str, path: str, operation: dict[str, Any]) -> None:
@@ -266,17 +272,17 @@ def _complete_operation(method: str, path: str, operation: dict[str, Any]) -> No
     if "{" in path:
         statuses |= {404}
     for status in sorted(statuses):
-        own = responses.get(str(status), {}).get("content", {}).get("application/json")
+        described = responses.get(str(status), {}).get("content", {}).get("application/json")
         responses[str(status)] = _problem(status, path)
-        if own is not None and status != 422:  # that of 422 is FastAPI's
-            responses[str(status)]["content"]["application/json"] = own
+        if described is not None and status != 422:  # FastAPI describes its own 422
+            responses[str(status)]["content"]["application/json"] = described
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "path" and parameter["name"] in PATH_EXAMPLES:
             parameter["example"] = PATH_EXAMPLES[parameter["name"]]
 
 
 def _describe_events(answer: dict[str, Any]) -> None:
-    """The schema of a stream of events is that of one event."""
+    """Describe a stream of events by the schema of one event."""
     events = answer.get("content", {}).get("text/event-stream")
     if events is not None:
         data = {
@@ -312,12 +318,10 @@ def _problem(status: int, path: str) -> dict[str, Any]:
 
 
 def _rename(part: Any) -> None:
-    """Pydantic leaves bounds behind a validator in its own words, which JSON Schema does not
-    know.
-    """
+    """Translate the bounds that pydantic writes for validated fields into JSON Schema."""
     if isinstance(part, list):
-        for each in part:
-            _rename(each)
+        for item in part:
+            _rename(item)
     elif isinstance(part, dict):
         is_schema = "type" in part and isinstance(part["type"], str)
         for name in list(part):

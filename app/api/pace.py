@@ -1,12 +1,12 @@
-"""How long a slow client is waited for."""
+"""A limit on how long a slow client is waited for."""
 
 from __future__ import annotations
 
 
 class Pace:
-    """Seconds of patience: waiting spends them, bytes earn them back at the slowest speed allowed,
-    never above the first sum. So a client may be silent for the whole sum once, but not slower than
-    that speed for long.
+    """An allowance of seconds. Waiting spends it; bytes earn it back at the slowest allowed speed,
+    up to the initial allowance. A client may therefore pause once for the whole allowance, but may
+    not stay below that speed for long.
     """
 
     def __init__(self, seconds: float, bytes_per_second: int) -> None:
@@ -15,7 +15,7 @@ class Pace:
         self.left = seconds
 
     def count(self, waited: float, size: int) -> None:
-        """So many bytes came or went after so many seconds of waiting."""
+        """Record that `size` bytes moved after `waited` seconds."""
         self.left = min(self._most, self.left - waited + self._earned(size))
 
     def _earned(self, size: int) -> float:
@@ -24,7 +24,7 @@ class Pace:
         return size / self._bytes_per_second if self._bytes_per_second else self._most
 
     def broken(self) -> str:
-        """What a client whose patience is used up has done."""
+        """Describe how a client used up its allowance."""
         if not self._bytes_per_second:
             return f"Nothing came for {self._most:g} seconds."
         return (

@@ -1,5 +1,7 @@
-"""Parameters of the doors. Values are read strictly: `5.0`, `1_0`, `true` or an Arabic digit is no
-number, `yes` no truth value and a Unix time no moment: each is a 422, not a guess.
+"""Parameters that several endpoints share.
+
+Values are parsed strictly: `5.0`, `1_0`, `true` and Arabic digits are not numbers, `yes` is not a
+boolean, and a Unix time is not a date. Each is a 422, never a guess.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from app.schemas.strict import datetime_text
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 OPTION = "option."
-"""Before the name of a processor's option, among the parameters of an upload."""
+"""Prefix of a processor's options among the parameters of an upload."""
 
 FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -46,30 +48,36 @@ def _flag(value: Any) -> Any:
 
 
 def _names(value: Any) -> Any:
-    """From `a,b`, or from the list of one such text that a query parameter arrives as."""
+    """Split `a,b`; a query parameter arrives as a list of one such text."""
     parts = [value] if isinstance(value, str) else value
     return [name.strip() for part in parts for name in part.split(",")]
 
 
 def _character(value: Any) -> Any:
-    """`\\t` and `tab` for what is hard to type in a URL; `none` switches a character off."""
+    """Return the character for `\\t`, `tab` or `none`, which are hard to type in a URL; `none`
+    switches a character off.
+    """
     if isinstance(value, str):
         return {"\\t": "\t", "tab": "\t", "none": "", "\\x1f": "\x1f"}.get(value, value)
     return value
 
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
-"""In a query or a form: `true`, `false`, `1` or `0`. In JSON use StrictBool."""
+"""A boolean in a query or a form: `true`, `false`, `1` or `0`. In JSON use StrictBool."""
 
 Integer = Annotated[int, BeforeValidator(_strict_integer)]
 Name = Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$")]
-"""Something to compare with in the database: PostgreSQL takes no NUL, not even for that."""
+"""Text to compare with in the database. PostgreSQL accepts no NUL, not even in a comparison."""
 Priority = Annotated[Integer, Field(ge=0, le=10, description="0-10; higher goes first.")]
 Limit = Annotated[Integer, Field(ge=1, le=10_000, description="Rows per page.")]
 Offset = Annotated[Integer, Field(ge=0, le=2**62, description="Rows to skip.")]
 After = Annotated[
     Integer,
-    Field(ge=0, le=2**62, description="Row number of the last row seen: `next_after` of a page."),
+    Field(
+        ge=0,
+        le=2**62,
+        description="Row number of the last row read: `next_after` of the previous page.",
+    ),
 ]
 
 Moment = Annotated[
@@ -84,45 +92,45 @@ Moment = Annotated[
 
 
 class JobOptions(BaseModel):
-    """What can be said about the work on an upload, in the query or as form fields."""
+    """Options of the job of an upload, in the query or as form fields."""
 
     model_config = ConfigDict(extra="forbid")
 
     priority: Priority = 0
     chunk_size: Annotated[Integer, Field(ge=100, le=100_000)] | None = Field(
-        default=None, description="Rows per chunk; if not given, what suits the processor."
+        default=None, description="Rows per chunk; the processor's own number by default."
     )
     option: dict[str, str] = Field(
-        default={}, description="Of the processor; GET /api/v1/job-types lists them."
+        default={}, description="Options of the processor; GET /api/v1/job-types lists them."
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _gather(cls, given: Any) -> Any:
-        """`option.name=value` is the option `name` of the processor."""
-        if not isinstance(given, Mapping):
-            return given
+    def _gather(cls, values: Any) -> Any:
+        """Collect `option.name=value` parameters as options of the processor."""
+        if not isinstance(values, Mapping):
+            return values
         named = {
             name.removeprefix(OPTION): value
-            for name, value in given.items()
+            for name, value in values.items()
             if name.startswith(OPTION)
         }
         if not named:
-            return given
-        rest = {name: value for name, value in given.items() if not name.startswith(OPTION)}
-        return {**rest, "option": {**named, **rest.get("option", {})}}
+            return values
+        others = {name: value for name, value in values.items() if not name.startswith(OPTION)}
+        return {**others, "option": {**named, **others.get("option", {})}}
 
     @classmethod
     def has(cls, name: str) -> bool:
-        """Whether this is the name of a parameter."""
+        """Return whether a parameter has this name."""
         return name.startswith(OPTION) or (name in cls.model_fields and name != "option")
 
     def processor_options(self) -> dict[str, str]:
-        """By name, as they were written."""
+        """Return the options of the processor as they were written, by name."""
         return dict(self.option)
 
     def apply_to(self, submission: Submission, content_type: str) -> Submission:
-        """The submission with these options; `content_type` is that of the file."""
+        """Return the submission with these options; `content_type` is that of the file."""
         return replace(
             submission,
             priority=self.priority,
@@ -131,28 +139,20 @@ class JobOptions(BaseModel):
         )
 
     def name_of(self, filename: str) -> str:
-        """What the upload is to be called if its part of the form says `filename`."""
+        """Return the name of an upload whose form part says `filename`."""
         return clean_filename(filename)
 
 
-class UploadOptions(JobOptions):
-    """Everything that can be said about an upload, in the query or as form fields."""
+class DialectOptions(BaseModel):
+    """How a file is read; what is not set is detected."""
 
-    processor: str = Field(
-        default="rows", max_length=100, description="What is done with each row."
-    )
-    on_duplicate: Literal["existing", "reject", "new"] = Field(
-        default="new",
-        description=(
-            "The same bytes with the same options again: answer with the `existing` upload,"
-            " `reject` (409), or load them anew."
-        ),
-    )
-    filename: str | None = Field(
-        default=None, max_length=255, description="Name to show, for raw bodies."
-    )
     format: Literal["csv", "json", "jsonl"] | None = Field(
-        default=None, description="Detected if not given."
+        default=None, description="Detected by default."
+    )
+    sheet: str | None = Field(
+        default=None,
+        max_length=255,
+        description="Of a workbook: the name of the sheet, or its number from 1.",
     )
     encoding: str | None = Field(
         default=None, max_length=40, description="utf-8, utf-16, cp1252, latin-1, ..."
@@ -164,35 +164,36 @@ class UploadOptions(JobOptions):
     escape: Annotated[str, BeforeValidator(_character), Field(max_length=1)] | None = None
     newline: Literal["lf", "crlf", "cr", "any"] | None = None
     skip_initial_space: bool | None = Field(
-        default=None, description="Spaces before a cell, and around its quotes, are no part of it."
+        default=None, description="Drop spaces before cells and around their quotes."
     )
     skip_rows: Annotated[Integer, Field(ge=0, le=1000)] | None = Field(
         default=None, description="Lines before the header."
     )
     header_rows: Annotated[Integer, Field(ge=0, le=10)] | None = Field(
-        default=None, description="0: no header."
+        default=None, description="Header rows; 0 if there is no header."
     )
-    skip_footer: Annotated[Integer, Field(ge=0, le=1000)] = Field(
-        default=0, description="Records at the end that are no rows."
+    skip_footer: Annotated[Integer, Field(ge=0, le=1000)] | None = Field(
+        default=None, description="Records at the end that are not rows; detected by default."
     )
     columns: Annotated[list[str], BeforeValidator(_names)] | None = Field(
-        default=None, description="Names of the columns, separated by commas."
+        default=None, description="Column names, separated by commas."
     )
     on_bad_row: Literal["reject", "keep"] = Field(
         default="reject",
         description=(
-            "`keep` pads short rows with nulls, keeps the extra cells of long ones, and takes wrong"
-            " quotes literally."
+            "`keep` pads short rows with nulls, keeps extra cells of long rows, and takes "
+            "misplaced quotes literally."
         ),
     )
 
-    def apply_to(self, submission: Submission, content_type: str) -> Submission:
-        submission = super().apply_to(submission, content_type)
+    def declared(self, content_type: str) -> Declared:
+        """The same for a file of this content type, which may name its encoding."""
         charset = re.search(r"charset=\"?([\w.:-]{1,40})", content_type, re.IGNORECASE)
-        declared = Declared(
+        is_json = media_type(content_type) == "application/json"
+        return Declared(
             format=self.format,
-            encoding=self.encoding
-            or (charset[1] if charset and media_type(content_type) != "application/json" else None),
+            sheet=self.sheet,
+            encoding=self.encoding or (charset[1] if charset and not is_json else None),
             delimiter=self.delimiter,
             quote=self.quote,
             escape=self.escape,
@@ -204,8 +205,32 @@ class UploadOptions(JobOptions):
             columns=self.columns,
             on_bad_row=self.on_bad_row,
         )
+
+
+class UploadOptions(DialectOptions, JobOptions):
+    """Options of an upload, in the query or as form fields."""
+
+    processor: str = Field(
+        default="rows", max_length=100, description="Processor that runs each row."
+    )
+    on_duplicate: Literal["existing", "reject", "new"] = Field(
+        default="new",
+        description=(
+            "If the same bytes were uploaded with the same options before: return the "
+            "`existing` upload, `reject` it (409), or load the bytes again."
+        ),
+    )
+    filename: str | None = Field(
+        default=None, max_length=255, description="Name to show, for raw bodies."
+    )
+
+    def apply_to(self, submission: Submission, content_type: str) -> Submission:
+        submission = super().apply_to(submission, content_type)
         return replace(
-            submission, processor=self.processor, on_duplicate=self.on_duplicate, declared=declared
+            submission,
+            processor=self.processor,
+            on_duplicate=self.on_duplicate,
+            declared=self.declared(content_type),
         )
 
     def name_of(self, filename: str) -> str:
@@ -213,12 +238,14 @@ class UploadOptions(JobOptions):
 
 
 def media_type(content_type: str) -> str:
-    """`text/csv` of `Text/CSV; charset=utf-8`."""
+    """Return `text/csv` for `Text/CSV; charset=utf-8`."""
     return content_type.partition(";")[0].strip().lower()[:255]
 
 
 async def single_values(request: Request) -> None:
-    """A parameter given twice has no meaning that everybody would agree on."""
+    """Reject a parameter that is given more than once, since clients and servers disagree on its
+    meaning.
+    """
     keys = [key for key, _ in request.query_params.multi_items()]
     if len(set(keys)) != len(keys):
         raise given_twice("query", next(key for key in keys if keys.count(key) > 1))
@@ -239,13 +266,13 @@ def identifier(value: str) -> UUID:
 
 
 async def file_id(
-    file_id: Annotated[str, Path(description="The `file_id` of the upload, or the id of a job.")],
+    file_id: Annotated[str, Path(description="The `file_id` of an upload, or the id of a job.")],
 ) -> UUID:
     return identifier(file_id)
 
 
 async def only_file_id(
-    file_id: Annotated[str, Path(description="The `file_id` of the upload.")],
+    file_id: Annotated[str, Path(description="The `file_id` of an upload.")],
 ) -> UUID:
     return identifier(file_id)
 
@@ -260,5 +287,7 @@ JobId = Annotated[UUID, Depends(job_id)]
 
 
 def clean_filename(name: str) -> str:
-    """For showing only: no control or direction characters, at most 255 characters."""
+    """Return the name without control and direction characters, at most 255 characters, for display
+    only.
+    """
     return CONTROL.sub("_", name).strip()[:255] or "upload"

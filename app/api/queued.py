@@ -1,4 +1,4 @@
-"""The answer to a request that makes a job over files that were uploaded."""
+"""The answer to a request that starts a job over uploaded files."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from pydantic import Field
 
 from app.api.answers import JOB_ID, Answer, sometimes
 from app.api.parameters import Flag
-from app.jobs.file_jobs import Made
+from app.jobs.file_jobs import SubmittedJob
 
 Fresh = Annotated[
-    Flag, Query(description="Run anew even if the same was asked of the same bytes before.")
+    Flag, Query(description="Run again even if the same job ran on the same bytes before.")
 ]
 
 
 class Queued(Answer):
-    """A job that was accepted."""
+    """An accepted job."""
 
     job_id: UUID = Field(description=JOB_ID)
     status: Literal["pending", "completed"] = Field(
-        description="`completed` of an earlier job: its result is there."
+        description="`pending`, or `completed` if an earlier job already has the result."
     )
     message: str = Field(description="What was done.")
-    cached: bool = sometimes("True if the job is an earlier one: its result is there.")
+    cached: bool = sometimes("Whether this is an earlier job that already has the result.")
 
 
-def accepted(made: Made, message: str, *, replayed: bool = False) -> Response:
-    """`replayed`: the answer to the same request that came before."""
-    job_id = str(made.job_id)
+def accepted(job: SubmittedJob, message: str, *, replayed: bool = False) -> Response:
+    """Return the answer for a new job; `replayed` if the same request was answered before."""
+    job_id = str(job.job_id)
     body: dict[str, Any] = {"job_id": job_id, "status": "pending", "message": message}
-    if made.is_cached:
+    if job.is_cached:
         body = {
             "job_id": job_id,
             "status": "completed",

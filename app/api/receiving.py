@@ -1,4 +1,4 @@
-"""The body of an upload as it comes, whichever door it comes through."""
+"""Receiving the body of an upload, for all upload endpoints."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from app.errors import (
     UnsupportedTransferEncoding,
 )
 from app.jobs.submit import Accepted, Complete, Submission
-from app.processors.options import Options, as_json
 
 UNDECLARED = (
     "",
@@ -34,18 +33,18 @@ UNDECLARED = (
     "binary/octet-stream",
     "application/x-www-form-urlencoded",
 )
-"""Types that clients send when they know nothing: the content decides."""
+"""Content types of clients that do not know the type; the content decides."""
 
 BINARY = {"type": "string", "format": "binary"}
 
 
 def described_body(content: dict[str, Any]) -> dict[str, Any]:
-    """What the OpenAPI document says of a body of one of these media types."""
+    """Return the OpenAPI description of a body with one of these media types."""
     return {"requestBody": {"required": True, "content": content}}
 
 
 def form_with_file(**fields: dict[str, str]) -> dict[str, Any]:
-    """A form with a file and these fields, as a media type of the document."""
+    """Return the media type of a form with a file and these fields, for the OpenAPI document."""
     properties = {"file": BINARY, **fields}
     schema = {"type": "object", "required": ["file"], "properties": properties}
     return {"multipart/form-data": {"schema": schema}}
@@ -57,11 +56,11 @@ BODY = described_body(
         "application/octet-stream": {"schema": BINARY},
     }
 )
-"""A file as a form or as the raw body."""
+"""A file as a form or as a raw body."""
 
 
 async def pieces(request: Request) -> AsyncIterator[bytes]:
-    """The body. Who sends too slowly is refused, and everybody when the service ends
+    """Yield the body. A client that sends too slowly is rejected, and every client at shutdown
     (app/api/middleware.py).
     """
     async for piece in request.stream():
@@ -70,47 +69,55 @@ async def pieces(request: Request) -> AsyncIterator[bytes]:
 
 
 def check_type(content_type: str, filename: str, app: Services) -> None:
-    """Whether files of this type are accepted; raises UnsupportedMediaType."""
+    """Check whether files of this type are accepted; raises UnsupportedMediaType."""
     accepted = app.settings.allowed_content_types
     if media_type(content_type) not in accepted and media_type(content_type) not in UNDECLARED:
         raise UnsupportedMediaType(accepted=list(accepted))
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """How the uploads of one door differ from those of others."""
+class UploadEndpoint:
+    """What distinguishes one upload endpoint from the others."""
 
     prepare: Callable[[Submission], Submission] = lambda submission: submission
-    """Makes a submission one of this door. Called again with what a form has made of it."""
+    """Completes the submission for this endpoint. Called again after the form has been read."""
     check_file: Callable[[str, str, Services], None] = check_type
-    """Raises what the door has against a file of this content type and name, before it is read."""
+    """Checks content type and name before the file is read; raises a RequestError."""
     takes_raw: bool = True
-    """A body that is the file itself, and not a form with a file."""
+    """Whether the body may be the file itself instead of a form."""
 
 
 async def receive(
-    request: Request, app: Services, owner: str, options: JobOptions, door: Door = Door()
+    request: Request,
+    app: Services,
+    owner: str,
+    options: JobOptions,
+    endpoint: UploadEndpoint = UploadEndpoint(),
 ) -> Accepted | None:
-    """Refuse what can be refused before the first byte of the body, then stream it; None if the
-    client went away, and then nothing is accepted.
+    """Check the headers, then stream the body and submit it.
+
+    Returns None if the client disconnected; nothing is stored then.
     """
     check_open(app)
     content_type = request.headers.get("content-type", "")
     is_form = content_type.lower().startswith("multipart/form-data")
-    if not is_form and not door.takes_raw:
+    if not is_form and not endpoint.takes_raw:
         raise MissingFilePart
     submission = _submission(request, owner, is_form=is_form)
-    submission = door.prepare(options.apply_to(submission, "" if is_form else content_type))
+    submission = endpoint.prepare(options.apply_to(submission, "" if is_form else content_type))
     if is_form:
-        so_far = app.processors.options_so_far(submission.processor, submission.options)
-        form = _Form(MultipartBody(content_type), submission, so_far, options, app, door)
+        so_far = app.job_types.options_so_far(submission.processor, submission.options)
+        if so_far is not None:
+            await check_plan(replace(submission, options=so_far), app)
+        form = _Form(MultipartBody(content_type), submission, so_far, options, app, endpoint)
         await app.submitter.check(submission)
         return await _submitted(app, submission, form.file(pieces(request)), form.complete)
     submission = replace(
         submission, filename=options.name_of(""), media_type=media_type(content_type)
     )
-    door.check_file(content_type, submission.filename, app)
+    endpoint.check_file(content_type, submission.filename, app)
     submission = _with_checked_options(submission, app)
+    await check_plan(submission, app)
     await app.submitter.check(submission)
     return await _submitted(app, submission, pieces(request))
 
@@ -128,7 +135,7 @@ async def _submitted(
 
 
 def declared_kind(request: Request) -> Kind | None:
-    """How the body comes, by its Content-Encoding; raises UnsupportedTransferEncoding."""
+    """Return the compression that Content-Encoding names; raises UnsupportedTransferEncoding."""
     coding = request.headers.get("content-encoding", "identity").strip().lower()
     if coding == "identity":
         return None
@@ -151,7 +158,7 @@ def _submission(request: Request, owner: str, *, is_form: bool) -> Submission:
 
 
 def described(owner: str, options: JobOptions, content_type: str, app: Services) -> Submission:
-    """A submission whose bytes come later; raises UnsupportedMediaType."""
+    """Return a submission whose bytes follow later; raises UnsupportedMediaType."""
     named = Submission(owner, filename=options.name_of(""), media_type=media_type(content_type))
     submission = options.apply_to(named, content_type)
     check_type(content_type, submission.filename, app)
@@ -159,37 +166,45 @@ def described(owner: str, options: JobOptions, content_type: str, app: Services)
 
 
 def _with_checked_options(submission: Submission, app: Services) -> Submission:
-    """All of them are there: raises the RequestError that the processor has for them."""
-    options = app.processors.options(submission.processor, submission.options)
-    return replace(submission, options=as_json(options))
+    """Check the complete options; raises the job type's RequestError."""
+    options = app.job_types.options(submission.processor, submission.options)
+    return replace(submission, options=options)
+
+
+async def check_plan(submission: Submission, app: Services) -> None:
+    """Check what the job type can check before the file is received; raises its RequestError."""
+    job_type = app.job_types.of_upload(submission.processor)
+    await job_type.plan_for_checked(submission.owner, submission.options)
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """A form with a file, and what is asked for besides: what the query says wins."""
+    """A form with a file. Parameters of the query take precedence over form fields."""
 
     body: MultipartBody
     submission: Submission
-    """As the query and the headers of the request say."""
-    so_far: Options | None
-    """Of the processor, if the query says all that it needs."""
+    """The submission from the query and the headers."""
+    so_far: dict[str, Any] | None
+    """Options of the processor, if the query has all required ones."""
     options: JobOptions
     app: Services
-    door: Door
+    endpoint: UploadEndpoint
 
     async def file(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The bytes of the file. Its part's headers are looked at when its first bytes come."""
+        """Yield the bytes of the file. The headers of its part are checked when its first bytes
+        arrive.
+        """
         is_checked = False
         async for piece in self.body.read(stream):
             if not is_checked:
                 is_checked = True
-                self.door.check_file(self.body.media_type, self.body.filename, self.app)
+                self.endpoint.check_file(self.body.media_type, self.body.filename, self.app)
             yield piece
         if not is_checked:
-            self.door.check_file(self.body.media_type, self.body.filename, self.app)
+            self.endpoint.check_file(self.body.media_type, self.body.filename, self.app)
 
     def complete(self) -> Submission:
-        """With all fields of the form, which may stand behind the file."""
+        """Return the submission with all form fields, which may follow the file."""
         kind = type(self.options)
         fields = {**self.body.fields, **self.options.model_dump(exclude_unset=True, by_alias=True)}
         try:
@@ -201,14 +216,19 @@ class _Form:
             filename=merged.name_of(self.body.filename),
             media_type=media_type(self.body.media_type),
         )
-        return self._with_checked_options(self.door.prepare(submission))
+        return self._with_checked_options(self.endpoint.prepare(submission))
 
     def _with_checked_options(self, submission: Submission) -> Submission:
-        """Those of the query are checked already, and count if the form says no others."""
-        said = self.submission
-        is_same = (submission.processor, submission.options) == (said.processor, said.options)
+        """Check the options again only if the form added some; those of the query are checked
+        already.
+        """
+        described = self.submission
+        is_same = (submission.processor, submission.options) == (
+            described.processor,
+            described.options,
+        )
         if self.so_far is not None and is_same:
-            return replace(submission, options=as_json(self.so_far))
+            return replace(submission, options=self.so_far)
         return _with_checked_options(submission, self.app)
 
 
@@ -220,7 +240,7 @@ def idempotency_key(request: Request) -> str | None:
 
 
 def expected_sha256(request: Request) -> bytes | None:
-    """Of the Repr-Digest header (RFC 9530); other algorithms beside it are ignored."""
+    """Return the sha-256 of the Repr-Digest header (RFC 9530); other algorithms are ignored."""
     header = request.headers.get("repr-digest")
     if header is None:
         return None
@@ -232,7 +252,7 @@ def expected_sha256(request: Request) -> bytes | None:
             raise BadDigest
         try:
             digest = base64.b64decode(value[1:-1], validate=True)
-        except ValueError:  # binascii.Error, or not even ASCII
+        except ValueError:  # binascii.Error, or not ASCII
             raise BadDigest from None
         if len(digest) != 32:
             raise BadDigest("A sha-256 digest has 32 bytes.")

@@ -1,4 +1,4 @@
-"""What the doors need, made by main.py and found through the request."""
+"""The services that endpoints use, created in main.py and reached through the request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.api.doorkeeper import Doorkeeper
+from app.api.authentication import Authenticator
 from app.errors import AdminOnly, Unauthenticated, Unavailable
 from app.jobs.users import Caller
 from app.wiring import Core
@@ -15,30 +15,30 @@ from app.wiring import Core
 
 @dataclass(frozen=True, slots=True)
 class Services(Core):
-    doorkeeper: Doorkeeper
+    authenticator: Authenticator
 
     @classmethod
-    def around(cls, core: Core, *, doorkeeper: Doorkeeper) -> Services:
-        given = {field.name: getattr(core, field.name) for field in fields(core)}
-        return cls(**given, doorkeeper=doorkeeper)
+    def around(cls, core: Core, *, authenticator: Authenticator) -> Services:
+        parts = {field.name: getattr(core, field.name) for field in fields(core)}
+        return cls(**parts, authenticator=authenticator)
 
 
 def services_of(request: Request) -> Services:
-    """Raises Unavailable while the service starts."""
-    found = getattr(request.app.state, "services", None)
-    if found is None:
+    """Return the services; raises Unavailable while the service starts."""
+    services = getattr(request.app.state, "services", None)
+    if services is None:
         raise Unavailable("The service is starting.", headers={"Retry-After": "1"})
-    return found  # type: ignore[no-any-return]
+    return services  # type: ignore[no-any-return]
 
 
 def check_open(app: Services) -> None:
-    """Raises Unavailable once the process was told to end: it takes no new work."""
+    """Raises Unavailable during shutdown, when no new work is accepted."""
     if app.machine.is_draining:
         raise Unavailable("The service is shutting down.", headers={"Retry-After": "10"})
 
 
-# Coroutines, as all that a door depends on: FastAPI calls plain functions in threads, and to go
-# there and back costs more than they do.
+# Dependencies are coroutines: FastAPI calls plain functions in threads, and switching to a thread
+# takes longer than running them.
 
 
 async def services(request: Request) -> Services:
@@ -46,22 +46,22 @@ async def services(request: Request) -> Services:
 
 
 async def caller(request: Request) -> Caller:
-    found = request.scope.get("caller")
-    if found is None:  # a door that asks for an owner, under a path that is open to everybody
+    caller = request.scope.get("caller")
+    if caller is None:  # an endpoint that needs an owner, on a path without authentication
         raise Unauthenticated
-    return found  # type: ignore[no-any-return]
+    return caller  # type: ignore[no-any-return]
 
 
 async def owner(request: Request) -> str:
-    """Whose everything is that this request makes, and whose alone it finds."""
+    """Return the owner id that scopes what this request reads and writes."""
     return (await caller(request)).user_id
 
 
 async def admin(request: Request) -> Caller:
-    found = await caller(request)
-    if not found.is_admin:
+    user = await caller(request)
+    if not user.is_admin:
         raise AdminOnly
-    return found
+    return user
 
 
 App = Annotated[Services, Depends(services)]

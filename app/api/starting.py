@@ -1,6 +1,4 @@
-"""StartupErrors: what keeps the service from starting ends the process with one line and a
-documented exit code.
-"""
+"""Startup errors: end the process with one line and a documented exit code."""
 
 from __future__ import annotations
 
@@ -17,9 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 class StartupErrors:
-    """ASGI middleware around everything. A web server answers a failed start with a traceback and
-    an exit code of its own; for an error that we know, the operator needs its sentence and the code
-    that `serve` documents.
+    """ASGI middleware around the whole application.
+
+    Web servers answer a failed start with a traceback and their own exit code. For an expected
+    error the operator needs its message and the exit code that `serve` documents.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -51,10 +50,8 @@ class StartupErrors:
 
 
 async def _leave(code: int) -> None:
-    """End the process from the event loop itself: a server catches whatever its lifespan task
-    raises.
-    """
+    """End the process from the event loop, since servers catch whatever the lifespan task raises."""
     asyncio.get_running_loop().call_soon(sys.exit, code)
-    # the end of the loop, of which the server need not be told
+    # stops the loop without the help of the server
     with suppress(asyncio.CancelledError):
         await asyncio.Event().wait()

@@ -1,5 +1,5 @@
-"""Answers that are sent while they are made: downloads that break off rather than end early, and
-event streams that end with the key that opened them.
+"""Streaming responses: downloads that abort on an error instead of ending early, and event streams
+that close when their credentials are revoked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 from app.api.services import Services
 
 CHECK_SECONDS = 5.0
-"""How often a stream asks whether its key or its session still holds."""
+"""Interval at which a stream checks whether its key or session is still valid."""
 
 
 class EventStream(StreamingResponse):
@@ -37,7 +37,7 @@ async def _while_admitted(
             following = following or asyncio.ensure_future(anext(events, None))
             await asyncio.wait({following}, timeout=max(0.0, due - clock()))
             if clock() >= due:
-                if not await app.doorkeeper.still_admits(request):
+                if not await app.authenticator.still_admits(request):
                     return
                 due = clock() + CHECK_SECONDS
             if not following.done():
@@ -47,7 +47,7 @@ async def _while_admitted(
                 return
             yield event
     finally:
-        # a response that is cancelled is cancelled again at each wait
+        # a cancelled response is cancelled again at every await
         with anyio.CancelScope(shield=True):
             if following is not None:
                 following.cancel()
@@ -56,8 +56,8 @@ async def _while_admitted(
 
 
 async def begun(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes, the first of which are there: what cannot even begin is answered as an error,
-    and not as an answer that breaks off.
+    """Return the same bytes after reading the first ones, so that a stream that fails at its start
+    is answered with an error and not with an aborted response.
     """
     first = await anext(body, b"")
     return _all(first, body)

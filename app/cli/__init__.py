@@ -1,3 +1,1 @@
-"""Granula at a terminal: `python -m app`. What is not needed for `--help` is imported by the
-command that needs it.
-"""
+"""The command line, `python -m app`. Each command imports what `--help` does not need."""

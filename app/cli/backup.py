@@ -1,4 +1,6 @@
-"""backup and restore: database and storage as files of a folder, together or each alone."""
+"""Commands `backup` and `restore`: database and storage as files of a folder, together or
+separately.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from uuid import UUID
 import typer
 
 from app import __version__
-from app.cli.common import PROGRAM, SERVER, CliError, Exit, examples, leave, say
+from app.cli.common import PROGRAM, SERVER, CliError, Exit, examples, exit_with, print_status
 from app.cli.storage import Parts, run_on_storage
 
 if TYPE_CHECKING:
@@ -35,7 +37,9 @@ class Only(StrEnum):
     STORAGE = "storage"
 
 
-OnlyOption = Annotated[Only | None, typer.Option("--only", help="One of both alone.")]
+OnlyOption = Annotated[
+    Only | None, typer.Option("--only", help="Only the database, or only the storage.")
+]
 
 
 @app.command(
@@ -44,25 +48,25 @@ OnlyOption = Annotated[Only | None, typer.Option("--only", help="One of both alo
 )
 def backup(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder that is not there yet, or is empty.")
+        Path, typer.Argument(metavar="DIR", help="A folder that does not exist yet or is empty.")
     ],
     only: OnlyOption = None,
 ) -> None:
-    """Copy database and storage into a folder, while the service runs.
+    """Copy database and storage into a folder while the service runs.
 
-    The database is copied first, of one moment; then the files. Exit code: 0 all is there and has
-    the checksum that the database knows; 1 a file is missing in the storage or was damaged there:
-    the rest is in the backup; 2 it cannot be made.
+    The database is copied first, as of one moment; then the files. Exit code: 0 every file is there
+    with the checksum in the database; 1 a file is missing from the storage or damaged there, and
+    the rest is in the backup; 2 the backup cannot be made.
     """
     from app.config import load_settings
 
     settings = load_settings()
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CliError(f"{folder} is not empty. Name a folder that is not there yet.", Exit.USAGE)
+        raise CliError(f"{folder} is not empty. Name a folder that does not exist yet.", Exit.USAGE)
     try:
-        for each in (DATABASE, STORAGE):
-            (folder / each).mkdir(parents=True, exist_ok=True, mode=0o700)
+        for part in (DATABASE, STORAGE):
+            (folder / part).mkdir(parents=True, exist_ok=True, mode=0o700)
         saved = None if only is Only.STORAGE else _run(_save_database(settings, folder))
         copied = (
             None
@@ -77,12 +81,12 @@ def backup(
         _write_manifest(folder, own_id, saved, copied)
     except OSError as error:
         raise CliError(f"{folder} cannot be written: {error.strerror}.", Exit.UNAVAILABLE) from None
-    say(_told(saved, copied, f"in {folder}"))
+    print_status(_summary(saved, copied, f"in {folder}"))
     if saved is not None and copied is not None:
-        wrong = run_on_storage(lambda parts: _wrong(parts, saved, copied))
+        wrong = run_on_storage(lambda parts: _mismatches(parts, saved, copied))
         for line in wrong:
-            say(line)
-        leave(Exit.INCOMPLETE if wrong else Exit.OK)
+            print_status(line)
+        exit_with(Exit.INCOMPLETE if wrong else Exit.OK)
 
 
 @app.command(
@@ -90,21 +94,21 @@ def backup(
     epilog=examples("restore /backups/monday", "restore /backups/monday --only database --replace"),
 )
 def restore(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `backup` has made.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a backup.")],
     only: OnlyOption = None,
     replace: Annotated[
         bool,
         typer.Option(
             "--replace",
-            help="Also where the database holds something. SQLite's file is kept beside.",
+            help="Overwrite a database that is not empty. SQLite's old file is kept.",
         ),
     ] = False,
 ) -> None:
-    """Put back what is in a backup: database, storage, or both. The service must not run.
+    """Restore a backup: database, storage, or both. The service must not run.
 
-    No file is removed from the storage: what the database that was put back does not know goes to
-    lost+found when the service runs. Exit code: 0 done; 2 the backup cannot be used, or the
-    database holds something; 5 something does not answer, or a service runs.
+    No file is removed from the storage: files that the restored database does not know go to
+    lost+found once the service runs. Exit code: 0 done; 2 the backup cannot be used, or the
+    database is not empty; 5 the database or the storage does not respond, or a service runs.
     """
     from app.config import load_settings
 
@@ -113,14 +117,17 @@ def restore(
     has = {Only.DATABASE: manifest.database is not None, Only.STORAGE: manifest.has_storage}
     if only is not None and not has[only]:
         raise CliError(f"{folder} has no {only}: the backup was made without it.", Exit.USAGE)
-    wanted = [only] if only is not None else [each for each in Only if has[each]]
-    if Only.DATABASE in wanted:
-        kept = _run(_load_database(settings, folder, manifest, replace))
-        say("The database is put back." + (f" The one before is {kept}." if kept else ""))
-    run_on_storage(lambda parts: _finish(parts, folder if Only.STORAGE in wanted else None))
+    chosen = [only] if only is not None else [part for part in Only if has[part]]
+    if Only.DATABASE in chosen:
+        old_database = _run(_load_database(settings, folder, manifest, replace))
+        print_status(
+            "The database is restored."
+            + (f" The previous one is {old_database}." if old_database else "")
+        )
+    run_on_storage(lambda parts: _finish(parts, folder if Only.STORAGE in chosen else None))
 
 
-# ---------------------------------------------------------------------- the steps
+# ---------------------------------------------------------------------- steps
 
 
 async def _save_database(settings: Settings, folder: Path) -> Saved:
@@ -135,20 +142,24 @@ async def _save_storage(parts: Parts, folder: Path) -> Copied:
     return await asyncio.to_thread(copies.save, parts.places, folder / STORAGE)
 
 
-async def _wrong(parts: Parts, saved: Saved, copied: Copied) -> list[str]:
-    """What the database of the backup knows and the storage does not have as it was."""
+async def _mismatches(parts: Parts, saved: Saved, copied: Copied) -> list[str]:
+    """Return a line for each file of the database copy that is missing from the storage or damaged
+    there.
+    """
     from app.db import files
 
-    missing = [each for each in saved.files if each not in copied.crc32]
+    missing = [file_id for file_id in saved.files if file_id not in copied.crc32]
     async with parts.database.reading() as connection:
         needed: dict[UUID, bool] = {}
         for start in range(0, len(missing), 500):
             needed |= await files.need_bytes(connection, missing[start : start + 500])
-    # else it was just deleted
-    lines = [f"{each} is missing in the storage." for each in missing if needed.get(each)]
+    # otherwise it was just deleted
+    lines = [
+        f"{file_id} is missing from the storage." for file_id in missing if needed.get(file_id)
+    ]
     for file_id, crc32 in saved.files.items():
         if crc32 is not None and copied.crc32.get(file_id, crc32) != crc32:
-            lines.append(f"{file_id} was damaged in the storage: its checksum is another one.")
+            lines.append(f"{file_id} was damaged in the storage: its checksum differs.")
     return lines
 
 
@@ -170,7 +181,7 @@ async def _load_database(
 
 
 async def _finish(parts: Parts, folder: Path | None) -> None:
-    """Put the files back, if they are wanted, and make both fit."""
+    """Restore the files, if they are part of this, and make database and storage fit each other."""
     from app.db import files, uploads
     from app.errors import StorageForeign
     from app.sources import copies
@@ -183,14 +194,14 @@ async def _finish(parts: Parts, folder: Path | None) -> None:
         await parts.database.transact(lambda c: files.set_etags(c, copied.etags))
         if was_empty:
             await parts.ownership.adopt()
-        say(_told(None, copied, "put back"))
+        print_status(_summary(None, copied, "put back"))
     try:
         await parts.ownership.claim()
     except StorageForeign as error:
-        say(error.detail)
+        print_status(error.detail)
 
 
-# ---------------------------------------------------------------------- the manifest
+# ---------------------------------------------------------------------- manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +211,8 @@ class Manifest:
 
 
 def _write_manifest(folder: Path, own_id: UUID, saved: Saved | None, copied: Copied | None) -> None:
-    """Last: without it a backup is not whole."""
-    told = {
+    """Write the manifest last: a backup without it is incomplete."""
+    manifest = {
         "format": FORMAT,
         "version": __version__,
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -210,37 +221,37 @@ def _write_manifest(folder: Path, own_id: UUID, saved: Saved | None, copied: Cop
         STORAGE: None if copied is None else {"files": copied.count, "bytes": copied.size},
     }
     with open(os.open(folder / MANIFEST, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(told, file, indent=2)
+        json.dump(manifest, file, indent=2)
         file.flush()
         os.fsync(file.fileno())
 
 
 def _read_manifest(folder: Path) -> Manifest:
     try:
-        told = json.loads((folder / MANIFEST).read_bytes())
-        if told["format"] != FORMAT:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        if manifest["format"] != FORMAT:
             raise CliError(
-                f"{folder} is of another version of Granula ({told['version']}).", Exit.USAGE
+                f"{folder} is of another version of Granula ({manifest['version']}).", Exit.USAGE
             )
-        return Manifest(told[DATABASE], told[STORAGE] is not None)
+        return Manifest(manifest[DATABASE], manifest[STORAGE] is not None)
     except FileNotFoundError:
         raise CliError(
-            f"{folder} is no backup, or one that was not finished: it has no {MANIFEST}.",
+            f"{folder} is not a complete backup: it has no {MANIFEST}.",
             Exit.USAGE,
         ) from None
     except (OSError, ValueError, KeyError, TypeError):
         raise CliError(f"{folder / MANIFEST} cannot be read.", Exit.USAGE) from None
 
 
-def _told(saved: Saved | None, copied: Copied | None, where: str) -> str:
-    what = ["the database"] if saved is not None else []
-    what += [f"{copied.count} files of {copied.size} bytes"] if copied is not None else []
-    text = f"{' and '.join(what)} {'are' if copied is not None else 'is'} {where}."
+def _summary(saved: Saved | None, copied: Copied | None, where: str) -> str:
+    parts = ["the database"] if saved is not None else []
+    parts += [f"{copied.count} files of {copied.size} bytes"] if copied is not None else []
+    text = f"{' and '.join(parts)} {'are' if copied is not None else 'is'} {where}."
     return text[0].upper() + text[1:]
 
 
 def _run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Raises CliError for what can be said in a sentence."""
+    """Raises CliError for failures that one sentence explains."""
     import asyncpg
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -1,4 +1,4 @@
-"""bench: how fast is it here?"""
+"""Command `bench`: measures the speed of this installation."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from app.cli.common import (
     Url,
     connect,
     examples,
-    leave,
-    put,
-    put_json,
+    exit_with,
+    print_json,
+    print_result,
 )
 from app.cli.render import board
 from app.cli.text import size
@@ -44,47 +44,50 @@ START_SECONDS = 60.0
 )
 def bench(
     rows: Annotated[
-        int, typer.Option(min=1, max=10_000_000, help="Rows of the file: id, name, value.")
+        int,
+        typer.Option(min=1, max=10_000_000, help="Rows of the file with columns id, name, value."),
     ] = 200_000,
     embedded: Annotated[
         bool,
-        typer.Option("--embedded", help="Start a server for this, in a temporary folder."),
+        typer.Option(
+            "--embedded", help="Start a server for the measurement, in a temporary folder."
+        ),
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Load a made file, prove its rows, delete it, and tell how many rows a second it was, from the
-    first byte to the end.
+    """Load a generated file, prove its rows, delete it, and print the rows per second from the
+    first byte to the last row.
 
-    Exit code: 0 all rows came through; 1 they did not, or their proof is broken.
+    Exit code: 0 all rows were loaded; 1 rows are missing, or their proof fails.
     """
     with tempfile.TemporaryDirectory(prefix="granula-bench-") as folder:
         path = Path(folder) / "bench.csv"
         _generate(path, rows)
         if embedded:
-            with _server(Path(folder)) as own:
-                figures = _measure(own, path, quiet)
+            with _server(Path(folder)) as server_url:
+                figures = _measure(server_url, path, quiet)
         else:
             figures = _measure(url, path, quiet)
     if as_json:
-        put_json(figures)
+        print_json(figures)
     else:
-        put(
+        print_result(
             f"{figures['rows']:,} rows, {size(path_size := figures['bytes'])}:"
             f" {figures['rows_per_second']:,.0f} rows/s"
         )
-        put(
+        print_result(
             f"  upload {figures['upload_seconds']:.2f} s"
             f" ({size(path_size / figures['upload_seconds'])}/s)"
         )
-        put(f"  until the last row {figures['total_seconds']:.2f} s")
-        put(
+        print_result(f"  until the last row {figures['total_seconds']:.2f} s")
+        print_result(
             f"  proof {'closes' if figures['proof_closes'] else 'is broken'},"
             f" {figures['proof_seconds']:.2f} s"
         )
     is_whole = figures["proof_closes"] and figures["rows_ok"] == rows
-    leave(Exit.OK if is_whole else Exit.INCOMPLETE)
+    exit_with(Exit.OK if is_whole else Exit.INCOMPLETE)
 
 
 def _generate(path: Path, rows: int) -> None:
@@ -121,7 +124,7 @@ def _measure(url: str, path: Path, quiet: bool) -> dict[str, float]:
         finally:
             client.send("DELETE", f"/files/{body['file_id']}")
     if not ended:
-        raise CliError("Somebody deleted the file meanwhile.", Exit.FAILED)
+        raise CliError("The file was deleted during the measurement.", Exit.FAILED)
     return {
         "rows": ended[0]["total"],
         "rows_ok": ended[0]["ok"],
@@ -136,7 +139,7 @@ def _measure(url: str, path: Path, quiet: bool) -> dict[str, float]:
 
 @contextmanager
 def _server(folder: Path) -> Iterator[str]:
-    """A service of our own, until the end; its URL."""
+    """Run a server of its own until the end; yield its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,5 +1,5 @@
-"""What the doctor looks at on this machine. Nothing is changed by looking, but that an object comes
-and goes in a bucket of STORAGE_URL.
+"""Checks of `doctor` on this machine. They change nothing, except for an object that they create
+and remove in a bucket of STORAGE_URL.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from app.sources import stores
 from app.sources.s3 import Credentials
 
 Finding = tuple[str, str, str]
-"""(ok, note, warning or bad; what was found; what to do)"""
+"""(ok, note, warning or bad; result; remedy)"""
 UPGRADE = "Run `alembic upgrade head`, or start by `python -m app serve --migrate`."
 SECONDS = 15.0
 
 
 def settings() -> Settings:
-    """Raises SettingsInvalid."""
+    """Return the settings; raises SettingsInvalid."""
     return load_settings()
 
 
 def _files(settings: Settings) -> Path | None:
-    """The folder of the files; None if they lie in a bucket. Raises SettingsInvalid."""
+    """Return the folder of the files; None if they are in a bucket. Raises SettingsInvalid."""
     folder = stores.folder_of(settings.storage_url, settings.storage_dir)
     return None if folder is None else folder / "uploads"
 
@@ -59,16 +59,16 @@ def storage(settings: Settings) -> Iterator[Finding]:
         yield (
             "bad",
             error.detail,
-            "Correct STORAGE_URL, or leave it out: files then lie in STORAGE_DIR.",
+            "Correct STORAGE_URL, or remove it to store files in STORAGE_DIR.",
         )
         return
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     remedy = (
-        "Let the user who runs the service write there (chown, chmod), or name another folder by"
-        f" STORAGE_DIR: {existing}"
+        "Let the user who runs the service write there (chown, chmod), or set"
+        f" STORAGE_DIR to another folder: {existing}"
     )
     if not existing.is_dir():
-        yield "bad", f"{existing} is no folder", "Name another folder by STORAGE_DIR."
+        yield "bad", f"{existing} is not a folder", "Set STORAGE_DIR to another folder."
         return
     try:
         with tempfile.TemporaryFile(dir=existing):
@@ -81,14 +81,14 @@ def storage(settings: Settings) -> Iterator[Finding]:
         (
             f"{folder} can be written"
             if existing == folder
-            else f"{folder} will be made at the first start"
+            else f"{folder} will be created at the first start"
         ),
         "",
     )
 
 
 def _bucket(settings: Settings) -> Iterator[Finding]:
-    """Whether all can be done that the service does with a bucket; what this writes, it removes."""
+    """Check every operation on a bucket that the service uses, and remove what this writes."""
     credentials = Credentials(
         settings.endpoint_url, settings.key, settings.secret.get_secret_value(), settings.region
     )
@@ -102,7 +102,7 @@ def _bucket(settings: Settings) -> Iterator[Finding]:
             and [entry.key for entry in bucket.entries("check")].count(key) == 1
         )
         bucket.delete([key])
-        left = len(bucket.unfinished("uploads/"))
+        unfinished = len(bucket.unfinished("uploads/"))
     except (StorageUnavailable, TerminalError) as error:
         yield (
             "bad",
@@ -116,25 +116,25 @@ def _bucket(settings: Settings) -> Iterator[Finding]:
     if not is_read:
         yield (
             "bad",
-            f"{bucket} does not give back what was put there",
+            f"{bucket} does not return what was stored there",
             "Use an object store that is consistent.",
         )
     elif not is_refused:
-        found = f"{bucket} overwrites what it should only create (If-None-Match)"
+        message = f"{bucket} overwrites what it should only create (If-None-Match)"
         yield (
             "bad",
-            found,
+            message,
             (
-                "Use an object store with conditional writes; two senders of one upload could mix"
-                " their bytes."
+                "Use an object store with conditional writes; two clients of one upload could "
+                "mix their bytes."
             ),
         )
     else:
         yield (
             "ok",
             (
-                f"{bucket} can be read and written; {left} uploads are going on there or were"
-                " broken off"
+                f"{bucket} can be read and written; {unfinished} uploads are in progress or were"
+                " interrupted"
             ),
             "",
         )
@@ -144,17 +144,17 @@ def disk(settings: Settings) -> Iterator[Finding]:
     try:
         uploads = _files(settings)
     except SettingsInvalid:
-        return  # told by `storage`
+        return  # reported by `storage`
     if uploads is None:
         return
     folder = next(path for path in (uploads, *uploads.absolute().parents) if path.exists())
-    free, kept = shutil.disk_usage(folder).free >> 20, settings.min_free_disk_mb
+    free, reserved = shutil.disk_usage(folder).free >> 20, settings.min_free_disk_mb
     remedy = (
         "Free disk space, delete files that are not needed (`delete`), or lower MIN_FREE_DISK_MB."
     )
-    if free < kept:
-        yield "bad", f"{free:,} MiB are free; uploads are refused below {kept:,} MiB", remedy
-    elif free < kept + settings.max_upload_mb:
+    if free < reserved:
+        yield "bad", f"{free:,} MiB are free; uploads are refused below {reserved:,} MiB", remedy
+    elif free < reserved + settings.max_upload_mb:
         yield (
             "warning",
             (
@@ -180,7 +180,7 @@ def database(settings: Settings) -> Iterator[Finding]:
     except TimeoutError:
         yield (
             "bad",
-            f"{name}: no answer within {SECONDS:g} s",
+            f"{name}: no response within {SECONDS:g} s",
             "Check host and port in DATABASE_URL, and the firewall.",
         )
         return
@@ -191,7 +191,7 @@ def database(settings: Settings) -> Iterator[Finding]:
             "Start PostgreSQL, and check host, port, user and password in DATABASE_URL.",
         )
         return
-    yield "ok", f"{name} answers, version {version}", ""
+    yield "ok", f"{name} responds, version {version}", ""
     yield from _migrations(is_current)
 
 
@@ -209,23 +209,23 @@ def _sqlite(settings: Settings) -> Iterator[Finding]:
     if path != settings.embedded_path and not path.parent.is_dir():
         yield (
             "bad",
-            f"SQLite is unable to open {path}: there is no such folder",
-            "Make it, or correct DATABASE_URL.",
+            f"SQLite is unable to open {path}: the folder does not exist",
+            "Create it, or correct DATABASE_URL.",
         )
         return
     if not path.exists():
-        yield "ok", f"SQLite: {path} will be made at the first start", ""
+        yield "ok", f"SQLite: {path} will be created at the first start", ""
         return
     try:
         with closing(
             sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5)
         ) as connection:
-            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            version = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.Error as error:
         yield (
             "bad",
             f"SQLite: {path} cannot be read: {error}",
-            "Move the file away to begin anew, or bring back a copy of it.",
+            "Move the file away to start with an empty database, or restore a copy of it.",
         )
         return
     if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
@@ -242,12 +242,12 @@ def _sqlite(settings: Settings) -> Iterator[Finding]:
             f"SQLite: {path} can be read by other users of this machine",
             f"chmod 600 {path}*",
         )
-    if found and found[0] == migrations.head():
+    if version and version[0] == migrations.head():
         yield from _migrations(True)
     else:
         yield (
             "note",
-            "The schema is that of another version; the start of the service brings it up to date",
+            "The schema is that of another version; the service updates it at its next start",
             "",
         )
 
@@ -261,8 +261,8 @@ def _migrations(is_current: bool) -> Iterator[Finding]:
 
 
 def installation(settings: Settings) -> Iterator[Finding]:
-    """Whether the storage is that of the database, and what in it nobody knows; nothing where one
-    of both cannot be read.
+    """Check that the storage belongs to the database, and count unknown files. Yields nothing if
+    either cannot be read.
     """
     credentials = Credentials(
         settings.endpoint_url, settings.key, settings.secret.get_secret_value(), settings.region
@@ -272,46 +272,46 @@ def installation(settings: Settings) -> Iterator[Finding]:
             settings.storage_url, settings.storage_dir, credentials, most_bytes=1
         )
     except SettingsInvalid:
-        return  # told by `storage`
+        return  # reported by `storage`
     if settings.is_sqlite and not Path(settings.url.partition(":///")[2]).exists():
-        return  # it will be made at the first start
+        return  # it is created at the first start
     try:
         mark = ownership.held(places.mark.read())
         row = asyncio.run(asyncio.wait_for(_installation(settings), SECONDS))
     except (GranulaError, SQLAlchemyError, OSError, TimeoutError):
-        return  # told by `storage` and `database`
+        return  # reported by `storage` and `database`
     finally:
         places.close()
     if mark is None or row is None:
-        yield "note", "The storage is marked as that of this database at the first start", ""
+        yield "note", "The storage will be assigned to this database at the first start", ""
         return
     if mark.installation != row.id:
-        found = (
+        message = (
             f"{places.mark.where} belongs to another Granula database ({mark.installation}); this"
             f" one is {row.id}"
         )
-        yield "bad", found, ownership.WHAT_TO_DO
+        yield "bad", message, ownership.WHAT_TO_DO
         return
     yield "ok", f"{places.mark.where} belongs to this database", ""
     if row.held_files:
-        found = (
-            f"{row.held_files} files in the storage are known to no row of the database, too many"
+        message = (
+            f"{row.held_files} files in the storage are unknown to the database, too many"
             " for the sweep"
         )
         yield (
             "warning",
-            found,
-            "Put back the right database, or move them to lost+found: python -m app storage sweep",
+            message,
+            "Restore the right database, or move them to lost+found: python -m app storage sweep",
         )
     if row.lost_files:
-        found = (
+        message = (
             f"{row.lost_files} files are in lost+found; each is removed after"
             f" {settings.lost_found_days:g} days there"
         )
         yield (
             "warning",
-            found,
-            "Put back the database that knows them, or leave them: docs/backup.md",
+            message,
+            "Restore the database that knows them, or leave them: docs/backup.md",
         )
 
 
@@ -328,30 +328,30 @@ def model(settings: Settings) -> Iterator[Finding]:
     folder = settings.embedding_model_dir
     missing = files.missing(folder, files.needed(settings.embedding_precision))
     if missing:
-        found = (
-            f"{', '.join(missing)} not right in {folder}: no search by meaning, no sentiment model"
-            " of our own"
+        message = (
+            f"{', '.join(missing)} missing or damaged in {folder}: no semantic search, no local"
+            " sentiment model"
         )
-        yield "warning", found, files.HOW_TO_INSTALL
+        yield "warning", message, files.HOW_TO_INSTALL
     else:
         yield "ok", f"{files.MODEL_ID} is in {folder}", ""
 
 
 def plug_ins(settings: Settings) -> Iterator[Finding]:
     try:
-        made = plugins.make_processors(settings)
+        processors = plugins.make_processors(settings)
     except SettingsInvalid as error:
         yield (
             "bad",
             error.detail,
-            "Correct the name, or put the folder of the module into PYTHONPATH.",
+            "Correct the name, or add the module's folder to PYTHONPATH.",
         )
         return
-    yield "ok", f"processors: {', '.join(made.names)}", ""
+    yield "ok", f"processors: {', '.join(processors.names)}", ""
 
 
 def services(settings: Settings) -> Iterator[Finding]:
-    for variable, url, what in (
+    for variable, url, name in (
         ("ENDPOINT_URL", settings.endpoint_url, "the object store"),
         ("ML_API_URL", settings.ml_api_url, "the model service"),
         ("OPENAI_BASE_URL", settings.openai_base_url, "the language service"),
@@ -363,11 +363,11 @@ def services(settings: Settings) -> Iterator[Finding]:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             yield (
                 "bad",
-                f"{what} of {variable} does not answer: {error}",
+                f"{name} of {variable} does not respond: {error}",
                 f"Start it, or correct {variable}.",
             )
         else:
-            yield "ok", f"{what} of {variable} answers", ""
+            yield "ok", f"{name} of {variable} responds", ""
 
 
 ALL: dict[str, Callable[[Settings], Iterator[Finding]]] = {

@@ -1,5 +1,5 @@
-"""The HTTP client of the commands: what the server refuses, and a server that is not there, become
-sentences.
+"""The HTTP client of the commands. Refusals and an unreachable server become sentences for the
+user.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ BEGINNING = re.compile(rf"[0-9a-f][0-9a-f-]{{{SHORTEST - 1},35}}")
 
 
 class Unreachable(CliError):
-    """Nothing came back: the same request may succeed later."""
+    """The server did not respond: the same request may succeed later."""
 
     is_absent = False
-    """Not even a connection came about."""
+    """Whether not even a connection could be made."""
 
 
 class Client:
-    """Every method raises CliError: Unreachable if there is no answer, else with the server's own
-    words.
+    """A client whose methods all raise CliError: Unreachable without a response, otherwise with the
+    server's message.
     """
 
     def __init__(self, url: str, key: str | None = None) -> None:
@@ -56,7 +56,7 @@ class Client:
             parts = urlsplit(self.url)
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError("no host, or neither http nor https")
-            # What the environment says of proxies is not meant for this machine itself.
+            # Proxies of the environment do not apply to this machine itself.
             self._http = httpx.Client(
                 base_url=self.url,
                 headers=headers,
@@ -65,8 +65,7 @@ class Client:
             )
         except (ValueError, httpx.InvalidURL) as error:
             raise CliError(
-                f"{shown(url)!r} is no address of a server ({error}). Write it as"
-                " http://host:8000.",
+                f"{shown(url)!r} is not a server address ({error}). Write it as http://host:8000.",
                 Exit.USAGE,
             ) from None
 
@@ -74,8 +73,8 @@ class Client:
         return self.send("GET", path, params=params).json()
 
     def resolve(self, text: str) -> UUID:
-        """The id that somebody wrote: whole, as the number of a job, or as the beginning of an id
-        of one of the newest jobs.
+        """Return the id that the user wrote: in full, as a job number, or as the first characters
+        of an id of one of the newest jobs.
         """
         try:
             return UUID(text)
@@ -86,7 +85,7 @@ class Client:
             return self._by_number(int(plain))
         if not BEGINNING.fullmatch(plain):
             raise CliError(
-                f"{shown(text, 60)} is no id. Write the number of a job, an id, or at least"
+                f"{shown(text, 60)} is not an id. Write the number of a job, an id, or at least"
                 f" {SHORTEST} characters of its beginning; {PROGRAM} list shows the jobs.",
                 Exit.USAGE,
             )
@@ -94,41 +93,39 @@ class Client:
         files = list(
             dict.fromkeys(job["file_id"] for job in jobs if job["file_id"].startswith(plain))
         )
-        found = files + [job["job_id"] for job in jobs if job["job_id"].startswith(plain)]
-        if len(found) == 1:
-            return UUID(found[0])
-        if found:
-            raise CliError(
-                f"{len(found)} ids begin with {plain}: {', '.join(found[:5])}.", Exit.USAGE
-            )
+        ids = files + [job["job_id"] for job in jobs if job["job_id"].startswith(plain)]
+        if len(ids) == 1:
+            return UUID(ids[0])
+        if ids:
+            raise CliError(f"{len(ids)} ids begin with {plain}: {', '.join(ids[:5])}.", Exit.USAGE)
         raise CliError(
             f"No id of the newest {LOOKED_AT} jobs begins with {plain}. Write it whole.",
             Exit.REFUSED,
         )
 
     def _by_number(self, number: int) -> UUID:
-        found = self.get("/jobs", limit=1, before=number + 1)["items"]
-        if not found or found[0]["number"] != number:
+        jobs = self.get("/jobs", limit=1, before=number + 1)["items"]
+        if not jobs or jobs[0]["number"] != number:
             raise CliError(
-                f"{self.url} has no job number {number}. {PROGRAM} list shows what it has.",
+                f"{self.url} has no job number {number}. {PROGRAM} list shows all jobs.",
                 Exit.REFUSED,
             )
-        return UUID(found[0]["job_id"])
+        return UUID(jobs[0]["job_id"])
 
     def file_and_job(self, identifier: UUID) -> tuple[str, str]:
-        """Both ids, from either."""
-        found = self.get(f"/status/{identifier}")
-        return found["file_id"], found["job_id"]
+        """Return (file_id, job_id) for either of them."""
+        status = self.get(f"/status/{identifier}")
+        return status["file_id"], status["job_id"]
 
     def send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        """A request and its whole answer, which is a success."""
+        """Send a request and return the complete response. Raises CliError unless it is a success."""
         with self.stream(method, path, **arguments) as answer:
             with self._explaining():
                 answer.read()
             return answer
 
     def ready(self) -> dict[str, Any]:
-        """What the server says of itself; also when it is not ready."""
+        """Return the server's readiness, also if it is not ready."""
         with self._explaining():
             answer = self._http.get("/ready")
         try:
@@ -141,7 +138,7 @@ class Client:
 
     @contextmanager
     def stream(self, method: str, path: str, **arguments: Any) -> Iterator[httpx.Response]:
-        """A request and its answer, a success, whose body is still to be read."""
+        """Send a request and yield a successful response whose body is still to be read."""
         params = {
             name: value
             for name, value in (arguments.pop("params", None) or {}).items()
@@ -160,7 +157,7 @@ class Client:
             answer.close()
 
     def pieces(self, answer: httpx.Response) -> Iterator[bytes]:
-        """The body of a streamed answer; raises Unreachable if it breaks off."""
+        """Yield the body of a streamed response; raises Unreachable if it breaks off."""
         with self._explaining():
             yield from answer.iter_bytes()
 
@@ -170,21 +167,21 @@ class Client:
             yield
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             absent = Unreachable(
-                f"There is no answer from {self.url} ({error}). Is it running? {PROGRAM} serve\n"
-                "Another server is named by --url or GRANULA_URL.",
+                f"No response from {self.url} ({error}). Is it running? {PROGRAM} serve\n"
+                "Use --url or GRANULA_URL for another server.",
                 Exit.UNAVAILABLE,
             )
             absent.is_absent = True
             raise absent from None
         except httpx.TimeoutException:
             raise Unreachable(
-                f"{self.url} took longer than {TIMEOUT.read:g} s to answer. It may be busy: try"
+                f"{self.url} took longer than {TIMEOUT.read:g} s to respond. It may be busy: try"
                 " again.",
                 Exit.UNAVAILABLE,
             ) from None
-        except httpx.LocalProtocolError:  # more or fewer bytes than were announced
+        except httpx.LocalProtocolError:  # more or fewer bytes than announced
             raise CliError(
-                "The file changed while it was sent. Nothing was kept; try again.", Exit.REFUSED
+                "The file changed during the upload. Nothing was stored; try again.", Exit.REFUSED
             ) from None
         except httpx.TransportError as error:
             raise Unreachable(
@@ -195,17 +192,17 @@ class Client:
         if answer.is_redirect:
             where = shown(answer.headers.get("location", "another address"))
             return CliError(
-                f"{self.url} sends us to {where}. Give that server as --url.", Exit.REFUSED
+                f"{self.url} redirects to {where}. Use that address as --url.", Exit.REFUSED
             )
         problem = _problem(answer)
         status = answer.status_code
         if problem is None:
             if status in BUSY:
                 return Unreachable(
-                    f"{self.url} cannot answer now (HTTP {status}). Try again.", Exit.UNAVAILABLE
+                    f"{self.url} is unavailable now (HTTP {status}). Try again.", Exit.UNAVAILABLE
                 )
             return CliError(
-                f"What answers at {self.url} (HTTP {status}) is not Granula. Check --url and"
+                f"The server at {self.url} (HTTP {status}) is not Granula. Check --url and"
                 " GRANULA_URL.",
                 Exit.REFUSED,
             )
@@ -228,21 +225,21 @@ class Client:
     def _not_found(self, path: str) -> str:
         if urlsplit(self.url).path or not ANY_ID.search(path):
             return (
-                f"{self.url} has nothing here. Check the path of --url or GRANULA_URL, and the id"
+                f"{self.url}: not found. Check the path of --url or GRANULA_URL, and the id"
                 " if you gave one."
             )
-        return f"{self.url} has nothing under this id. {PROGRAM} list shows what it has."
+        return f"{self.url} does not know this id. {PROGRAM} list shows all jobs."
 
     def _about_key(self) -> str:
         if self._has_key:
             return (
                 f"{self.url} does not accept the key in GRANULA_KEY: it is wrong, has expired or"
-                " was revoked.\nOn the server `python -m app users keys create NAME` makes a new"
+                " was revoked.\nOn the server `python -m app users keys create NAME` creates a new"
                 " one."
             )
         return (
-            f"{self.url} wants a key: put it into the environment variable GRANULA_KEY.\n"
-            "On the server `python -m app users create NAME` makes one."
+            f"{self.url} requires a key: set the environment variable GRANULA_KEY.\n"
+            "On the server `python -m app users create NAME` creates one."
         )
 
 
@@ -254,7 +251,7 @@ def _is_here(host: str) -> bool:
 
 
 def _problem(answer: httpx.Response) -> dict[str, Any] | None:
-    """What the answer says of itself, if it is one of Granula's."""
+    """Return the problem in a response, if Granula sent it."""
     if "json" not in answer.headers.get("content-type", ""):
         return None
     try:

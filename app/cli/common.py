@@ -1,6 +1,4 @@
-"""What the commands share: exit codes, options, and how something that went wrong becomes a
-sentence.
-"""
+"""Exit codes, options and messages that the commands share."""
 
 from __future__ import annotations
 
@@ -19,46 +17,44 @@ if TYPE_CHECKING:
 DEFAULT_URL = "http://127.0.0.1:8000"
 _TYPED = "granula" if Path(sys.argv[0]).stem == "granula" else "python -m app"
 PROGRAM = os.environ.get("GRANULA_PROGRAM", _TYPED)
-"""What the user typed: `scripts/granula` sets it."""
+"""The command that the user typed; `scripts/granula` sets it."""
 CLIENT, SERVER = "Work with files and jobs", "Run the service"
 """Panels of the help."""
 
 
 class Exit(IntEnum):
-    """How it went, for scripts. Of several files or jobs the worst counts, which is the highest."""
+    """Exit codes. For several files or jobs, the highest one, which is the worst."""
 
     OK = 0
     INCOMPLETE = 1
-    """Some rows were rejected or failed; a proof is broken; the doctor found something."""
+    """Some rows were rejected or failed, a proof fails, or a check found a problem."""
     USAGE = 2
-    """The command line or a setting cannot be used."""
+    """The command line or a setting is invalid."""
     FAILED = 3
     """A job failed or was cancelled."""
     REFUSED = 4
-    """The server does not do this: an unknown id, a wrong key, a parameter or a file that it
-    refuses.
-    """
+    """The server refused: an unknown id, a wrong key, an invalid parameter or file."""
     UNAVAILABLE = 5
-    """The server does not answer, or has no room for this now."""
+    """The server does not respond, or has no capacity now."""
     INTERRUPTED = 130
-    """Ctrl-C. What was uploaded goes on."""
+    """Ctrl-C. Uploaded files are still processed."""
     TERMINATED = 143
     """The same by SIGTERM."""
 
 
 class CliError(Exception):
-    """Ends the command: what happened and what to do next, and the exit code."""
+    """Ends the command with a message, a remedy and an exit code."""
 
     def __init__(self, message: str, code: Exit, problem: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
         self.problem = problem
-        """What the server said (RFC 9457), if it did."""
+        """The server's problem (RFC 9457), if it sent one."""
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came."""
+    """SIGTERM was received."""
 
 
 Url = Annotated[
@@ -70,41 +66,42 @@ Url = Annotated[
         show_default=True,
         metavar="URL",
         help=(
-            "The server. A key is taken from GRANULA_KEY alone: command lines can be read by"
-            " others."
+            "URL of the server. The key comes from GRANULA_KEY only, since other users can "
+            "read command lines."
         ),
     ),
 ]
 Json = Annotated[
     bool,
     typer.Option(
-        "--json", help="JSON on standard output, a line for each thing, and nothing else."
+        "--json", help="Print JSON on standard output, one line for each item, and nothing else."
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Wait = Annotated[
     bool,
     typer.Option(
-        "--wait", "-w", help="Stay until all rows are done; the exit code tells how it went."
+        "--wait", "-w", help="Wait until all rows are done; the exit code tells the outcome."
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 Id = Annotated[
     str,
     typer.Argument(
-        metavar="ID", help="Number of a job, `file_id` or `job_id`, or the beginning of one."
+        metavar="ID", help="Job number, `file_id` or `job_id`, or the first characters of an id."
     ),
 ]
 Ids = Annotated[
     list[str],
     typer.Argument(
-        metavar="ID...", help="Numbers of jobs, `file_id` or `job_id`, or their beginnings."
+        metavar="ID...",
+        help="Job numbers, `file_id`s or `job_id`s, or the first characters of ids.",
     ),
 ]
 
 
 def named(text: str) -> tuple[str, str]:
-    """The parts of NAME=VALUE; raises CliError."""
+    """Return (name, value) of NAME=VALUE; raises CliError."""
     from app.cli.text import shown
 
     name, equals, value = text.partition("=")
@@ -114,7 +111,7 @@ def named(text: str) -> tuple[str, str]:
 
 
 def examples(*lines: str) -> str:
-    """For the end of a help text: `(command, what it does)` pairs, one line each."""
+    """Return the examples at the end of a help text from (command, description) pairs."""
     return "[bold]Examples[/bold]\n\n" + "\n\n".join(
         f"  [cyan]{PROGRAM} {line}[/cyan]" for line in lines
     )
@@ -126,27 +123,27 @@ def connect(url: str) -> Client:
     return Client(url, os.environ.get("GRANULA_KEY") or None)
 
 
-def say(message: str) -> None:
-    """For people: on standard error, so that standard output has only what was asked for."""
+def print_status(message: str) -> None:
+    """Print a message for people on standard error; standard output has only the requested data."""
     sys.stderr.write(message + "\n")
     sys.stderr.flush()
 
 
-def put(text: str) -> None:
+def print_result(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def as_json(value: Any) -> str:
-    """In a line, and in ASCII: any text survives any terminal."""
+    """Return a line of ASCII JSON, which every terminal can show."""
     return json.dumps(value)
 
 
-def put_json(value: Any) -> None:
-    put(as_json(value))
+def print_json(value: Any) -> None:
+    print_result(as_json(value))
 
 
-def leave(code: Exit) -> None:
-    """End the command, unless all went well."""
+def exit_with(code: Exit) -> None:
+    """End the command with this code, unless it is success."""
     if code:
         raise typer.Exit(int(code))

@@ -1,4 +1,4 @@
-"""doctor: look at everything that the service needs, and say what to do about what is not well."""
+"""Command `doctor`: checks everything that the service needs, and prints a remedy for each problem."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from app.cli.common import (
     Json,
     connect,
     examples,
-    leave,
-    put_json,
+    exit_with,
+    print_json,
 )
 from app.cli.text import shown
 
@@ -35,14 +35,14 @@ def doctor(
     url: Annotated[
         str | None,
         typer.Option(
-            "--url", "-u", envvar="GRANULA_URL", help="Look at this server from outside instead."
+            "--url", "-u", envvar="GRANULA_URL", help="Check this server from outside instead."
         ),
     ] = None,
 ) -> None:
-    """Check settings, folders, disk, database, migrations, language model and services, and say
+    """Check settings, folders, disk, database, migrations, language model and services, and print
     what to do.
 
-    It changes nothing. Exit code: 0 all is well, or there are only warnings; 1 something is bad.
+    It changes nothing. Exit code: 0 no problem, or only warnings; 1 a check failed.
     """
     checks = []
     for check in _of_server(url) if url else _of_this_machine():
@@ -51,8 +51,8 @@ def doctor(
             _show(check)
     is_well = all(check["state"] != "bad" for check in checks)
     if as_json:
-        put_json({"ok": is_well, "checks": checks})
-    leave(Exit.OK if is_well else Exit.INCOMPLETE)
+        print_json({"ok": is_well, "checks": checks})
+    exit_with(Exit.OK if is_well else Exit.INCOMPLETE)
 
 
 def _of_this_machine() -> Iterator[dict[str, str]]:
@@ -66,8 +66,8 @@ def _of_this_machine() -> Iterator[dict[str, str]]:
         return
     yield _check("settings", "ok", "can be used")
     for name, look in checks.ALL.items():
-        for state, found, remedy in look(settings):
-            yield _check(name, state, found, remedy)
+        for state, message, remedy in look(settings):
+            yield _check(name, state, message, remedy)
     yield from _of_server(DEFAULT_URL, must_run=False)
 
 
@@ -78,8 +78,8 @@ def _of_server(url: str, *, must_run: bool = True) -> Iterator[dict[str, str]]:
         client = connect(url)
         ready = client.ready()
     except Unreachable as error:
-        first, _, rest = error.message.partition("\n")
-        yield _check("server", "bad" if must_run else "note", first, rest if must_run else "")
+        first, _, remedy = error.message.partition("\n")
+        yield _check("server", "bad" if must_run else "note", first, remedy if must_run else "")
         return
     except CliError as error:
         yield _check("server", "bad" if must_run else "note", error.message)
@@ -87,47 +87,46 @@ def _of_server(url: str, *, must_run: bool = True) -> Iterator[dict[str, str]]:
     wrong = {name: value for name, value in ready["checks"].items() if value != "ok"}
     if wrong:
         text = "; ".join(f"{shown(name)}: {shown(str(value))}" for name, value in wrong.items())
-        yield _check(
-            "server", "bad", f"{url} runs but takes no uploads: {text}", "Its log says more."
-        )
+        yield _check("server", "bad", f"{url} runs but accepts no uploads: {text}", "See its log.")
     else:
         yield _check(
-            "server", "ok", f"{url} takes uploads; {ready['queued_jobs']} jobs wait or run"
+            "server", "ok", f"{url} accepts uploads; {ready['queued_jobs']} jobs wait or run"
         )
     for address in _addresses_from_outside(url):
         if _lets_anybody_in(address):
-            found = (
+            message = (
                 f"anybody who can reach {address} may read, upload and delete everything: nobody"
                 " has to sign in"
             )
             yield _check(
-                "server", "warning", found, "Set AUTH_REQUIRED=true, or listen on 127.0.0.1 only."
+                "server", "warning", message, "Set AUTH_REQUIRED=true, or listen on 127.0.0.1 only."
             )
     try:
         client.get("/jobs", limit=1)
     except CliError as error:
-        first, _, rest = error.message.partition("\n")
-        yield _check("key", "bad", first, rest)
+        first, _, remedy = error.message.partition("\n")
+        yield _check("key", "bad", first, remedy)
 
 
 def _addresses_from_outside(url: str) -> list[str]:
-    """Where others may reach this server: of one on this machine, under its address in the
-    network.
+    """Return the URLs under which other machines may reach a server: for a server on this machine,
+    its address in the network.
     """
     import httpx
 
     from app.config import is_loopback
 
-    given = httpx.URL(url)
-    if not is_loopback(given.host):
+    parsed = httpx.URL(url)
+    if not is_loopback(parsed.host):
         return [url]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing: the system says from where it would
+            # sends nothing: the system only chooses the source address
+            probe.connect(("192.0.2.1", 9))
         except OSError:
             return []
-        own = probe.getsockname()[0]
-    return [] if is_loopback(own) else [str(given.copy_with(host=own))]
+        address = probe.getsockname()[0]
+    return [] if is_loopback(address) else [str(parsed.copy_with(host=address))]
 
 
 def _lets_anybody_in(url: str) -> bool:
@@ -140,8 +139,8 @@ def _lets_anybody_in(url: str) -> bool:
     return answer.status_code == 200
 
 
-def _check(name: str, state: str, found: str, remedy: str = "") -> dict[str, str]:
-    return {"name": name, "state": state, "found": found, "remedy": remedy}
+def _check(name: str, state: str, message: str, remedy: str = "") -> dict[str, str]:
+    return {"name": name, "state": state, "found": message, "remedy": remedy}
 
 
 def _show(check: dict[str, str]) -> None:

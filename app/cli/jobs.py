@@ -1,4 +1,4 @@
-"""list, status, watch, proof, cancel, retry, delete: what becomes of jobs."""
+"""Commands for jobs: list, status, watch, start, proof, cancel, retry, delete."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from app.cli.common import (
     Yes,
     connect,
     examples,
-    leave,
+    exit_with,
     named,
-    put,
-    put_json,
-    say,
+    print_json,
+    print_result,
+    print_status,
 )
 from app.cli.render import Silent, board, table
 from app.cli.text import FINAL, ago, duration, rows_text, shown, size, state_text
@@ -58,23 +58,23 @@ STYLES = {
     ),
 )
 def list_jobs(
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Jobs at most.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Number of jobs.")] = 20,
     everything: Annotated[bool, typer.Option("--all", help="Every job.")] = False,
     status: Annotated[
         str | None,
         typer.Option(
             help=(
-                "Only those in this state: queued, processing, completed, completed_with_errors,"
-                " failed, cancelled."
+                "Only jobs in this state: queued, processing, completed, "
+                "completed_with_errors, failed, cancelled."
             )
         ),
     ] = None,
-    processor: Annotated[str | None, typer.Option(help="Only those of this processor.")] = None,
+    processor: Annotated[str | None, typer.Option(help="Only jobs of this processor.")] = None,
     as_json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the job_id of each.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only each job_id.")] = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """List jobs, newest first: what became of their rows, and when they came. The number is good as
+    """List jobs, newest first, with their rows and the time of their upload. The number serves as
     an ID.
     """
     jobs = _pages(
@@ -82,15 +82,15 @@ def list_jobs(
     )
     if as_json:
         for job in jobs:
-            put_json(job)
+            print_json(job)
         return
     if quiet:
         for job in jobs:
-            put(job["job_id"])
+            print_result(job["job_id"])
         return
-    found = list(jobs)
-    if not found:
-        say(f"No jobs. {PROGRAM} upload FILE makes one.")
+    listed = list(jobs)
+    if not listed:
+        print_status(f"No jobs. {PROGRAM} upload FILE makes one.")
         return
     if not sys.stdout.isatty():
         rows = [
@@ -98,42 +98,42 @@ def list_jobs(
                 job["job_id"],
                 f"#{job['number']}",
                 job["filename"],
-                _became(job),
+                _state_with_rows(job),
                 job["created_at"][:19],
             )
-            for job in found
+            for job in listed
         ]
         table(("id", "number", "file", "rows", "created (UTC)"), rows)
         return
-    _show_jobs(found)
+    _show_jobs(listed)
 
 
 def _show_jobs(jobs: list[dict[str, Any]]) -> None:
-    """In the width of the terminal: names are cut, words are not."""
+    """Print jobs in the width of the terminal: file names are cut, words are not."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False)
-    most = max(12, console.width // 4)
-    made = Table(box=None, pad_edge=False, show_header=False)
-    made.add_column(justify="right", no_wrap=True)
-    made.add_column(no_wrap=True, max_width=most)
-    made.add_column(ratio=1)
-    made.add_column(justify="right", no_wrap=True)
+    name_width = max(12, console.width // 4)
+    grid = Table(box=None, pad_edge=False, show_header=False)
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(no_wrap=True, max_width=name_width)
+    grid.add_column(ratio=1)
+    grid.add_column(justify="right", no_wrap=True)
     for job in jobs:
         style = STYLES.get(state_text(job), "")
-        made.add_row(
+        grid.add_row(
             f"#{job['number']}",
-            Text(shown(job["filename"], most)),
-            Text(_became(job), style),
+            Text(shown(job["filename"], name_width)),
+            Text(_state_with_rows(job), style),
             Text(ago(job["created_at"]), "dim"),
         )
-    console.print(made)
+    console.print(grid)
 
 
-def _became(job: dict[str, Any]) -> str:
-    """How a job stands, with what became of its rows so far."""
+def _state_with_rows(job: dict[str, Any]) -> str:
+    """Return the state of a job with its rows so far."""
     state, counts = (
         state_text(job).replace("completed_with_errors", "completed with rejects"),
         job["counts"],
@@ -156,8 +156,8 @@ def _became(job: dict[str, Any]) -> str:
 def _pages(client: Client, limit: int | None, filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
     before = None
     while limit is None or limit > 0:
-        wanted = PAGE if limit is None else min(limit, PAGE)
-        page = client.get("/jobs", limit=wanted, before=before, **filters)
+        page_size = PAGE if limit is None else min(limit, PAGE)
+        page = client.get("/jobs", limit=page_size, before=before, **filters)
         yield from page["items"]
         before = page["next_before"]
         if before is None:
@@ -167,14 +167,14 @@ def _pages(client: Client, limit: int | None, filters: dict[str, Any]) -> Iterat
 
 @app.command(rich_help_panel=CLIENT, epilog=examples("status ID", "status ID --json | jq .rows"))
 def status(identifiers: Ids, as_json: Json = False, url: Url = DEFAULT_URL) -> None:
-    """Tell how far jobs are: chunks, rows, speed, errors."""
+    """Show the progress of jobs: chunks, rows, speed, errors."""
 
     def show(client: Client, identifier: UUID) -> Exit:
-        found = client.get(f"/status/{identifier}")
-        put_json(found) if as_json else _show_status(found)
+        status_body = client.get(f"/status/{identifier}")
+        print_json(status_body) if as_json else _show_status(status_body)
         return Exit.OK
 
-    leave(_each(connect(url), identifiers, show))
+    exit_with(_for_each(connect(url), identifiers, show))
 
 
 @app.command(
@@ -184,7 +184,7 @@ def status(identifiers: Ids, as_json: Json = False, url: Url = DEFAULT_URL) -> N
 def watch(
     identifiers: Ids, as_json: Json = False, quiet: Quiet = False, url: Url = DEFAULT_URL
 ) -> None:
-    """Stay until jobs have ended. Ctrl-C leaves them running.
+    """Wait until jobs have ended. Ctrl-C leaves them running.
 
     Exit code: 0 every row is loaded; 1 some rows were rejected or failed; 3 a job failed or was
     cancelled.
@@ -192,13 +192,15 @@ def watch(
     from app.cli.waiting import Follower
 
     client = connect(url)
-    found = dict.fromkeys(str(client.resolve(identifier)) for identifier in identifiers)
+    job_ids = dict.fromkeys(str(client.resolve(identifier)) for identifier in identifiers)
     with board(quiet) as shown_on:
-        follower = Follower(client, shown_on, shown_on.put_json if as_json else lambda status: None)
-        for identifier in found:
+        follower = Follower(
+            client, shown_on, shown_on.print_json if as_json else lambda status: None
+        )
+        for identifier in job_ids:
             follower.add(identifier, identifier, "")
         _follow(follower, shown_on)
-    leave(follower.code)
+    exit_with(follower.code)
 
 
 @app.command(
@@ -214,31 +216,34 @@ def start(
     job_type: Annotated[
         str, typer.Argument(metavar="TYPE", help="rows, analyze, sentiment, ..., or a processor.")
     ],
-    what: Annotated[
+    source: Annotated[
         str,
         typer.Argument(
-            metavar="ID|SOURCE", help="A file that was uploaded, by any id; or s3://bucket/key."
+            metavar="ID|SOURCE", help="An uploaded file, by any id; or s3://bucket/key."
         ),
     ],
     option: Annotated[
         list[str] | None,
-        typer.Option("--option", "-O", metavar="NAME=VALUE", help="An option of the type."),
+        typer.Option("--option", "-O", metavar="NAME=VALUE", help="An option of the job type."),
     ] = None,
     priority: Annotated[
         int, typer.Option("--priority", "-p", min=0, max=10, help="Higher goes first.")
     ] = 0,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Run anew even if the same was done before.")
+        bool,
+        typer.Option(
+            "--fresh", help="Run again even if the same job ran on the same bytes before."
+        ),
     ] = False,
     wait: Wait = False,
     as_json: Json = False,
     quiet: Quiet = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Start a job over a file that is there, or over objects of a bucket; print its id.
+    """Start a job over an uploaded file or over objects of a bucket; print its id.
 
-    Exit code: 0 it was made, and with --wait every row is loaded; 1, 3 and 130 as those of watch; 4
-    it was refused.
+    Exit code: 0 the job was created, and with --wait every row is loaded; 1, 3 and 130 as for
+    watch; 4 it was refused.
     """
     from app.cli.waiting import Follower
 
@@ -248,48 +253,52 @@ def start(
         "priority": priority,
         "options": dict(map(named, option or ())),
     }
-    if "://" in what:
-        body["source"] = what
+    if "://" in source:
+        body["source"] = source
     else:
-        body["file_id"] = client.file_and_job(client.resolve(what))[0]
+        body["file_id"] = client.file_and_job(client.resolve(source))[0]
     queued = client.send("POST", "/jobs", json=body, params={"fresh": fresh}).json()
     with board(quiet) as shown_on:
         if as_json and not wait:
-            shown_on.put_json(queued)
+            shown_on.print_json(queued)
         elif not as_json:
-            shown_on.put(queued["job_id"])
+            shown_on.print_result(queued["job_id"])
         if not wait:
             return
-        follower = Follower(client, shown_on, shown_on.put_json if as_json else lambda status: None)
+        follower = Follower(
+            client, shown_on, shown_on.print_json if as_json else lambda status: None
+        )
         follower.add(queued["job_id"], queued["job_id"], "")
         _follow(follower, shown_on)
-    leave(follower.code)
+    exit_with(follower.code)
 
 
 def _follow(follower: Follower, shown_on: Board) -> None:
-    """Until the jobs have ended. Ctrl-C leaves them running, and says how to watch them again."""
+    """Wait until the jobs have ended. Ctrl-C leaves them running, and prints how to watch them
+    again.
+    """
     from app.cli.waiting import go_on
 
     try:
         follower.run()
     except KeyboardInterrupt:
-        shown_on.say(go_on(follower.ids))
+        shown_on.print_status(go_on(follower.ids))
         raise
 
 
 @app.command(rich_help_panel=CLIENT, epilog=examples("proof ID", "proof ID --json | jq .problems"))
 def proof(identifiers: Ids, as_json: Json = False, url: Url = DEFAULT_URL) -> None:
-    """Prove that the tables hold each row once and unchanged, read anew now.
+    """Prove that the tables hold each row once and unchanged, by reading them again.
 
-    Exit code: 0 the proof closes; 1 it is broken.
+    Exit code: 0 the proof holds; 1 it fails.
     """
 
     def show(client: Client, identifier: UUID) -> Exit:
-        found = client.get(f"/jobs/{identifier}/proof")
-        put_json(found) if as_json else _show_proof(found)
-        return Exit.OK if found["closes"] else Exit.INCOMPLETE
+        proof_body = client.get(f"/jobs/{identifier}/proof")
+        print_json(proof_body) if as_json else _show_proof(proof_body)
+        return Exit.OK if proof_body["closes"] else Exit.INCOMPLETE
 
-    leave(_each(connect(url), identifiers, show))
+    exit_with(_for_each(connect(url), identifiers, show))
 
 
 @app.command(rich_help_panel=CLIENT, epilog=examples("cancel ID"))
@@ -298,10 +307,10 @@ def cancel(identifiers: Ids, as_json: Json = False, url: Url = DEFAULT_URL) -> N
 
     def end(client: Client, identifier: UUID) -> Exit:
         answer = client.send("POST", f"/jobs/{client.file_and_job(identifier)[1]}/cancel").json()
-        put_json(answer) if as_json else put(f"{identifier}: {shown(answer['status'])}")
+        print_json(answer) if as_json else print_result(f"{identifier}: {shown(answer['status'])}")
         return Exit.OK
 
-    leave(_each(connect(url), identifiers, end))
+    exit_with(_for_each(connect(url), identifiers, end))
 
 
 @app.command(rich_help_panel=CLIENT, epilog=examples("retry ID --wait"))
@@ -312,30 +321,30 @@ def retry(
     quiet: Quiet = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Run the failed chunks of jobs again, and only those. Rejected rows want `fix`."""
+    """Run the failed chunks of jobs again, and only those. Use `fix` for rejected rows."""
 
     def again(client: Client, identifier: UUID) -> Exit:
         answer = client.send("POST", f"/jobs/{client.file_and_job(identifier)[1]}/retry").json()
         if as_json and not wait:
-            put_json(answer)
+            print_json(answer)
         elif not as_json:
-            put(f"{identifier}: {shown(answer['message'])}")
+            print_result(f"{identifier}: {shown(answer['message'])}")
         return Exit.OK
 
-    code = _each(connect(url), identifiers, again)
+    code = _for_each(connect(url), identifiers, again)
     if wait and code is Exit.OK:
         watch(identifiers, as_json=as_json, quiet=quiet, url=url)
-    leave(code)
+    exit_with(code)
 
 
 @app.command(rich_help_panel=CLIENT, epilog=examples("delete ID", "delete ID ID --yes"))
 def delete(
     identifiers: Ids, yes: Yes = False, as_json: Json = False, url: Url = DEFAULT_URL
 ) -> None:
-    """Delete files with their results, rejects and bytes; what runs is cancelled first."""
+    """Delete files with their results, rejects and bytes; running jobs are cancelled first."""
     if not yes:
         if not sys.stdin.isatty():
-            raise CliError("This deletes for good: add --yes.", Exit.USAGE)
+            raise CliError("This deletes permanently: add --yes.", Exit.USAGE)
         typer.confirm(
             f"Delete {len(identifiers)} file(s) with all rows for good?", abort=True, err=True
         )
@@ -343,18 +352,18 @@ def delete(
     def remove(client: Client, identifier: UUID) -> Exit:
         client.send("DELETE", f"/files/{client.file_and_job(identifier)[0]}")
         (
-            put_json({"file_id": str(identifier), "deleted": True})
+            print_json({"file_id": str(identifier), "deleted": True})
             if as_json
-            else put(f"{identifier}: deleted")
+            else print_result(f"{identifier}: deleted")
         )
         return Exit.OK
 
-    leave(_each(connect(url), identifiers, remove))
+    exit_with(_for_each(connect(url), identifiers, remove))
 
 
-def _each(client: Client, identifiers: list[str], do: Callable[[Client, UUID], Exit]) -> Exit:
-    """Do it for every id, whatever happens with the others; the worst outcome. Without a server
-    there is only one error.
+def _for_each(client: Client, identifiers: list[str], do: Callable[[Client, UUID], Exit]) -> Exit:
+    """Run `do` for every id, even if some fail; return the worst outcome. Without a server, only
+    one error is printed.
     """
     worst = Exit.OK
     for identifier in dict.fromkeys(identifiers):
@@ -363,60 +372,60 @@ def _each(client: Client, identifiers: list[str], do: Callable[[Client, UUID], E
         except CliError as error:
             if error.code is Exit.UNAVAILABLE or len(identifiers) == 1:
                 raise
-            say(f"{shown(identifier)}: {error.message}")
+            print_status(f"{shown(identifier)}: {error.message}")
             worst = max(worst, error.code)
     return worst
 
 
-def _show_status(found: dict[str, Any]) -> None:
-    counts, chunks = found["counts"], found["chunks"]
-    put(f"{shown(found['filename'])}: {state_text(found)}, {found['progress_percent']:g} %")
+def _show_status(body: dict[str, Any]) -> None:
+    counts, chunks = body["counts"], body["chunks"]
+    print_result(f"{shown(body['filename'])}: {state_text(body)}, {body['progress_percent']:g} %")
     lines = [
-        ("id", found["file_id"]),
-        ("rows", rows_text(found)),
+        ("id", body["file_id"]),
+        ("rows", rows_text(body)),
         (
             "chunks",
             f"{chunks['completed']} of"
-            f" {found['total_chunks']}{'' if found['split_complete'] else ' or more'} completed"
+            f" {body['total_chunks']}{'' if body['split_complete'] else ' or more'} completed"
             + (f", {chunks['failed']} failed" if chunks["failed"] else ""),
         ),
-        ("processor", f"{found['processor']}, priority {found['priority']}"),
+        ("processor", f"{body['processor']}, priority {body['priority']}"),
         (
             "file",
-            f"{size(found['size_bytes'])}, {found['format']}, {len(found['columns'])} columns",
+            f"{size(body['size_bytes'])}, {body['format']}, {len(body['columns'])} columns",
         ),
     ]
-    if found["rows_per_second"]:
-        lines.append(("speed", f"{found['rows_per_second']:,.0f} rows/s"))
-    if found["eta_seconds"] is not None:
-        lines.append(("left", duration(found["eta_seconds"])))
-    if found["waiting_on"]:
-        lines.append(("waits for", found["waiting_on"]))
-    if found["error"]:
-        lines.append(("error", str(found["error"].get("message", found["error"]))))
-    for error in found["errors"]:
+    if body["rows_per_second"]:
+        lines.append(("speed", f"{body['rows_per_second']:,.0f} rows/s"))
+    if body["eta_seconds"] is not None:
+        lines.append(("left", duration(body["eta_seconds"])))
+    if body["waiting_on"]:
+        lines.append(("waits for", body["waiting_on"]))
+    if body["error"]:
+        lines.append(("error", str(body["error"].get("message", body["error"]))))
+    for error in body["errors"]:
         inner = error.get("error") or error
         lines.append(
             ("error", str(inner.get("message", inner)) if isinstance(inner, dict) else str(inner))
         )
     for name, text in lines:
-        put(f"  {name:<10} {shown(str(text))}")
-    if found["status"] in FINAL and counts["rejected"]:
-        Silent().say(f"  Why rows were rejected: {PROGRAM} rejects {found['file_id']}")
-    if found["status"] in ("failed", "completed_with_errors") and counts["failed"]:
-        Silent().say(f"  Run the failed rows again: {PROGRAM} retry {found['file_id']}")
+        print_result(f"  {name:<10} {shown(str(text))}")
+    if body["status"] in FINAL and counts["rejected"]:
+        Silent().print_status(f"  Why rows were rejected: {PROGRAM} rejects {body['file_id']}")
+    if body["status"] in ("failed", "completed_with_errors") and counts["failed"]:
+        Silent().print_status(f"  Run the failed rows again: {PROGRAM} retry {body['file_id']}")
 
 
-def _show_proof(found: dict[str, Any]) -> None:
-    counts, stored = found["counts"], found["stored"]
-    put(f"{found['file_id']}: the proof {'closes' if found['closes'] else 'is broken'}")
-    put(
+def _show_proof(proof: dict[str, Any]) -> None:
+    counts, stored = proof["counts"], proof["stored"]
+    print_result(f"{proof['file_id']}: the proof {'closes' if proof['closes'] else 'is broken'}")
+    print_result(
         f"  {sum(counts.values()):,} rows = {counts['loaded']:,} loaded + {counts['rejected']:,}"
         f" rejected + {counts['failed']:,} failed + {counts['not_processed']:,} not processed"
     )
-    put(f"  stored: {stored['results']:,} results, {stored['rejects']:,} rejects")
-    put(f"  hash sums: read {found['hash']['read']}, stored {found['hash']['stored']}")
-    for problem in found["problems"]:
-        put(f"  {shown(problem)}")
-    if not found["is_final"]:
-        put("  The job has not ended: this is about what is done so far.")
+    print_result(f"  stored: {stored['results']:,} results, {stored['rejects']:,} rejects")
+    print_result(f"  hash sums: read {proof['hash']['read']}, stored {proof['hash']['stored']}")
+    for problem in proof["problems"]:
+        print_result(f"  {shown(problem)}")
+    if not proof["is_final"]:
+        print_result("The job has not ended: this covers what is done so far.")

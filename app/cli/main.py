@@ -13,22 +13,22 @@ from typer.core import TyperGroup
 
 from app import __version__
 from app.cli import backup, bench, doctor, jobs, rows, serve, storage, uploads, users, worker
-from app.cli.common import PROGRAM, CliError, Exit, Terminated, examples, say
+from app.cli.common import PROGRAM, CliError, Exit, Terminated, examples, print_status
 from app.errors import GranulaError
 from app.features import FEATURES
 
 
-class _Told(TyperGroup):
-    """Whatever a command raises ends as a sentence and an exit code."""
+class ExitCodeGroup(TyperGroup):
+    """A group of commands whose errors end as a sentence and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except CliError as error:
-            say(error.message)
+            print_status(error.message)
             raise typer.Exit(int(error.code)) from None
         except GranulaError as error:
-            say(error.detail)
+            print_status(error.detail)
             raise typer.Exit(error.exit_code) from None
         except Terminated:
             raise typer.Exit(int(Exit.TERMINATED)) from None
@@ -40,7 +40,7 @@ class _Told(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_Told,
+    cls=ExitCodeGroup,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -55,8 +55,8 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(is_requested: bool) -> None:
+    if is_requested:
         typer.echo(__version__)
         raise typer.Exit
 
@@ -70,22 +70,22 @@ def main(
         ),
     ] = False,
 ) -> None:
-    """Granula: big files in, rows you can trust out.
+    """Granula: load large files, get trustworthy rows.
 
-    The commands that work with files and jobs talk to a server: http://127.0.0.1:8000, or the one
-    of --url or GRANULA_URL, with the key in GRANULA_KEY.
+    Commands for files and jobs talk to a server: http://127.0.0.1:8000, or the one of --url or
+    GRANULA_URL, with the key in GRANULA_KEY.
     """
 
 
 for module in (uploads, jobs, rows, bench, serve, worker, doctor, backup, storage, users):
-    app.add_typer(module.app)  # without a name: its commands stand among ours
+    app.add_typer(module.app)  # without a name: its commands are top-level commands
 for feature in FEATURES:
     if feature.has_commands:
         app.add_typer(feature.commands)
 
 
 def run() -> None:
-    """What `python -m app` does."""
+    """Run `python -m app`."""
     signal.signal(signal.SIGTERM, _terminate)
     app(prog_name=PROGRAM)
 

@@ -1,4 +1,4 @@
-"""Progress: bars where somebody looks at a terminal, lines elsewhere."""
+"""Progress of files and jobs: bars on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from app.cli.common import as_json, put, say
+from app.cli.common import as_json, print_result, print_status
 from app.cli.text import FINAL, duration, rows_text, shown, size, state_text
 
 if TYPE_CHECKING:
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 
 
 class Board(Protocol):
-    """Shows how files do, each under a key of the caller's. Called from several threads."""
+    """Shows the progress of files, each under a key of the caller's. Called from several threads."""
 
     def uploading(self, key: str, name: str, done: int, total: int | None, speed: float) -> None:
-        """`done` of `total` bytes are sent, at so many a second."""
+        """Show that `done` of `total` bytes are sent, at `speed` bytes a second."""
 
     def working(self, key: str, name: str, status: dict[str, Any]) -> None:
-        """A status of the job."""
+        """Show the status of a job."""
 
     def over(self, key: str, text: str = "") -> None:
-        """Nothing more will come of this file; `text` says how it ended."""
+        """End the display of this file; `text` tells the outcome."""
 
-    def say(self, text: str) -> None:
-        """A line on standard error."""
+    def print_status(self, text: str) -> None:
+        """Print a line on standard error."""
 
-    def put(self, text: str) -> None:
-        """A line on standard output."""
+    def print_result(self, text: str) -> None:
+        """Print a line on standard output."""
 
-    def put_json(self, value: Any) -> None:
-        """As a line on standard output."""
+    def print_json(self, value: Any) -> None:
+        """Print a line of JSON on standard output."""
 
 
 class Silent:
@@ -46,18 +46,18 @@ class Silent:
     def over(self, key: str, text: str = "") -> None:
         pass
 
-    def say(self, text: str) -> None:
-        say(text)
+    def print_status(self, text: str) -> None:
+        print_status(text)
 
-    def put(self, text: str) -> None:
-        put(text)
+    def print_result(self, text: str) -> None:
+        print_result(text)
 
-    def put_json(self, value: Any) -> None:
-        self.put(as_json(value))
+    def print_json(self, value: Any) -> None:
+        self.print_result(as_json(value))
 
 
 class Lines(Silent):
-    """A line at each change of state: for logs and pipes."""
+    """Prints a line at each change of state: for logs and pipes."""
 
     def __init__(self) -> None:
         self._last: dict[str, str] = {}
@@ -65,15 +65,15 @@ class Lines(Silent):
     def working(self, key: str, name: str, status: dict[str, Any]) -> None:
         if status["status"] not in FINAL and self._last.get(key) != status["status"]:
             self._last[key] = status["status"]
-            say(f"{shown(name)}: {status['status']}")
+            print_status(f"{shown(name)}: {status['status']}")
 
     def over(self, key: str, text: str = "") -> None:
         if text:
-            say(text)
+            print_status(text)
 
 
 class OnTerminal(Silent):
-    """A bar for each file: first its bytes, then its rows."""
+    """Shows a bar for each file: first its bytes, then its rows."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
@@ -103,18 +103,18 @@ class OnTerminal(Silent):
     def over(self, key: str, text: str = "") -> None:
         self._bars.drop(key)
         if text:
-            self.say(text)
+            self.print_status(text)
 
-    def say(self, text: str) -> None:
+    def print_status(self, text: str) -> None:
         self._bars.say(text)
 
-    def put(self, text: str) -> None:
+    def print_result(self, text: str) -> None:
         self._bars.put(text)
 
 
 @contextmanager
 def board(quiet: bool) -> Iterator[Board]:
-    """What fits standard error."""
+    """Yield the board that fits standard error."""
     if quiet:
         yield Silent()
         return
@@ -128,7 +128,7 @@ def board(quiet: bool) -> Iterator[Board]:
 
 
 def outcome(name: str, status: dict[str, Any]) -> str:
-    """A final status in a line or two."""
+    """Return a final status in one line or two."""
     text = f"{shown(name)}: {state_text(status)}, {rows_text(status)}"
     if status["rows_per_second"]:
         text += f", {status['rows_per_second']:,.0f} rows/s"
@@ -140,22 +140,22 @@ def outcome(name: str, status: dict[str, Any]) -> str:
 def table(
     headings: tuple[str, ...], rows: list[tuple[Any, ...]], right: frozenset[int] = frozenset()
 ) -> None:
-    """On standard output; on a terminal in its width, else as wide as it is. `right`: columns of
-    numbers.
+    """Print a table on standard output, in the width of a terminal if it is one. `right`: headings
+    of the right-aligned columns.
     """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=None, pad_edge=False, header_style="bold")
+    grid = Table(box=None, pad_edge=False, header_style="bold")
     is_terminal = sys.stdout.isatty()
     for index, heading in enumerate(headings):
-        made.add_column(
+        grid.add_column(
             Text(shown(heading)),
             justify="right" if index in right else "left",
             no_wrap=True,
             overflow="ellipsis" if is_terminal else "ignore",
         )
     for row in rows:
-        made.add_row(*(Text("" if cell is None else shown(str(cell), 60)) for cell in row))
-    Console(width=None if is_terminal else 1_000, highlight=False).print(made)
+        grid.add_row(*(Text("" if cell is None else shown(str(cell), 60)) for cell in row))
+    Console(width=None if is_terminal else 1_000, highlight=False).print(grid)

@@ -1,6 +1,4 @@
-"""Uploads that go on where they stopped: a client of tus 1.0
-(https://tus.io/protocols/resumable-upload).
-"""
+"""Resumable uploads: a client of tus 1.0 (https://tus.io/protocols/resumable-upload)."""
 
 from __future__ import annotations
 
@@ -20,64 +18,62 @@ BYTES = {"Content-Type": "application/offset+octet-stream"}
 UPLOADS = "/uploads"
 NOT_THERE = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 OUT_OF_STEP = ("offset_mismatch", "upload_locked")
-"""Another request of ours, whose connection broke, was still being read: ask where the upload
-stands.
+"""Errors while the server still reads an earlier request of ours whose connection broke. The remedy
+is to ask for the offset.
 """
 
 
 def begin(
-    client: Client, given: Source, params: dict[str, Any], *, is_needed: bool
+    client: Client, source: Source, params: dict[str, Any], *, is_needed: bool
 ) -> Upload | None:
-    """An upload to which nothing was sent yet; None if the server does not know the protocol and it
-    `is_needed` not.
+    """Create an upload; return None if the server does not support the protocol and it is not
+    `is_needed`.
     """
     try:
         answer = client.send(
-            "POST", UPLOADS, params=params, headers=VERSION | {"Upload-Length": str(given.size)}
+            "POST", UPLOADS, params=params, headers=VERSION | {"Upload-Length": str(source.size)}
         )
     except CliError as error:
         if is_needed or error.problem is None or error.problem.get("status") not in NOT_THERE:
             raise
         return None
     return Upload(
-        client, given, f"{UPLOADS}/{answer.headers['location'].rpartition('/')[2]}", answer.headers
+        client, source, f"{UPLOADS}/{answer.headers['location'].rpartition('/')[2]}", answer.headers
     )
 
 
 class Upload:
-    def __init__(self, client: Client, given: Source, address: str, headers: Any) -> None:
+    def __init__(self, client: Client, source: Source, address: str, headers: Any) -> None:
         self._client = client
-        self._given = given
+        self._source = source
         self._address = address
         self._digest = hashlib.sha256()
         self._hashed = 0
-        # there at once if the file is empty
+        # an empty file is complete at once
         self._file_id: str | None = headers.get("granula-file-id")
 
-    def run(self, sent: Sent, stop: Event, told: Callable[[str], None]) -> dict[str, Any]:
-        """Send all bytes, going on after each break as long as some arrive in between; what the
-        server says in the end. An upload that is given up is removed from the server.
+    def run(self, sent: Sent, stop: Event, notify: Callable[[str], None]) -> dict[str, Any]:
+        """Send all bytes, resuming after each break as long as some arrive in between; return the
+        server's final answer. An upload that is given up is removed from the server.
         """
-        offset, left = 0, TRIES
+        offset, tries_left = 0, TRIES
         try:
             while self._file_id is None:
                 try:
                     self._send_from(offset, sent, stop)
                 except CliError as error:
-                    if not _may_go_on(error) or left == 0:
+                    if not _may_go_on(error) or tries_left == 0:
                         raise
-                    told(
-                        f"{error.message.splitlines()[0]} Going on with {shown(self._given.name)}."
-                    )
+                    notify(f"{error.message.splitlines()[0]} Resuming {shown(self._source.name)}.")
                     if stop.wait(PAUSE_SECONDS):
                         raise Stopped from None
                     before, offset = offset, self._stands_at(offset)
-                    left = TRIES if offset > before else left - 1
+                    tries_left = TRIES if offset > before else tries_left - 1
         except Stopped:
             self._remove()
             raise
         body = dict(self._client.get(f"/status/{self._file_id}"))
-        check(self._given, body, self._digest.hexdigest())
+        check(self._source, body, self._digest.hexdigest())
         return body
 
     def _send_from(self, offset: int, sent: Sent, stop: Event) -> None:
@@ -86,7 +82,7 @@ class Upload:
             | BYTES
             | {
                 "Upload-Offset": str(offset),
-                "Content-Length": str((self._given.size or 0) - offset),
+                "Content-Length": str((self._source.size or 0) - offset),
             }
         )
         pieces = self._pieces(offset, sent, stop)
@@ -96,12 +92,12 @@ class Upload:
         ).get("file_id")
 
     def _pieces(self, offset: int, sent: Sent, stop: Event) -> Iterator[bytes]:
-        with self._given.open() as file:
+        with self._source.open() as file:
             file.seek(offset)
             while piece := file.read(PIECE_BYTES):
                 if stop.is_set():
                     raise Stopped
-                # what is sent again was hashed before
+                # bytes sent again were hashed before
                 if (new := offset + len(piece) - self._hashed) > 0:
                     self._digest.update(piece[-new:])
                     self._hashed += new
@@ -110,9 +106,7 @@ class Upload:
                 sent(offset)
 
     def _stands_at(self, before: int) -> int:
-        """The offset from which the server wants to have more; the one before while it does not
-        answer.
-        """
+        """Return the offset to resume at; the last known one while the server does not respond."""
         try:
             answer = self._client.send("HEAD", self._address, headers=VERSION)
         except Unreachable:
@@ -124,7 +118,7 @@ class Upload:
         try:
             self._client.send("DELETE", self._address, headers=VERSION)
         except CliError:
-            pass  # it expires by itself
+            pass  # it expires on the server
 
 
 def _may_go_on(error: CliError) -> bool:

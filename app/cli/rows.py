@@ -1,4 +1,4 @@
-"""results and rejects: rows come back."""
+"""Commands `results` and `rejects`: download the rows."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from app.cli.common import (
     Url,
     connect,
     examples,
-    leave,
-    put_json,
-    say,
+    exit_with,
+    print_json,
+    print_status,
 )
 from app.cli.render import table
 from app.cli.text import shown, size
@@ -51,13 +51,13 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Write to this file; it is there whole or not at all.",
+        help="Write to this file; it appears only when it is complete.",
     ),
 ]
 Partial = Annotated[
     bool, typer.Option("--partial", help="Also while the job runs: the rows so far.")
 ]
-Limit = Annotated[int | None, typer.Option("--limit", "-n", min=1, help="The first so many.")]
+Limit = Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Only the first N rows.")]
 
 
 @app.command(
@@ -74,7 +74,9 @@ def results(
     output: Output = None,
     format: Annotated[
         Format | None,
-        typer.Option("--format", "-f", help="Of the file; else its ending says it, else CSV."),
+        typer.Option(
+            "--format", "-f", help="Format of the file; by default its extension decides, else CSV."
+        ),
     ] = None,
     limit: Limit = None,
     formula_guard: Annotated[
@@ -87,20 +89,20 @@ def results(
     as_json: Json = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Get the results in the order of the file: to look at on a terminal, whole into a file or a
+    """Get the results in the order of the file: to view on a terminal, or complete in a file or a
     pipe.
 
-    --json and --limit give rows with their numbers, one JSON object a line, also while the job
-    runs. A file is made of a job that has ended; --partial makes one of the rows so far.
+    --json and --limit print rows with their numbers, one JSON object a line, also while the job
+    runs. A file needs a job that has ended; --partial writes the rows so far.
 
     Exit code: 0 the file has all results; 1 rows are missing, since chunks failed or were
-    cancelled; 4 the job has not ended; 5 the transfer broke off, and no file is left.
+    cancelled; 4 the job has not ended; 5 the transfer broke off, and no file was written.
     """
     client = connect(url)
     identifier = client.resolve(given)
     if as_json:
         for item in _items(client, f"/results/{identifier}", limit, format="object"):
-            put_json(item)
+            print_json(item)
         return
     if output is None and format is None and (limit is not None or sys.stdout.isatty()):
         _show_results(client, identifier, limit or SHOWN_ROWS)
@@ -109,7 +111,7 @@ def results(
         raise CliError("--limit shows the first rows; a file gets all of them.", Exit.USAGE)
     chosen = format or _by_ending(output)
     if chosen is Format.parquet and output is None and sys.stdout.isatty():
-        raise CliError("Parquet is nothing for a terminal: name a file by -o.", Exit.USAGE)
+        raise CliError("Parquet cannot be shown on a terminal: name a file by -o.", Exit.USAGE)
     params = {"format": chosen.value}
     if chosen is Format.csv:
         params["formula_guard"] = str(formula_guard).lower()
@@ -125,33 +127,33 @@ def results(
     ),
 )
 def rejects(
-    given: Id,
+    identifier: Id,
     output: Output = None,
     limit: Limit = None,
     code: Annotated[
-        str | None, typer.Option(help="Only rejects of this code; to look at, or with --json.")
+        str | None, typer.Option(help="Only rejects with this code; for viewing, or with --json.")
     ] = None,
     partial: Partial = False,
     as_json: Json = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Get the rows that did not get through, and why: to look at on a terminal, as CSV into a file
-    or a pipe.
+    """Get the rejected rows and their reasons: to view on a terminal, or as CSV in a file or a
+    pipe.
 
-    The CSV has the original columns, then _row,_line,_column,_code,_message. Corrected, it goes
-    back by `fix`. The exit codes are those of `results`.
+    The CSV has the original columns, then _row,_line,_column,_code,_message. Send it back with
+    `fix` after correcting it. The exit codes are those of `results`.
     """
     client = connect(url)
-    address = f"/rejects/{client.resolve(given)}"
+    address = f"/rejects/{client.resolve(identifier)}"
     if as_json:
         for item in _items(client, address, limit, code=code):
-            put_json(item)
+            print_json(item)
         return
     if output is None and (limit is not None or code is not None or sys.stdout.isatty()):
         _show_rejects(client, address, limit or SHOWN_ROWS, code)
         return
     if limit is not None or code is not None:
-        raise CliError("--limit and --code are for looking; a file gets all rejects.", Exit.USAGE)
+        raise CliError("--limit and --code are for viewing; a file gets all rejects.", Exit.USAGE)
     _download(client, f"{address}/download", {}, output, partial=partial)
 
 
@@ -189,7 +191,7 @@ def _show_rejects(client: Client, address: str, limit: int, code: str | None) ->
         for item in page["items"]
     ]
     if not rows:
-        say("No rejects.")
+        print_status("No rejects.")
         return
     table(("row", "line", "column", "code", "message", "value"), rows, right=frozenset((0, 1)))
     _tell_more(
@@ -197,9 +199,9 @@ def _show_rejects(client: Client, address: str, limit: int, code: str | None) ->
     )
 
 
-def _tell_more(here: int, total: int, command: str) -> None:
-    if total > here:
-        say(f"{here:,} of {total:,}. All: {command}")
+def _tell_more(shown_count: int, total: int, command: str) -> None:
+    if total > shown_count:
+        print_status(f"{shown_count:,} of {total:,}. All: {command}")
 
 
 def _by_ending(output: Path | None) -> Format:
@@ -234,17 +236,17 @@ def _download(
             error.problem,
         ) from None
     if output is not None:
-        say(f"{shown(str(output))}: {size(count)}")
+        print_status(f"{shown(str(output))}: {size(count)}")
     if answer.headers.get("granula-complete") == "false":
         missing = answer.headers.get("granula-missing-rows", "not counted yet")
-        say(f"Not complete. Rows that are neither results nor rejects: {shown(missing)}.")
+        print_status(f"Not complete. Rows that are neither results nor rejects: {shown(missing)}.")
         if not partial:
-            leave(Exit.INCOMPLETE)
+            exit_with(Exit.INCOMPLETE)
 
 
 @contextmanager
 def _into(output: Path | None) -> Iterator[BinaryIO]:
-    """The file of that name, which appears when all is written; or standard output."""
+    """Yield the file with this name, which appears once all is written; or standard output."""
     if output is None or str(output) == "-":
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()

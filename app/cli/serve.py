@@ -1,4 +1,4 @@
-"""serve: the service itself."""
+"""Command `serve`: runs the service."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from urllib.parse import urlsplit
 
 import typer
 
-from app.cli.common import SERVER, CliError, Exit, examples, say
+from app.cli.common import SERVER, CliError, Exit, examples, print_status
 
 if TYPE_CHECKING:
     from app.config import Settings
 
 app = typer.Typer()
 
-# Longer than clients and balancers keep an idle connection (60 s at most of them). Whoever closes
-# first should be the one who asks: a request that is sent into a connection that is just being
-# closed is lost, and a POST is not sent twice.
+# Longer than clients and load balancers keep an idle connection (60 s for most). The client should
+# close first: a request sent into a connection that is just being closed is lost, and a POST is not
+# sent twice.
 KEEP_ALIVE_SECONDS = 75
 EVERY_ADDRESS = ("0.0.0.0", "::")  # nosec B104: to know it, not to listen there
 
@@ -30,7 +30,7 @@ EVERY_ADDRESS = ("0.0.0.0", "::")  # nosec B104: to know it, not to listen there
 )
 def serve(
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 means all addresses of this machine.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
     migrate: Annotated[
@@ -38,18 +38,18 @@ def serve(
         typer.Option(
             "--migrate",
             help=(
-                "Update the tables of PostgreSQL first. An empty database and the embedded SQLite"
-                " need no option."
+                "Update the schema of PostgreSQL first. An empty database and the embedded "
+                "SQLite need no option."
             ),
         ),
     ] = False,
-    access_log: Annotated[bool, typer.Option(help="A line for each request.")] = True,
+    access_log: Annotated[bool, typer.Option(help="Log each request in one line.")] = True,
 ) -> None:
-    """Run the service, with the settings of the environment and of .env.
+    """Run the service with the settings of the environment and of .env.
 
-    Ctrl-C ends it; what is not done goes on at the next start. Exit code: 2 a setting cannot be
-    used, the schema is older than this version, or the storage belongs to another database; 5 the
-    database or the storage does not answer, another process serves the database, or the port is
+    Ctrl-C ends it; unfinished jobs continue at the next start. Exit code: 2 a setting is invalid,
+    the schema is older than this version, or the storage belongs to another database; 5 the
+    database or the storage does not respond, another process serves the database, or the port is
     taken.
     """
     from app.config import load_settings
@@ -59,8 +59,8 @@ def serve(
     if migrate and not settings.is_sqlite:
         _migrate(settings)
     if settings.log_format == "text":
-        say(banner(settings, host, port))
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on the web server's own
+        print_status(banner(settings, host, port))
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on, the web server handles it
     import uvicorn
 
     uvicorn.run(
@@ -73,7 +73,9 @@ def serve(
 
 
 def banner(settings: Settings, host: str, port: int) -> str:
-    """What runs, over what, and where its page is. No password is in it."""
+    """Describe what runs, with which database and storage, and the address of the dashboard.
+    Passwords are left out.
+    """
     from sqlalchemy.engine import make_url
 
     from app import __version__
@@ -95,7 +97,7 @@ def banner(settings: Settings, host: str, port: int) -> str:
 
 
 def _reached(host: str) -> str:
-    """The host in a link to a service that listens on `host`."""
+    """Return the host for a link to a service that listens on `host`."""
     if host in EVERY_ADDRESS:
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
@@ -105,7 +107,7 @@ def _migrate(settings: Settings) -> None:
     from app.db import migrations
 
     if settings.log_format == "text":
-        say("Bringing the schema up to date.")
+        print_status("Updating the schema.")
     asyncio.run(migrations.upgrade(settings.url))
 
 

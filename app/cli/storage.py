@@ -1,5 +1,5 @@
-"""`python -m app storage`: whose the storage is, and what in it nobody knows. It works with the
-settings, also while the service runs.
+"""Commands `storage`: to which database the storage belongs, and files that it does not know. They
+use the settings, also while the service runs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from app.cli.common import PROGRAM, SERVER, CliError, Exit, Json, examples, put, put_json, say
+from app.cli.common import (
+    PROGRAM,
+    SERVER,
+    CliError,
+    Exit,
+    Json,
+    examples,
+    print_json,
+    print_result,
+    print_status,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,55 +34,55 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 storage = typer.Typer(
-    help="Look after the storage of the files: whose it is, and what in it nobody knows.",
+    help="Inspect and repair the storage: its database, and files that the database does not know.",
     no_args_is_help=True,
     epilog=examples("storage status", "storage adopt", "storage sweep"),
 )
 app.add_typer(storage, name="storage", rich_help_panel=SERVER)
 Result = TypeVar("Result")
 STORAGE_OF_ANOTHER = (
-    "The storage belongs to another database; nothing was changed. `{} storage status` says more."
+    "The storage belongs to another database; nothing was changed. See `{} storage status`."
 )
 
 
 @storage.command("status")
 def status(as_json: Json = False) -> None:
-    """Say whose the storage is, and how many files no row of the database knows. It changes
-    nothing.
+    """Show to which database the storage belongs, and how many files it does not know. Nothing is
+    changed.
 
-    Exit code: 0 the storage is that of this database, or of nobody yet; 1 it is that of another.
+    Exit code: 0 the storage belongs to this database, or to none yet; 1 it belongs to another one.
     """
-    found = run_on_storage(_status)
+    state = run_on_storage(_status)
     if as_json:
-        put_json(found)
+        print_json(state)
     else:
-        put(f"Storage       {found['storage']}")
-        put(f"Belongs to    {found['belongs_to'] or 'nobody yet'}")
-        put(f"This database {found['installation'] or 'has no id before its first start'}")
-        put(
-            f"lost+found    {found['lost_files']} files, as of"
-            f" {found['swept_at'] or 'no sweep yet'}"
+        print_result(f"Storage       {state['storage']}")
+        print_result(f"Belongs to    {state['belongs_to'] or 'no database yet'}")
+        print_result(f"This database {state['installation'] or 'has no id before its first start'}")
+        print_result(
+            f"lost+found    {state['lost_files']} files, as of"
+            f" {state['swept_at'] or 'no sweep yet'}"
         )
-        put(
-            f"Held          {found['held_files']} files that nobody knows, too many for one round"
-            " of the sweep"
+        print_result(
+            f"Held          {state['held_files']} files unknown to the database, too many for one"
+            " sweep"
         )
-    if found["belongs_to"] not in (None, found["installation"]):
+    if state["belongs_to"] not in (None, state["installation"]):
         raise typer.Exit(int(Exit.INCOMPLETE))
 
 
 @storage.command("adopt")
 def adopt() -> None:
-    """Make the storage that of this database, whoever had it. No file is changed or removed.
+    """Assign the storage to this database, whichever it belonged to. No file is changed or removed.
 
-    For a storage whose database is lost. A service with the other database does not start on it any
-    more, and one that runs no longer sweeps it.
+    Use this for a storage whose database is lost. A service with the other database does not start
+    on it any more, and a running one stops sweeping it.
     """
     before = run_on_storage(lambda parts: parts.ownership.adopt())
-    had = "nobody" if before is None else str(before.installation or "somebody unknown")
-    say(f"The storage belongs to this database now; before, to {had}.")
-    say(
-        f"What it holds that the database does not know stays where it is until `{PROGRAM} storage"
+    had = "none" if before is None else str(before.installation or "an unknown one")
+    print_status(f"The storage belongs to this database now. Previous database: {had}.")
+    print_status(
+        f"Files that the database does not know stay where they are until `{PROGRAM} storage"
         " sweep`."
     )
 
@@ -82,14 +92,14 @@ def sweep(
     purge: Annotated[
         bool,
         typer.Option(
-            "--purge", help="Also remove what is in lost+found, before its days are over."
+            "--purge", help="Also remove the files in lost+found before their days are over."
         ),
     ] = False,
 ) -> None:
-    """Move what no row of the database knows to lost+found, however much it is.
+    """Move all files that the database does not know to lost+found, however many there are.
 
-    The service does so by itself where it is little. Files that are younger than the service would
-    touch stay.
+    The service does this itself if they are few. Files that are too new for the service's sweep
+    stay.
     """
     run_on_storage(lambda parts: _sweep(parts, purge))
 
@@ -98,9 +108,9 @@ async def _sweep(parts: Parts, purge: bool) -> None:
     if not await parts.ownership.is_ours():
         raise CliError(STORAGE_OF_ANOTHER.format(PROGRAM), Exit.REFUSED)
     swept = await parts.sweeper.sweep(has_limit=False)
-    say(f"{swept.lost} files are in lost+found.")
+    print_status(f"{swept.lost} files are in lost+found.")
     if purge:
-        say(f"{await parts.sweeper.purge()} of them were removed.")
+        print_status(f"Removed {await parts.sweeper.purge()} of them.")
 
 
 async def _status(parts: Parts) -> dict[str, Any]:
@@ -120,7 +130,7 @@ async def _status(parts: Parts) -> dict[str, Any]:
 
 
 class Parts:
-    """Of the service, as far as the storage needs them."""
+    """The parts of the service that the storage commands need."""
 
     def __init__(self, settings: Settings, database: Database, places: Stores) -> None:
         from app.pipeline.ownership import Ownership

@@ -1,4 +1,4 @@
-"""Texts of others on a terminal, and numbers for people."""
+"""Untrusted texts on a terminal, and numbers for people."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from typing import Any
 FINAL = ("completed", "completed_with_errors", "failed", "cancelled")
 UNITS = ("B", "kB", "MB", "GB", "TB")
 HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
-"""Control, format (directions, too), lone surrogates, line separators: what can play tricks on a
+"""Control and format characters, lone surrogates and line separators, which can manipulate a
 terminal.
 """
 
 
 def shown(text: str, width: int | None = None) -> str:
-    """In one line, with what a terminal would obey written as an escape; cut to `width`
-    characters.
-    """
+    """Return the text in one line, with control characters escaped, cut to `width` characters."""
     safe = "".join(
         c if unicodedata.category(c) not in HIDDEN else c.encode("unicode_escape").decode()
         for c in text
@@ -26,7 +24,7 @@ def shown(text: str, width: int | None = None) -> str:
 
 
 def size(count: float) -> str:
-    """1234567 -> `1.2 MB`."""
+    """Return `1.2 MB` for 1234567."""
     for unit in UNITS:
         if count < 1000 or unit == UNITS[-1]:
             break
@@ -35,15 +33,17 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """75 -> `1:15`."""
-    whole = int(seconds + 0.5)
-    minutes, rest = divmod(whole, 60)
+    """Return `1:15` for 75."""
+    total_seconds = int(seconds + 0.5)
+    minutes, seconds_left = divmod(total_seconds, 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return f"{hours}:{minutes:02}:{seconds_left:02}" if hours else f"{minutes}:{seconds_left:02}"
 
 
 def ago(moment: str, now: datetime | None = None) -> str:
-    """How long an ISO moment is past: `2 min ago`; a date if it is longer than a month."""
+    """Return the time since an ISO moment, such as `2 min ago`; a date if it is longer than a
+    month.
+    """
     then = datetime.fromisoformat(moment)
     seconds = ((now or datetime.now(UTC)) - then).total_seconds()
     for limit, unit, word in (
@@ -58,9 +58,7 @@ def ago(moment: str, now: datetime | None = None) -> str:
 
 
 def rows_text(job: dict[str, Any]) -> str:
-    """What became of the rows of a job, in four words: those that are 0 are left out, but for the
-    loaded ones.
-    """
+    """Return the rows of a job by outcome. Zeros are left out, except for the loaded ones."""
     counts = job["counts"]
     missing = [name for name in ("rejected", "failed", "not_processed") if counts[name]]
     parts = [f"{sum(counts.values()):,} rows"]
@@ -71,9 +69,7 @@ def rows_text(job: dict[str, Any]) -> str:
 
 
 def state_text(job: dict[str, Any]) -> str:
-    """The status of a job, but `incomplete` for one that has ended without doing all of its
-    rows.
-    """
+    """Return the status of a job, or `incomplete` if it ended without processing all rows."""
     status, counts = str(job["status"]), job["counts"]
     is_whole = counts["rejected"] and not (
         counts["failed"] or counts["not_processed"] or job["error"]

@@ -1,4 +1,4 @@
-"""upload and fix: files go to the server."""
+"""Commands `upload` and `fix`: send files to the server."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from app.cli.common import (
     Wait,
     connect,
     examples,
-    leave,
+    exit_with,
     named,
-    say,
+    print_status,
 )
 from app.cli.render import Board, board
 from app.cli.text import shown, size
@@ -60,10 +60,16 @@ PARAMETERS = frozenset(
         "skip_footer",
         "columns",
         "on_bad_row",
+        "table",
+        "connection",
+        "mode",
+        "key",
+        "on_schema_change",
+        "max_delete",
     }
 )
-"""Of an upload. Written here since the model of the server takes longer to import than most
-commands run.
+"""Parameters of an upload. Repeated here because importing the server's model takes longer than
+most commands run.
 """
 
 
@@ -81,19 +87,21 @@ def upload(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILES...", help="CSV, JSON, JSON Lines, also gzipped; - reads standard input."
+            metavar="FILES...",
+            help="CSV, JSON or JSON Lines, also compressed; - reads standard input.",
         ),
     ],
     priority: Annotated[
         int, typer.Option("--priority", "-p", min=0, max=10, help="Higher goes first.")
     ] = 0,
-    processor: Annotated[str, typer.Option(help="What is done with each row.")] = "rows",
+    processor: Annotated[str, typer.Option(help="Processor that runs each row.")] = "rows",
     model: Annotated[str | None, typer.Option(help="How the processor `sentiment` scores.")] = None,
     on_duplicate: Annotated[
         str,
         typer.Option(
             metavar="new|existing|reject",
-            help="The same bytes again: load them anew, answer with the earlier upload, or refuse.",
+            help="If the same bytes were uploaded before: load them again, return the earlier "
+            "upload, or refuse.",
         ),
     ] = "new",
     option: Annotated[
@@ -103,20 +111,19 @@ def upload(
             "-O",
             metavar="NAME=VALUE",
             help=(
-                "Any other option of an upload (delimiter, encoding, columns, skip_rows,"
-                " chunk_size, ...), or one of "
-                "the processor."
+                "Any other option of an upload (delimiter, encoding, columns, skip_rows, "
+                "chunk_size, ...) or of the processor."
             ),
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name to show, of a single file.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name to show, for a single file.")] = None,
     resumable: Annotated[
         bool | None,
         typer.Option(
             "--resumable/--plain",
             help=(
-                "Go on where a broken connection stopped (tus), or send in one piece. If neither:"
-                " resumable from 64 MiB on."
+                "Resume after a broken connection (tus), or send in one piece. By default "
+                "resumable from 64 MiB on."
             ),
         ),
     ] = None,
@@ -125,16 +132,16 @@ def upload(
     quiet: Quiet = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Upload files; print the id of each. With --wait, stay until their rows are done.
+    """Upload files; print the id of each. With --wait, wait until their rows are done.
 
     Exit code: 0 all uploaded, and with --wait every row is loaded; 1 some rows were rejected or
-    failed; 3 a job failed or was cancelled; 4 a file was refused; 5 the server does not answer; 130
-    interrupted (what is uploaded goes on).
+    failed; 3 a job failed or was cancelled; 4 a file was refused; 5 the server does not respond;
+    130 interrupted (uploaded files are still processed).
     """
     from app.cli.transfer import source
 
     if name is not None and len(files) > 1:
-        raise CliError("--name goes with a single file.", Exit.USAGE)
+        raise CliError("--name needs a single file.", Exit.USAGE)
     sources = [source(file, name) for file in files]
     params = {
         "priority": priority,
@@ -142,22 +149,22 @@ def upload(
         "model": model,
         "on_duplicate": on_duplicate,
     }
-    given = {_parameter(name): value for name, value in map(named, option or ())}
-    if clash := given.keys() & {*params, "filename"}:
+    values = {_parameter(name): value for name, value in map(named, option or ())}
+    if clash := values.keys() & {*params, "filename"}:
         raise CliError(f"{min(clash)} has an option of its own.", Exit.USAGE)
     with board(quiet) as shown_on:
         run = _Run(
             connect(url),
             shown_on,
             "/upload",
-            params | given,
+            params | values,
             wait=wait,
             as_json=as_json,
             quiet=quiet,
         )
         run.resumable = resumable
         code = run.all(sources)
-    leave(code)
+    exit_with(code)
 
 
 @app.command(
@@ -174,7 +181,7 @@ def fix(
         str, typer.Argument(help="The corrected file of `rejects`; - reads standard input.")
     ],
     run_unchanged: Annotated[
-        bool, typer.Option("--run-unchanged", help="Also run rows that come back as they went out.")
+        bool, typer.Option("--run-unchanged", help="Also run rows that were not edited.")
     ] = False,
     priority: Annotated[
         int | None, typer.Option("--priority", "-p", min=0, max=10, help="Higher goes first.")
@@ -184,10 +191,11 @@ def fix(
     quiet: Quiet = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Send corrected rejects: only they are run again, and become results in their old places.
+    """Send corrected rejects: only they run again, and become results in their original places.
 
-    Take the rejects with `rejects ID -o rejects.csv`, correct the cells, keep the column _row. What
-    is still wrong stays rejected. Exit code: as of upload, for the rows that were sent.
+    Download the rejects with `rejects ID -o rejects.csv`, correct the cells, and keep the column
+    _row. Rows that are still wrong stay rejected. Exit code: as for upload, for the rows that were
+    sent.
     """
     from app.cli.transfer import source
 
@@ -206,16 +214,17 @@ def fix(
         )
         run.media_type = "text/csv"
         code = run.all([source(file, None)])
-    leave(code)
+    exit_with(code)
 
 
 LIKE_A_PARAMETER = 0.85
 
 
 def _parameter(name: str) -> str:
-    """What is no parameter of an upload is an option of the processor. One that is almost a
-    parameter is sent as it is, so that the service names the one that was meant; `option.NAME` says
-    for sure that it is an option.
+    """Return the parameter for an option: its name, or `option.NAME` for an option of the
+    processor.
+
+    A name close to a parameter is sent unchanged, so that the service suggests the right one.
     """
     if name in PARAMETERS or name.startswith(OPTION):
         return name
@@ -225,8 +234,8 @@ def _parameter(name: str) -> str:
 
 
 class _Run:
-    """Uploads one file after the other in a thread, while this one looks after the jobs of those
-    that are there.
+    """Uploads one file after the other in a thread, while this thread follows the jobs of the
+    uploaded ones.
     """
 
     def __init__(
@@ -256,12 +265,12 @@ class _Run:
         self.resumable: bool | None = None
 
     def all(self, sources: list[Source]) -> Exit:
-        """The worst outcome."""
+        """Upload all files; return the worst outcome."""
         uploader = ThreadPoolExecutor(1)
         waiting: list[tuple[int, Source, Future[dict[str, Any]]]] = []
         try:
-            for index, given in enumerate(sources):
-                waiting.append((index, given, uploader.submit(self._upload, index, given)))
+            for index, source in enumerate(sources):
+                waiting.append((index, source, uploader.submit(self._upload, index, source)))
             while waiting or self._follower.ids:
                 while waiting and waiting[0][2].done():
                     self._uploaded(*waiting.pop(0))
@@ -283,80 +292,80 @@ class _Run:
             uploader.shutdown(cancel_futures=True)
         return max(self._code, self._follower.code)
 
-    def _upload(self, index: int, given: Source) -> dict[str, Any]:
+    def _upload(self, index: int, source: Source) -> dict[str, Any]:
         from app.cli.transfer import UPLOAD, send, speedometer
 
         speed, key = speedometer(), str(index)
 
         def sent(count: int) -> None:
-            self._board.uploading(key, given.name, count, given.size, speed(count))
+            self._board.uploading(key, source.name, count, source.size, speed(count))
 
         params = (
-            self._params if self._address != UPLOAD else {**self._params, "filename": given.name}
+            self._params if self._address != UPLOAD else {**self._params, "filename": source.name}
         )
         return send(
             self._client,
             self._address,
-            given,
+            source,
             params,
             sent,
             self._stop,
             media_type=self.media_type,
             resumable=self.resumable,
-            told=self._board.say,
+            notify=self._board.print_status,
         )
 
-    def _uploaded(self, index: int, given: Source, future: Future[dict[str, Any]]) -> None:
+    def _uploaded(self, index: int, source: Source, future: Future[dict[str, Any]]) -> None:
         from app.cli.client import Unreachable
 
         try:
             body = future.result()
         except CliError as error:
             self._board.over(str(index))
-            self._board.say(f"{shown(given.name)}: {error.message}")
+            self._board.print_status(f"{shown(source.name)}: {error.message}")
             self._code = max(self._code, error.code)
             if self._as_json:
-                self._board.put_json(
-                    {"filename": given.name, "error": error.problem or {"detail": error.message}}
+                self._board.print_json(
+                    {"filename": source.name, "error": error.problem or {"detail": error.message}}
                 )
             if isinstance(error, Unreachable) and not self._follower.ids:
-                self._stop.set()  # the other files would only wait for the same
+                self._stop.set()  # the other files would fail in the same way
             return
         identifier = body["file_id"]
         if self._as_json and not self._wait:
-            self._board.put_json(body)
+            self._board.print_json(body)
         elif not self._as_json:
-            self._tell_id(given, body)
+            self._tell_id(source, body)
         if self._wait:
-            self._follower.add(identifier, str(index), given.name)
+            self._follower.add(identifier, str(index), source.name)
         else:
             self._board.over(str(index))
 
-    def _tell_id(self, given: Source, body: dict[str, Any]) -> None:
+    def _tell_id(self, source: Source, body: dict[str, Any]) -> None:
         if not self._quiet:
-            self._board.say(_received(given, body))
+            self._board.print_status(_received(source, body))
         if not sys.stdout.isatty() or self._quiet:
-            self._board.put(body["file_id"])
+            self._board.print_result(body["file_id"])
 
     def _ended(self, status: dict[str, Any]) -> None:
         if self._as_json:
-            self._board.put_json(status)
+            self._board.print_json(status)
 
     def _tell_interrupted(self, waiting: list[tuple[int, Source, Future[dict[str, Any]]]]) -> None:
         from app.cli.waiting import go_on
 
-        for _, given, future in waiting:
+        for _, source, future in waiting:
             if future.done() and not future.cancelled() and future.exception() is None:
-                self._board.say(_received(given, future.result()))
+                self._board.print_status(_received(source, future.result()))
             else:
-                self._board.say(f"{shown(given.name)} was not uploaded.")
+                self._board.print_status(f"{shown(source.name)} was not uploaded.")
         if self._follower.ids:
-            say(go_on(self._follower.ids))
+            print_status(go_on(self._follower.ids))
 
 
-def _received(given: Source, body: dict[str, Any]) -> str:
+def _received(source: Source, body: dict[str, Any]) -> str:
     where = body["file_id"]
     if "corrects" in body:
-        return f"{shown(given.name)}: {body['rows']:,} rows run again as {where}"
+        return f"{shown(source.name)}: {body['rows']:,} rows run again as {where}"
     again = ", which was there already" if body.get("duplicate") else ""
-    return f"{shown(given.name)}: uploaded, {size(body['size_bytes'])}, as {where}{again}"
+    return f"{shown(source.name)}: uploaded, {size(body['size_bytes'])}, as {where}{again}"

@@ -1,4 +1,4 @@
-"""`python -m app users`: who may sign in. It writes to the database of the settings, also while the
+"""Commands `users`: who may sign in. They write to the database of the settings, also while the
 service runs.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 users = typer.Typer(
-    help="Make, list and revoke users and their keys.",
+    help="Create, list and revoke users and their keys.",
     no_args_is_help=True,
     epilog=examples(
         "users create alice", "users create bob --admin --expires-in 90", "users keys list alice"
@@ -27,7 +27,7 @@ users = typer.Typer(
 )
 app.add_typer(users, name="users", rich_help_panel=SERVER)
 keys = typer.Typer(
-    help="Make, list and revoke keys: several at once for a change without a gap.",
+    help="Create, list and revoke keys. A user may have several, to replace one without a gap.",
     no_args_is_help=True,
 )
 users.add_typer(keys, name="keys")
@@ -35,7 +35,8 @@ Result = TypeVar("Result")
 
 Name = Annotated[str, typer.Argument(help="Name of the user.")]
 Days = Annotated[
-    int | None, typer.Option(min=1, metavar="DAYS", help="The key expires after so many days.")
+    int | None,
+    typer.Option(min=1, metavar="DAYS", help="The key expires after this number of days."),
 ]
 
 
@@ -44,16 +45,16 @@ def create_user(
     name: Name,
     expires_in: Days = None,
     admin: Annotated[
-        bool, typer.Option("--admin", help="May make and revoke users over HTTP, too.")
+        bool, typer.Option("--admin", help="The user may also manage users over HTTP.")
     ] = False,
 ) -> None:
-    """Make a user and print the key, this once."""
+    """Create a user and print the key, which is shown only once."""
     _show(_run(lambda u: u.create(name, is_admin=admin, days=expires_in)))
 
 
 @users.command("list")
 def list_users() -> None:
-    """All users with the number of their keys that work."""
+    """List all users with the number of their valid keys."""
     found = _run(lambda u: u.list())
     columns = ("user_id", "is_admin", "status", "valid_keys", "created_at", "last_used_at")
     _table(columns, found, "There are no users: python -m app users create NAME")
@@ -61,40 +62,40 @@ def list_users() -> None:
 
 @users.command("revoke")
 def revoke_user(name: Name) -> None:
-    """End all keys and sessions of the user at once, and stop the schedules. What the user has
-    stays.
-    """
+    """End all keys and sessions of the user at once, and stop the schedules. The user's files stay."""
     _run(lambda u: u.revoke(name))
     _say(f"{name} is revoked.")
 
 
 @users.command("restore")
 def restore_user(name: Name) -> None:
-    """Let a revoked user have keys again. The old ones stay revoked."""
+    """Allow a revoked user to have keys again. The old ones stay revoked."""
     _run(lambda u: u.restore(name))
-    _say(f"{name} may have keys again: python -m app users keys create {name}")
+    _say(f"{name} may have new keys: python -m app users keys create {name}")
 
 
 @keys.command("create")
 def create_key(
     name: Name,
-    label: Annotated[str, typer.Option(help="To tell keys apart.")] = "",
+    label: Annotated[str, typer.Option(help="A name to tell keys apart.")] = "",
     expires_in: Days = None,
 ) -> None:
-    """Make one more key and print it, this once."""
+    """Create another key and print it; it is shown only once."""
     _show(_run(lambda u: u.create_key(name, days=expires_in, label=label)))
 
 
 @keys.command("list")
 def list_keys(name: Name) -> None:
-    """The keys of a user, without the keys themselves: they are not stored."""
+    """List the keys of a user, without their values, which are not stored."""
     columns = ("key_id", "label", "status", "created_at", "expires_at", "last_used_at")
     _table(columns, list(_run(lambda u: u.list_keys(name))), f"{name} has no keys.")
 
 
 @keys.command("revoke")
 def revoke_key(
-    key_id: Annotated[UUID, typer.Argument(help="Of `users keys list NAME`; not the key itself.")],
+    key_id: Annotated[
+        UUID, typer.Argument(help="Id of the key from `users keys list NAME`; not the key itself.")
+    ],
 ) -> None:
     """End a key and its sessions at once."""
     _run(lambda u: u.revoke_key(key_id))
@@ -102,7 +103,7 @@ def revoke_key(
 
 
 def _run(work: Callable[[Users], Awaitable[Result]]) -> Result:
-    """On the database of the settings; what goes wrong is told in a sentence, with exit code 1."""
+    """Run `work` on the database of the settings. Failures end in one sentence and exit code 1."""
     from app.errors import GranulaError
 
     try:
@@ -129,10 +130,10 @@ async def _with_database(work: Callable[[Users], Awaitable[Result]]) -> Result:
         await database.close()
 
 
-def _show(made: NewKey) -> None:
-    """The key alone on standard output, so that a script can take it."""
-    _say(f"The key {made.id}. Keep it now: it is shown this once and stored nowhere.")
-    typer.echo(made.key)
+def _show(key: NewKey) -> None:
+    """Print the key alone on standard output, so that a script can read it."""
+    _say(f"The key {key.id}. Keep it now: it is shown only once and stored nowhere.")
+    typer.echo(key.key)
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Staying with jobs until they have ended."""
+"""Waiting for jobs until they have ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.cli.text import FINAL
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 PATIENCE_SECONDS = 60.0
-"""So long a server may be away, for instance to be updated, before nobody waits for it any more."""
+"""How long a server may be unreachable, for instance during an update, before waiting ends."""
 
 OUTCOMES = {
     "completed": Exit.OK,
@@ -33,15 +33,15 @@ class Followed:
 
 
 class Follower:
-    """Asks for the status of each job, less often the longer it takes, until it is final."""
+    """Polls the status of each job until it is final, less often the longer it takes."""
 
     def __init__(
-        self, client: Client, shown_on: Board, told: Callable[[dict[str, Any]], None]
+        self, client: Client, shown_on: Board, on_end: Callable[[dict[str, Any]], None]
     ) -> None:
-        """`told` gets each final status."""
+        """`on_end` gets each final status."""
         self._client = client
         self._board = shown_on
-        self._told = told
+        self._on_end = on_end
         self._jobs: dict[str, Followed] = {}
         self._away_since: float | None = None
         self.code = Exit.OK
@@ -54,9 +54,7 @@ class Follower:
         self._jobs[identifier] = Followed(key, name)
 
     def step(self) -> None:
-        """Look at the jobs that are due. Raises CliError: Unreachable only if the server was away
-        for long.
-        """
+        """Poll the jobs that are due. Raises CliError; Unreachable only after a long outage."""
         for identifier, job in list(self._jobs.items()):
             if job.due <= time.monotonic():
                 self._look(identifier, job)
@@ -72,7 +70,7 @@ class Follower:
             if error.problem is None or error.problem.get("code") != "not_found":
                 raise
             del self._jobs[identifier]
-            self._board.over(job.key, f"{identifier}: not there, or deleted meanwhile.")
+            self._board.over(job.key, f"{identifier}: not found; it may have been deleted.")
             self.code = max(self.code, Exit.REFUSED)
             return
         self._away_since = None
@@ -85,18 +83,18 @@ class Follower:
         del self._jobs[identifier]
         self._board.over(job.key, outcome(job.name, status) + _next_step(status))
         self.code = max(self.code, OUTCOMES[status["status"]])
-        self._told(status)
+        self._on_end(status)
 
     def _be_patient(self, error: Unreachable) -> None:
         now = time.monotonic()
         if self._away_since is None:
             self._away_since = now
-            self._board.say(f"{error.message.splitlines()[0]} Waiting for it.")
+            self._board.print_status(f"{error.message.splitlines()[0]} Waiting for the server.")
         elif now - self._away_since > PATIENCE_SECONDS:
             raise CliError(f"{error.message}\n{go_on(self.ids)}", error.code) from None
 
     def run(self) -> None:
-        """Until no job is left."""
+        """Poll until no job is left."""
         while self._jobs:
             self.step()
             if self._jobs:
@@ -105,9 +103,9 @@ class Follower:
 
 
 def go_on(ids: list[str]) -> str:
-    """How to come back to jobs that nobody watches now."""
+    """Return how to watch jobs again that nobody watches now."""
     return (
-        f"The {'job goes' if len(ids) == 1 else 'jobs go'} on. Watch: {PROGRAM} watch"
+        f"The {'job continues' if len(ids) == 1 else 'jobs continue'}. Watch: {PROGRAM} watch"
         f" {' '.join(ids)}"
     )
 
@@ -118,5 +116,5 @@ def _next_step(status: dict[str, Any]) -> str:
     if counts["rejected"]:
         steps.append(f"Why: {PROGRAM} rejects {identifier}")
     if counts["failed"] and status["status"] in ("failed", "completed_with_errors"):
-        steps.append(f"Once more: {PROGRAM} retry {identifier}")
+        steps.append(f"Run again: {PROGRAM} retry {identifier}")
     return "".join(f"\n  {step}" for step in steps)

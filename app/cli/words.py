@@ -1,5 +1,5 @@
-"""What to do about a refusal, in the words of the command line. The service tells its clients of
-routes, headers and members of the answer, none of which somebody at a terminal sees.
+"""Remedies in the words of the command line. The service's own remedies name routes, headers and
+members of the response, which users of a terminal do not see.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ REMEDIES = {
         "Correct the header, or give -O skip_rows=N, -O header_rows=N or -O columns=A,B,C."
     ),
     "correction_columns": (
-        f"Take the rejects anew by {PROGRAM} rejects ID -o FILE, and keep the names of the columns."
+        f"Download the rejects again with {PROGRAM} rejects ID -o FILE, and keep the names of the columns."
     ),
-    "correction_invalid": "Correct these rows, or leave them out: then they stay rejected.",
-    "duplicate_upload": "--on-duplicate new loads the file once more.",
+    "correction_invalid": "Correct these rows, or remove them from the file: they stay rejected then.",
+    "duplicate_upload": "Use --on-duplicate new to load the file again.",
     "invalid_parameter": "",
-    "job_has_parts": f"Ask for the rows of each part; {PROGRAM} list shows them.",
+    "job_has_parts": f"Read the rows of each part; {PROGRAM} list shows the parts.",
     "missing_column": "Rename the column, or name the columns by -O columns=A,B,C.",
     "nothing_to_retry": (
-        f"Only failed rows are run again. Rejected ones are corrected: {PROGRAM} rejects ID -o"
+        f"Only failed rows can be run again. Correct rejected ones: {PROGRAM} rejects ID -o"
         f" FILE, then {PROGRAM} fix ID FILE."
     ),
-    "quota_exceeded": f"Delete files by {PROGRAM} delete, or wait until jobs have ended.",
+    "quota_exceeded": f"Delete files with {PROGRAM} delete, or wait until jobs have ended.",
     "stored_bytes_gone": "Upload the file again.",
     "unknown_model": "Choose another by --model.",
     "unknown_processor": "Choose another by --processor.",
 }
 ROUTE = re.compile(r"[:,;]? ?(?:by )?\b(?:GET|POST|PUT|PATCH|DELETE) /\S+")
-"""In a sentence that is right without it."""
+"""A route in a sentence that is complete without it."""
 
 
 def explained(problem: dict[str, Any]) -> list[str]:
-    """What happened and what to do, and a line for each thing that is wrong."""
+    """Return what happened and what to do, and a line for each invalid item."""
     code = str(problem.get("code", ""))
     remedy = REMEDIES.get(code, str(problem.get("remedy") or ""))
     told = [
@@ -46,7 +46,7 @@ def explained(problem: dict[str, Any]) -> list[str]:
     lines = [" ".join(filter(None, told))]
     if existing := problem.get("existing_id"):
         lines.append(
-            f"  It is here as {shown(str(existing))}: {PROGRAM} status {shown(str(existing))}"
+            f"    Already uploaded as {shown(str(existing))}: {PROGRAM} status {shown(str(existing))}"
         )
     for wrong in problem.get("errors", ()):
         if isinstance(wrong, dict):
@@ -56,6 +56,6 @@ def explained(problem: dict[str, Any]) -> list[str]:
 
 
 def _sentence(text: str) -> str:
-    """With a full stop: titles come without one."""
+    """Return the text with a full stop, which titles lack."""
     line = shown(text).strip()
     return line if not line or line.endswith((".", "!", "?", ":")) else f"{line}."

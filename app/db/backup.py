@@ -1,5 +1,5 @@
-"""A database as files, and back: of one moment, while services go on with it. SQLite by its own
-backup, PostgreSQL by COPY in its text form, table by table in one snapshot.
+"""Saves a database to files as of one moment, while services use it, and restores it. SQLite by its
+own backup, PostgreSQL by COPY in text form, table by table in one snapshot.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ SQLITE_FILE, TABLES_FILE = "granula.db", "tables.json"
 
 
 class SavedTable(msgspec.Struct, frozen=True):
-    """A table of PostgreSQL, as TABLES_FILE has it."""
+    """A table of PostgreSQL, as described in TABLES_FILE."""
 
     name: str
     columns: list[str]
     sequences: dict[str, int]
-    """The next value of each column that counts by itself."""
+    """Next value of each identity column."""
     made_by: list[str] = []
-    """Statements that make the table, if no migration does."""
+    """Statements that create the table, if no migration does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Saved:
     kind: str
     """sqlite or postgresql"""
     revision: str
-    """Of the schema."""
+    """Revision of the schema."""
     installation: UUID
     files: dict[UUID, int | None]
     """CRC-32 of each file whose bytes are in the storage."""
@@ -54,20 +54,21 @@ STORED_FILES = (
 
 
 async def save(url: str, folder: Path) -> Saved:
-    """Into a folder that is empty. Raises BackupUnusable."""
+    """Save the database of `url` into an empty folder. Raises BackupUnusable."""
     if url.startswith("sqlite"):
         return _save_sqlite(_path_of(url), folder / SQLITE_FILE)
     return await _save_postgresql(url, folder)
 
 
 async def load(url: str, folder: Path, kind: str, revision: str, *, replace: bool) -> str | None:
-    """Put it back in place of what is there, which is refused unless `replace` where that is
-    anything. Where the old database was kept, if it was. Raises BackupUnusable.
+    """Load a backup into the database of `url`; return the path of the kept old database, if any.
+
+    A database that is not empty is refused unless `replace`. Raises BackupUnusable.
     """
-    here = "sqlite" if url.startswith("sqlite") else "postgresql"
-    if kind != here:
+    database_kind = "sqlite" if url.startswith("sqlite") else "postgresql"
+    if kind != database_kind:
         raise BackupUnusable(
-            f"The backup is of {kind}, and DATABASE_URL names {here}. Set it to a database of that"
+            f"The backup is of {kind}, and DATABASE_URL names {database_kind}. Set it to a database of that"
             " kind."
         )
     if revision not in revisions():
@@ -75,13 +76,13 @@ async def load(url: str, folder: Path, kind: str, revision: str, *, replace: boo
             f"The backup is of a newer version of Granula (schema {revision}). Restore it with that"
             " one."
         )
-    kept = None
+    old_path = None
     if kind == "sqlite":
-        kept = _load_sqlite(folder / SQLITE_FILE, _path_of(url), replace)
+        old_path = _load_sqlite(folder / SQLITE_FILE, _path_of(url), replace)
     else:
         await _load_postgresql(url, folder, revision, replace)
     await upgrade(url)
-    return kept
+    return old_path
 
 
 # ---------------------------------------------------------------------- SQLite
@@ -101,7 +102,7 @@ def _save_sqlite(path: Path, target: Path) -> Saved:
         ) as source,
         closing(sqlite3.connect(target)) as copy,
     ):
-        source.backup(copy)  # in one step, under one snapshot
+        source.backup(copy)  # in one step, in one snapshot
         copy.execute("PRAGMA journal_mode=DELETE")  # so that the copy is one file
     with target.open("rb") as file:
         os.fsync(file.fileno())
@@ -122,7 +123,7 @@ def _known(own_id: object) -> UUID:
 
 
 def _load_sqlite(source: Path, path: Path, replace: bool) -> str | None:
-    kept = None
+    old_path = None
     if path.exists() and path.stat().st_size:
         if _holds_something(path) and not replace:
             raise BackupUnusable(
@@ -130,16 +131,19 @@ def _load_sqlite(source: Path, path: Path, replace: bool) -> str | None:
                 " its place."
             )
         with closing(sqlite3.connect(path, timeout=60)) as connection:
-            # the file alone is the database then
+            # The file is complete without its WAL then.
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        kept = f"{path}.before-restore-{time.strftime('%Y%m%d-%H%M%S')}"
-        os.rename(path, kept)
+        old_path = f"{path}.before-restore-{time.strftime('%Y%m%d-%H%M%S')}"
+        os.rename(path, old_path)
     for ending in ("-wal", "-shm", "-journal"):
         Path(f"{path}{ending}").unlink(missing_ok=True)
     make_private(f"sqlite+aiosqlite:///{path}")
-    with closing(sqlite3.connect(source)) as found, closing(sqlite3.connect(path)) as made:
-        found.backup(made)
-    return kept
+    with (
+        closing(sqlite3.connect(source)) as saved_database,
+        closing(sqlite3.connect(path)) as new_database,
+    ):
+        saved_database.backup(new_database)
+    return old_path
 
 
 def _holds_something(path: Path) -> bool:
@@ -155,7 +159,7 @@ def _holds_something(path: Path) -> bool:
 # ---------------------------------------------------------------------- PostgreSQL
 
 TELLING = ("files", "uploads", "users", "webhooks", "schedules", "mapping_templates")
-"""Tables of which one has a row as soon as somebody has used the service."""
+"""Tables of which at least one has a row once the service has been used."""
 
 
 async def _connect(url: str) -> asyncpg.Connection[Any]:
@@ -190,7 +194,7 @@ async def _save_postgresql(url: str, folder: Path) -> Saved:
 
 
 async def _more_tables(connection: asyncpg.Connection[Any]) -> list[str]:
-    """Those that processors from outside brought: their rows refer to jobs."""
+    """Return the tables that processors from outside created: their rows refer to jobs."""
     query = """
         SELECT DISTINCT c.relname FROM pg_constraint f JOIN pg_class c ON c.oid = f.conrelid
         WHERE f.contype = 'f' AND f.confrelid = to_regclass('jobs') ORDER BY c.relname
@@ -200,7 +204,7 @@ async def _more_tables(connection: asyncpg.Connection[Any]) -> list[str]:
 
 
 async def _save_more(connection: asyncpg.Connection[Any], folder: Path, name: str) -> SavedTable:
-    """Its rows, and how it is made, since no migration makes it."""
+    """Save the rows of a table and the statements that create it, since no migration does."""
     columns = await connection.fetch(
         "SELECT attname, format_type(atttypid, atttypmod) AS type, attnotnull FROM pg_attribute"
         " WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
@@ -228,8 +232,8 @@ async def _save_more(connection: asyncpg.Connection[Any], folder: Path, name: st
 
 
 async def _sequences(connection: asyncpg.Connection[Any], table: Any) -> dict[str, int]:
-    """The next value of each column that counts by itself."""
-    found = {}
+    """Return the next value of each identity column."""
+    next_values = {}
     for column in table.columns:
         if column.identity is None:
             continue
@@ -237,8 +241,8 @@ async def _sequences(connection: asyncpg.Connection[Any], table: Any) -> dict[st
             "SELECT pg_get_serial_sequence($1, $2)", table.name, column.name
         )
         row = await connection.fetchrow(f"SELECT last_value, is_called FROM {sequence}")
-        found[str(column.name)] = row["last_value"] + int(row["is_called"])
-    return found
+        next_values[str(column.name)] = row["last_value"] + int(row["is_called"])
+    return next_values
 
 
 async def _load_postgresql(url: str, folder: Path, revision: str, replace: bool) -> None:

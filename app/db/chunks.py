@@ -1,5 +1,5 @@
-"""SQL for chunks: cutting, claiming, and the named moves between states. Every move names the state
-it comes from.
+"""SQL for chunks: inserting, claiming, and the named moves between states. Every move names the
+state that it starts from.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ from app.formats.base import Span
 from app.states import ChunkStatus, row_counts
 
 MAX_DEATHS = 3
-"""A chunk that has ended so many processes of its own is not given to another."""
+"""A chunk that has ended so many processes is not run again."""
 FRESH_SECONDS = 0.5
 LONGEST_WAIT = 30.0
-"""Seconds that a chunk may wait before its next attempt, where MAX_BACKOFF says nothing else."""
+"""Limit in seconds for the wait before a chunk's next attempt; MAX_BACKOFF may raise it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on one chunk, until the lease ends or somebody takes it back."""
+    """The right to work on one chunk, until the lease ends or the chunk is taken back."""
 
     job_id: UUID
     index: int
@@ -63,7 +63,7 @@ class Claim:
     attempt: int
     span: Span
     is_suspect: bool = False
-    """Its worker vanished before: it may run only in a process of its own."""
+    """Whether its previous worker vanished: it may run only in a separate process."""
 
 
 async def insert_chunks(
@@ -91,8 +91,7 @@ async def insert_chunks(
         await connection.execute(insert(Chunk).values(available_at=now()), rows)
 
 
-# The statements that every chunk costs are built once: building them anew took longer than running
-# them.
+# Statements that every chunk needs are built once: building them takes longer than running them.
 _TABLE: Any = Chunk.__table__
 _chunks = _TABLE.c
 _RETURNED = (
@@ -119,7 +118,7 @@ def _claiming(are_suspects: ColumnElement[bool]) -> Any:
         .order_by(_chunks.chunk_index)
         .limit(bindparam("at_most"))
         .with_for_update(skip_locked=True)
-        .cte("following")  # evaluated once: as a plain subquery it could be run again and lock more
+        .cte("following")  # evaluated once: a plain subquery could run again and lock more rows
     )
     return (
         update(_TABLE)
@@ -185,14 +184,13 @@ async def claim(
     limit: int = 1,
     suspects: bool = False,
     longest_wait: float = LONGEST_WAIT,
-) -> list[Claim]:
-    """The job's next chunks that may run now, under one fresh token; one statement.  # pending ->
-    processing
+) -> list[Claim]:  # pending -> processing
+    """Claim the job's next chunks that may run now, under one new token; one statement.
 
-    Chunks whose worker vanished are `suspects` and claimed only when they are asked for. No chunk
-    waits for longer than `longest_wait` seconds.
+    Chunks whose worker vanished are `suspects`, and claimed only if asked for. No chunk waits
+    longer than `longest_wait` seconds.
     """
-    given = {
+    parameters = {
         "of_job": job_id,
         "new_token": token,
         "worker": worker,
@@ -200,11 +198,11 @@ async def claim(
         "at_most": limit,
         "longest_wait": longest_wait,
     }
-    rows = (await connection.execute(_CLAIM_SUSPECTS if suspects else _CLAIM, given)).all()
-    found = sorted(map(tuple, rows))
+    rows = (await connection.execute(_CLAIM_SUSPECTS if suspects else _CLAIM, parameters)).all()
+    claimed = sorted(map(tuple, rows))
     return [
         Claim(job_id, index, token, attempt, Span(*span), suspects)
-        for index, attempt, *span in found
+        for index, attempt, *span in claimed
     ]
 
 
@@ -223,10 +221,9 @@ def _held(claim: Claim, to: ChunkStatus) -> Any:
 async def complete(
     connection: AsyncConnection, claims: Sequence[Claim], completions: Sequence[ChunkCompletion]
 ) -> None:  # processing -> completed
-    """Complete chunks claimed together, with the completion of each.
+    """Complete chunks that were claimed together, each with its completion.
 
-    Must come before the rows in the transaction that writes them: it is the fence. Raises
-    LeaseLost.
+    Must precede the rows in the transaction that writes them: this is the fence. Raises LeaseLost.
     """
     await hold(connection, claims)
     rows = [
@@ -237,27 +234,27 @@ async def complete(
 
 
 async def set_summary(connection: AsyncConnection, claim: Claim, summary: dict[str, Any]) -> None:
-    """Of a chunk that this transaction has completed."""
+    """Store the summary of a chunk that this transaction has completed."""
     query = update(Chunk).where(Chunk.job_id == claim.job_id, Chunk.chunk_index == claim.index)
     await connection.execute(query.values(summary=summary))
 
 
 async def set_timings(connection: AsyncConnection, claim: Claim, timings: dict[str, float]) -> None:
-    """Of a chunk that this transaction has completed."""
+    """Store the timings of a chunk that this transaction has completed."""
     query = update(Chunk).where(Chunk.job_id == claim.job_id, Chunk.chunk_index == claim.index)
     await connection.execute(query.values(timings=timings))
 
 
 async def hold(connection: AsyncConnection, claims: Sequence[Claim]) -> None:
-    """Nobody can take these chunks, claimed together, until the end of the transaction; raises
-    LeaseLost if one of them was taken already, or is completed.
+    """Lock chunks that were claimed together until the end of the transaction. Raises LeaseLost if
+    one of them was taken back or is completed.
     """
-    given = {
+    parameters = {
         "of_job": claims[0].job_id,
         "indexes": [c.index for c in claims],
         "held_token": claims[0].token,
     }
-    if len((await connection.execute(_HELD, given)).all()) != len(claims):
+    if len((await connection.execute(_HELD, parameters)).all()) != len(claims):
         raise LeaseLost
 
 
@@ -269,9 +266,7 @@ async def release(
     refund: bool,
     error: dict[str, Any] | None = None,
 ) -> bool:  # processing -> pending
-    """Give the chunk back; `refund` takes the attempt back too, for causes that are not the
-    chunk's.
-    """
+    """Give the chunk back. With `refund` the attempt does not count, for causes outside the chunk."""
     values: dict[str, Any] = {"attempt": claim.attempt - 1} if refund else {"error": error}
     query = _held(claim, ChunkStatus.PENDING).values(
         status=ChunkStatus.PENDING,
@@ -284,16 +279,18 @@ async def release(
 
 
 async def release_all(connection: AsyncConnection, worker: str) -> None:  # processing -> pending
-    """Give back whatever this worker holds, at no cost: it is shutting down."""
+    """Give back all chunks of this worker without counting an attempt: it is shutting down."""
     await connection.execute(_give_back(worker))
 
 
 async def release_strays(
     connection: AsyncConnection, worker: str, tokens: Sequence[UUID], lease_seconds: float
 ) -> list[UUID]:  # processing -> pending
-    """Give back, at no cost, what this worker holds without knowing it, because the database went
-    away at the wrong moment; the jobs concerned. `tokens` are those it knows, just renewed; a lease
-    as fresh as theirs is one that is being taken right now.
+    """Give back the chunks that this worker holds without knowing it, after a lost connection;
+    return their jobs. No attempt is counted.
+
+    `tokens` are the claims that the worker knows and has just renewed. A lease as fresh as theirs
+    belongs to a claim that is being made right now.
     """
     query = _give_back(worker).where(
         Chunk.claim_token.not_in(tokens),
@@ -332,16 +329,16 @@ async def fail(connection: AsyncConnection, claim: Claim, error: dict[str, Any])
 
 
 async def renew(connection: AsyncConnection, tokens: Sequence[UUID], lease_seconds: float) -> int:
-    """Extend the leases of these claims, but for chunks that are just being written and need none;
-    of how many.
+    """Extend the leases of these claims, except for chunks that are being written and need none;
+    return the number of extended ones.
     """
     query = _unless_locked(Chunk.status == ChunkStatus.PROCESSING, Chunk.claim_token.in_(tokens))
     return (await connection.execute(query.values(lease_expires_at=now(lease_seconds)))).rowcount
 
 
 def _unless_locked(*conditions: ColumnElement[bool]) -> Any:
-    """An UPDATE of these chunks without those that are locked. Such a one is being written, or its
-    worker stopped in the middle of that: it must not keep the others waiting.
+    """Return an UPDATE of these chunks that skips locked ones. A locked chunk is being written, or
+    its worker stopped while writing it; it must not delay the others.
     """
     free = (
         select(Chunk.job_id, Chunk.chunk_index)
@@ -355,8 +352,8 @@ def _unless_locked(*conditions: ColumnElement[bool]) -> Any:
 
 
 async def shorten_leases(connection: AsyncConnection, lease_seconds: float) -> None:
-    """Let those that end later than any lease can end now, since the clock was set back, end when a
-    new one would: who lives renews it before.
+    """Shorten leases that end later than a new lease would, which happens when the clock is set
+    back. Live workers renew them in time.
     """
     query = _unless_locked(
         Chunk.status == ChunkStatus.PROCESSING, Chunk.lease_expires_at > now(2 * lease_seconds)
@@ -366,14 +363,14 @@ async def shorten_leases(connection: AsyncConnection, lease_seconds: float) -> N
 
 # processing -> pending
 async def rescue(connection: AsyncConnection, *, expired_only: bool) -> list[UUID]:
-    """Take back the chunks of workers that vanished, at no cost; the jobs concerned. Each is a
-    suspect from now on.
+    """Take back the chunks of vanished workers without counting an attempt; return their jobs. Each
+    chunk is a suspect from now on.
     """
-    left = [may_become(Chunk.status, ChunkStatus.PENDING, among=IN_WORK)]
+    conditions = [may_become(Chunk.status, ChunkStatus.PENDING, among=IN_WORK)]
     if expired_only:
-        left.append(Chunk.lease_expires_at < now())
+        conditions.append(Chunk.lease_expires_at < now())
     query = (
-        _unless_locked(*left)
+        _unless_locked(*conditions)
         .values(
             status=ChunkStatus.PENDING,
             attempt=Chunk.attempt - 1,
@@ -390,8 +387,8 @@ async def rescue(connection: AsyncConnection, *, expired_only: bool) -> list[UUI
 async def count_death(
     connection: AsyncConnection, claim: Claim
 ) -> ChunkStatus | None:  # processing -> pending | failed
-    """The process that a suspect had for itself ended; what the chunk is now, None if it belongs to
-    somebody else.
+    """Count the end of the process that ran a suspect alone; return the new status of the chunk,
+    None if it belongs to another worker.
 
     After MAX_DEATHS it fails, alone, so that the rest of its file completes.
     """
@@ -457,7 +454,7 @@ async def retry_failed(connection: AsyncConnection, job_id: UUID) -> int:  # fai
 async def next_waiting(
     connection: AsyncConnection, job_id: UUID, longest_wait: float = LONGEST_WAIT
 ) -> float | None:
-    """Seconds until the chunk that waits for the shortest time may run; None if none waits."""
+    """Return the seconds until the first waiting chunk may run; None if none waits."""
     waits = case((is_due(Chunk.available_at, longest_wait), now()), else_=Chunk.available_at)
     query = select(func.min(waits), now()).where(
         Chunk.job_id == job_id, Chunk.status == ChunkStatus.PENDING
@@ -467,12 +464,12 @@ async def next_waiting(
 
 
 def _of_family(job_id: UUID) -> ColumnElement[bool]:
-    """Chunks of the job, of the jobs that are parts of it, or of the parts of those: there is no
-    fourth generation.
+    """Match chunks of the job, of its parts, and of the parts of those. There is no fourth
+    generation.
     """
     parts = select(Job.id).where(Job.parent_id == job_id)
-    mine = or_(Job.id == job_id, Job.parent_id == job_id, Job.parent_id.in_(parts))
-    return Chunk.job_id.in_(select(Job.id).where(mine))
+    of_family = or_(Job.id == job_id, Job.parent_id == job_id, Job.parent_id.in_(parts))
+    return Chunk.job_id.in_(select(Job.id).where(of_family))
 
 
 _SUMS = (
@@ -496,15 +493,15 @@ _TALLY_ALL = (
 
 
 def _tallied(status: str, *sums: Any) -> ChunkTally:
-    """Sums of PostgreSQL are decimal numbers."""
+    """PostgreSQL returns sums as decimals."""
     return ChunkTally(status, *map(int, sums))
 
 
 async def tally(
     connection: AsyncConnection, job_id: UUID, *, is_parent: bool = False
 ) -> list[ChunkTally]:
-    """One for each status that there is. Progress and the finisher are computed from nothing
-    else.
+    """Return a tally for each status that occurs. Progress and the finisher are computed from it
+    alone.
     """
     if is_parent:
         query = select(Chunk.status, *_SUMS).where(_of_family(job_id)).group_by(Chunk.status)
@@ -515,7 +512,7 @@ async def tally(
 async def tally_all(
     connection: AsyncConnection, job_ids: Sequence[UUID]
 ) -> dict[UUID, list[ChunkTally]]:
-    """The same of each of these jobs that has chunks."""
+    """Return the tallies of each of these jobs that has chunks."""
     tallies: dict[UUID, list[ChunkTally]] = {}
     for job_id, status, *sums in (
         await connection.execute(_TALLY_ALL, {"of_jobs": padded(job_ids)})
@@ -525,7 +522,7 @@ async def tally_all(
 
 
 def counts(tally: Collection[ChunkTally]) -> dict[str, int]:
-    """What became of the rows that are tallied."""
+    """Return the rows of a tally by outcome."""
     return row_counts(
         total=sum(t.rows for t in tally),
         ok=sum(t.ok for t in tally),
@@ -536,7 +533,7 @@ def counts(tally: Collection[ChunkTally]) -> dict[str, int]:
 
 
 async def done_bytes(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """Bytes of final chunks by job, for a whole page of a list at once."""
+    """Return the bytes of final chunks by job, for a whole page of a list at once."""
     final = [s for s in ChunkStatus if s.is_final and s is not ChunkStatus.CANCELLED]
     query = (
         select(Chunk.job_id, func.sum(Chunk.byte_end - Chunk.byte_start))
@@ -549,8 +546,8 @@ async def done_bytes(connection: AsyncConnection, job_ids: Sequence[UUID]) -> di
 async def tallies(
     connection: AsyncConnection, job_ids: Sequence[UUID], *, of_parts: bool = False
 ) -> dict[UUID, JobTally]:
-    """Of each job that has chunks, or of the parts of each job. One statement for a whole page of a
-    list.
+    """Return the tally of each job that has chunks, or of the parts of each job. One statement for
+    a whole page of a list.
     """
     is_done = Chunk.status.in_(
         [s for s in ChunkStatus if s.is_final and s is not ChunkStatus.CANCELLED]
@@ -580,16 +577,16 @@ async def tallies(
 async def last_ended(
     connection: AsyncConnection, job_ids: Sequence[UUID], limit: int, *, of_parts: bool = False
 ) -> dict[UUID, list[tuple[datetime, int]]]:
-    """(when, rows) of the chunks that ended last, of each of these jobs, or of its parts."""
+    """Return (time, rows) of the chunks that ended last, for each of these jobs or for its parts."""
     key = Job.parent_id if of_parts else Chunk.job_id
     ended = select(key.label("job_id"), Chunk.finished_at, Chunk.row_count)
     if of_parts:
         ended = ended.join(Job, Job.id == Chunk.job_id)
-    place = (
+    joined = (
         func.row_number().over(partition_by=key, order_by=Chunk.finished_at.desc()).label("place")
     )
     is_done = Chunk.status.in_((ChunkStatus.COMPLETED, ChunkStatus.FAILED))
-    table = ended.add_columns(place).where(key.in_(padded(job_ids)), is_done).subquery()
+    table = ended.add_columns(joined).where(key.in_(padded(job_ids)), is_done).subquery()
     query = select(table.c.job_id, table.c.finished_at, table.c.row_count).where(
         table.c.place <= limit
     )
@@ -602,7 +599,7 @@ async def last_ended(
 async def totals(
     connection: AsyncConnection, job_ids: Sequence[UUID], counts: Sequence[str] = ()
 ) -> dict[UUID, JobTotals]:
-    """Of each job that has chunks, with these sums of summaries."""
+    """Return the totals of each job that has chunks, with these sums of summaries."""
     completed = Chunk.status == ChunkStatus.COMPLETED
     query = (
         select(
@@ -631,8 +628,8 @@ async def totals(
 async def demote(
     connection: AsyncConnection, job_id: UUID, index: int, *, rows_ok: int, by: int, code: str
 ) -> bool:  # completed -> completed
-    """Call so many of its good rows invalid, under this code: the whole file decided about them.
-    True if it still had `rows_ok`. Call it with the job locked.
+    """Turn `by` good rows of a chunk into invalid ones with this code, after a decision about the
+    whole file. Returns whether the chunk still had `rows_ok`. The job must be locked.
     """
     kept = select(Chunk.reject_codes, Chunk.rows_invalid + Chunk.rows_failed)
     codes, rejects = (
@@ -667,18 +664,21 @@ async def summaries(connection: AsyncConnection, job_id: UUID) -> list[dict[str,
 async def summaries_after(
     connection: AsyncConnection, job_id: UUID, index: int, limit: int
 ) -> list[tuple[int, dict[str, Any]]]:
-    """(index, summary) of the next chunks that have one, in the order of the file."""
+    """Return (index, summary) of the next chunks that have one, in the order of the file."""
     query = (
         select(Chunk.chunk_index, Chunk.summary)
         .where(Chunk.job_id == job_id, Chunk.chunk_index > index, Chunk.summary.is_not(None))
         .order_by(Chunk.chunk_index)
         .limit(limit)
     )
-    return [(int(found), summary) for found, summary in (await connection.execute(query)).all()]
+    return [
+        (int(chunk_index), summary)
+        for chunk_index, summary in (await connection.execute(query)).all()
+    ]
 
 
 async def errors(connection: AsyncConnection, job_id: UUID, limit: int = 20) -> list[FailedChunk]:
-    """The first failed chunks and why."""
+    """Return the first failed chunks with their errors."""
     query = (
         select(*columns_of(FailedChunk, Chunk))
         .where(Chunk.job_id == job_id, Chunk.status == ChunkStatus.FAILED)
@@ -689,7 +689,7 @@ async def errors(connection: AsyncConnection, job_id: UUID, limit: int = 20) -> 
 
 
 async def count_completed(connection: AsyncConnection, family_id: UUID) -> dict[UUID, int]:
-    """Completed chunks by job, of this job and of its parts."""
+    """Return the number of completed chunks of this job and of its parts, by job."""
     query = select(Chunk.job_id, func.count()).where(
         _of_family(family_id), Chunk.status == ChunkStatus.COMPLETED
     )
@@ -717,7 +717,7 @@ async def list_completed(
 async def list_chunks(
     connection: AsyncConnection, job_id: UUID, *, after: int, limit: int
 ) -> list[ChunkRow]:
-    """The chunk map from index `after` + 1 on."""
+    """Return the chunk map after the index `after`."""
     query = (
         select(*columns_of(ChunkRow, Chunk))
         .where(Chunk.job_id == job_id, Chunk.chunk_index > after)
@@ -766,7 +766,7 @@ _LOCATING, _INDEXING = _locating(), _indexing()
 
 
 async def locate(connection: AsyncConnection, job_id: UUID, offset: int) -> tuple[int, int] | None:
-    """(first row of the chunk that holds the result at this offset, results in the chunks before
+    """Return (first row of the chunk with the result at this offset, results in the chunks before
     it).
     """
     row = (
@@ -778,7 +778,7 @@ async def locate(connection: AsyncConnection, job_id: UUID, offset: int) -> tupl
 async def indexes_of(
     connection: AsyncConnection, job_id: UUID, first_row: int, last_row: int
 ) -> list[tuple[int, int]]:
-    """(first row, index) of the chunks that hold these rows, in order."""
+    """Return (first row, index) of the chunks with these rows, in order."""
     values = {"of_job": job_id, "from_row": first_row, "to_row": last_row}
     return [
         (int(first), int(index))

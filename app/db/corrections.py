@@ -1,6 +1,4 @@
-"""SQL for corrections: what they are made of, and how rejects become results of the job that they
-belong to.
-"""
+"""SQL for corrections: their contents, and how rejects become results of the corrected job."""
 
 from __future__ import annotations
 
@@ -38,7 +36,7 @@ _REJECT = columns_of(RejectRow, RejectedRow)
 
 @dataclass(frozen=True, slots=True)
 class CorrectionPart:
-    """The rows of one chunk of a correction, all of one chunk of the corrected job."""
+    """The rows of one chunk of a correction, all from one chunk of the corrected job."""
 
     target_index: int
     seen: Mapping[int, int]
@@ -66,7 +64,7 @@ async def insert_parts(
 async def find_parts(
     connection: AsyncConnection, job_id: UUID, indexes: Iterable[int]
 ) -> dict[int, CorrectionPart]:
-    """By chunk index."""
+    """Return the parts of the correction by chunk index."""
     query = select(
         CorrectionChunk.chunk_index,
         CorrectionChunk.target_index,
@@ -80,7 +78,7 @@ async def find_parts(
 
 
 async def chunk_starts(connection: AsyncConnection, job_id: UUID) -> list[tuple[int, int]]:
-    """(first row, index) of every chunk, in order."""
+    """Return (first row, index) of every chunk, in order."""
     query = (
         select(Chunk.first_row, Chunk.chunk_index)
         .where(Chunk.job_id == job_id)
@@ -101,7 +99,7 @@ async def count_accepted(connection: AsyncConnection, target_id: UUID) -> None:
 async def rejects_of(
     connection: AsyncConnection, job_id: UUID, numbers: Sequence[int]
 ) -> dict[int, RejectRow]:
-    """By row number, those of these rows that are rejected; whole, with their bytes."""
+    """Return those of these rows that are rejected, with their bytes, by row number."""
     rejects: dict[int, RejectRow] = {}
     for some in _steps(numbers):
         query = select(*_REJECT).where(
@@ -116,19 +114,19 @@ async def rejects_of(
 async def places_of(
     connection: AsyncConnection, job_id: UUID, first: int, last: int
 ) -> dict[int, RejectPlace]:
-    """By row number, the rejects between two rows (both included): kind, code, place in the file,
-    corrections so far.
+    """Return the rejects from `first` to `last`, both included, by row number: kind, code, place in
+    the file, corrections so far.
     """
     query = select(*columns_of(RejectPlace, RejectedRow))
     query = query.where(RejectedRow.job_id == job_id, RejectedRow.row_number.between(first, last))
-    return {place.row_number: place for place in await fetch_all(connection, RejectPlace, query)}
+    return {reject.row_number: reject for reject in await fetch_all(connection, RejectPlace, query)}
 
 
-# ---------------------------------------------------------------------- merging, all inside one transaction
+# ---------------------------------------------------------------------- merging, in one transaction
 
 
 async def lock_chunk(connection: AsyncConnection, job_id: UUID, index: int) -> ChunkRow | None:
-    """A completed chunk, not to be changed by others until the end of the transaction."""
+    """Lock a completed chunk until the end of the transaction."""
     query = (
         select(*columns_of(ChunkRow, Chunk))
         .where(
@@ -158,13 +156,13 @@ async def insert_rejects(connection: AsyncConnection, rejects: Sequence[RejectRo
 async def change_chunk(
     connection: AsyncConnection, job_id: UUID, index: int, contents: ChunkContents
 ) -> None:
-    """Of a chunk that this transaction has locked."""
+    """Update a chunk that this transaction has locked."""
     query = update(Chunk).where(Chunk.job_id == job_id, Chunk.chunk_index == index)
     await connection.execute(query.values(**values_of(contents)))
 
 
 async def change_job(connection: AsyncConnection, job_id: UUID, correction: JobCorrection) -> None:
-    """Of a job that this transaction has locked."""
+    """Update a job that this transaction has locked."""
     query = update(Job).where(Job.id == job_id)
     await connection.execute(query.values(**changes_of(correction), updated_at=now()))
 
@@ -176,8 +174,8 @@ _MAY_BE_CLEARED = may_become(
 
 # completed_with_errors -> completed
 async def clear(connection: AsyncConnection, job_id: UUID) -> None:
-    """If nothing is rejected or failed any more; the same for the job that it is a part of. It is
-    told as an end is.
+    """Mark the job as completed if it has no rejected or failed rows left, and then its parent
+    likewise. Subscribers are notified as at the end of a job.
     """
     wrong = select(Chunk.job_id).where(Chunk.job_id == job_id, Chunk.rows_ok < Chunk.row_count)
     query = (
@@ -193,7 +191,8 @@ async def clear(connection: AsyncConnection, job_id: UUID) -> None:
     parent_id = cleared.parent_id
     if parent_id is None:
         return
-    await jobs.lock_job(connection, parent_id)  # of two last parts, the second must see the first
+    # of two last parts, the second must see the changes of the first
+    await jobs.lock_job(connection, parent_id)
     part = select(Job.id).where(Job.parent_id == parent_id, Job.status != JobStatus.COMPLETED)
     parent = update(Job).where(
         Job.id == parent_id,

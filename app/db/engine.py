@@ -1,5 +1,5 @@
-"""Connections and transactions. The one file that knows how the two databases differ in getting
-one.
+"""Connections and transactions. The only file that knows how connections of the two databases
+differ.
 """
 
 from __future__ import annotations
@@ -30,17 +30,16 @@ from app.errors import TransientError
 Result = TypeVar("Result")
 _after_commit: ContextVar[list[Callable[[], None]]] = ContextVar("after_commit")
 READERS, LONG_READERS = 8, 6
-"""Connections of those who read, people and their programs, and how many of them may be taken for
-long. Work has others.
+"""Connections for read requests, and how many of them may be held for long. The machine has
+separate ones.
 """
 SQLITE_WORK_READERS, MIN_IDLE_SECONDS, MAX_SILENT_SECONDS = 4, 5.0, 8.0
 CLOSE_SECONDS = 5.0
 APPLICATION_NAME = "granula"
 VECTOR_SETTINGS = {"hnsw.ef_search": "150", "hnsw.iterative_scan": "strict_order"}
-"""Of pgvector, for every connection, so that no search has to set them: how many neighbours its
-index looks at (with fewer the recall falls), and that it looks on where filters leave too few of
-the first ones. A server without pgvector keeps them and does nothing; one older than 0.8 warns of
-the second.
+"""Settings of pgvector for every connection, so that searches need not set them: how many
+neighbours the index visits (fewer lower the recall), and that it continues where filters leave too
+few of them. A server without pgvector ignores them; one older than 0.8 warns about the second.
 """
 TRANSIENT_SQLSTATES = ("08", "40001", "40P01", "53", "57P", "25006", "55P03", "58030")
 """Lost connection, serialisation, deadlock, out of resources (disk included), shutdown, standby,
@@ -57,20 +56,18 @@ TRANSIENT_SQLITE = (
 
 
 def after_commit(callback: Callable[[], None]) -> None:
-    """Inside the work of `transact`: call this once the transaction has committed, and never if it
-    has not.
+    """Call `callback` after the current transaction of `transact` has committed, and never if it is
+    rolled back.
     """
     _after_commit.get().append(callback)
 
 
 class DatabaseUnavailable(TransientError):
-    """The database did not answer."""
+    """The database did not respond."""
 
 
 class WaitingReaders:
-    """Those who have asked for something to be read and are not being served yet, for work to make
-    way for them.
-    """
+    """Read requests that wait for a connection. The machine pauses for them."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -78,13 +75,13 @@ class WaitingReaders:
 
     @property
     def longest_seconds(self) -> float:
-        """That one of them has waited by now."""
+        """Return how long the first of them has been waiting."""
         first = next(iter(self._since.values()), None)
         return 0.0 if first is None else self._clock() - first
 
     @contextmanager
     def counted(self) -> Iterator[Callable[[], object]]:
-        """A reader waits, until the function given is called, or to the end."""
+        """Count a waiting reader until the yielded function is called, or to the end."""
         key = object()
         self._since[key] = self._clock()
         try:
@@ -94,16 +91,16 @@ class WaitingReaders:
 
 
 class Database:
-    """The engine, with reading and writing told apart.
+    """The engine, with separate connections for reading and writing.
 
-    On SQLite there is exactly one writing connection, taken in turn (two writers that checkpoint at
-    once can corrupt files of SQLite before 3.51.3), and several that can only read. On PostgreSQL
-    whoever writes or works has one pool, and whoever reads has another.
+    SQLite has exactly one writing connection, taken in turn (two writers that checkpoint at once
+    can corrupt files of SQLite before 3.51.3), and several read-only ones. PostgreSQL has one pool
+    for the machine and for writers, and another one for readers.
     """
 
     def __init__(self, settings: Settings, *, is_guest: bool = False) -> None:
-        """`is_guest`: another process may serve from this database now. On SQLite the guest then
-        never checkpoints.
+        """With `is_guest`, another process may serve from this database at the same time. On SQLite
+        the guest never checkpoints.
         """
         self.is_sqlite = settings.is_sqlite
         self._write_turn = asyncio.Lock()
@@ -129,7 +126,7 @@ class Database:
                 self._liveness.watch(engine)
 
     def start(self) -> None:
-        """Look after the connections of PostgreSQL until `close`: what waits for a dead one gets
+        """Monitor the connections of PostgreSQL until `close`: whoever waits for a dead one gets
         DatabaseUnavailable.
         """
         if self._liveness is not None:
@@ -137,7 +134,7 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for SELECTs, in one snapshot on SQLite; raises DatabaseUnavailable."""
+        """Yield a connection for SELECTs, in one snapshot on SQLite; raises DatabaseUnavailable."""
         with self.waiting.counted() as served:
             async with _connected(self.engine) as connection:
                 served()
@@ -145,14 +142,14 @@ class Database:
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[AsyncConnection]:
-        """The same for the machine, of the connections for work."""
+        """Like `reading`, with a connection of the machine."""
         async with _connected(self._working) as connection:
             yield connection
 
     @asynccontextmanager
     async def reading_singly(self) -> AsyncIterator[AsyncConnection]:
-        """Like `reading`, each statement by itself: on PostgreSQL without BEGIN and ROLLBACK, two
-        round trips less.
+        """Like `reading`, but each statement is its own transaction: without BEGIN and ROLLBACK,
+        two round trips less on PostgreSQL.
         """
         with self.waiting.counted() as served:
             async with _connected(self._singly(self.engine)) as connection:
@@ -161,7 +158,7 @@ class Database:
 
     @asynccontextmanager
     async def working_singly(self) -> AsyncIterator[AsyncConnection]:
-        """Like `working`, each statement by itself."""
+        """Like `working`, but each statement is its own transaction."""
         async with _connected(self._singly(self._working)) as connection:
             yield connection
 
@@ -170,8 +167,8 @@ class Database:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
-        """Like `reading`, but every SELECT sees the same moment, on PostgreSQL too. It may take
-        long: others keep connections.
+        """Like `reading`, but every SELECT sees the same moment, also on PostgreSQL. May be held
+        for long: others keep their connections.
         """
         async with self._long_readers, self.reading() as connection:
             if not self.is_sqlite:
@@ -179,8 +176,8 @@ class Database:
             yield connection
 
     async def run_alone(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
-        """Run one statement as its own transaction: on PostgreSQL without BEGIN and COMMIT, two
-        round trips less.
+        """Run one statement as its own transaction: without BEGIN and COMMIT, two round trips less
+        on PostgreSQL.
         """
         return await self._shielded(self._run_alone(work))
 
@@ -191,12 +188,11 @@ class Database:
             return await work(connection)
 
     async def transact(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
-        """Run `work` in one transaction and commit it; raises DatabaseUnavailable when another try
-        may succeed.
+        """Run `work` in one transaction and commit it; raises DatabaseUnavailable if a retry may
+        succeed.
 
-        Being cancelled does not tear it apart: the transaction ends first, then the cancellation
-        goes on. (A statement cancelled on SQLite would run on in its thread and be committed with
-        the next transaction.)
+        A cancellation waits for the end of the transaction. (A statement cancelled on SQLite would
+        continue in its thread and be committed with the next transaction.)
         """
         return await self._shielded(self._transact(work))
 
@@ -238,10 +234,12 @@ class Database:
                 raise
 
     @asynccontextmanager
-    async def alone(self, what: str) -> AsyncIterator[bool]:
-        """Whether nobody else is at this now, in any process on this database; held until the end,
-        or until the process has died or slept for the length of a lease. On SQLite, which one
-        process serves, callers tell themselves apart.
+    async def alone(self, name: str) -> AsyncIterator[bool]:
+        """Yield whether this caller alone holds the lock `what`, among all processes on this
+        database.
+
+        The lock is held until the end, or until the process has died or slept for the length of a
+        lease. SQLite is served by one process, whose callers coordinate themselves.
         """
         if self.is_sqlite:
             yield True
@@ -250,14 +248,14 @@ class Database:
         connection = self._working.connect()
         try:
             await connection.start()
-            is_mine = bool((await connection.execute(query, {"key": what})).scalar_one())
+            is_mine = bool((await connection.execute(query, {"key": name})).scalar_one())
         except Exception as error:
             await self._let_go(connection)
             if _is_transient(error):
                 raise unavailable(error) from error
             raise
         done = asyncio.Event()
-        keeping = asyncio.create_task(self._keep(connection, done), name=f"alone with {what}")
+        keeping = asyncio.create_task(self._keep(connection, done), name=f"alone with {name}")
         try:
             yield is_mine
         finally:
@@ -266,9 +264,9 @@ class Database:
             await self._let_go(connection)
 
     async def end_stopped(self) -> int:
-        """End the sessions of processes that stopped in the middle of a statement, between its
-        preparation and its run or in its data; how many. To the server they are at work, and
-        idle_in_transaction_session_timeout lets them be.
+        """End the sessions of processes that stopped in the middle of a statement, between prepare
+        and execute or within its data; return their number. The server counts such sessions as
+        active, so idle_in_transaction_session_timeout does not end them.
         """
         if self.is_sqlite:
             return 0
@@ -279,12 +277,12 @@ class Database:
               AND state_change < clock_timestamp() - make_interval(secs => :seconds)
             """)
         async with self.working_singly() as connection:
-            given = {"name": APPLICATION_NAME, "seconds": self._idle_seconds}
-            return int((await connection.execute(query, given)).scalar_one())
+            parameters = {"name": APPLICATION_NAME, "seconds": self._idle_seconds}
+            return int((await connection.execute(query, parameters)).scalar_one())
 
     @staticmethod
     async def _let_go(connection: AsyncConnection) -> None:
-        """Also of one that the server has ended meanwhile."""
+        """Close the connection, even if the server has ended it."""
         try:
             await connection.close()
         except Exception:
@@ -292,10 +290,10 @@ class Database:
                 await connection.invalidate()
 
     async def _keep(self, connection: AsyncConnection, done: asyncio.Event) -> None:
-        """Say that this process lives: the server ends the transaction of one that has stopped, and
-        with it the lock.
+        """Keep the lock's transaction active while this process lives. The server ends the
+        transaction of a stopped process, and with it the lock.
         """
-        # the lock is lost, which the writes find out by themselves
+        # the lock is lost, which the writers notice themselves
         with suppress(SQLAlchemyError, OSError):
             while not done.is_set():
                 await connection.execute(text("SELECT 1"))
@@ -304,7 +302,7 @@ class Database:
 
     @property
     def connections(self) -> dict[str, int]:
-        """Of the pools of this process: `in_use`, `idle`, and `max`, that may be open."""
+        """Return the connections of this process's pools: `in_use`, `idle`, and the limit `max`."""
         pools = [
             cast(QueuePool, engine.pool) for engine in {self.engine, self._working, self._writer}
         ]
@@ -315,8 +313,8 @@ class Database:
         }
 
     async def ping(self) -> None:
-        """Raises DatabaseUnavailable if the database does not answer. Those who ask while a
-        question is on its way wait for its answer: a crowd of uploads takes one connection.
+        """Raises DatabaseUnavailable if the database does not respond. Concurrent callers share one
+        query, so that a crowd of uploads takes one connection.
         """
         if self._ping is None:
             self._ping = asyncio.create_task(self._pinged(), name="ping")
@@ -330,10 +328,10 @@ class Database:
     def _forget_ping(self, ping: asyncio.Task[None]) -> None:
         self._ping = None
         if not ping.cancelled():
-            ping.exception()  # of one whose askers are gone nobody takes it
+            ping.exception()  # retrieve the exception even if all callers are gone
 
     async def server_version(self) -> str:
-        """Of PostgreSQL, as it tells it."""
+        """Return the version of PostgreSQL as the server reports it."""
         async with self.reading() as connection:
             return str((await connection.execute(text("SHOW server_version"))).scalar_one())
 
@@ -344,16 +342,16 @@ class Database:
         if self._liveness is not None:
             await self._liveness.close()
         for engine in dict.fromkeys((self._writer, self._working, self.engine)):
-            with suppress(TimeoutError):  # a connection that died in silence is not waited for
+            with suppress(TimeoutError):  # do not wait for a connection that died silently
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await engine.dispose()
 
 
 @asynccontextmanager
 async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection of the pool, or a new one. Raises DatabaseUnavailable for whatever connecting
-    raises: a host, role, password or database that does not exist may exist a moment later, and no
-    list of error classes is ever complete.
+    """Yield a connection of the pool, or a new one. Raises DatabaseUnavailable for whatever
+    connecting raises: a host, role, password or database that does not exist may exist a moment
+    later, and no list of error classes is ever complete.
     """
     async with AsyncExitStack() as stack:
         try:
@@ -365,7 +363,7 @@ async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 @asynccontextmanager
 async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """The same, with what passes by itself while it is used told from the rest."""
+    """Like `connected`, but distinguishes transient errors while the connection is used."""
     try:
         async with connected(engine) as connection:
             yield connection
@@ -376,19 +374,17 @@ async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 def migration_engine(url: str) -> AsyncEngine:
-    """For changing the schema: one connection that may write."""
+    """Return an engine for schema changes: one connection that may write."""
     return _sqlite_engine(url, readers=0) if url.startswith("sqlite") else create_async_engine(url)
 
 
 def _folded(value: Any) -> Any:
-    """In small letters, for searches: lower() and LIKE of SQLite know those of ASCII only."""
+    """Return lower case for searches: lower() and LIKE of SQLite know only ASCII."""
     return value.lower() if isinstance(value, str) else value
 
 
 def _check_folder(url: str) -> None:
-    """Raises DatabaseUnavailable before a thread of the driver is begun, which would outlive the
-    loop that it answers to.
-    """
+    """Raises DatabaseUnavailable before the driver starts a thread, which would outlive the loop."""
     path = make_url(url).database
     if path and path != ":memory:" and not Path(path).parent.is_dir():
         raise DatabaseUnavailable(
@@ -409,7 +405,7 @@ def _sqlite_engine(url: str, *, readers: int, checkpoints: bool = True) -> Async
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # the driver begins nothing by itself; `begin` below does
+        connection.isolation_level = None  # the driver begins no transactions; `begin` below does
         cursor = connection.cursor()
         for pragma in (
             "journal_mode=WAL",
@@ -440,9 +436,9 @@ def _postgresql_engine(url: str, size: int, idle_seconds: float) -> AsyncEngine:
         make_url(url),
         pool_size=size,
         max_overflow=0,
-        # a burst of readers waits in line; who gets no connection in this time is answered 503
+        # readers queue up; one without a connection in this time is answered 503
         pool_timeout=30,
-        pool_pre_ping=False,  # it has no time limit of its own; Liveness asks instead
+        pool_pre_ping=False,  # it has no timeout; Liveness checks instead
         connect_args={
             "timeout": 10,
             "command_timeout": 120,
@@ -450,8 +446,8 @@ def _postgresql_engine(url: str, size: int, idle_seconds: float) -> AsyncEngine:
                 "application_name": APPLICATION_NAME,
                 "jit": "off",
                 **VECTOR_SETTINGS,
-                # Who stops in the middle of a transaction must not keep others from its rows for
-                # longer than its lease.
+                # A process that stops in the middle of a transaction must not block rows for longer
+                # than its lease.
                 "idle_in_transaction_session_timeout": f"{idle_seconds * 1000:.0f}",
             },
         },
@@ -463,7 +459,7 @@ def unavailable(error: Exception) -> DatabaseUnavailable:
 
 
 def _lost_a_deadlock(error: BaseException) -> bool:
-    """Whether the database rolled this transaction back in favour of another: it need only be run
+    """Return whether the database rolled this transaction back because of a deadlock: it can be run
     again.
     """
     causes = [
@@ -501,7 +497,7 @@ def _is_transient(error: BaseException) -> bool:
 
 
 def brief(error: BaseException) -> str:
-    """The cause without SQL or parameters: they may hold the content of files."""
+    """Return the cause without SQL and parameters, which may hold the content of files."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    cause = cause.__cause__ or cause  # the driver's own, not SQLAlchemy's name for its kind
+    cause = cause.__cause__ or cause  # the driver's error, not SQLAlchemy's wrapper
     return f"{type(cause).__name__}: {str(cause).splitlines()[0][:200] if str(cause) else ''}"

@@ -12,6 +12,7 @@ from sqlalchemy.orm import aliased
 
 from app.db.models import File, IdempotencyKey, Job
 from app.db.rows import (
+    FilePlaces,
     FileRow,
     NewFile,
     StoredAnswer,
@@ -25,7 +26,7 @@ from app.states import JobStatus
 
 
 def _void() -> ColumnElement[bool]:
-    """Whether the job that the upload made, its first, was cancelled or undone."""
+    """Match files whose first job, that of the upload, was cancelled or undone."""
     earlier = aliased(Job)
     is_first = ~exists().where(earlier.file_id == Job.file_id, earlier.number < Job.number)
     is_over = or_(Job.status == JobStatus.CANCELLED, Job.undo_state.is_not(None))
@@ -40,10 +41,13 @@ _FIND = select(*_FILE).where(
     File.owner == bindparam("of_owner", type_=File.owner.type),
     File.deleted_at.is_(None),
 )
+_PLACES = select(*columns_of(FilePlaces, File)).where(
+    File.id == bindparam("of_file", type_=File.id.type)
+)
 _ANSWER = columns_of(StoredAnswer, IdempotencyKey)
 
 IS_STORED = and_(File.storage_uri.is_not(None), File.storage_uri.not_like("%://%"))
-"""Whether the bytes of a file are in the storage, and not with somebody else."""
+"""Whether the bytes of a file are in the storage, and not at a remote source."""
 
 _INSERT: Any = insert(File.__table__).values(created_at=now())  # type: ignore[arg-type]
 _RELEASE = (
@@ -65,13 +69,17 @@ async def find_file(connection: AsyncConnection, file_id: UUID, owner: str) -> F
 async def find_files(
     connection: AsyncConnection, ids: Sequence[UUID], owner: str
 ) -> dict[UUID, FileRow]:
-    """Those of them that are there, by id."""
+    """Return the files that exist, by id."""
     query = select(*_FILE).where(File.id.in_(ids), File.owner == owner, File.deleted_at.is_(None))
     return {file.id: file for file in await fetch_all(connection, FileRow, query)}
 
 
+async def find_places(connection: AsyncConnection, file_id: UUID) -> FilePlaces | None:
+    return await fetch_first(connection, FilePlaces, _PLACES, {"of_file": file_id})
+
+
 async def find_by_content(connection: AsyncConnection, owner: str, content_key: str) -> UUID | None:
-    """The oldest file with these bytes and parameters whose job was neither cancelled nor
+    """Return the oldest file with these bytes and parameters whose job was neither cancelled nor
     undone.
     """
     query = (
@@ -89,20 +97,18 @@ async def find_by_content(connection: AsyncConnection, owner: str, content_key: 
 
 
 async def release_void(connection: AsyncConnection, owner: str, content_key: str) -> None:
-    """Let another upload be the only one of its kind where the job of this one was cancelled or
-    undone.
-    """
+    """Allow another upload of the same content if the job of the first one was cancelled or undone."""
     await connection.execute(_RELEASE, {"of_owner": owner, "content": content_key})
 
 
 async def need_bytes(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, bool]:
-    """Of those that have a row: whether their stored bytes are still needed."""
+    """Return whether the stored bytes are still needed, for those ids that have a row."""
     query = select(File.id, File.storage_uri.is_not(None)).where(File.id.in_(ids))
     return {row[0]: bool(row[1]) for row in await connection.execute(query)}
 
 
 async def mark_deleted(connection: AsyncConnection, file_id: UUID, owner: str) -> bool:
-    """Hide the file from every door; True if it was there."""
+    """Hide the file from all endpoints; return whether it existed."""
     query = (
         update(File)
         .where(File.id == file_id, File.owner == owner, File.deleted_at.is_(None))
@@ -112,7 +118,7 @@ async def mark_deleted(connection: AsyncConnection, file_id: UUID, owner: str) -
 
 
 async def find_deleted(connection: AsyncConnection) -> list[UUID]:
-    """Files whose deletion is not finished."""
+    """Return files whose deletion is not finished."""
     return list(
         (await connection.execute(select(File.id).where(File.deleted_at.is_not(None)))).scalars()
     )
@@ -136,8 +142,8 @@ async def insert_idempotent(connection: AsyncConnection, answer: StoredAnswer) -
 
 
 async def forget_idempotent(connection: AsyncConnection, owner: str, file_id: UUID) -> None:
-    """The answers that name this file: it is being deleted, and who sends it again wants it there
-    again.
+    """Forget stored answers for this file, which is being deleted, so that the same request creates
+    it anew.
     """
     named = IdempotencyKey.body["file_id"].as_string() == str(file_id)
     await connection.execute(delete(IdempotencyKey).where(IdempotencyKey.owner == owner, named))
@@ -150,6 +156,6 @@ async def expire_idempotent(connection: AsyncConnection, older_than_seconds: flo
 
 
 async def set_etags(connection: AsyncConnection, etags: dict[UUID, str | None]) -> None:
-    """The stored bytes are in these versions now."""
+    """Store the new etags of the stored bytes."""
     for file_id, etag in etags.items():
         await connection.execute(update(File).where(File.id == file_id).values(etag=etag))

@@ -1,4 +1,4 @@
-"""SQL for the identity of this database and for what the last sweep of its storage found."""
+"""SQL for the id of this database and for the result of the last sweep of its storage."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from app.db.types import UTCDateTime, now
 
 
 async def ensure(connection: AsyncConnection) -> UUID:
-    """The id of this database, made now if it has none. Of any number of processes that ask at
-    once, one makes it.
+    """Return the id of this database, creating it if it has none. Of several processes at once, one
+    creates it.
     """
-    if (found := await find(connection)) is not None:
-        return found.id
+    if (row := await find(connection)) is not None:
+        return row.id
     query = text(
         "INSERT INTO installation (key, id, created_at) VALUES (1, :id, :created_at) ON CONFLICT DO"
         " NOTHING"
@@ -30,7 +30,7 @@ async def ensure(connection: AsyncConnection) -> UUID:
 
 
 async def find(connection: AsyncConnection) -> InstallationRow | None:
-    """None if no process of this version has started on the database yet."""
+    """Return None if no process of this version has started on the database yet."""
     return await fetch_first(
         connection, InstallationRow, select(*columns_of(InstallationRow, Installation))
     )
@@ -43,7 +43,7 @@ async def record_sweep(connection: AsyncConnection, *, lost: int, held: int) -> 
 
 
 async def knows_any(connection: AsyncConnection, ids: Sequence[UUID]) -> bool:
-    """Whether one of these is a file, a resumable upload or a job of this database."""
+    """Return whether one of these is a file, a resumable upload or a job of this database."""
     for column in (File.id, Upload.id, Job.id):
         if (
             await connection.execute(select(column).where(column.in_(ids)).limit(1))
@@ -53,7 +53,7 @@ async def knows_any(connection: AsyncConnection, ids: Sequence[UUID]) -> bool:
 
 
 async def count_stored(connection: AsyncConnection) -> int:
-    """Files whose bytes are in the storage."""
+    """Return the number of files whose bytes are in the storage."""
     return int(
         (
             await connection.execute(select(func.count()).select_from(File).where(IS_STORED))

@@ -1,5 +1,5 @@
-"""SQL for jobs. Each change of status is one named compare-and-set: it names the state it comes
-from, and tells if it won.
+"""SQL for jobs. Each change of status is a named compare-and-set: it names the states that it
+starts from, and returns whether it won.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _INSERT_STARTED = _INSERT.values(started_at=now())
 
 
 async def insert_job(connection: AsyncConnection, job: NewJob) -> int:
-    """The job's number. A job that comes with its chunks has started."""
+    """Insert the job and return its number. A job that is inserted with its chunks has started."""
     values = values_of(job) | {"trace": tracing.of_new_job(job.id)}
     statement = _INSERT_STARTED if job.chunk_count else _INSERT
     return int((await connection.execute(statement, values)).scalar_one())
@@ -74,12 +74,11 @@ def _with_file() -> Any:
 
 
 def _listed() -> Any:
-    """Without the columns, of which a job may have a megabyte and a list shows none."""
+    """Select jobs without their columns, which may take a megabyte and are not listed."""
     return select(*_LISTED).join(File, File.id == Job.file_id).where(File.deleted_at.is_(None))
 
 
-# Built once: a row has 50 columns, and to go through them for each question takes longer than the
-# question.
+# Built once: a row has 50 columns, and building the statement takes longer than running it.
 _JOB_ID = bindparam("of_job", type_=Job.id.type)
 _OWNER = bindparam("of_owner", type_=Job.owner.type)
 _LOAD = _with_file().where(Job.id == _JOB_ID)
@@ -99,14 +98,16 @@ async def find_job(connection: AsyncConnection, job_id: UUID, owner: str) -> Job
 
 
 async def find_by_file(connection: AsyncConnection, file_id: UUID, owner: str) -> JobRow | None:
-    """The job that the upload of this file made: its first one."""
+    """Return the first job of this file, which its upload created."""
     return await fetch_first(
         connection, JobRow, _FIND_BY_FILE, {"of_file": file_id, "of_owner": owner}
     )
 
 
 def _named() -> Any:
-    """Of each id: the first job of each owner over the file of that id, and the job of that id."""
+    """For each id: the first job of each owner over the file with that id, and the job with that
+    id.
+    """
     ids = bindparam("ids", expanding=True, type_=Job.id.type)
     first = (
         select(func.min(Job.number)).where(Job.file_id.in_(ids)).group_by(Job.file_id, Job.owner)
@@ -114,13 +115,13 @@ def _named() -> Any:
     return _with_file().where(Job.id.in_(ids) | Job.number.in_(first))
 
 
-# Built once: every question about a job begins with it.
+# Built once: every query about a job begins with it.
 _NAMED = _named()
 
 
 async def find_all(connection: AsyncConnection, ids: Sequence[UUID]) -> list[JobRow]:
-    """Of each of these ids: the first job of each owner over the file of that id, and the job of
-    that id.
+    """Return for each of these ids the first job of each owner over the file with that id, and the
+    job with that id.
     """
     return await fetch_all(connection, JobRow, _NAMED, {"ids": padded(ids)})
 
@@ -128,7 +129,7 @@ async def find_all(connection: AsyncConnection, ids: Sequence[UUID]) -> list[Job
 async def find_public(
     connection: AsyncConnection, public_id: str, owner: str, door: str
 ) -> JobRow | None:
-    """By the name that its door gave it."""
+    """Return the job with this public id of its endpoint."""
     query = _with_file().where(Job.public_id == public_id, Job.owner == owner, Job.door == door)
     return await fetch_first(connection, JobRow, query)
 
@@ -141,33 +142,33 @@ async def find_number(
 
 
 async def find_work(connection: AsyncConnection, job_id: UUID) -> JobWork | None:
-    """Also of a job whose file is being deleted."""
+    """Return the work of a job, even if its file is being deleted."""
     query = select(*columns_of(JobWork, Job)).where(Job.id == job_id)
     return await fetch_first(connection, JobWork, query)
 
 
 async def load_job(connection: AsyncConnection, job_id: UUID) -> JobRow | None:
-    """For the machine, which works for every owner."""
+    """Return a job of any owner, for the machine."""
     return await fetch_first(connection, JobRow, _LOAD, {"of_job": job_id})
 
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs of an owner; all that is given must hold."""
+    """Conditions on an owner's jobs; all that are set must hold."""
 
     before: int | None = None
-    """The number of the last job of the page before."""
+    """Number of the last job of the previous page."""
     status: str | None = None
     processor: str | None = None
     parent: UUID | None = None
     since: datetime | None = None
     """Accepted then or later."""
     search: str | None = None
-    """Part of the file's name, in upper or lower case."""
+    """Part of the file's name, in any case."""
     with_parts: bool = True
-    """Also jobs that are parts of others."""
+    """Whether to include jobs that are parts of others."""
     door: str | None = None
-    """Through which they came."""
+    """Endpoint that created them."""
     is_undone: bool | None = None
     """Whether their undo has begun."""
 
@@ -176,49 +177,49 @@ ALL_JOBS = JobFilter()
 
 
 async def list_jobs(
-    connection: AsyncConnection, owner: str, wanted: JobFilter, *, limit: int, offset: int = 0
+    connection: AsyncConnection, owner: str, job_filter: JobFilter, *, limit: int, offset: int = 0
 ) -> list[ListedJob]:
-    """Newest first."""
-    query = _listed().where(*_conditions(connection, owner, wanted)).order_by(Job.number.desc())
+    """Return jobs, newest first."""
+    query = _listed().where(*_conditions(connection, owner, job_filter)).order_by(Job.number.desc())
     return await fetch_all(connection, ListedJob, query.limit(limit).offset(offset))
 
 
 async def count_jobs(
-    connection: AsyncConnection, owner: str, wanted: JobFilter = ALL_JOBS
+    connection: AsyncConnection, owner: str, job_filter: JobFilter = ALL_JOBS
 ) -> dict[str, int]:
-    """How many of those that are there, by status."""
+    """Return the number of matching jobs by status."""
     query = select(Job.status, func.count()).select_from(Job).join(File, File.id == Job.file_id)
-    query = query.where(File.deleted_at.is_(None), *_conditions(connection, owner, wanted))
+    query = query.where(File.deleted_at.is_(None), *_conditions(connection, owner, job_filter))
     rows = (await connection.execute(query.group_by(Job.status))).all()
     return {str(status): int(count) for status, count in rows}
 
 
 def _conditions(
-    connection: AsyncConnection, owner: str, wanted: JobFilter
+    connection: AsyncConnection, owner: str, job_filter: JobFilter
 ) -> Iterator[ColumnElement[bool]]:
     is_sqlite = connection.dialect.name == "sqlite"
     yield Job.owner == owner
-    if wanted.before is not None:
-        yield Job.number < wanted.before
-    if wanted.status is not None:
-        yield Job.status == wanted.status
-    if wanted.processor is not None:
-        yield Job.processor == wanted.processor
-    if wanted.parent is not None:
-        yield Job.parent_id == wanted.parent
-    if wanted.since is not None:
-        # SQLite has milliseconds, and compares 12.345 with 12.345000 as texts.
+    if job_filter.before is not None:
+        yield Job.number < job_filter.before
+    if job_filter.status is not None:
+        yield Job.status == job_filter.status
+    if job_filter.processor is not None:
+        yield Job.processor == job_filter.processor
+    if job_filter.parent is not None:
+        yield Job.parent_id == job_filter.parent
+    if job_filter.since is not None:
+        # SQLite has milliseconds, and compares 12.345 and 12.345000 as texts.
         yield Job.created_at >= (
-            wanted.since - timedelta(milliseconds=1) if is_sqlite else wanted.since
+            job_filter.since - timedelta(milliseconds=1) if is_sqlite else job_filter.since
         )
-    if wanted.search:
-        yield _named_like(wanted.search, is_sqlite=is_sqlite)
-    if not wanted.with_parts:
+    if job_filter.search:
+        yield _named_like(job_filter.search, is_sqlite=is_sqlite)
+    if not job_filter.with_parts:
         yield Job.parent_id.is_(None)
-    if wanted.door is not None:
-        yield Job.door == wanted.door
-    if wanted.is_undone is not None:
-        yield Job.undo_state.is_not(None) if wanted.is_undone else Job.undo_state.is_(None)
+    if job_filter.door is not None:
+        yield Job.door == job_filter.door
+    if job_filter.is_undone is not None:
+        yield Job.undo_state.is_not(None) if job_filter.is_undone else Job.undo_state.is_(None)
 
 
 def _named_like(part: str, *, is_sqlite: bool) -> ColumnElement[bool]:
@@ -230,15 +231,15 @@ def _named_like(part: str, *, is_sqlite: bool) -> ColumnElement[bool]:
 async def list_moving(
     connection: AsyncConnection, owner: str, *, above: int, ids: Sequence[UUID], limit: int
 ) -> list[ListedJob]:
-    """What a list of jobs must be told of: those at work and the next in line (`limit` at most),
-    those accepted after the number `above` (`limit` at most), and these.
+    """Return the jobs that a live list needs: those that run and the next in the queue (at most
+    `limit`), those accepted after the number `above` (at most `limit`), and `ids`.
     """
     at_work = case((Job.status == JobStatus.PROCESSING, 0), else_=1)
-    mine = (Job.owner == owner, File.deleted_at.is_(None))
+    is_visible = (Job.owner == owner, File.deleted_at.is_(None))
     active = (
         select(Job.number)
         .join(File, File.id == Job.file_id)
-        .where(*mine, Job.status.in_(ACTIVE_JOBS))
+        .where(*is_visible, Job.status.in_(ACTIVE_JOBS))
     )
     active = active.order_by(at_work, Job.priority.desc(), Job.number).limit(limit)
     new = (
@@ -254,7 +255,7 @@ async def list_moving(
 
 
 async def newest_ids(connection: AsyncConnection, owner: str, limit: int) -> dict[UUID, int]:
-    """The owner's newest jobs that are there, with their numbers."""
+    """Return the ids and numbers of the owner's newest existing jobs."""
     query = select(Job.id, Job.number).join(File, File.id == Job.file_id)
     query = (
         query.where(Job.owner == owner, File.deleted_at.is_(None))
@@ -265,14 +266,14 @@ async def newest_ids(connection: AsyncConnection, owner: str, limit: int) -> dic
 
 
 async def last_number(connection: AsyncConnection, owner: str) -> int:
-    """Of the owner's newest job; 0 before the first."""
+    """Return the number of the owner's newest job; 0 before the first."""
     return (
         await connection.execute(select(func.max(Job.number)).where(Job.owner == owner))
     ).scalar() or 0
 
 
 async def count_active(connection: AsyncConnection) -> dict[int, int]:
-    """Jobs that wait or run, by priority."""
+    """Return the number of waiting and running jobs by priority."""
     query = (
         select(Job.priority, func.count()).where(Job.status.in_(ACTIVE_JOBS)).group_by(Job.priority)
     )
@@ -280,7 +281,7 @@ async def count_active(connection: AsyncConnection) -> dict[int, int]:
 
 
 async def count_in_work(connection: AsyncConnection) -> int:
-    """Chunks that somebody works on now."""
+    """Return the number of chunks that are running."""
     query = select(func.count()).select_from(Chunk).where(Chunk.status == ChunkStatus.PROCESSING)
     return int((await connection.execute(query)).scalar_one())
 
@@ -288,7 +289,7 @@ async def count_in_work(connection: AsyncConnection) -> int:
 async def count_waiting(
     connection: AsyncConnection, longest_wait: float
 ) -> tuple[dict[int, int], float]:
-    """(chunks that may be claimed now, by the priority of their jobs; seconds that the first of
+    """Return (chunks that may be claimed now, by priority of their jobs; seconds that the first of
     them has waited).
     """
     query = (
@@ -297,20 +298,20 @@ async def count_waiting(
         .where(Chunk.status == ChunkStatus.PENDING, is_due(Chunk.available_at, longest_wait))
         .group_by(Job.priority)
     )
-    found = (await connection.execute(query)).all()
-    # below 0 if the clock was set back
-    oldest = max((at - since for _, _, since, at in found), default=timedelta())
-    return {priority: int(count) for priority, count, _, _ in found}, max(
+    rows = (await connection.execute(query)).all()
+    # negative if the clock was set back
+    oldest = max((at - since for _, _, since, at in rows), default=timedelta())
+    return {priority: int(count) for priority, count, _, _ in rows}, max(
         0.0, oldest.total_seconds()
     )
 
 
 async def list_active(connection: AsyncConnection) -> list[ActiveJob]:
-    """(id, number, priority) of the jobs that may have something to do, urgent first, then in order
-    of acceptance.
+    """Return (id, number, priority) of the jobs that may have work, urgent first, then in order of
+    acceptance.
 
-    A cancelled job whose file is not wholly split belongs to them: its rows must be counted to be
-    called unprocessed.
+    This includes cancelled jobs whose file is not completely split: their rows must be counted as
+    unprocessed.
     """
     unfinished = Job.status.in_(ACTIVE_JOBS) | (
         (Job.status == JobStatus.CANCELLED) & Job.split_done.is_(False)
@@ -325,32 +326,32 @@ async def list_active(connection: AsyncConnection) -> list[ActiveJob]:
 
 
 async def ids_of_file(connection: AsyncConnection, file_id: UUID) -> list[UUID]:
-    """Every job of the file, even of a deleted one."""
+    """Return all jobs of the file, even of a deleted one."""
     return list((await connection.execute(select(Job.id).where(Job.file_id == file_id))).scalars())
 
 
 async def children(connection: AsyncConnection, parent_id: UUID) -> list[JobRow]:
-    """The parts of a job, in the order in which they were made."""
+    """Return the parts of a job in the order of their creation."""
     return await fetch_all(connection, JobRow, _CHILDREN, {"of_job": parent_id})
 
 
 async def children_of(connection: AsyncConnection, ids: Sequence[UUID]) -> list[JobRow]:
-    """The parts of all these jobs."""
+    """Return the parts of all these jobs."""
     query = _with_file().where(Job.parent_id.in_(ids)).order_by(Job.number)
     return await fetch_all(connection, JobRow, query)
 
 
 async def descendants(connection: AsyncConnection, ids: Sequence[UUID]) -> list[JobPart]:
-    """The parts of these jobs and the parts of those, each before its own, also of files that are
-    being deleted.
+    """Return the parts of these jobs and the parts of those, each before its own parts, including
+    parts whose files are being deleted.
     """
-    found: list[JobPart] = []
+    descendant_parts: list[JobPart] = []
     while ids:
         query = select(*columns_of(JobPart, Job)).where(Job.parent_id.in_(ids)).order_by(Job.number)
         parts = await fetch_all(connection, JobPart, query)
-        found += parts
+        descendant_parts += parts
         ids = [part.id for part in parts]
-    return found
+    return descendant_parts
 
 
 async def remove_jobs(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
@@ -358,19 +359,17 @@ async def remove_jobs(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
 
 
 async def parents_of_file(connection: AsyncConnection, file_id: UUID) -> dict[UUID, int]:
-    """Active jobs, over other files, that have a job of this file as a part: the priority of each
-    by its id.
+    """Return the active jobs over other files that have a job of this file as a part: priority by
+    id.
     """
-    mine = select(Job.parent_id).where(Job.file_id == file_id, Job.parent_id.is_not(None))
-    query = select(Job.id, Job.priority).where(Job.id.in_(mine), Job.status.in_(ACTIVE_JOBS))
+    parents = select(Job.parent_id).where(Job.file_id == file_id, Job.parent_id.is_not(None))
+    query = select(Job.id, Job.priority).where(Job.id.in_(parents), Job.status.in_(ACTIVE_JOBS))
     return {job_id: int(priority) for job_id, priority in (await connection.execute(query)).all()}
 
 
 async def find_cached(connection: AsyncConnection, owner: str, cache_key: str) -> JobRow | None:
-    """The newest job with this key that ended with all that it can give, and of which nothing was
-    deleted since.
-    """
-    part, part_file, made = aliased(Job), aliased(File), aliased(File)
+    """Return the newest job with this key that has a complete result, of which nothing was deleted."""
+    part, part_file, output = aliased(Job), aliased(File), aliased(File)
     parts = (
         select(func.count())
         .select_from(part)
@@ -388,8 +387,8 @@ async def find_cached(connection: AsyncConnection, owner: str, cache_key: str) -
             or_(Job.child_count.is_(None), Job.child_count == parts),
             or_(
                 Job.result_file_id.is_(None),
-                select(made.id)
-                .where(made.id == Job.result_file_id, made.deleted_at.is_(None))
+                select(output.id)
+                .where(output.id == Job.result_file_id, output.deleted_at.is_(None))
                 .exists(),
             ),
         )
@@ -402,13 +401,13 @@ async def find_cached(connection: AsyncConnection, owner: str, cache_key: str) -
 async def find_jobs(
     connection: AsyncConnection, ids: Sequence[UUID], owner: str
 ) -> dict[UUID, JobRow]:
-    """Those of them that are there, by id."""
+    """Return the jobs that exist, by id."""
     query = _with_file().where(Job.id.in_(ids), Job.owner == owner)
     return {job.id: job for job in await fetch_all(connection, JobRow, query)}
 
 
 async def tally_children(connection: AsyncConnection, parent_id: UUID) -> dict[str, int]:
-    """How many parts of the job are in each status."""
+    """Return the number of the job's parts in each status."""
     query = select(Job.status, func.count()).where(Job.parent_id == parent_id).group_by(Job.status)
     return {str(status): int(count) for status, count in (await connection.execute(query)).all()}
 
@@ -416,9 +415,7 @@ async def tally_children(connection: AsyncConnection, parent_id: UUID) -> dict[s
 async def find_active_of_door(
     connection: AsyncConnection, owner: str, door: str, options: dict[str, Any]
 ) -> JobRow | None:
-    """The oldest job that this door made with these options and that has not ended; parts of others
-    do not count.
-    """
+    """Return the oldest unfinished job of this endpoint with these options; parts do not count."""
     query = (
         _with_file()
         .where(
@@ -429,12 +426,12 @@ async def find_active_of_door(
         )
         .order_by(Job.number)
     )
-    found = await fetch_all(connection, JobRow, query)
-    return next((job for job in found if job.options == options), None)
+    matching = await fetch_all(connection, JobRow, query)
+    return next((job for job in matching if job.options == options), None)
 
 
 async def count_by_status(connection: AsyncConnection) -> dict[str, int]:
-    """Of everybody's jobs."""
+    """Return the number of all owners' jobs by status."""
     query = select(Job.status, func.count()).group_by(Job.status)
     return {str(status): int(count) for status, count in (await connection.execute(query)).all()}
 
@@ -456,8 +453,8 @@ async def advance_split(
     old_count: int,
     new: SplitPosition,
 ) -> JobStatus | None:  # queued -> processing
-    """Move the split on if it still stands where this splitter began; the job's status then, or
-    None if it does not.
+    """Store the new split position if the job is still at the old one; return the job's status,
+    None if another splitter has moved it.
     """
     query = (
         update(Job)
@@ -480,31 +477,29 @@ async def advance_split(
     return JobStatus(status) if status else None
 
 
-async def set_waiting_on(connection: AsyncConnection, job_id: UUID, what: str | None) -> None:
-    """What an active job waits for, outside of this service; None when it goes on."""
+async def set_waiting_on(connection: AsyncConnection, job_id: UUID, waiting_on: str | None) -> None:
+    """Store what an active job waits for outside of this service; None once it continues."""
     query = (
         update(Job)
         .where(Job.id == job_id, Job.status.in_(ACTIVE_JOBS))
-        .values(waiting_on=what, updated_at=now())
+        .values(waiting_on=waiting_on, updated_at=now())
     )
     await connection.execute(query)
 
 
 async def lock_job(connection: AsyncConnection, job_id: UUID) -> LockedJob | None:
-    """The job, not to be changed by others until the end of the transaction."""
+    """Lock the job until the end of the transaction."""
     return await fetch_first(connection, LockedJob, _LOCK, {"of_job": job_id})
 
 
 async def lock_columns(connection: AsyncConnection, job_id: UUID) -> list[str]:
-    """Its columns, not to be changed by others until the end of the transaction; none if it is
-    gone.
-    """
+    """Lock the job and return its columns; none if it is gone."""
     query = select(Job.columns).where(Job.id == job_id).with_for_update()
     return list((await connection.execute(query)).scalar() or ())
 
 
 async def set_columns(connection: AsyncConnection, job_id: UUID, columns: Sequence[str]) -> None:
-    """Of a job whose columns this transaction has locked."""
+    """Store the columns of a job that this transaction has locked."""
     await connection.execute(update(Job).where(Job.id == job_id).values(columns=list(columns)))
 
 
@@ -538,8 +533,8 @@ async def set_result_file(connection: AsyncConnection, job_id: UUID, file_id: UU
 
 
 async def need_parts(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, bool]:
-    """Of those of these jobs that there are: whether they may still need what their chunks left in
-    the storage, since they can go on or be tried again.
+    """Return for each of these jobs that exists whether it may still need what its chunks left in
+    the storage, since it can continue or be retried.
     """
     query = select(Job.id, Job.status).where(Job.id.in_(job_ids))
     needing = (*ACTIVE_JOBS, JobStatus.FAILED)
@@ -549,7 +544,7 @@ async def need_parts(connection: AsyncConnection, job_ids: Sequence[UUID]) -> di
 async def put_result(
     connection: AsyncConnection, job_id: UUID, data: dict[str, Any], state: str | None
 ) -> None:
-    """In the place of an earlier one."""
+    """Store the result of a job, replacing an earlier one."""
     await connection.execute(delete(JobResult).where(JobResult.job_id == job_id))
     await connection.execute(
         insert(JobResult).values(job_id=job_id, data=data, state=state, created_at=now())
@@ -562,7 +557,7 @@ async def find_result(connection: AsyncConnection, job_id: UUID) -> JobResultRow
 
 
 async def needs_bytes(connection: AsyncConnection, file_id: UUID) -> bool:
-    """Whether a job has still to read the file, or would when its failed chunks are run again."""
+    """Return whether a job still has to read the file, or would if its failed chunks ran again."""
     has_failed = exists().where(Chunk.job_id == Job.id, Chunk.status == ChunkStatus.FAILED)
     query = (
         select(Job.id)

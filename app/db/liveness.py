@@ -1,15 +1,15 @@
-"""Liveness: finds connections to PostgreSQL that died without a word, and ends them, so that nobody
+"""Liveness: finds connections to PostgreSQL that died silently and closes them, so that nobody
 waits for them.
 
-A firewall that forgets a connection, a balancer that fails over or a frozen server says nothing:
-what is sent is lost, and an answer never comes. Three things find that, each in a case that the
+A firewall that drops a connection, a load balancer that fails over or a frozen server says nothing:
+what is sent is lost, and a response never comes. Three checks find that, each in a case that the
 others miss:
 
 - The kernel ends a connection whose bytes are not acknowledged (TCP_USER_TIMEOUT, keepalives).
-- A connection that was idle is asked before it is used. If it does not answer, the whole pool is
-  made anew.
+- An idle connection is pinged before it is used. If it does not respond, the whole pool is
+  recreated.
 - For a connection that is in use for long, the server is asked through a new one what it does
-  there. If it waits for us, while we wait for it, the connection is dead. A long statement is left
+  there. If it waits for us while we wait for it, the connection is dead. A long statement is left
   alone.
 """
 
@@ -29,9 +29,9 @@ from sqlalchemy.pool import NullPool
 
 logger = logging.getLogger(__name__)
 ANSWER_SECONDS = 3.0
-"""Within this time a server that lives answers SELECT 1, and takes a connection."""
+"""A live server answers SELECT 1, and accepts a connection, within this time."""
 TRUSTED_SECONDS = 2.0
-"""A connection that was used so lately is not asked."""
+"""A connection that was used within this time is not pinged."""
 LOOK_SECONDS = 1.0
 TOO_MANY_CONNECTIONS = "53300"
 SOCKET_OPTIONS = (
@@ -41,7 +41,7 @@ SOCKET_OPTIONS = (
     (socket.IPPROTO_TCP, "TCP_KEEPCNT", 3),
     (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 10_000),
 )
-"""By name: other systems lack some of them."""
+"""By name, since some systems lack some of them."""
 LIBPQ_OPTIONS = {
     "connect_timeout": "10",
     "keepalives": "1",
@@ -50,7 +50,7 @@ LIBPQ_OPTIONS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
-"""The same for connections that libpq makes."""
+"""The same for connections of libpq."""
 
 _STATES = text(
     """
@@ -60,18 +60,17 @@ _STATES = text(
            OR state_change > clock_timestamp() - make_interval(secs => :seconds))
     """
 )
-"""Those that are at work, or were a moment ago."""
+"""Backends that are active, or were a moment ago."""
 
 
 class Liveness:
     def __init__(self, url: str, patience_seconds: float) -> None:
-        """`patience_seconds`: how long a connection in use may do nothing. It is also the time
-        after which the server ends idle transactions, so that nothing of ours may stay idle with a
-        connection for as long.
+        """`patience_seconds` is how long a connection in use may do nothing. The server ends idle
+        transactions after the same time, so none of ours may stay idle for as long.
         """
         self._patience = patience_seconds
         self._in_use: dict[Any, float] = {}
-        """By connection record, since when."""
+        """When each connection record was checked out."""
         self._asking = create_async_engine(
             url,
             poolclass=NullPool,
@@ -80,14 +79,14 @@ class Liveness:
         )
 
     def watch(self, engine: AsyncEngine) -> None:
-        """Look after the connections of this engine's pool."""
+        """Monitor the connections of this engine's pool."""
         pool = engine.sync_engine.pool
         event.listen(pool, "connect", self._connected)
         event.listen(pool, "checkout", self._taken)
         event.listen(pool, "checkin", self._given_back)
 
     async def run(self) -> None:
-        """Look at the connections in use, until cancelled."""
+        """Check the connections in use periodically until cancelled."""
         answered_at = time.monotonic()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
@@ -107,17 +106,17 @@ class Liveness:
     async def close(self) -> None:
         await self._asking.dispose()
 
-    # ------------------------------------------------------------------ events of the pool
+    # ------------------------------------------------------------------ pool events
 
     def _connected(self, connection: Any, record: Any) -> None:
-        # asyncpg has no public way to its socket.
+        # asyncpg has no public access to its socket.
         transport = getattr(connection.driver_connection, "_transport", None)
-        found = transport.get_extra_info("socket") if transport is not None else None
-        if found is not None and found.family in (socket.AF_INET, socket.AF_INET6):
+        sock = transport.get_extra_info("socket") if transport is not None else None
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             for level, name, value in SOCKET_OPTIONS:
                 if hasattr(socket, name):
-                    found.setsockopt(level, getattr(socket, name), value)
-        # Not get_server_pid(): of a connection through a pooler that is the pooler's.
+                    sock.setsockopt(level, getattr(socket, name), value)
+        # Not get_server_pid(): behind a pooler it is the pooler's.
         record.info["pid"] = connection.run_async(
             lambda driver: driver.fetchval("SELECT pg_backend_pid()")
         )
@@ -147,22 +146,23 @@ class Liveness:
         return [record for record, since in self._in_use.items() if now - since >= seconds]
 
     async def _at_work(self, records: list[Any]) -> set[int] | None:
-        """The server's processes for these connections that do something; None if it does not
-        answer.
+        """Return the server's processes for these connections that are active; None if it does not
+        respond.
         """
         pids = [record.info["pid"] for record in records if "pid" in record.info]
         try:
             async with asyncio.timeout(ANSWER_SECONDS), self._asking.connect() as connection:
-                found = await connection.scalars(_STATES, {"pids": pids, "seconds": self._patience})
-                return set(found)
+                sock = await connection.scalars(_STATES, {"pids": pids, "seconds": self._patience})
+                return set(sock)
         except Exception as error:
-            if _code(error) == TOO_MANY_CONNECTIONS:  # it lives, and cannot be asked
+            # it is alive, but accepts no connection for the query
+            if _code(error) == TOO_MANY_CONNECTIONS:
                 return set(pids)
             return None
 
     def _end(self, record: Any) -> None:
-        """Whoever waits for it gets an error of a lost connection, and its transaction is run
-        again.
+        """Close the connection. Whoever waits for it gets a connection error, and the transaction
+        is run again.
         """
         self._in_use.pop(record, None)
         if record.dbapi_connection is not None:

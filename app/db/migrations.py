@@ -1,4 +1,4 @@
-"""The schema's version: making and updating the tables, and telling whether they are those of this
+"""The version of the schema: creates and updates the tables, and checks whether they fit this
 version.
 """
 
@@ -37,7 +37,7 @@ def _config(url: str) -> config.Config:
 
 
 async def upgrade(url: str, revision: str = "head") -> None:
-    """`alembic upgrade`. Raises DatabaseUnavailable, MigrationsRefused."""
+    """Run `alembic upgrade`. Raises DatabaseUnavailable, MigrationsRefused."""
     try:
         await asyncio.to_thread(command.upgrade, _config(url), revision)
     except util.CommandError as error:
@@ -50,11 +50,11 @@ async def upgrade(url: str, revision: str = "head") -> None:
 
 
 async def prepare(database: Database, url: str, *, update: bool) -> None:
-    """Make the tables where there are none, and with `update` bring existing ones to this version.
+    """Create the tables of an empty database; with `update`, migrate existing ones to this version.
 
     Raises MigrationsPending, MigrationsRefused, DatabaseUnavailable.
     """
-    if await current_is_head(database):
+    if await current_is_head(database):  # nearly always: nothing of Alembic runs then
         return
     if update or await _is_empty(database):
         await upgrade(url)
@@ -63,18 +63,18 @@ async def prepare(database: Database, url: str, *, update: bool) -> None:
 
 
 async def _is_empty(database: Database) -> bool:
-    """Whether the database holds no table of ours; those of others do not count."""
+    """Return whether the database has none of our tables; other tables do not count."""
 
     def has_none_of_ours(connection: Connection) -> bool:
-        ours = {VERSION_TABLE, *Base.metadata.tables}
-        return ours.isdisjoint(inspect(connection).get_table_names())
+        own_tables = {VERSION_TABLE, *Base.metadata.tables}
+        return own_tables.isdisjoint(inspect(connection).get_table_names())
 
     async with database.reading() as connection:
         return await connection.run_sync(has_none_of_ours)
 
 
 def revisions() -> list[str]:
-    """Those that this version knows."""
+    """Return the revisions that this version knows."""
     return [
         each.revision for each in script.ScriptDirectory.from_config(_config("")).walk_revisions()
     ]
@@ -82,7 +82,10 @@ def revisions() -> list[str]:
 
 @cache
 def head() -> str:
-    """The newest revision of this version: the one that no other names as the one before it."""
+    """Return the newest revision of this version: the one that no other names as its predecessor.
+
+    It is read from the files, since Alembic takes longer to import than a service to start.
+    """
     by_name: dict[str, set[str]] = {"revision": set(), "down_revision": set()}
     for path in (ALEMBIC_INI.parent / "alembic" / "versions").glob("*.py"):
         for name, revision in REVISION.findall(path.read_text()):

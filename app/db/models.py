@@ -1,6 +1,4 @@
-"""The tables. Alembic makes them (alembic/versions); a test holds both to each other on both
-databases.
-"""
+"""The tables. Alembic creates them (alembic/versions); a test compares both on both databases."""
 
 from __future__ import annotations
 
@@ -51,6 +49,7 @@ class Base(DeclarativeBase):
         int: BigInteger().with_variant(Integer, "sqlite"),
         dict[str, Any]: JSON(none_as_null=True),
         list[str]: JSON(none_as_null=True),
+        list[dict[str, Any]]: JSON(none_as_null=True),
         UUID: Uuid(),
         bytes: LargeBinary(),
         Decimal: Numeric(20, 4),
@@ -59,7 +58,7 @@ class Base(DeclarativeBase):
 
 
 def _only_where(condition: str) -> dict[str, Any]:
-    """A partial index, on both databases."""
+    """Return the arguments of a partial index for both databases."""
     return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
 
 
@@ -68,7 +67,7 @@ def _one_of(column: str, values: Any) -> str:
 
 
 class Installation(Base):
-    """The one row that says which Granula this database is. The storage of its files carries the
+    """The single row with the id of this Granula database. The storage of its files carries the
     same id.
     """
 
@@ -78,53 +77,55 @@ class Installation(Base):
     id: Mapped[UUID]
     created_at: Mapped[datetime]
     swept_at: Mapped[datetime | None]
-    """When the storage was last looked through."""
+    """Time of the last sweep of the storage."""
     lost_files: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    """Files in lost+found then."""
+    """Number of files in lost+found then."""
     held_files: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    """Files then that no row knows and that were left where they are, because they were too
-    many.
-    """
+    """Number of unknown files that the sweep left in place because they were too many."""
 
     __table_args__ = (CheckConstraint("key = 1", name="single"),)
 
 
 class File(Base):
-    """An upload, immutable once its row is there."""
+    """An upload, immutable once its row exists."""
 
     __tablename__ = "files"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     owner: Mapped[str] = mapped_column(String(100))
     filename: Mapped[str] = mapped_column(String(255))
-    """As the client named it; never part of a path."""
+    """Name from the client; never part of a path."""
     media_type: Mapped[str] = mapped_column(String(255))
     format: Mapped[str] = mapped_column(String(20))
     encoding: Mapped[str] = mapped_column(String(40))
     dialect: Mapped[dict[str, Any]]
     size_bytes: Mapped[int]
-    """As received, possibly compressed."""
+    """Size as received, possibly compressed."""
     stored_bytes: Mapped[int]
-    """As stored and split: decompressed."""
+    """Size as stored and split, decompressed."""
     sha256: Mapped[str] = mapped_column(String(64))
-    """Of the bytes as received."""
+    """Hash of the bytes as received."""
     dedup_key: Mapped[str | None] = mapped_column(String(64))
-    """Hash of content and parameters, for uploads that must be the only one of their kind."""
+    """Hash of content and parameters, for uploads that must be unique."""
     content_key: Mapped[str] = mapped_column(String(64))
     """The same hash for every upload, to find an earlier one."""
     crc32: Mapped[int | None]
-    """Of the bytes as they were written; what is split later must still be the same. Null for older
-    uploads.
-    """
+    """CRC-32 of the bytes as written; the bytes read later must match. Null for older uploads."""
     storage_uri: Mapped[str | None] = mapped_column(String(1000))
-    """As `s3://bucket/key`, or a name in the storage of STORAGE_URL; null once the stored bytes
-    were deleted.
+    """`s3://bucket/key`, or a name in the storage of STORAGE_URL; null once the stored bytes are
+    deleted.
     """
     etag: Mapped[str | None] = mapped_column(String(300))
-    """The version of an object that is meant; null for files in a folder."""
+    """Version of the object to read; null for files in a folder."""
+    decoding: Mapped[list[dict[str, Any]] | None]
+    """What each decoder found and did, in the order in which the bytes passed through them; null if
+    the bytes were stored as received.
+    """
+    places: Mapped[dict[str, Any] | None]
+    """Where rows come from, by line of the stored bytes; null if those are the received bytes."""
     created_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
-    """Set first; rows and bytes follow in bounded steps."""
+    """Set first; rows and bytes are removed in bounded steps afterwards."""
 
     __table_args__ = (
         Index("uq_files_owner_dedup_key", "owner", "dedup_key", unique=True),
@@ -134,20 +135,20 @@ class File(Base):
 
 
 class Job(Base):
-    """One accepted request: this file, this processor, these options."""
+    """An accepted request: a file, a processor, its options."""
 
     __tablename__ = "jobs"
 
     number: Mapped[int] = mapped_column(Identity(), primary_key=True, autoincrement=True)
     """Ascending in the order of acceptance: the queue's order within a priority, and the cursor of
-    the list.
+    lists.
     """
     id: Mapped[UUID] = mapped_column(unique=True, default=uuid4)
     owner: Mapped[str] = mapped_column(String(100))
     door: Mapped[str] = mapped_column(String(20), server_default="files")
-    """Which door made it: files, batches or imports."""
+    """Endpoint that created the job: files, jobs, batches, imports, ..."""
     public_id: Mapped[str | None] = mapped_column(String(40))
-    """The name that its door gives it, where that is neither the id nor the number."""
+    """Id that the endpoint shows, if it is neither the id nor the number."""
     file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"))
     processor: Mapped[str] = mapped_column(String(100))
     options: Mapped[dict[str, Any]]
@@ -161,28 +162,28 @@ class Job(Base):
     vectors_error: Mapped[dict[str, Any] | None]
     """Why the records of this job get no vectors."""
     parent_id: Mapped[UUID | None]
-    """The job that this one is a part of. Not a foreign key: SQLite cannot add one to a table that
-    is there.
+    """The job that this one is a part of. Not a foreign key: SQLite cannot add one to an existing
+    table.
     """
     child_count: Mapped[int | None]
-    """Jobs that this one is the parent of; null for a job with a file of its own."""
+    """Number of parts; null for a job with its own file."""
     result_file_id: Mapped[UUID | None]
-    """The file that it made. Not a foreign key, as `parent_id`."""
+    """The output file of the job. Not a foreign key, as `parent_id`."""
     cache_key: Mapped[str | None] = mapped_column(String(64))
-    """Hash of the bytes, how they are read, processor, its version and options; null where results
-    may not be used again.
+    """Hash of the bytes, their dialect, and the processor with its version and options; null if the
+    result must not be reused.
     """
     corrections: Mapped[int] = mapped_column(server_default=text("0"))
-    """Accepted corrections of its rejected rows; each is a job whose parent this one is."""
+    """Number of accepted corrections of its rejects; each is a job whose parent this one is."""
     corrected_rows: Mapped[int] = mapped_column(server_default=text("0"))
     """Results that were rejects before a correction."""
     stores_results: Mapped[bool] = mapped_column(Boolean, server_default=true())
-    """False: the rows are looked at, counted and not stored; what is kept is in job_results
+    """False if rows are read and counted but not stored; the result is in job_results
     (docs/decisions/0007).
     """
     keeps_versions: Mapped[bool] = mapped_column(Boolean, server_default=false(), default=True)
-    """Whether what it replaced in tables that several jobs write was kept: it was not, before there
-    was an undo.
+    """Whether the rows that it replaced in shared tables were kept. Jobs from before undo existed
+    did not keep them.
     """
     undo_state: Mapped[str | None] = mapped_column(String(10))
     """undoing or undone."""
@@ -190,19 +191,17 @@ class Job(Base):
     """Rows removed and restored so far."""
     undone_at: Mapped[datetime | None]
     trace: Mapped[str | None] = mapped_column(String(55))
-    """The W3C traceparent below which the work on it is traced, by whatever process; null while
-    tracing is off.
-    """
+    """W3C traceparent of the spans of its work, in whatever process; null while tracing is off."""
     waiting_on: Mapped[str | None] = mapped_column(String(20))
-    """What it waits for outside of this service, while it does."""
+    """What the job waits for outside of this service."""
     total_rows: Mapped[int | None]
-    """Rows counted while the upload streamed, for doors that promise the number at once."""
+    """Rows counted during the upload, for endpoints that return the number at once."""
     split_offset: Mapped[int]
-    """Bytes of the stored file before this offset are covered by chunks."""
+    """Chunks cover the bytes of the stored file before this offset."""
     split_rows: Mapped[int] = mapped_column(default=0)
     split_lines: Mapped[int]
     split_crc32: Mapped[int | None]
-    """Of the stored file before `split_offset`."""
+    """CRC-32 of the stored file before `split_offset`."""
     split_done: Mapped[bool] = mapped_column(Boolean, default=False)
     chunk_count: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
@@ -224,7 +223,7 @@ class Job(Base):
 
 
 class Chunk(Base):
-    """A contiguous run of rows: the unit of work, of retry and of transaction."""
+    """A contiguous run of rows: the unit of work, retry and transaction."""
 
     __tablename__ = "chunks"
 
@@ -236,19 +235,17 @@ class Chunk(Base):
     byte_end: Mapped[int]
     first_row: Mapped[int]
     row_count: Mapped[int]
-    """By the splitter; the reader must come to the same."""
+    """Rows counted by the splitter; the reader must count the same."""
     first_line: Mapped[int]
     crc32: Mapped[int]
     status: Mapped[str] = mapped_column(String(20))
     attempt: Mapped[int] = mapped_column(default=0)
     deaths: Mapped[int] = mapped_column(default=0)
-    """Processes of its own that it has ended."""
+    """Number of separate processes that this chunk has ended."""
     is_suspect: Mapped[bool] = mapped_column(Boolean, server_default=false(), default=False)
-    """Whether a worker vanished while it had the chunk: then the chunk runs in a process of its
-    own.
-    """
+    """Whether a worker vanished while it had the chunk; it runs in a separate process then."""
     claim_token: Mapped[UUID | None]
-    """Who may write this chunk: every write is guarded by it."""
+    """Token of the claim that may write this chunk: it guards every write."""
     claimed_by: Mapped[str | None] = mapped_column(String(100))
     lease_expires_at: Mapped[datetime | None]
     available_at: Mapped[datetime]
@@ -261,14 +258,12 @@ class Chunk(Base):
     """
     summary: Mapped[dict[str, Any] | None]
     reject_codes: Mapped[dict[str, Any] | None]
-    """Of a completed chunk, its rejects by code. Null if there are none, or if it was completed
-    before they were kept.
+    """Rejects of a completed chunk by code. Null if there are none, or if it was completed before
+    they were kept.
     """
     error: Mapped[dict[str, Any] | None]
     timings: Mapped[dict[str, Any] | None]
-    """Seconds of the attempt that completed it, by what they went to: wait, read, process,
-    write.
-    """
+    """Seconds of the completing attempt by phase: wait, read, process, write."""
     finished_at: Mapped[datetime | None]
 
     __table_args__ = (
@@ -295,15 +290,13 @@ class ResultPage(Base):
     first_row: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     row_count: Mapped[int]
     row_numbers: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
-    """Null when the rows are contiguous."""
+    """Null if the rows are contiguous."""
     data: Mapped[str] = mapped_column(Text)
-    """Text, also on PostgreSQL: what goes in is JSON already, and nobody changes it but by writing
-    it anew.
-    """
+    """Text, also on PostgreSQL: it is valid JSON already, and is only replaced as a whole."""
 
 
 class RejectedRow(Base):
-    """A row that did not get through."""
+    """A row that was not loaded."""
 
     __tablename__ = "rejects"
 
@@ -323,13 +316,13 @@ class RejectedRow(Base):
     code: Mapped[str] = mapped_column(String(60))
     message: Mapped[str] = mapped_column(Text)
     corrections: Mapped[int] = mapped_column(server_default=text("0"))
-    """How often it was corrected and rejected again. From 1 on `raw` is what was sent last, all of
-    it and in the form of correction files; line and byte range stay those of the file.
+    """How often it was corrected and rejected again. From 1 on, `raw` has all of the last
+    correction, in the form of correction files; line and byte range stay those of the file.
     """
 
 
 class CorrectionChunk(Base):
-    """What a chunk of a correction holds: rows of one chunk of the job that is corrected."""
+    """Contents of a chunk of a correction: rows of one chunk of the corrected job."""
 
     __tablename__ = "correction_chunks"
 
@@ -338,17 +331,17 @@ class CorrectionChunk(Base):
     )
     chunk_index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     target_index: Mapped[int]
-    """Of the chunk of the corrected job."""
+    """Index of the chunk in the corrected job."""
     row_numbers: Mapped[list[int]] = mapped_column(JSON(none_as_null=True))
-    """In the corrected job, in the order of the chunk."""
+    """Row numbers in the corrected job, in the order of the chunk."""
     seen: Mapped[list[int]] = mapped_column(JSON(none_as_null=True))
-    """`rejects.corrections` of each row when the correction was accepted: with another value it is
-    another reject.
+    """`rejects.corrections` of each row when the correction was accepted. A reject with another
+    value is a different one.
     """
 
 
 class JobResult(Base):
-    """What a job found out about its file as a whole."""
+    """The result of a job over its file as a whole."""
 
     __tablename__ = "job_results"
 
@@ -357,14 +350,12 @@ class JobResult(Base):
     )
     data: Mapped[dict[str, Any]]
     state: Mapped[str | None] = mapped_column(Text)
-    """What other jobs go on from; read by the processor that wrote it."""
+    """State for later jobs, read by the processor that wrote it."""
     created_at: Mapped[datetime]
 
 
 class MappingTemplate(Base):
-    """One version of a mapping that somebody accepted. Versions are never changed; an edit makes
-    the next.
-    """
+    """One version of an accepted mapping. Versions are immutable; an edit creates the next one."""
 
     __tablename__ = "mapping_templates"
 
@@ -374,7 +365,7 @@ class MappingTemplate(Base):
     name: Mapped[str] = mapped_column(String(200))
     mapping: Mapped[dict[str, Any]]
     job_id: Mapped[UUID | None]
-    """The mapping job that it was made from."""
+    """The mapping job that it came from."""
     is_latest: Mapped[bool] = mapped_column(Boolean)
     created_at: Mapped[datetime]
 
@@ -384,7 +375,7 @@ class MappingTemplate(Base):
 
 
 class Record(Base):
-    """A row that was held against a schema, typed and searchable, valid or not."""
+    """A row that was checked against a schema: typed and searchable, valid or not."""
 
     __tablename__ = "records"
 
@@ -397,7 +388,7 @@ class Record(Base):
         JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
     )
     errors: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
-    """field, code, value and message of everything that is wrong."""
+    """field, code, value and message of each error."""
 
     __table_args__ = (
         CheckConstraint("status IN ('valid', 'invalid')", name="status"),
@@ -435,16 +426,16 @@ class RecordVector(Base):
     model: Mapped[str] = mapped_column(String(100))
     precision: Mapped[str] = mapped_column(String(10))
     text_hash: Mapped[bytes]
-    """SHA-256 of the text that was embedded, to find the vector of an equal text."""
+    """SHA-256 of the embedded text, to find the vector of an equal text."""
     vector: Mapped[bytes]
-    """Of unit length: little-endian float32."""
+    """Unit vector as little-endian float32."""
 
     __table_args__ = (Index("ix_record_vectors_text_hash", "text_hash", "model", "precision"),)
 
 
 class RecordWords(Base):
-    """The values of a record that has a vector, in small letters: the search by text together with
-    meaning reads them many times as fast as the record.
+    """The values of a record with a vector, in lower case. The combined search by text and meaning
+    reads them many times as fast as the record.
     """
 
     __tablename__ = "record_words"
@@ -454,13 +445,13 @@ class RecordWords(Base):
     )
     row_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     words: Mapped[str] = mapped_column(Text().with_variant(Text(collation="C"), "postgresql"))
-    """Each value behind the other, with a unit separator between them."""
+    """All values, joined by unit separators."""
 
     __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
 
 
 class _Origin:
-    """Which job wrote a row that any job may write, and from which row of its file."""
+    """The job and row that wrote a row of a shared table."""
 
     content_hash: Mapped[str] = mapped_column(String(16))
     job_id: Mapped[UUID]
@@ -482,14 +473,14 @@ class _Transaction(_Origin):
 class _Prediction(_Origin):
     prediction: Mapped[str] = mapped_column(String(40))
     fraud_score: Mapped[float]
-    """0 to 1."""
+    """Probability from 0 to 1."""
     model_version: Mapped[str] = mapped_column(String(100))
     latency_ms: Mapped[float]
-    """Of the call that brought it."""
+    """Latency of the call that returned the prediction."""
 
 
 class TransactionRow(_Transaction, Base):
-    """A transaction that was scored, as the last job that met it read it."""
+    """A scored transaction, as read by the last job that contained it."""
 
     __tablename__ = "transactions"
 
@@ -499,7 +490,7 @@ class TransactionRow(_Transaction, Base):
 
 
 class PredictionRow(_Prediction, Base):
-    """What the model service said of a transaction."""
+    """The prediction of the model service for a transaction."""
 
     __tablename__ = "predictions"
 
@@ -509,9 +500,7 @@ class PredictionRow(_Prediction, Base):
 
 
 class TransactionVersion(_Transaction, Base):
-    """What an earlier job had written in the place of a transaction, for the undo of the later
-    one.
-    """
+    """A transaction that a later job replaced, kept for the undo of that job."""
 
     __tablename__ = "transaction_versions"
 
@@ -526,7 +515,7 @@ class TransactionVersion(_Transaction, Base):
 
 
 class PredictionVersion(_Prediction, Base):
-    """What an earlier job had written in the place of a prediction."""
+    """A prediction that a later job replaced, kept for the undo of that job."""
 
     __tablename__ = "prediction_versions"
 
@@ -541,7 +530,7 @@ class PredictionVersion(_Prediction, Base):
 
 
 class Schedule(Base):
-    """A scoring job that is made again and again."""
+    """A scoring job that runs periodically."""
 
     __tablename__ = "schedules"
 
@@ -551,26 +540,26 @@ class Schedule(Base):
     cron: Mapped[str] = mapped_column(String(100))
     timezone: Mapped[str] = mapped_column(String(60))
     job: Mapped[dict[str, Any]]
-    """What POST /api/v1/jobs/score takes."""
+    """Body of POST /api/v1/jobs/score."""
     paused: Mapped[bool] = mapped_column(Boolean, default=False)
     next_run_at: Mapped[datetime]
-    """Who moves it on has the run: two processes cannot both."""
+    """Advanced by compare-and-set: the process that wins starts the run."""
     last_run_at: Mapped[datetime | None]
     last_job_id: Mapped[UUID | None]
     last_outcome: Mapped[dict[str, Any] | None]
-    """What became of the last run that was due: made, skipped, missed or failed."""
+    """Outcome of the last due run: made, skipped, missed or failed."""
     runs: Mapped[int] = mapped_column(default=0)
     skipped: Mapped[int] = mapped_column(default=0)
-    """Runs that were due while the one before was still going on."""
+    """Due runs that were skipped because the previous one was still in progress."""
     missed: Mapped[int] = mapped_column(default=0)
-    """Runs that were due while no process was there to begin them."""
+    """Due runs that were missed because no process was running."""
     created_at: Mapped[datetime]
 
     __table_args__ = (Index("ix_schedules_due", "next_run_at", **_only_where("NOT paused")),)
 
 
 class Webhook(Base):
-    """Where an owner wants to be told that jobs have ended."""
+    """An endpoint of an owner that is notified when jobs end."""
 
     __tablename__ = "webhooks"
 
@@ -579,9 +568,9 @@ class Webhook(Base):
     url: Mapped[str] = mapped_column(String(2048))
     events: Mapped[list[str]]
     secret: Mapped[bytes]
-    """Of the signatures; needed as it is, so it cannot be stored hashed."""
+    """Secret of the signatures. It is needed in plain, so it cannot be hashed."""
     old_secret: Mapped[bytes | None]
-    """The one before: messages are signed with both until `old_secret_until`."""
+    """The previous secret: messages are signed with both until `old_secret_until`."""
     old_secret_until: Mapped[datetime | None]
     enabled: Mapped[bool] = mapped_column(Boolean)
     disabled_reason: Mapped[str | None] = mapped_column(String(60))
@@ -592,32 +581,32 @@ class Webhook(Base):
 
 
 class WebhookDelivery(Base):
-    """A message for one webhook, from the transaction of the final state on. No foreign key to the
-    job: the message is delivered even if the job is deleted meanwhile.
+    """A message for one webhook, stored by the transaction that ends the job. It has no foreign key
+    to the job: it is delivered even if the job is deleted.
     """
 
     __tablename__ = "webhook_deliveries"
 
     number: Mapped[int] = mapped_column(Identity(), primary_key=True, autoincrement=True)
-    """The cursor of the delivery log."""
+    """Cursor of the delivery log."""
     id: Mapped[UUID] = mapped_column(unique=True, default=uuid4)
-    """Of the message: the same at every attempt."""
+    """Id of the message, the same for every attempt."""
     webhook_id: Mapped[UUID] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
     job_id: Mapped[UUID | None]
     event: Mapped[str] = mapped_column(String(60))
     body: Mapped[str] = mapped_column(Text)
-    """What is sent and signed, byte by byte."""
+    """The exact text that is sent and signed."""
     status: Mapped[str] = mapped_column(String(10))
     """pending, delivered or failed."""
     attempt: Mapped[int] = mapped_column(default=0)
-    """Attempts since it was made or replayed."""
+    """Attempts since it was created or replayed."""
     claim_token: Mapped[UUID | None]
-    """Who sends it right now; only they may say what became of it."""
+    """Token of the sender that is delivering it; only this sender may store the outcome."""
     next_attempt_at: Mapped[datetime]
-    """While it is being sent: when another may take it for lost and send it again."""
+    """During a delivery: the time when another sender may take it for lost and send it again."""
     attempts: Mapped[list[dict[str, Any]]] = mapped_column(JSON(none_as_null=True))
-    """The latest ones: at, status_code, error, duration_ms, and retry_after if the receiver asked
-    for a wait.
+    """The latest attempts: at, status_code, error, duration_ms, and retry_after if the receiver
+    sent it.
     """
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
@@ -633,38 +622,35 @@ class WebhookDelivery(Base):
 
 
 class Upload(Base):
-    """A resumable upload. How far it is, is how many bytes of it are stored; what it became is
-    here.
-    """
+    """A resumable upload. Its offset is the number of its stored bytes; its outcome is here."""
 
     __tablename__ = "uploads"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     owner: Mapped[str] = mapped_column(String(100))
     length: Mapped[int | None]
-    """Null as long as the client has not said it."""
+    """Null until the client has declared it."""
     sent_metadata: Mapped[str] = mapped_column(Text)
-    """Upload-Metadata as it came: it is given back so."""
+    """Upload-Metadata as received; it is returned unchanged."""
     submission: Mapped[dict[str, Any]]
-    """What is to be made of the bytes."""
+    """The job to create for the bytes."""
     is_partial: Mapped[bool] = mapped_column(Boolean)
-    """To be put together with others; never a file by itself."""
+    """Whether it is a part of a concatenation, and never a file itself."""
     parts: Mapped[list[str] | None]
-    """The uploads that this one is put together from."""
+    """The uploads that this one concatenates."""
     verified_offset: Mapped[int | None]
-    """While bytes with a checksum come: where they begin. What lies behind it counts only when the
-    checksum was right.
+    """While bytes with a checksum arrive: their first offset. They count only once the checksum
+    matches.
     """
     reserved_bytes: Mapped[int] = mapped_column(server_default=text("0"))
-    """What it counts for in OWNER_MAX_BYTES while it has become nothing: its length, or what there
-    is of it.
+    """Bytes that count in OWNER_MAX_BYTES until it becomes a file: its length, or the received
+    bytes.
     """
     answer: Mapped[dict[str, Any] | None]
-    """What a plain upload of the bytes would have been answered; set in the transaction that makes
-    file and job.
+    """The answer of a plain upload of the bytes; set in the transaction that creates file and job.
     """
     problem: Mapped[dict[str, Any] | None]
-    """Why they were refused."""
+    """Why it was rejected."""
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
 
@@ -675,14 +661,14 @@ class Upload(Base):
 
 
 class IdempotencyKey(Base):
-    """The answer to a request that may be sent again."""
+    """The stored answer for a repeated request."""
 
     __tablename__ = "idempotency_keys"
 
     owner: Mapped[str] = mapped_column(String(100), primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     fingerprint: Mapped[str] = mapped_column(String(64))
-    """Of everything that must be equal the second time."""
+    """Hash of everything that a repeated request must have in common."""
     status_code: Mapped[int]
     body: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
@@ -691,25 +677,21 @@ class IdempotencyKey(Base):
 
 
 class User(Base):
-    """Somebody who signs in. Users are revoked, never deleted, so that no name ever stands for
-    somebody else.
-    """
+    """A user. Users are revoked, never deleted, so that a name never stands for another user."""
 
     __tablename__ = "users"
 
     id: Mapped[str] = mapped_column(String(100), primary_key=True)
     """The name: the `owner` of everything that the user has."""
     is_admin: Mapped[bool] = mapped_column(Boolean)
-    """May make and revoke users and keys; sees no more of other users' data than anybody else."""
+    """Whether the user may manage users and keys. Data of other users stays invisible."""
     created_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
-    """No key of the user works, and no schedule runs, while this is set."""
+    """While set, no key of the user is valid and no schedule runs."""
 
 
 class UserKey(Base):
-    """What a user signs in with; several at once, so that one can be changed for another without a
-    gap.
-    """
+    """A key of a user. There may be several, to replace one without a gap."""
 
     __tablename__ = "user_keys"
 
@@ -722,7 +704,7 @@ class UserKey(Base):
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
-    """To the hour."""
+    """Rounded to the hour."""
 
     __table_args__ = (
         Index("uq_user_keys_digest", "digest", unique=True),
@@ -731,7 +713,7 @@ class UserKey(Base):
 
 
 class UserSession(Base):
-    """A browser that was signed in with a key; it ends with the key at the latest."""
+    """A signed-in browser; the session ends with its key at the latest."""
 
     __tablename__ = "user_sessions"
 

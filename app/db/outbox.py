@@ -18,40 +18,41 @@ from app.db.rows import DeliveryRow, JobBase, columns_of
 from app.db.types import now
 
 CORRECTIONS = "corrections"
-"""The door of corrections: their parent is the job that they correct."""
+"""Origin of corrections: the parent of such a job is the corrected job."""
 
 
 async def tell(connection: AsyncConnection, job: JobBase, at: datetime) -> None:
-    """A message for each webhook of the owner that wants to know what the job has become, and when.
-    A part of a job tells nothing: its parent does, once. A correction is no part of the job that it
-    corrects, and tells its own end.
+    """Queue a message for each webhook of the owner that subscribes to the job's new status.
+
+    Parts send nothing: their parent does, once. A correction is not a part of the corrected job,
+    and sends a message of its own.
     """
     if job.parent_id is not None and job.door != CORRECTIONS:
         return
     event = f"job.{job.status}"
-    # The lock keeps a webhook from being deleted before this commits, which would fail the end of
-    # the job.
+    # The lock keeps a webhook from being deleted before this commits, which would make the end of
+    # the job fail.
     query = (
         select(Webhook.id, Webhook.events)
         .where(Webhook.owner == job.owner, Webhook.enabled)
         .with_for_update(read=True, key_share=True)
     )
-    wanted = [
+    subscribed = [
         webhook_id
         for webhook_id, events in (await connection.execute(query)).all()
         if event in events
     ]
-    if not wanted:
+    if not subscribed:
         return
     body = message(event, at, await _about(connection, job))
-    for webhook_id in wanted:
+    for webhook_id in subscribed:
         await put(connection, webhook_id, event, body, job.id)
 
 
 async def put(
     connection: AsyncConnection, webhook_id: UUID, event: str, body: str, job_id: UUID | None = None
 ) -> DeliveryRow:
-    """The new delivery, due at once."""
+    """Insert a delivery that is due at once; return its id."""
     values = {"webhook_id": webhook_id, "job_id": job_id, "event": event, "body": body}
     query = (
         insert(WebhookDelivery)
@@ -62,14 +63,14 @@ async def put(
 
 
 def message(event: str, at: datetime, data: dict[str, Any]) -> str:
-    """The body in the form of Standard Webhooks."""
+    """Return the body in the form of Standard Webhooks."""
     return json.dumps({"type": event, "timestamp": at.isoformat(), "data": data})
 
 
 async def _about(connection: AsyncConnection, job: JobBase) -> dict[str, Any]:
     tally = await chunks.tally(connection, job.id, is_parent=job.child_count is not None)
     total = sum(t.rows for t in tally)
-    done = {
+    tallied = {
         "ok": sum(t.ok for t in tally),
         "invalid": sum(t.invalid for t in tally),
         "failed": sum(t.failed for t in tally),
@@ -84,7 +85,7 @@ async def _about(connection: AsyncConnection, job: JobBase) -> dict[str, Any]:
         "processor": job.processor,
         "status": job.status,
         "filename": filename,
-        "rows": {"total": total, **done, "unprocessed": total - sum(done.values())},
+        "rows": {"total": total, **tallied, "unprocessed": total - sum(tallied.values())},
         "counts": chunks.counts(tally),
         "split_complete": job.split_done,
         "parts": job.child_count,

@@ -1,5 +1,5 @@
-"""Presence: who serves a database. Embedded services have it to themselves; API processes and
-workers share it.
+"""Presence: which processes serve a database. An embedded service has it exclusively; API processes
+and workers share it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from app.errors import DatabaseTaken
 logger = logging.getLogger(__name__)
 KEY = "granula service"
 PATIENCE_SECONDS = 5.0
-"""For a service that is just ending: a restart need not wait for its last breath."""
+"""How long to wait for a service that is shutting down, so that a restart succeeds."""
 POLL_SECONDS, CHECK_SECONDS = 0.2, 5.0
 TAKEN = (
     "Another process serves this database already. End it; or, for several API processes and"
@@ -32,8 +32,8 @@ TAKEN = (
 
 
 class Presence:
-    """A lock that ends with the process, however that ends: of PostgreSQL's (advisory, of a
-    connection of its own), or of the file beside a SQLite database.
+    """A lock that ends with the process, however that ends: an advisory lock of PostgreSQL on its
+    own connection, or a lock on the file beside a SQLite database.
     """
 
     def __init__(self, settings: Settings, *, is_exclusive: bool) -> None:
@@ -46,7 +46,7 @@ class Presence:
         self._watch: asyncio.Task[None] | None = None
 
     async def claim(self) -> None:
-        """Raises DatabaseTaken, DatabaseUnavailable."""
+        """Take the lock. Raises DatabaseTaken, DatabaseUnavailable."""
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while not await self._try():
             if asyncio.get_running_loop().time() > deadline:
@@ -88,10 +88,10 @@ class Presence:
             except Exception as error:
                 raise unavailable(error) from error
         kind = "pg_try_advisory_lock" if self._is_exclusive else "pg_try_advisory_lock_shared"
-        found = await self._connection.execute(
+        result = await self._connection.execute(
             text(f"SELECT {kind}(hashtextextended(:key, 0))"), {"key": KEY}
         )
-        return bool(found.scalar_one())
+        return bool(result.scalar_one())
 
     async def _keep(self) -> None:
         """Take the lock again after the connection was lost. If another process has it by then,

@@ -1,5 +1,5 @@
-"""The file of an embedded database holds keys of webhooks and the data of all users: only who runs
-the service may read it.
+"""File permissions of an embedded database. It holds webhook keys and the data of all users, so
+only the user who runs the service may read it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ FILE = 0o600
 
 
 def make_private(url: str) -> None:
-    """Make the file of a SQLite database that is not there yet, empty. SQLite gives its other
-    files, -wal and -shm, the permissions of this one. What is there already keeps its own; what is
-    in the way is for connecting to say.
+    """Create the file of a SQLite database, empty and private, if it does not exist. SQLite gives
+    its -wal and -shm files the same permissions. An existing file keeps its own; other obstacles
+    are reported when connecting.
     """
     name = make_url(url).database
     if not name or name == ":memory:":

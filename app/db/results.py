@@ -1,6 +1,4 @@
-"""SQL for results and rejects: reading in pages, deleting in steps. Writing them is the business of
-destinations.
-"""
+"""SQL for results and rejects: reading in pages, deleting in steps. Destinations write them."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ PAGE = columns_of(PageRow, ResultPage)
 
 @dataclass(frozen=True, slots=True)
 class PageHead:
-    """What is known of a stored page without reading its rows."""
+    """A stored page without its rows."""
 
     first_row: int
     last_row: int
@@ -71,7 +69,7 @@ _BETWEEN = (
 async def page_heads(
     connection: AsyncConnection, job_id: UUID, first_row: int, limit: int
 ) -> list[PageHead]:
-    """Of pages in row order, beginning with the one that may hold `first_row`."""
+    """Return the heads of pages in row order, from the one that may hold `first_row` on."""
     values = {"of_job": job_id, "from_row": first_row, "at_most": limit}
     rows = (await connection.execute(_heads(connection.dialect.name), values)).all()
     return [
@@ -83,7 +81,7 @@ async def page_heads(
 async def pages_between(
     connection: AsyncConnection, job_id: UUID, first_row: int, last_row: int
 ) -> Sequence[PageRow]:
-    """Pages in row order that begin at or between these rows."""
+    """Return pages in row order whose first row is between these rows, both included."""
     values = {"of_job": job_id, "from_row": first_row, "to_row": last_row}
     return await fetch_all(connection, PageRow, _BETWEEN, values)
 
@@ -95,11 +93,11 @@ async def pages_behind(
     limit: int,
     most_bytes: int = BYTES_AT_ONCE,
 ) -> Sequence[PageRow]:
-    """Pages in row order with rows behind `after`: at most `limit`, and no more than fit into
-    `most_bytes`; one at least, if there is one. The first may hold rows up to `after` too. In a
-    snapshot, none at all means that there are none.
+    """Return pages in row order with rows after `after`: at most `limit`, and no more than fit into
+    `most_bytes`; at least one, if there is one. The first may also hold rows up to `after`. In a
+    snapshot, an empty result means that there are none.
     """
-    # One more: the page that may hold the row behind `after` is often the one that ends with
+    # One more: the page that may hold the row after `after` is often the one that ends with
     # `after`.
     heads = await page_heads(connection, job_id, after + 1, limit + 1)
     heads = [head for head in heads if head.last_row > after][:limit]
@@ -112,8 +110,8 @@ async def pages_behind(
 async def pages_after(
     connection: AsyncConnection, job_id: UUID, after_page: int, limit: int
 ) -> Sequence[PageRow]:
-    """Pages in row order that begin behind a row, whatever they say of their rows: at most `limit`,
-    and no more than fit into some megabytes; one at least, if there is one.
+    """Return pages in row order that begin after a row, whatever rows they hold: at most `limit`,
+    and no more than fit into some megabytes; at least one, if there is one.
     """
     query = (
         select(ResultPage.first_row, size_of(connection.dialect.name, ResultPage.data))
@@ -129,8 +127,8 @@ async def pages_after(
 
 
 def pages_next(pages: Sequence[PageRow] = ()) -> int:
-    """How many pages to look at after these, where all of a job are read in turn: a page of wide
-    rows has megabytes.
+    """Return how many pages to read after these when reading all of a job. A page of wide rows has
+    megabytes.
     """
     if not pages:
         return FIRST_PAGES
@@ -138,7 +136,7 @@ def pages_next(pages: Sequence[PageRow] = ()) -> int:
 
 
 async def count_kinds(connection: AsyncConnection, job_id: UUID) -> dict[str, int]:
-    """The stored rejects by kind."""
+    """Return the number of stored rejects by kind."""
     query = (
         select(RejectedRow.kind, func.count())
         .where(RejectedRow.job_id == job_id)
@@ -166,16 +164,16 @@ async def list_rejects(
     code: str | None = None,
     most_bytes: int = BYTES_AT_ONCE,
 ) -> tuple[Sequence[RejectRow], bool]:
-    """(rejects in row order, whether more may follow): at most `limit`, and no more than fit into
-    `most_bytes`, but one at least, if there is one.
+    """Return (rejects in row order, whether more may follow): at most `limit`, and no more than fit
+    into `most_bytes`; at least one, if there is one.
     """
-    wanted = [RejectedRow.job_id == job_id, RejectedRow.row_number > after]
+    conditions = [RejectedRow.job_id == job_id, RejectedRow.row_number > after]
     if code is not None:
-        wanted.append(RejectedRow.code == code)
+        conditions.append(RejectedRow.code == code)
     texts = func.length(RejectedRow.message) + func.coalesce(func.length(RejectedRow.value), 0)
     weighed = select(
         RejectedRow.row_number, size_of(connection.dialect.name, RejectedRow.raw) + texts
-    ).where(*wanted)
+    ).where(*conditions)
     numbers, is_cut = await keys_within(
         connection,
         weighed,
@@ -189,7 +187,7 @@ async def list_rejects(
     among = RejectedRow.row_number.between(numbers[0], numbers[-1])
     query = (
         select(*columns_of(RejectRow, RejectedRow))
-        .where(*wanted, among)
+        .where(*conditions, among)
         .order_by(RejectedRow.row_number)
     )
     return await fetch_all(connection, RejectRow, query), is_cut
@@ -198,7 +196,7 @@ async def list_rejects(
 async def rejected_numbers(
     connection: AsyncConnection, job_id: UUID, first_row: int, row_count: int, code: str
 ) -> set[int]:
-    """The rows of a chunk that were rejected under this code."""
+    """Return the rows of a chunk that were rejected with this code."""
     query = select(RejectedRow.row_number).where(
         RejectedRow.job_id == job_id,
         RejectedRow.row_number >= first_row,
@@ -209,8 +207,8 @@ async def rejected_numbers(
 
 
 async def count_rejects(connection: AsyncConnection, job_id: UUID) -> dict[str, int]:
-    """By code, as the chunks say it: the cost is that of the chunks, however many rejects there
-    are.
+    """Return the number of rejects by code, from the chunks' own counts: the cost depends on the
+    number of chunks, not of rejects.
     """
     query = select(Chunk.reject_codes).where(
         Chunk.job_id == job_id,
@@ -219,7 +217,7 @@ async def count_rejects(connection: AsyncConnection, job_id: UUID) -> dict[str, 
     )
     counts: Counter[str] = Counter()
     for codes in (await connection.execute(query)).scalars():
-        if codes is None:  # completed before the codes were kept
+        if codes is None:  # completed before the codes were stored
             return await _counted_rejects(connection, job_id)
         counts.update(codes)
     return dict(counts)
@@ -235,14 +233,14 @@ async def _counted_rejects(connection: AsyncConnection, job_id: UUID) -> dict[st
 
 
 async def database_bytes(connection: AsyncConnection, *, is_sqlite: bool) -> int:
-    """On disk."""
+    """Return the size on disk."""
     size = "page_count * page_size FROM pragma_page_count(), pragma_page_size()"
     query = text(f"SELECT {size}" if is_sqlite else "SELECT pg_database_size(current_database())")
     return int((await connection.execute(query)).scalar_one())
 
 
 async def delete_some(connection: AsyncConnection, job_id: UUID) -> bool:
-    """Remove a bounded number of the job's rejects and chunks; True while there may be more."""
+    """Remove a bounded number of the job's rejects and chunks; return True while there may be more."""
     for model, key in ((RejectedRow, RejectedRow.row_number), (Chunk, Chunk.chunk_index)):
         table: Any = model
         keys = select(key).where(table.job_id == job_id).limit(DELETE_STEP)

@@ -1,9 +1,9 @@
-"""Rows of the database as frozen structs: what is read, and what is inserted. No mapping of
-SQLAlchemy leaves `app/db`.
+"""Rows of the database as frozen structs, for reading and inserting. No mapping of SQLAlchemy
+leaves `app/db`.
 
-The fields of a row have the names and the order of the columns that are selected for it:
-`columns_of` makes the one from the other, so a statement and its struct cannot differ. What the
-fields mean is said at the tables (`app/db/models.py`).
+The fields of a row have the names and the order of the selected columns: `columns_of` derives the
+columns from the struct, so a statement and its struct cannot differ. The meaning of fields is
+documented at the tables (`app/db/models.py`).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ Row = TypeVar("Row")
 def columns_of(
     row: type[msgspec.Struct], *tables: Any, **computed: Any
 ) -> list[ColumnElement[Any]]:
-    """The columns that a struct is made of, in its order: what is `computed` under this name, or
-    the column of the first of the tables that has one. Raises LookupError where there is neither.
+    """Return the columns of a struct in its order: the expression in `computed` with this name, or
+    the column of the first table that has one. Raises LookupError if neither exists.
     """
     columns: list[ColumnElement[Any]] = []
     for name in row.__struct_fields__:
@@ -47,7 +47,7 @@ async def fetch_all(
     query: Any,
     values: Mapping[str, Any] | None = None,
 ) -> list[Row]:
-    """All rows of a query that selects the columns of the struct `row`, in its order."""
+    """Return all rows of a query that selects the columns of the struct `row`, in its order."""
     result = await connection.execute(query, values)
     return [row(*columns) for columns in result.all()]
 
@@ -58,24 +58,24 @@ async def fetch_first(
     query: Any,
     values: Mapping[str, Any] | None = None,
 ) -> Row | None:
-    """The first of them; None if there is none."""
+    """Return the first row; None if there is none."""
     columns = (await connection.execute(query, values)).first()
     return None if columns is None else row(*columns)
 
 
 def values_of(new: msgspec.Struct) -> dict[str, Any]:
-    """What is inserted, by column."""
+    """Return the values to insert, by column."""
     return msgspec.structs.asdict(new)
 
 
 def changes_of(change: msgspec.Struct) -> dict[str, Any]:
-    """What is changed, by column: the fields that are set."""
+    """Return the values to change, by column: the fields that are set."""
     values = msgspec.structs.asdict(change)
     return {column: value for column, value in values.items() if value is not UNSET}
 
 
 class FileRow(msgspec.Struct, frozen=True):
-    """A file that was uploaded, is read where it is, or was made."""
+    """A file: uploaded, read in place, or created by a job."""
 
     id: UUID
     owner: str
@@ -96,8 +96,14 @@ class FileRow(msgspec.Struct, frozen=True):
     deleted_at: datetime | None
 
 
+class FilePlaces(msgspec.Struct, frozen=True):
+    """Where the rows of a file come from."""
+
+    places: dict[str, Any] | None
+
+
 class NewFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that is to be inserted."""
+    """A file to insert."""
 
     id: UUID = msgspec.field(default_factory=uuid4)
     owner: str
@@ -114,10 +120,12 @@ class NewFile(msgspec.Struct, frozen=True, kw_only=True):
     dedup_key: str | None = None
     storage_uri: str | None = None
     etag: str | None = None
+    decoding: list[dict[str, Any]] | None = None
+    places: dict[str, Any] | None = None
 
 
 class JobBase(msgspec.Struct, frozen=True):
-    """What every row of a job has."""
+    """The fields that every job row has."""
 
     number: int
     id: UUID
@@ -160,15 +168,13 @@ class JobBase(msgspec.Struct, frozen=True):
 
 
 class LockedJob(JobBase, frozen=True):
-    """A job without its file, not to be changed by others until the end of the transaction."""
+    """A job without its file, locked until the end of the transaction."""
 
     columns: list[str]
 
 
 class ListedJob(JobBase, frozen=True):
-    """A job with its file, without the columns, of which a job may have a megabyte and a list shows
-    none.
-    """
+    """A job with its file, without the columns, which may take a megabyte and are not listed."""
 
     filename: str
     media_type: str
@@ -181,6 +187,7 @@ class ListedJob(JobBase, frozen=True):
     crc32: int | None
     storage_uri: str | None
     etag: str | None
+    decoding: list[dict[str, Any]] | None
 
 
 class JobRow(ListedJob, frozen=True):
@@ -190,17 +197,17 @@ class JobRow(ListedJob, frozen=True):
 
 
 def data_start(file: FileRow | NewFile | ListedJob) -> int:
-    """The byte at which the rows of a file begin; 0 where no rows are read."""
+    """Return the byte offset of the first row of a file; 0 if it has no rows to read."""
     return int(file.dialect.get("data_start", 0))
 
 
 def data_bytes(file: FileRow | NewFile | ListedJob) -> int:
-    """The bytes of its rows."""
+    """Return the number of bytes of its rows."""
     return file.stored_bytes - data_start(file)
 
 
 class ActiveJob(msgspec.Struct, frozen=True):
-    """A job that may have something to do."""
+    """A job that may have work."""
 
     id: UUID
     number: int
@@ -208,21 +215,21 @@ class ActiveJob(msgspec.Struct, frozen=True):
 
 
 class JobWork(msgspec.Struct, frozen=True):
-    """What is done with the rows of a job, which says where they go."""
+    """What determines the destination of a job's rows."""
 
     processor: str
     options: dict[str, Any]
 
 
 class UndoneJob(JobWork, frozen=True):
-    """A job whose undo goes on, not to be changed by others until the end of the transaction."""
+    """A job whose undo is in progress, locked until the end of the transaction."""
 
     undo_state: str | None
     undo_counts: dict[str, int]
 
 
 class JobPart(msgspec.Struct, frozen=True):
-    """A part of a job, also of one whose file is being deleted."""
+    """A part of a job, even if its file is being deleted."""
 
     id: UUID
     parent_id: UUID
@@ -233,14 +240,14 @@ class JobPart(msgspec.Struct, frozen=True):
 
 
 class JobResultRow(msgspec.Struct, frozen=True):
-    """What a job found out about its file as a whole."""
+    """The result of a job over its file as a whole."""
 
     data: dict[str, Any]
     state: str | None
 
 
 class NewJob(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that is to be inserted."""
+    """A job to insert."""
 
     id: UUID = msgspec.field(default_factory=uuid4)
     owner: str
@@ -268,7 +275,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SplitPosition(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the file of a job is split."""
+    """Split position in the file of a job."""
 
     split_offset: int
     split_rows: int
@@ -279,7 +286,7 @@ class SplitPosition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobCorrection(msgspec.Struct, frozen=True, kw_only=True):
-    """What a correction changes in the job that it corrects."""
+    """Changes of a correction to the corrected job."""
 
     corrected_rows: int
     columns: list[str] | UnsetType = UNSET
@@ -287,7 +294,7 @@ class JobCorrection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredAnswer(msgspec.Struct, frozen=True):
-    """The answer to a request that may be sent again."""
+    """The stored answer for a repeated request."""
 
     owner: str
     key: str
@@ -325,7 +332,7 @@ class ChunkRow(msgspec.Struct, frozen=True):
 
 
 class ChunkContents(msgspec.Struct, frozen=True, kw_only=True):
-    """What the row of a chunk says of its rows, once they are stored."""
+    """What a chunk's row stores about its rows."""
 
     rows_ok: int
     rows_invalid: int
@@ -336,14 +343,14 @@ class ChunkContents(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChunkCompletion(ChunkContents, frozen=True, kw_only=True):
-    """What the row of a chunk says from its completion on."""
+    """What a chunk's row stores at its completion."""
 
     timings: dict[str, float] | None = None
-    """Seconds by what they went to."""
+    """Seconds by phase."""
 
 
 class ChunkProof(msgspec.Struct, frozen=True):
-    """What a chunk says of its rows, for the proof."""
+    """What the proof needs of a chunk."""
 
     chunk_index: int
     first_row: int
@@ -358,7 +365,7 @@ class ChunkProof(msgspec.Struct, frozen=True):
 
 
 class FailedChunk(msgspec.Struct, frozen=True):
-    """A chunk that failed, and why."""
+    """A failed chunk and its error."""
 
     chunk_index: int
     first_row: int
@@ -377,7 +384,7 @@ class CompletedChunk(msgspec.Struct, frozen=True):
 
 
 class ChunkTally(msgspec.Struct, frozen=True):
-    """The chunks of a job that are in one status: how many, their rows by kind, their bytes."""
+    """The chunks of a job in one status: their number, their rows by kind, their bytes."""
 
     status: str
     chunks: int
@@ -389,9 +396,7 @@ class ChunkTally(msgspec.Struct, frozen=True):
 
 
 class JobTally(msgspec.Struct, frozen=True):
-    """The chunks of a job together: their rows by kind, their bytes, and the bytes of those that
-    are final.
-    """
+    """All chunks of a job: their rows by kind, their bytes, and the bytes of the final ones."""
 
     rows: int
     ok: int
@@ -403,19 +408,19 @@ class JobTally(msgspec.Struct, frozen=True):
 
 
 class JobTotals(msgspec.Struct, frozen=True):
-    """What became of the rows of a job's chunks, and sums of what their summaries say."""
+    """Rows of a job's chunks by outcome, and sums over their summaries."""
 
     rows: int
     ok: int
     rejected: int
-    """Of completed chunks."""
+    """Rejected rows of completed chunks."""
     failed: int
-    """Of failed chunks."""
+    """Rows of failed chunks."""
     sums: dict[str, int]
 
 
 NO_TOTALS = JobTotals(0, 0, 0, 0, {})
-"""Of a job without chunks."""
+"""Totals of a job without chunks."""
 
 
 class PageRow(msgspec.Struct, frozen=True):
@@ -428,7 +433,7 @@ class PageRow(msgspec.Struct, frozen=True):
 
 
 class RejectRow(msgspec.Struct, frozen=True):
-    """A row that did not get through."""
+    """A row that was not loaded."""
 
     job_id: UUID
     row_number: int
@@ -445,7 +450,7 @@ class RejectRow(msgspec.Struct, frozen=True):
 
 
 class RejectPlace(msgspec.Struct, frozen=True):
-    """Where a reject stands in the file, and how often it was corrected."""
+    """The place of a reject in the file, and its number of corrections."""
 
     row_number: int
     kind: str
@@ -476,12 +481,12 @@ class UploadRow(msgspec.Struct, frozen=True):
 
     @property
     def is_open(self) -> bool:
-        """Whether it has become nothing yet, and was not refused."""
+        """Whether it has neither become a file nor been rejected."""
         return self.answer is None and self.problem is None
 
 
 class NewUpload(msgspec.Struct, frozen=True, kw_only=True):
-    """A resumable upload that is to be inserted."""
+    """A resumable upload to insert."""
 
     id: UUID = msgspec.field(default_factory=uuid4)
     owner: str
@@ -494,7 +499,7 @@ class NewUpload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallerRow(msgspec.Struct, frozen=True):
-    """Who has signed in, with which key."""
+    """The signed-in user and the key."""
 
     user_id: str
     is_admin: bool
@@ -505,7 +510,7 @@ class CallerRow(msgspec.Struct, frozen=True):
 
 
 class UserRow(msgspec.Struct, frozen=True):
-    """Somebody who signs in."""
+    """A user."""
 
     id: str
     is_admin: bool
@@ -528,7 +533,7 @@ class KeyRow(msgspec.Struct, frozen=True):
 
 
 class NewKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key that is to be inserted."""
+    """A key to insert."""
 
     id: UUID
     user_id: str
@@ -537,7 +542,7 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstallationRow(msgspec.Struct, frozen=True):
-    """Which Granula the database is, and what the last sweep of its storage found."""
+    """The id of this Granula database, and the result of the last sweep of its storage."""
 
     id: UUID
     created_at: datetime

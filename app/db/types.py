@@ -1,4 +1,4 @@
-"""Column types and SQL functions that mean the same on PostgreSQL and SQLite."""
+"""Column types and SQL functions with the same meaning on PostgreSQL and SQLite."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ class now(FunctionElement[datetime]):
 
 
 def is_due(moment: Any, longest_wait: Any) -> ColumnElement[bool]:
-    """Whether this stored moment has come. One farther ahead than the longest wait that is ever
-    stored was written before the clock was set back: it has come, too.
+    """Match a stored moment that has passed. A moment farther ahead than the longest wait that is
+    ever stored was written before the clock was set back: it counts as passed, too.
     """
     return or_(moment <= now(), moment > now(longest_wait))
 
 
 def padded(ids: Sequence[Value]) -> list[Value]:
-    """The same ids, the last one repeated up to a power of two: so lists of all lengths make a few
-    statements, which databases and drivers keep prepared.
+    """Return the ids with the last one repeated up to a power of two, so that lists of all lengths
+    share a few prepared statements.
     """
     return [*ids, *[ids[-1]] * ((1 << (len(ids) - 1).bit_length()) - len(ids))] if ids else []
 

@@ -1,6 +1,4 @@
-"""SQL for the undo of a job: that it goes on, what it has done, and its end. The rows are taken
-back by their destinations.
-"""
+"""SQL for the undo of a job: its start, progress and end. Destinations remove the rows."""
 
 from __future__ import annotations
 
@@ -24,27 +22,29 @@ async def begin(connection: AsyncConnection, job_ids: list[UUID]) -> None:
 
 
 async def family_counts(connection: AsyncConnection, job_ids: list[UUID]) -> dict[str, int]:
-    """Rows removed and restored by the undo of all these jobs."""
-    found = (
+    """Return the rows removed and restored by the undo of all these jobs."""
+    rows = (
         (await connection.execute(select(Job.undo_counts).where(Job.id.in_(job_ids))))
         .scalars()
         .all()
     )
     return {
-        name: sum(counts[name] for counts in found if counts) for name in ("removed", "restored")
+        name: sum(counts[name] for counts in rows if counts) for name in ("removed", "restored")
     }
 
 
 async def find_undoing(connection: AsyncConnection) -> list[UUID]:
-    """Jobs whose undo is not finished; parts before what they are parts of."""
+    """Return jobs whose undo is not finished, parts before their parents."""
     query = select(Job.id).where(Job.undo_state == "undoing").order_by(Job.number.desc())
     return list((await connection.execute(query)).scalars())
 
 
 async def lock(connection: AsyncConnection, job_id: UUID) -> UndoneJob | None:
-    """The job, with the rows that were removed and restored so far; None if its undo is finished.
-    One job at a time: two whose rows replaced each other's would each not see what the other is
-    just putting back.
+    """Lock the job and return it with the rows removed and restored so far; None if its undo is
+    finished.
+
+    Undos run one at a time: two whose rows replaced each other's would not see what the other one
+    is restoring.
     """
     if connection.dialect.name == "postgresql":
         await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('undo', 0))"))
@@ -65,7 +65,7 @@ async def end(connection: AsyncConnection, job_id: UUID) -> None:  # undoing -> 
 
 
 def body(job: JobBase) -> dict[str, Any] | None:
-    """What a status says of it."""
+    """Return the undo as shown in a status."""
     if not job.undo_state:
         return None
     at = job.undone_at

@@ -22,21 +22,21 @@ is_open = Upload.answer.is_(None) & Upload.problem.is_(None)
 
 
 async def insert_upload(connection: AsyncConnection, upload: NewUpload, seconds: float) -> None:
-    """One that expires after so many seconds."""
+    """Insert an upload that expires after `seconds`."""
     await connection.execute(
         insert(Upload).values(**values_of(upload), created_at=now(), expires_at=now(seconds))
     )
 
 
 async def find_upload(connection: AsyncConnection, upload_id: UUID, owner: str) -> UploadRow | None:
-    """With `is_expired`."""
+    """Return the upload with `is_expired`."""
     return await fetch_first(
         connection, UploadRow, _FIND, {"of_upload": upload_id, "of_owner": owner}
     )
 
 
 async def keep_alive(connection: AsyncConnection, upload_id: UUID, seconds: float) -> None:
-    """It was worked on: it expires so many seconds from now. Bytes that came with a checksum count
+    """Postpone the expiry to `seconds` from now. Bytes that were received with a checksum count
     from now on.
     """
     query = update(Upload).where(Upload.id == upload_id)
@@ -44,7 +44,7 @@ async def keep_alive(connection: AsyncConnection, upload_id: UUID, seconds: floa
 
 
 async def keep_all_alive(connection: AsyncConnection, seconds: float) -> None:
-    """Those that are open expire so many seconds from now at the earliest."""
+    """Postpone the expiry of open uploads to at least `seconds` from now."""
     await connection.execute(
         update(Upload)
         .where(is_open, Upload.expires_at < now(seconds))
@@ -53,7 +53,7 @@ async def keep_all_alive(connection: AsyncConnection, seconds: float) -> None:
 
 
 async def expire(connection: AsyncConnection, upload_ids: Sequence[UUID]) -> None:
-    """They are used up: parts of a whole, which became a file or was refused."""
+    """Expire uploads that are used up: parts of a concatenation that became a file or was rejected."""
     await connection.execute(
         update(Upload).where(Upload.id.in_(upload_ids)).values(expires_at=now(), reserved_bytes=0)
     )
@@ -72,14 +72,14 @@ async def set_length(connection: AsyncConnection, upload_id: UUID, length: int) 
 
 
 async def reserve(connection: AsyncConnection, upload_ids: Sequence[UUID], size: int) -> None:
-    """From now on each counts for so many bytes."""
+    """Count each of these uploads as `size` bytes from now on."""
     await connection.execute(
         update(Upload).where(Upload.id.in_(upload_ids)).values(reserved_bytes=size)
     )
 
 
 async def reserved(connection: AsyncConnection, upload_ids: Sequence[UUID]) -> int:
-    """What they count for together."""
+    """Return the bytes that these uploads count for."""
     query = select(func.coalesce(func.sum(Upload.reserved_bytes), 0)).where(
         Upload.id.in_(upload_ids), is_open
     )
@@ -87,8 +87,8 @@ async def reserved(connection: AsyncConnection, upload_ids: Sequence[UUID]) -> i
 
 
 async def accept(connection: AsyncConnection, upload_id: UUID, answer: dict[str, Any]) -> bool:
-    """Part of the transaction that makes file and job; False if that has happened already, or the
-    upload is gone.
+    """Store the answer in the transaction that creates file and job. Returns False if an answer is
+    stored already, or the upload is gone.
     """
     query = update(Upload).where(Upload.id == upload_id, is_open).values(answer=answer)
     return (await connection.execute(query)).rowcount == 1
@@ -107,9 +107,8 @@ async def remove(connection: AsyncConnection, upload_id: UUID) -> None:
 async def list_open(
     connection: AsyncConnection, *, expire_within: float | None = None
 ) -> list[UploadRow]:
-    """Those whose length is known and that have become nothing yet, by themselves or from parts;
-    `expire_within`: only those that expire in so many seconds, since nobody has worked on them for
-    a while.
+    """Return open uploads of known length, also concatenations. With `expire_within`, only those
+    that expire within so many seconds, since nobody has worked on them for a while.
     """
     query = select(*_UPLOAD).where(
         is_open,
@@ -129,6 +128,6 @@ async def list_expired(connection: AsyncConnection) -> list[UUID]:
 
 
 async def need_bytes(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, bool]:
-    """Of those that have a row: whether their bytes are still needed."""
+    """Return whether the stored bytes are still needed, for those ids that have a row."""
     query = select(Upload.id, case((is_open, True), else_=False)).where(Upload.id.in_(ids))
     return {row[0]: bool(row[1]) for row in await connection.execute(query)}

@@ -1,5 +1,5 @@
-"""SQL for users, their keys and sessions, and for what an owner has in store. Validity is measured
-by the database's clock.
+"""SQL for users, their keys and sessions, and for what an owner stores. Validity is measured by the
+database's clock.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ def _is_valid() -> ColumnElement[bool]:
     )
 
 
-# ---------------------------------------------------------------------- signing in
+# ---------------------------------------------------------------------- authentication
 
 
 async def find_by_key(connection: AsyncConnection, digest: bytes) -> CallerRow | None:
-    """Whose key this is, if it is valid now."""
+    """Return the user with this key, if it is valid now."""
     query = (
         select(*_CALLER)
         .join(User, User.id == UserKey.user_id)
@@ -61,7 +61,7 @@ async def find_by_key(connection: AsyncConnection, digest: bytes) -> CallerRow |
 
 
 async def find_by_session(connection: AsyncConnection, digest: bytes) -> CallerRow | None:
-    """Whose session this is, if it and its key are valid now."""
+    """Return the user of this session, if it and its key are valid now."""
     query = (
         select(*_CALLER)
         .join(User, User.id == UserKey.user_id)
@@ -82,7 +82,7 @@ async def touch_key(connection: AsyncConnection, key_id: UUID) -> None:
 async def insert_session(
     connection: AsyncConnection, digest: bytes, key_id: UUID, seconds: float
 ) -> None:
-    """And forget those that have ended."""
+    """Insert a session and remove those that have ended."""
     await connection.execute(delete(UserSession).where(UserSession.expires_at <= now()))
     query = insert(UserSession).values(
         digest=digest, key_id=key_id, created_at=now(), expires_at=now(seconds)
@@ -94,11 +94,11 @@ async def remove_session(connection: AsyncConnection, digest: bytes) -> None:
     await connection.execute(delete(UserSession).where(UserSession.digest == digest))
 
 
-# ---------------------------------------------------------------------- looking after them
+# ---------------------------------------------------------------------- administration
 
 
 async def insert_user(connection: AsyncConnection, user_id: str, is_admin: bool) -> None:
-    """Raises IntegrityError if there is one of that name."""
+    """Insert a user. Raises IntegrityError if the name exists."""
     await connection.execute(insert(User).values(id=user_id, is_admin=is_admin, created_at=now()))
 
 
@@ -122,7 +122,7 @@ def _with_counts() -> Any:
 async def list_users(
     connection: AsyncConnection, *, after: str = "", limit: int | None = None
 ) -> list[UserRow]:
-    """In the order of their names, from behind `after` on."""
+    """Return users sorted by name, after the name `after`."""
     query = _with_counts().where(User.id > after).limit(limit)
     return await fetch_all(connection, UserRow, query)
 
@@ -132,15 +132,17 @@ async def find_user(connection: AsyncConnection, user_id: str) -> UserRow | None
 
 
 async def set_revoked(connection: AsyncConnection, user_id: str, *, revoked: bool) -> bool:
-    """Revoking a user revokes the keys for good; restoring the user does not bring them back."""
+    """Revoke or restore a user. Revoking ends the keys for good; restoring does not bring them
+    back.
+    """
     moment = func.coalesce(User.revoked_at, now()) if revoked else None
-    done = await connection.execute(
+    result = await connection.execute(
         update(User).where(User.id == user_id).values(revoked_at=moment)
     )
     if revoked:
         keys = update(UserKey).where(UserKey.user_id == user_id, UserKey.revoked_at.is_(None))
         await connection.execute(keys.values(revoked_at=now()))
-    return done.rowcount == 1
+    return result.rowcount == 1
 
 
 async def insert_key(connection: AsyncConnection, key: NewKey, expires_in: float | None) -> None:
@@ -151,7 +153,7 @@ async def insert_key(connection: AsyncConnection, key: NewKey, expires_in: float
 
 
 async def list_keys(connection: AsyncConnection, user_id: str) -> list[KeyRow]:
-    """Oldest first, without their digests."""
+    """Return the keys of a user, oldest first, without their digests."""
     is_valid = UserKey.revoked_at.is_(None) & or_(
         UserKey.expires_at.is_(None), UserKey.expires_at > now()
     )
@@ -163,7 +165,9 @@ async def list_keys(connection: AsyncConnection, user_id: str) -> list[KeyRow]:
 
 
 async def revoke_key(connection: AsyncConnection, key_id: UUID, user_id: str | None) -> bool:
-    """True if there is such a key, of this user if one is named; revoking twice changes nothing."""
+    """Revoke the key, of this user if one is named; return whether it exists. Revoking twice
+    changes nothing.
+    """
     query = update(UserKey).where(UserKey.id == key_id)
     if user_id is not None:
         query = query.where(UserKey.user_id == user_id)
@@ -172,12 +176,12 @@ async def revoke_key(connection: AsyncConnection, key_id: UUID, user_id: str | N
     ).rowcount == 1
 
 
-# ---------------------------------------------------------------------- what an owner has
+# ---------------------------------------------------------------------- usage
 
 
 async def lock_owner(connection: AsyncConnection, owner: str, *, is_sqlite: bool) -> None:
-    """Until the end of the transaction nobody else adds anything for this owner. SQLite has one
-    writer anyway.
+    """Keep others from adding anything for this owner until the end of the transaction. SQLite has
+    one writer anyway.
     """
     if not is_sqlite:
         await connection.execute(
@@ -186,8 +190,8 @@ async def lock_owner(connection: AsyncConnection, owner: str, *, is_sqlite: bool
 
 
 async def stored_bytes(connection: AsyncConnection, owner: str) -> int:
-    """Of the files that are here, and of the resumable uploads that are to become files; objects
-    that are read where they are count nothing.
+    """Return the bytes of stored files and of open resumable uploads. Objects that are read in
+    place do not count.
     """
     query = select(func.coalesce(func.sum(File.stored_bytes), 0)).where(
         File.owner == owner,
@@ -197,18 +201,20 @@ async def stored_bytes(connection: AsyncConnection, owner: str) -> int:
     growing = select(func.coalesce(func.sum(Upload.reserved_bytes), 0)).where(
         Upload.owner == owner, uploads.is_open
     )
-    return sum([int((await connection.execute(each)).scalar_one()) for each in (query, growing)])
+    return sum(
+        [int((await connection.execute(statement)).scalar_one()) for statement in (query, growing)]
+    )
 
 
 async def open_uploads(connection: AsyncConnection, owner: str) -> int:
-    """Resumable ones that have become nothing yet and may still."""
+    """Return the number of resumable uploads that may still become a file."""
     query = select(func.count()).select_from(Upload)
     query = query.where(Upload.owner == owner, uploads.is_open, Upload.expires_at >= now())
     return int((await connection.execute(query)).scalar_one())
 
 
 async def unfinished_jobs(connection: AsyncConnection, owner: str) -> int:
-    """Waiting or running; of a job with parts each part, and not the job itself."""
+    """Return the number of waiting and running jobs. A job with parts counts by its parts."""
     query = (
         select(func.count())
         .select_from(Job)

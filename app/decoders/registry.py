@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from app.decoders.base import Kind
-from app.decoders.gzip import Gunzip
+from collections.abc import Sequence
 
-KINDS = (Kind("gzip", magic=(b"\x1f\x8b",), codings=("gzip", "x-gzip"), open=Gunzip),)
+from app.decoders.base import Kind
+from app.decoders.compression import COMPRESSIONS
+from app.decoders.spreadsheets.workbook import WORKBOOK
+
+KINDS = (*COMPRESSIONS, WORKBOOK)
 """Besides plain bytes, which are canonical as they are."""
 
 
 def by_content(beginning: bytes) -> Kind | None:
     """The kind of a file that begins so; None if its bytes are taken as they are."""
-    return next((kind for kind in KINDS if beginning.startswith(kind.magic)), None)
+    return next((kind for kind in KINDS if kind.recognises(beginning)), None)
 
 
 def by_coding(coding: str) -> Kind | None:
     """The kind of a Content-Encoding; None if there is none of this name."""
     return next((kind for kind in KINDS if coding in kind.codings), None)
+
+
+def plain_name(filename: str, decoders: Sequence[str]) -> str:
+    """The name of a file once these decoders have read it: `data.csv` of `data.csv.zst`."""
+    for kind in KINDS:
+        if kind.name in decoders:
+            ending = next((end for end in kind.endings if filename.lower().endswith(end)), "")
+            filename = filename[: len(filename) - len(ending)]
+    return filename

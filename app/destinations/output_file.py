@@ -345,7 +345,7 @@ class OutputFile(StagedResults):
         most_bytes = len(layout.header) + OUTPUT_OF_PARTS * sum(part.size for part in staged.parts)
         writer = await asyncio.to_thread(storage.writer, file_id, most_bytes)
         self._files[job.id] = file_id
-        async with kept_young(storage, file_id, release=False):
+        async with kept_young(storage, [file_id], release=False):
             try:
                 if is_joined:
                     blocks = partial(self._parts.blocks, job.id)
@@ -429,12 +429,15 @@ class OutputFile(StagedResults):
             etag=written.stored.etag,
         )
 
-    async def publish(self, connection: AsyncConnection, job_id: UUID, assembly: Assembly) -> None:
+    async def publish(
+        self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
+    ) -> dict[str, int]:
         """A dry run has made no file."""
         file: NewFile | None = assembly.made
         if file is not None:
             await files.insert_file(connection, file)
             await jobs.set_result_file(connection, job_id, file.id)
+        return {}
 
     async def discard(self, assembly: Assembly) -> None:
         file: NewFile | None = assembly.made

@@ -79,8 +79,12 @@ class StagedResults(ResultDestination):
         """
 
     @abstractmethod
-    async def publish(self, connection: AsyncConnection, job_id: UUID, assembly: Assembly) -> None:
-        """In the transaction of the final status."""
+    async def publish(
+        self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
+    ) -> dict[str, int]:
+        """In the transaction of the final status. Counts that are known only now, for the summary
+        and the result of the job. Raises TransientError to be asked again from `settle` on.
+        """
 
     @abstractmethod
     async def discard(self, assembly: Assembly) -> None:
@@ -90,4 +94,9 @@ class StagedResults(ResultDestination):
     async def forget(self, job_id: UUID) -> None:
         """The job has ended with it, or will never end with one: what is staged is needed no
         more.
+        """
+
+    async def failed(self, job_id: UUID) -> None:
+        """The job has failed. It may be tried again if that is because of failed chunks, and then
+        what the others have staged is needed.
         """

@@ -38,13 +38,18 @@ from app.errors.requests.content import (
     BadHeader,
     BinaryContent,
     ContentMismatch,
+    CorruptCompression,
     CorruptGzip,
+    CorruptWorkbook,
     EmptyFile,
+    EncryptedWorkbook,
     JsonNotRows,
     MissingColumn,
     NotRows,
+    SheetNotFound,
     TooManyColumns,
     UnsupportedEncoding,
+    WorkbookTooLarge,
 )
 from app.errors.requests.corrections import (
     CorrectionColumns,
@@ -99,6 +104,14 @@ from app.errors.requests.service import (
     Unavailable,
 )
 from app.errors.requests.sources import BadSourceUri, ObjectAccessDenied, ObjectNotFound
+from app.errors.requests.tables import (
+    AnalysisNeeded,
+    TableExists,
+    TableMismatch,
+    TableUnusable,
+    UnknownConnection,
+    UnknownTable,
+)
 from app.errors.requests.tus import (
     BadTusRequest,
     ChecksumMismatch,
@@ -142,6 +155,7 @@ from app.errors.transient import (
 
 __all__ = [
     "AdminOnly",
+    "AnalysisNeeded",
     "BackupUnusable",
     "BadCron",
     "BadDigest",
@@ -163,7 +177,9 @@ __all__ = [
     "ContentMismatch",
     "CorrectionColumns",
     "CorrectionInvalid",
+    "CorruptCompression",
     "CorruptGzip",
+    "CorruptWorkbook",
     "CrossSite",
     "DatabaseTaken",
     "DecompressedTooLarge",
@@ -172,6 +188,7 @@ __all__ = [
     "DownloadIncomplete",
     "DuplicateUpload",
     "EmptyFile",
+    "EncryptedWorkbook",
     "FileTooLarge",
     "GranulaError",
     "HeadersTimeout",
@@ -222,6 +239,7 @@ __all__ = [
     "RunGoesOn",
     "SearchUnavailable",
     "SettingsInvalid",
+    "SheetNotFound",
     "SourceAccessDenied",
     "SourceChanged",
     "SourceNotFound",
@@ -231,6 +249,9 @@ __all__ = [
     "StoredBytesGone",
     "StoredFileCorrupt",
     "StoredFileMissing",
+    "TableExists",
+    "TableMismatch",
+    "TableUnusable",
     "TerminalError",
     "TooManyColumns",
     "TooManyFiles",
@@ -240,10 +261,12 @@ __all__ = [
     "TusVersion",
     "Unauthenticated",
     "Unavailable",
+    "UnknownConnection",
     "UnknownJobType",
     "UnknownModel",
     "UnknownProcessor",
     "UnknownSchema",
+    "UnknownTable",
     "UnsupportedEncoding",
     "UnsupportedMediaType",
     "UnsupportedTransferEncoding",
@@ -254,6 +277,7 @@ __all__ = [
     "UserRevoked",
     "WebhookDisabled",
     "WebhookUrlRefused",
+    "WorkbookTooLarge",
     "request_errors",
 ]
 

@@ -12,10 +12,12 @@ from app.features.imports.feature import IMPORTS
 from app.features.job_types.feature import JOB_TYPES
 from app.features.jobs.feature import JOBS
 from app.features.mapping.feature import MAPPING
+from app.features.preview.feature import PREVIEW
 from app.features.schedules.feature import SCHEDULES
 from app.features.scoring.feature import SCORING
 from app.features.sentiment.feature import SENTIMENT
 from app.features.system.feature import SYSTEM
+from app.features.tables.feature import TABLES
 from app.features.templates.feature import TEMPLATES
 from app.features.transform.feature import TRANSFORM
 from app.features.undo.feature import UNDO
@@ -25,12 +27,14 @@ from app.features.webhooks.feature import WEBHOOKS
 
 FEATURES: tuple[Feature, ...] = (
     FILES,
+    PREVIEW,
     UPLOADS,
     CORRECTIONS,
     JOBS,
     ANALYSIS,
     TEMPLATES,
     TRANSFORM,
+    TABLES,
     MAPPING,
     BATCH_JOBS,
     JOB_TYPES,

@@ -306,7 +306,7 @@ class ObjectRows:
         return self.raw
 
     def held(self, start: int, end: int) -> Held:
-        return Held(Form.OBJECTS, (self.raw[start:end], list(self.numbers[start:end])))
+        return Held(Form.OBJECTS, (self.raw[start:end], self.numbers[start:end]))
 
     def pages(self) -> Iterator[Page]:
         for start, end in page_cuts(row_ends(self.raw)):

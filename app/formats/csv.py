@@ -36,6 +36,7 @@ from app.formats.base import (
 from app.formats.blocks import NO_OFFSETS, Codes, Mask
 from app.formats.csv_rows import read_at_once
 from app.formats.csv_scan import CR, LF, Scan, Scanner
+from app.formats.faults import FAULTS
 from app.formats.text_rows import ROW_BYTE, TextRows, row_ends_in
 
 LINE_ENDS = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r", "any": b"\n"}
@@ -43,13 +44,13 @@ REPLACED = re.compile("\ufffd".encode())
 
 
 class Skipped(msgspec.Struct, frozen=True, kw_only=True):
-    """Lines above the table that are no rows, as found from the beginning of the file."""
+    """Lines above or below the table that are no rows."""
 
     lines: list[int]
     """First and last."""
     why: str
-    """delimiter (`sep=;`), comment, title, metadata (a name and a
-    value), empty (delimiters alone)."""
+    """delimiter (`sep=;`), comment, title, metadata (a name and a value), empty (delimiters alone);
+    below the table: count (of the rows), note, empty."""
     text: str
 
 
@@ -57,8 +58,8 @@ class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field
     """Everything needed to read the file again, as stored with it and shown to the user."""
 
     format_name: ClassVar[str] = "csv"
-    REPORTS: ClassVar[tuple[str, ...]] = ("skipped", "blank_lines")
-    ADDED: ClassVar[dict[str, Any]] = {"skip_initial_space": False}
+    REPORTS: ClassVar[tuple[str, ...]] = ("skipped", "header_confidence", "blank_lines")
+    ADDED: ClassVar[dict[str, Any]] = {"skip_initial_space": False, "cell_faults": False}
 
     encoding: str = "utf-8"
     delimiter: str = ","
@@ -72,6 +73,8 @@ class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field
     skipped: list[Skipped] = []
     """Why lines were skipped that the user did not name."""
     header_rows: int = 1
+    header_confidence: float = 1.0
+    """That it has so many rows, from 0 to 1."""
     blank_lines: int = 0
     """In the beginning of a file of one column: lines that are no
     rows, and could be meant as empty values."""
@@ -80,6 +83,8 @@ class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field
     on_bad_row: str = "reject"
     data_start: int = 0
     data_line: int = 1
+    cell_faults: bool = False
+    """The text is that of a spreadsheet: cells may be marked as errors."""
 
     def of_size(self, size: int) -> CsvDialect:
         return self
@@ -333,6 +338,9 @@ class CsvFormat:
         try:
             text = raw.decode(encoding)
         except UnicodeDecodeError as error:
+            mark = raw[error.start : error.start + 1]
+            if self.dialect.cell_faults and mark in FAULTS:
+                raise self._faulty(raw, error.start) from None
             code = "invalid_utf8" if encoding == "utf-8" else "invalid_encoding"
             message = (
                 f"Byte {byte_start + error.start} of the file is not valid {encoding}; "
@@ -345,6 +353,15 @@ class CsvFormat:
             index = self._cell_at(text[: text.index("\0")])
             raise BadCell(index, "nul_character", "The row holds a NUL character.", text)
         return text
+
+    def _faulty(self, raw: bytes, place: int) -> BadCell:
+        """The cell whose mark stands at this place of a record."""
+        code, message = FAULTS[raw[place : place + 1]]
+        before = raw[:place].decode()
+        index = self._cell_at(before.removesuffix(self.dialect.quote))
+        cell = self.split_record(raw.decode("utf-8", "surrogateescape"))[index] or ""
+        value = cell[1:].encode("utf-8", "replace").decode()
+        return BadCell(index, code, message.format(value[:60]), value)
 
     @cached_property
     def _text_cell(self) -> re.Pattern[str]:

@@ -11,39 +11,58 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import msgspec
 
+from app.formats.cell_kinds import CellKind, kind_of, main_kind
 from app.formats.csv import BadCell, CsvDialect, CsvFormat
+from app.formats.csv_header import SURE, header_evidence, is_year
 
-COMMON_DELIMITERS, RARE_DELIMITERS = (",", ";", "\t", "|"), (":", "^", "~", "\x1f", " ")
+COMMON_DELIMITERS, RARE_DELIMITERS = (",", ";", "\t", "|"), ("^", "~", "\x1f")
+DOUBLED = ("|", ":", "^", "~", "#", "$")
 PUNCTUATION = (":", " ")
-"""Text is full of them: what they separate is a table only if its
-columns hold values of a kind below their names."""
+"""Text is full of them: what they separate is a table only if its columns hold values of a kind
+below their names, or if there are many and nothing that has colons of its own is taken apart.
+"""
 NO_DELIMITER = "\x1f"
 """The delimiter of a file of one column whose text has commas: the
 unit separator, which text does not hold."""
 SCORED_CHARACTERS, SCORED_RECORDS = 64 << 10, 200
 
+WEIGHT_POWER, ONE_COLUMN_WEIGHT = 4, 0.05
 REGULAR_SHARE = 0.9
 """Of the records below skipped lines, so many have the width of the
 table, to the end of the sample."""
 TABLE_SHARE, PROSE_SHARE = 0.5, 0.75
 """Of the records of a table, so many have the width of the first; more where
 each delimiter has a space behind it, as in text."""
+FULL_SHARE = 0.75
+"""Where fewer of the columns are filled, the delimiter is suspect."""
+MANY_COLUMNS = 3
+ENOUGH_ROWS = 2
 EVIDENCE, STRONG_EVIDENCE = 4, 6
 """Cells that hold a value below a name, which lines above the table need to be skipped; more where
 such a line could be the name of a single column, or a row."""
-MAX_NAME, MAX_DIGITS = 100, 18
+MAX_NAME = 100
 
 _VALUE = re.compile(
     r"[-+($€£¥.]*\d[-+\d.,:/'%$€£¥ )]*(?:[TZeE][-+\d.:Z]*)?"  # numbers, dates, times
     r"|[^@\s]+@[^@\s]+\.\w+|https?://\S+|(?i:true|false|yes|no)"
 )
-_NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d+)*|[.,]\d+)(?:[eE][-+]?\d+)?%?")
 _WORD = re.compile(r"#?[\w.-]+")
+_TIME_OR_ADDRESS = re.compile(r"(?<![\w:])\d{1,2}:\d{2}(?::\d{2})?(?![\w:])|://")
+_QUOTED = re.compile(r"\"[^\"]*+\"|'[^']*+'")
+_COUNT = re.compile(
+    r"\W*(?:total |count:? )?\d[\d,. ]* (?:rows?|records?|lines?|results?|zeilen|lignes|filas)\b.*",
+    re.IGNORECASE,
+)
+_NOTE = re.compile(
+    r"[*†‡(©\[]|\d+\)|(?:sources?|notes?|footnotes?|quelle|anmerkung|hinweis|stand|fuente|nota|bron"
+    r"|kilde|disclaimer|generated|created|updated|downloaded|extracted|report|copyright)\b",
+    re.IGNORECASE,
+)
 _COMMENT = re.compile(r"#(?:#*$|.*\s)")
 
 
@@ -88,6 +107,8 @@ class Layout:
     records: list[Record]
     skipped: list[str]
     """Why each of the first records is no part of the table."""
+    footer: list[tuple[Record, str]]
+    """The last records of the file that are no rows, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +121,7 @@ class Wanted:
     skip_initial_space: bool | None
     header_rows: int
     may_skip: bool
+    may_skip_footer: bool
     one_column: bool = False
 
 
@@ -109,7 +131,7 @@ def find_layout(text: str, complete: bool, base: CsvDialect, wanted: Wanted) -> 
         return max(with_delimiter, key=_Trial.rank).layout()
     if wanted.one_column:
         return _one_column(text, complete, base, wanted)
-    for delimiters in (COMMON_DELIMITERS, RARE_DELIMITERS):
+    for delimiters in (_marks_in(text), PUNCTUATION):
         trials: list[_Trial] = []
         for delimiter in delimiters:
             if delimiter in text:
@@ -118,6 +140,49 @@ def find_layout(text: str, complete: bool, base: CsvDialect, wanted: Wanted) -> 
         if tables:
             return max(tables, key=_Trial.rank).layout()
     return _one_column(text, complete, base, wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to take a file apart into cells."""
+
+    dialect: CsvDialect
+    """With delimiter, quote, escape and skip_initial_space."""
+    confidence: float
+    """That it is the right one, from 0 to 1; of all readings of a file together 1."""
+
+
+def find_readings(text: str, complete: bool, base: CsvDialect, wanted: Wanted) -> list[Reading]:
+    """Each delimiter that is in the text, and none: the one that `find_layout` takes, and what
+    else the file could be, the likeliest first.
+    """
+    chosen = find_layout(text, complete, base, wanted).dialect
+    if wanted.delimiter is not None or wanted.one_column:
+        return [Reading(chosen, 1.0)]
+    one_column = _one_column(text, complete, base, wanted).dialect
+    found = {one_column.delimiter: (ONE_COLUMN_WEIGHT, one_column)}
+    for delimiter in (*_marks_in(text), *PUNCTUATION):
+        trials = _trials(text, complete, base, wanted, delimiter) if delimiter in text else []
+        if trials:
+            trial = max(trials, key=_Trial.rank)
+            least, _ = found.get(delimiter, (0.0, None))
+            found[delimiter] = (max(least, trial.weight()), trial.dialect)
+    most = max(weight for weight, _ in found.values())
+    found[chosen.delimiter] = (most, chosen)
+    total = sum(weight for weight, _ in found.values())
+    ranked = sorted(found.values(), key=lambda each: (-each[0], each[1] is not chosen))
+    return [Reading(dialect, weight / total) for weight, dialect in ranked if weight]
+
+
+def _marks_in(text: str) -> list[str]:
+    """Delimiters to try. One that always comes twice or more is doubled."""
+    beginning = text[:SCORED_CHARACTERS]
+    doubled = []
+    for mark in DOUBLED:
+        runs = re.findall(rf"{re.escape(mark)}+", beginning)
+        if runs and all(len(run) % 2 == 0 for run in runs):
+            doubled.append(mark * 2)
+    return [*COMMON_DELIMITERS, *RARE_DELIMITERS, *doubled]
 
 
 def records_of(
@@ -166,12 +231,18 @@ class _Trial:
     records: list[Record]
     skipped: list[str]
     header_rows: int
+    footer: list[tuple[Record, str]]
+    is_whole: bool
+    """Whether the records are all there are."""
+    was_spaced: bool = False
+    """Whether it was read with a space before each cell at first."""
 
     def layout(self) -> Layout:
-        return Layout(self.dialect, self.records, self.skipped)
+        return Layout(self.dialect, self.records, self.skipped, self.footer)
 
     def table(self) -> list[Record]:
-        return self.records[len(self.skipped) :]
+        end = len(self.records) - len(self.footer) if self.is_whole else len(self.records)
+        return self.records[len(self.skipped) : end]
 
     def share(self) -> float:
         """Of the records, how many have the width of the first one and no quotes in wrong
@@ -185,7 +256,17 @@ class _Trial:
 
     def is_prose(self) -> bool:
         """Whether a space follows the delimiters, as it follows commas in text."""
+        if self.was_spaced:
+            return True
         return not self.dialect.skip_initial_space and _is_prose(self.table())
+
+    def is_spaced(self) -> bool:
+        """Whether a space follows each delimiter, and so belongs to it."""
+        table = self.table()
+        if self.dialect.skip_initial_space or self.dialect.delimiter in ("\t", " "):
+            return False
+        behind = [cell for record in table for cell in record.cells[1:] if cell]
+        return len(table) > 1 and bool(behind) and all(cell[0] == " " for cell in behind)
 
     def cleanness(self) -> float:
         """Share of the cells that no other delimiter would take apart."""
@@ -195,13 +276,46 @@ class _Trial:
         clean = sum(not inside.search(cell) or is_value(cell) for cell in cells)
         return clean / max(1, len(cells))
 
-    def rank(self) -> tuple[float, int, int, bool]:
+    def fullness(self) -> float:
+        """Share of the columns that are filled somewhere."""
+        table = self.table()
+        if not table:
+            return 0.0
+        filled = {i for record in table for i, cell in enumerate(record.cells) if cell.strip()}
+        width = table[0].width
+        return len([i for i in filled if i < width]) / width
+
+    def rank(self) -> tuple[float, bool, int, int, bool]:
         quality = self.share() * self.cleanness()
+        if self.fullness() < FULL_SHARE:
+            quality *= self.fullness()
         if self.is_prose():
             quality *= PROSE_SHARE
         width = self.table()[0].width if self.table() else 0
+        is_common = self.dialect.delimiter in COMMON_DELIMITERS
         escape, skips = self.dialect.escape, self.dialect.skip_initial_space
-        return (round(quality, 2), width, -len(escape), not skips)
+        return (round(quality, 2), is_common, width, -len(escape), not skips)
+
+    def weight(self) -> float:
+        """How much speaks for it beside other readings: quality, to a power that fits how often
+        the best one is right.
+        """
+        table = self.table()
+        if not table:
+            return 0.0
+        quality = self.rank()[0]
+        if table[0].width < 2:  # a table may stand below it
+            quality = self._commonest_share()
+        if not self.is_table():
+            quality /= 2
+        elif self.dialect.delimiter in PUNCTUATION:
+            quality *= PROSE_SHARE
+        return quality**WEIGHT_POWER * len(table) / (len(table) + 1)
+
+    def _commonest_share(self) -> float:
+        """Of the records, how many have the width of most of those with several cells."""
+        widths = Counter(record.width for record in self.table() if record.width > 1)
+        return max(widths.values(), default=0) / len(self.table())
 
     def is_table(self) -> bool:
         """Whether the delimiter makes a table of several columns, and
@@ -210,10 +324,7 @@ class _Trial:
         if not table or table[0].width < 2:
             return False
         if self.dialect.delimiter in PUNCTUATION:
-            if not self._is_even():
-                return False
-            columns = value_columns(table, self.header_rows)
-            return 2 * len(columns) > table[0].width
+            return self._is_table_by_punctuation()
         if self.dialect.delimiter in RARE_DELIMITERS:
             return self._is_even() and len(table) > 1
         if self.is_prose():
@@ -225,9 +336,21 @@ class _Trial:
             return several >= TABLE_SHARE
         return is_header(table[0].cells) and not _is_prose(table[:1])
 
-    def _is_even(self) -> bool:
+    def _is_table_by_punctuation(self) -> bool:
+        if not self._is_even():
+            return False
         table = self.table()
-        return all(record.width == table[0].width for record in table)
+        width = table[0].width
+        if 2 * len(value_columns(table, self.header_rows)) > width:
+            return True
+        if self.dialect.delimiter != ":" or width < MANY_COLUMNS or len(table) < MANY_COLUMNS:
+            return False
+        return not self.is_prose() and not any(map(_has_colons_inside, table))
+
+    def _is_even(self) -> bool:
+        """Whether all records have the width of the first; of many columns, most."""
+        share = self.share()
+        return share == 1 or (self.table()[0].width >= MANY_COLUMNS and share >= REGULAR_SHARE)
 
 
 def _trials(
@@ -261,23 +384,47 @@ def _trials(
                 escape=escape or "",
                 skip_initial_space=space,
             )
-            trials.append(_trial(text, complete, dialect, wanted))
+            trial = _trial(text, complete, dialect, wanted)
+            if wanted.delimiter is None and wanted.skip_initial_space is None and trial.is_spaced():
+                without_spaces = msgspec.structs.replace(dialect, skip_initial_space=True)
+                trial = replace(_trial(text, complete, without_spaces, wanted), was_spaced=True)
+            trials.append(trial)
     return trials
 
 
 def _trial(text: str, complete: bool, dialect: CsvDialect, wanted: Wanted) -> _Trial:
     records = records_of(text, dialect, complete)
+    is_whole = complete and sum(len(record.text) for record in records) >= len(text.rstrip("\r\n"))
+    everything = records if is_whole else None
     skipped: list[str] = []
-    if (
-        wanted.may_skip
-        and dialect.delimiter not in RARE_DELIMITERS
-        and find_start(records, wanted.header_rows)
-    ):
+    footer: list[tuple[Record, str]] = []
+    if wanted.may_skip_footer and complete and _ends_with_one_cell(text, dialect):
+        everything = everything or records_of(text, dialect, complete, all_of_it=True)
+        footer = find_end(everything, wanted.header_rows)
+    beginning = records[: len(records) - len(footer)] if is_whole else records
+    if wanted.may_skip and dialect.delimiter != " " and find_start(beginning, wanted.header_rows):
         # Whether that holds, all of the sample must say.
-        skipped = find_start(
-            records_of(text, dialect, complete, all_of_it=True), wanted.header_rows
-        )
-    return _Trial(dialect, records, skipped, wanted.header_rows)
+        everything = everything or records_of(text, dialect, complete, all_of_it=True)
+        skipped = find_start(everything[: len(everything) - len(footer)], wanted.header_rows)
+    return _Trial(dialect, records, skipped, wanted.header_rows, footer, is_whole)
+
+
+def _ends_with_one_cell(text: str, dialect: CsvDialect) -> bool:
+    """Whether the last line seems to be no row, so that a closer look is worth its time."""
+    last = text.rstrip("\r\n")
+    last = last[max(last.rfind("\n"), last.rfind("\r")) + 1 :]
+    return dialect.delimiter not in last.rstrip(dialect.delimiter + " ")
+
+
+def _has_colons_inside(record: Record) -> bool:
+    """Whether cells are what colons have made of a time or an address."""
+    if _TIME_OR_ADDRESS.search(_QUOTED.sub("", record.text)) is None:
+        return False
+    return any(
+        (before[-1:].isdigit() and after[:2].isdigit() and len(after) >= 2)
+        or after.startswith("//")
+        for before, after in pairwise(record.cells)
+    )
 
 
 def _is_prose(records: Sequence[Record]) -> bool:
@@ -312,12 +459,12 @@ def _one_column(text: str, complete: bool, base: CsvDialect, wanted: Wanted) -> 
         skip_initial_space=bool(wanted.skip_initial_space),
     )
     if {quote, escape} & {","}:
-        return Layout(dialect, [], [])
+        return Layout(dialect, [], [], [])
     if not complete or any(
         record.width > 1 for record in records_of(text, dialect, complete, all_of_it=True)
     ):
         dialect = msgspec.structs.replace(dialect, delimiter=NO_DELIMITER)
-    return Layout(dialect, records_of(text, dialect, complete), [])
+    return Layout(dialect, records_of(text, dialect, complete), [], [])
 
 
 # ---------------------------------------------------------------------- header and lines above it
@@ -338,37 +485,38 @@ def is_header(cells: Sequence[str]) -> bool:
     )
 
 
-def is_numbers_alone(records: Sequence[Record]) -> bool:
-    """Whether the first record holds numbers, and so does every other: then it is a row, not the
-    header. Numbers at equal steps, as 0, 1, 2 or 2010, 2020, 2030, may be names."""
-    if len(records) < 2 or not all(record.fits(records[0].width) for record in records):
-        return False
-    if not all(
-        _NUMBER.fullmatch(cell.strip())
-        for record in records
-        for cell in record.cells
-        if cell.strip()
-    ):
-        return False
-    first = [cell.strip() for cell in records[0].cells]
-    if not all(first):
-        return False
-    if len(first) > 1 and all(
-        cell.isascii() and cell.isdigit() and len(cell) <= MAX_DIGITS for cell in first
-    ):
-        steps = {int(b) - int(a) for a, b in pairwise(first)}
-        return len(steps) > 1 or min(steps) <= 0
-    return True
+def _begins_with_names(table: Sequence[Record]) -> bool:
+    """Whether the first record is a header: of names alone, or of names, years and gaps that stand
+    above values.
+    """
+    names = table[0].filled
+    if is_header(table[0].cells):
+        return True
+    if 2 * len(names) > table[0].width and not any(map(is_value, names)):
+        return max(map(len, names)) <= MAX_NAME and _is_full_table(table)
+    evidence = header_evidence(table_cells(table))
+    return not evidence.against and evidence.odds >= SURE and evidence.values >= STRONG_EVIDENCE
+
+
+def table_cells(records: Sequence[Record]) -> list[list[str]]:
+    """The cells of the records that are as wide as the first one."""
+    if not records:
+        return []
+    width = records[0].width
+    below = [record for record in records[1:] if record.fits(width) and not record.is_bad]
+    return [record.cells[:width] for record in [records[0], *below]]
 
 
 def value_columns(table: Sequence[Record], header_rows: int) -> list[int]:
     """For each column that holds values, two at least, below a name: how many."""
     width = table[0].width
     counts: list[int] = []
-    if not is_header(table[0].cells):
+    if not _begins_with_names(table):
         return counts
     rows = [record.cells for record in table[max(1, header_rows) :] if record.fits(width)]
     for column in range(width):
+        if is_value(table[0].cells[column]) and not is_year(table[0].cells[column]):
+            continue
         filled = [cell for cells in rows if (cell := cells[column].strip())]
         values = sum(is_value(cell) for cell in filled)
         if values >= 2 and values >= REGULAR_SHARE * len(filled):
@@ -394,7 +542,8 @@ def find_start(records: Sequence[Record], header_rows: int) -> list[str]:
         return []
     titles = [record for record in above if record.filled and not record.is_comment]
     comments = sum(record.is_comment for record in above)
-    if not is_header(table[0].cells) and (titles or comments < 2 or not is_numbers_alone(table)):
+    is_below_comments = not titles and comments >= 2
+    if not _begins_with_names(table) and not is_below_comments:
         return []
     if titles and not _are_titles(titles, above, table, header_rows):
         return []
@@ -406,19 +555,26 @@ def _regular_share(table: Sequence[Record]) -> float:
 
 
 def _first_of_table(records: Sequence[Record], width: int, header_rows: int) -> int:
-    """Index of the first record that reaches to the last column and is no
-    comment; 0 if there is none below others."""
+    """Index of the first record that reaches to the last column, or almost, and is no comment; 0 if
+    there is none below others.
+    """
     for index, record in enumerate(records):
         if record.is_comment and (
             record.width != width or _go_on(records[index + 1 :], width, header_rows)
         ):
             continue
-        if record.reach >= width:
+        if record.reach >= width or _is_almost_full(record, width):
             is_commented = any(above.is_comment for above in records[:index])
             if is_commented and any(_begins_with_sharp(row) for row in records[index:]):
                 return 0
             return index
     return 0
+
+
+def _is_almost_full(record: Record, width: int) -> bool:
+    """Whether it has gaps, as a header may have, but too few for a title or for metadata."""
+    filled = len(record.filled)
+    return record.width == width and filled >= MANY_COLUMNS and 2 * filled > width
 
 
 def _begins_with_sharp(record: Record) -> bool:
@@ -459,27 +615,92 @@ def _are_titles(
         return False  # a row of words among rows that mix words and numbers
     if is_word or has_values or _is_prose(table) or not (marked or apart):
         return evidence >= STRONG_EVIDENCE
-    return evidence >= EVIDENCE or (
-        len(titles) == len(above) == 1 and apart and _is_full_table(table)
-    )
+    return evidence >= EVIDENCE or (apart and _is_full_table(table))
 
 
 def _recurs(names: Sequence[str], rows: Sequence[Record]) -> bool:
     """Whether what looks like a header is a row like others."""
     return any(
-        name == row.cells[i] for row in rows for i, name in enumerate(names) if i < row.width
+        name == row.cells[i]
+        for row in rows
+        for i, name in enumerate(names)
+        if i < row.width and name.strip()
     )
 
 
 def _is_full_table(table: Sequence[Record]) -> bool:
-    """Whether so many columns and rows without a gap can be nothing
-    else, even if all of it is text."""
+    """Whether so many columns and rows of one width can be nothing else, even if all of it is
+    text: a few, where no cell is empty.
+    """
     width = table[0].width
-    return (
-        width > 2
-        and len(table) > 4
-        and all(len(record.filled) == record.width == width for record in table)
-    )
+    if width < MANY_COLUMNS or not all(record.width == width for record in table):
+        return False
+    if all(len(record.filled) == width for record in table):
+        return len(table) > 4 or width > 2 * MANY_COLUMNS
+    return len(table) > 2 and width > MANY_COLUMNS
+
+
+# ---------------------------------------------------------------------- lines below the table
+
+
+def find_end(records: Sequence[Record], header_rows: int) -> list[tuple[Record, str]]:
+    """The last records of a whole file that cannot be rows, and why: a count of the rows, or notes.
+
+    They have one cell where all rows have more, and what that says is none of the values of the
+    first column: a sentence, or text below numbers.
+    """
+    first = next((i for i in range(len(records), 0, -1) if records[i - 1].reach > 1), 0)
+    above, below = records[:first], records[first:]
+    if not below or len(above) <= header_rows or above[-1].width < 2:
+        return []
+    footer: list[tuple[Record, str]] = []
+    is_apart = False
+    values = [cell for record in _rows_alike(above) if (cell := record.cells[0].strip())]
+    if any(record.filled and record.reach < 2 for record in _rows_alike(above)):
+        return []
+    for record in below:
+        is_apart = is_apart or record.stands_apart or not record.filled
+        why = _why_below(record, values, is_apart)
+        if why:
+            footer.append((record, why))
+        else:
+            footer.clear()
+    is_counted = any(why == "count" for _, why in footer)
+    has_rows = len(values) > len(footer) and (is_counted or len(values) > ENOUGH_ROWS)
+    return footer if has_rows and any(record.filled for record, _ in footer) else []
+
+
+def _rows_alike(above: Sequence[Record]) -> list[Record]:
+    """The rows of the table that the last of these records belongs to."""
+    width = above[-1].width
+    first = next((i for i, record in enumerate(above) if record.reach >= width), 0)
+    return list(above[first + 1 :])
+
+
+def _why_below(record: Record, values: Sequence[str], is_apart: bool) -> str | None:
+    """Why a record of one cell is no row below these values of the first column; None if it may be
+    one.
+    """
+    if not record.filled:
+        return "empty"
+    (text,) = record.filled
+    if _COUNT.fullmatch(text):
+        return "count"
+    words, letters = len(text.split()), sum(map(str.isalpha, text))
+    if letters < 3 or record.is_bad:
+        return None
+    kind, share = main_kind([kind_of(value) for value in values])
+    is_other_kind = kind is not CellKind.TEXT and share >= REGULAR_SHARE
+    is_other_kind = is_other_kind and kind_of(text) is CellKind.TEXT
+    is_longer = len(text) > max(map(len, values), default=0)
+    is_marked = _NOTE.match(text) is not None and words > 1
+    if is_other_kind and (words > 1 or is_apart or record.width == 1):
+        return "note"
+    if is_marked and (is_longer or is_apart):
+        return "note"
+    if is_longer and words > 1 and (words > 3 or is_apart):
+        return "note"
+    return None
 
 
 def _why(record: Record) -> str:

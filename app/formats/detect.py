@@ -26,13 +26,16 @@ from app.errors import (
 )
 from app.formats.base import MAX_COLUMNS, unique_names
 from app.formats.csv import CsvDialect, Skipped
+from app.formats.csv_header import find_header
 from app.formats.csv_layout import (
     COMMON_DELIMITERS,
+    Reading,
     Record,
     Wanted,
     find_layout,
-    is_numbers_alone,
+    find_readings,
     records_of,
+    table_cells,
 )
 from app.formats.encodings import encoding_of, hint, refuse_binary
 from app.formats.json import JsonDialect
@@ -73,6 +76,8 @@ class Declared:
     """What the user said about the file; None means detect."""
 
     format: str | None = None
+    sheet: str | None = None
+    """Of a workbook."""
     encoding: str | None = None
     delimiter: str | None = None
     quote: str | None = None
@@ -81,9 +86,11 @@ class Declared:
     skip_initial_space: bool | None = None
     skip_rows: int | None = None
     header_rows: int | None = None
-    skip_footer: int = 0
+    skip_footer: int | None = None
     columns: Sequence[str] | None = None
     on_bad_row: str = "reject"
+    cell_faults: bool = False
+    """Whether the text is that of a spreadsheet, which may have marked cells."""
 
 
 class _BadBytes(Exception):
@@ -172,7 +179,7 @@ def _has_csv_options(declared: Declared) -> bool:
     )
     return (
         any(each is not None for each in given)
-        or declared.skip_footer > 0
+        or declared.skip_footer is not None
         or declared.on_bad_row != "reject"
     )
 
@@ -286,7 +293,18 @@ def _json(kind: str, text: str, encoding: str, start: int, complete: bool) -> Js
 # ---------------------------------------------------------------------- CSV
 
 
-def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declared) -> CsvDialect:
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """What is known of a CSV file before its layout is looked for."""
+
+    position: int
+    line: int
+    skipped: list[Skipped]
+    base: CsvDialect
+    wanted: Wanted
+
+
+def _beginning(text: str, declared: Declared) -> _Beginning:
     newline = declared.newline or _newline(text)
     delimiter, skipped = declared.delimiter, []
     position, line = _skip_lines(text, declared.skip_rows or 0, newline)
@@ -294,14 +312,34 @@ def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declare
     if excel_hint and delimiter is None:
         skipped.append(Skipped(lines=[line, line], why="delimiter", text=excel_hint[0].strip()))
         delimiter, position, line = excel_hint[1], position + excel_hint.end(), line + 1
-    wanted = _wanted(declared, delimiter)
     base = CsvDialect(
-        newline=newline, on_bad_row=declared.on_bad_row, skip_footer=declared.skip_footer
+        newline=newline,
+        on_bad_row=declared.on_bad_row,
+        skip_footer=declared.skip_footer or 0,
+        cell_faults=declared.cell_faults,
     )
+    return _Beginning(position, line, skipped, base, _wanted(declared, delimiter))
+
+
+def csv_readings(sample: bytes, *, complete: bool, declared: Declared) -> list[Reading]:
+    """In which ways the sample of a CSV file can be taken apart; raises the same as `detect`."""
+    encoding, start = encoding_of(sample, declared.encoding)
+    text = _decode(sample[start:], encoding, complete)
+    beginning = _beginning(text, declared)
+    rest = text[beginning.position :]
+    return find_readings(rest, complete, beginning.base, beginning.wanted)
+
+
+def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declared) -> CsvDialect:
+    beginning = _beginning(text, declared)
+    position, line, wanted = beginning.position, beginning.line, beginning.wanted
+    base, skipped = beginning.base, [*beginning.skipped]
+    newline = base.newline
     layout = find_layout(text[position:], complete, base, wanted)
     dialect, records = layout.dialect, layout.records
     if dialect.delimiter in (dialect.quote, dialect.escape):
         raise InvalidParameter("The delimiter must be neither the quote nor the escape.")
+    start_of_records = position
     for record, why in zip(records, layout.skipped, strict=False):
         after, end = _advance(text, position, line, [record], newline)
         first = line + _line_ends(
@@ -310,17 +348,22 @@ def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declare
         shown = record.text.strip("\r\n")[:MAX_SKIPPED_CHARACTERS]
         skipped.append(Skipped(lines=[first, max(first, end - 1)], why=why, text=shown))
         position, line = after, end
+    skipped += _skipped_below(text, layout.footer, newline)
+    if sum(len(record.text) for record in records) >= len(text[start_of_records:].rstrip("\r\n")):
+        records = records[: len(records) - len(layout.footer)]
     records = records[len(layout.skipped) :]
     header_rows = wanted.header_rows
-    if declared.header_rows is None and wanted.may_skip and is_numbers_alone(records):
-        header_rows = 0
+    confidence = 1.0
+    if declared.header_rows is None and records:
+        header = find_header(table_cells(records))
+        header_rows, confidence = header.rows, header.confidence
     if len(records) < header_rows:
         raise BadHeader(
             f"The header ({header_rows} lines) was not found in the first {len(text)} characters of"
             " the file."
         )
-    header = [record.cells for record in records[:header_rows]]
-    columns = _names(header, declared.columns, records[0].width if records else 0)
+    names = [record.cells for record in records[:header_rows]]
+    columns = _names(names, declared.columns, records[0].width if records else 0)
     position, line = _advance(text, position, line, records[:header_rows], newline)
     blank_lines = _blank_lines(text[position:], dialect, complete) if len(columns) == 1 else 0
     return replace_dialect(
@@ -329,11 +372,27 @@ def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declare
         encoding=encoding,
         skip_rows=declared.skip_rows or len(layout.skipped),
         skipped=skipped,
+        skip_footer=declared.skip_footer or len(layout.footer),
         header_rows=header_rows,
+        header_confidence=confidence,
         columns=columns,
         data_start=start + _byte_length(text[:position], encoding),
         data_line=line,
     )
+
+
+def _skipped_below(text: str, footer: Sequence[tuple[Record, str]], newline: str) -> list[Skipped]:
+    """What is reported of the last records of the file, which are no rows."""
+    skipped = []
+    end = len(text.rstrip("\r\n"))
+    for record, why in reversed(footer):
+        shown = record.text.strip("\r\n")
+        start = end - len(shown)
+        first = 1 + _line_ends(text[:start], newline)
+        last = first + _line_ends(shown, newline)
+        skipped.append(Skipped(lines=[first, last], why=why, text=shown[:MAX_SKIPPED_CHARACTERS]))
+        end = len(text[:start].rstrip("\r\n"))
+    return skipped[::-1]
 
 
 def _wanted(declared: Declared, delimiter: str | None) -> Wanted:
@@ -347,6 +406,7 @@ def _wanted(declared: Declared, delimiter: str | None) -> Wanted:
         escape=declared.escape,
         skip_initial_space=declared.skip_initial_space,
         header_rows=header_rows,
+        may_skip_footer=declared.skip_footer is None,
         may_skip=declared.skip_rows is None and names is None and header_rows > 0,
         one_column=names is not None and len(names) == 1 and header_rows == 0,
     )
@@ -408,19 +468,20 @@ def _line_ends(text: str, newline: str) -> int:
 
 
 def _names(header: list[list[str]], declared: Sequence[str] | None, width: int) -> list[str]:
-    """Unique names: given, from the header, or by place."""
-    if declared is not None:
-        if width and header and len(declared) != width:
-            raise BadHeader(f"`columns` names {len(declared)} columns, the header has {width}.")
-        names = list(declared)
-    elif header:
+    """Unique names: given, from the header, or by place. A header that is wider than what is given
+    names the rest.
+    """
+    if header:
         parts = [
             [row[i].strip() if i < len(row) else "" for row in header]
             for i in range(max(map(len, header)))
         ]
-        names = [" ".join(filter(None, cell)) for cell in parts]
+        # What stands in two rows of the header alike is said once.
+        names = [" ".join(filter(None, dict.fromkeys(cell))) for cell in parts]
     else:
-        names = [""] * width
+        names = [""] * (width if declared is None else 0)
+    if declared is not None:
+        names[: len(declared)] = declared
     if len(names) > MAX_COLUMNS:
         raise TooManyColumns(f"The file has {len(names)} columns; at most {MAX_COLUMNS} are read.")
     for place, name in enumerate(names, 1):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from app.formats import faults
 from app.formats.csv import CsvDialect, CsvFormat
 from app.formats.json import RECORD_SEPARATOR, JsonDialect
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from app.formats.registry import Dialect
 
 RECORD_COLUMN = "_record"
+MARKS = faults.MARKS.decode("latin-1")
 
 
 class RejectLayout(Protocol):
@@ -88,6 +90,8 @@ class CsvRejects:
             raw = raw.decode(self._original.encoding, "replace").encode()
         width = len(self.columns)
         cells = [str(cell) for cell in form.split_record(raw.decode("latin-1"))]
+        if self._original.cell_faults and not is_corrected:
+            cells = [cell.lstrip(MARKS) for cell in cells]
         if len(cells) > width:
             cells[width - 1 :] = [delimiter.join(cells[width - 1 :])]
         return [cell.encode("latin-1") for cell in cells] + [b""] * (width - len(cells))

@@ -1,4 +1,4 @@
-"""cancel, retry, reprioritise, delete: what a user may do to a job that exists."""
+"""Actions of users on existing jobs: cancel, retry, reprioritise, delete."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Control:
         self._deletions: set[asyncio.Task[None]] = set()
 
     async def cancel(self, job_id: UUID, owner: str) -> JobRow:
-        """Stop the job: when this returns, no further row of it is written. Cancelling twice is no
+        """Stop the job: after this returns, none of its rows is written. Cancelling twice is not an
         error.
         """
 
@@ -39,7 +39,8 @@ class Control:
             for part in parts:
                 if await jobs.cancel(connection, part.id):
                     await chunks.cancel_all(connection, part.id)
-            await self._enqueue(connection, job, *parts)  # what is not split must be counted
+            # rows that are not split yet must be counted
+            await self._enqueue(connection, job, *parts)
             hit("cancel.before_commit")
 
         await self._database.transact(cancel)
@@ -56,7 +57,7 @@ class Control:
             await self._machine.enqueue(connection, job.id, job.priority)
 
     async def retry(self, job_id: UUID, owner: str) -> int:
-        """Run the failed chunks again, and only those; how many they are."""
+        """Run the failed chunks again, and only those; return their number."""
 
         async def retry(connection: AsyncConnection) -> int:
             job = await _get(connection, job_id, owner)
@@ -71,10 +72,10 @@ class Control:
                 if not await chunks.errors(connection, part.id, limit=1):
                     continue
                 if JobStatus(part.status).is_final and not await jobs.reopen(connection, part.id):
-                    continue  # cancelled, or undone by itself: it stays so
+                    continue  # cancelled, or undone separately: it stays so
                 failed += await _retry_chunks(connection, part.id, part.file_id, owner)
                 above_id = part.parent_id
-                while above_id in parent_of:  # up to the job itself
+                while above_id in parent_of:  # up to the job that is retried
                     await jobs.reopen(connection, above_id)
                     above_id = parent_of[above_id]
             if not failed:
@@ -85,27 +86,26 @@ class Control:
         return await self._database.transact(retry)
 
     async def reprioritise(self, job_id: UUID, owner: str, priority: int) -> JobRow:
-        """From the next turn on. Raises Conflict if the job has ended."""
+        """Change the priority from the next turn on. Raises Conflict if the job has ended."""
 
         async def change(connection: AsyncConnection) -> None:
             job = await _get(connection, job_id, owner)
             if not await jobs.set_priority(connection, job_id, priority):
-                raise Conflict(f"The job is {job.status}; its priority matters no more.")
-            moved = [part.id for part in await jobs.descendants(connection, [job_id])]
-            changed = [
-                job_id,
-                *[each for each in moved if await jobs.set_priority(connection, each, priority)],
+                raise Conflict(f"The job is {job.status}; its priority has no effect any more.")
+            parts = await jobs.descendants(connection, [job_id])
+            moved = [
+                part.id for part in parts if await jobs.set_priority(connection, part.id, priority)
             ]
-            for each in changed:
-                await self._machine.queue.reprioritise(connection, each, priority)
+            for changed_id in [job_id, *moved]:
+                await self._machine.queue.reprioritise(connection, changed_id, priority)
 
         await self._database.transact(change)
         async with self._database.reading() as connection:
             return await _get(connection, job_id, owner)
 
     async def delete(self, file_id: UUID, owner: str) -> None:
-        """Cancel what runs, hide the file at once, then remove rows and bytes in bounded steps,
-        also after a crash.
+        """Cancel running jobs, hide the file at once, then remove rows and bytes in bounded steps.
+        The removal resumes after a crash.
         """
 
         async def hide(connection: AsyncConnection) -> list[UUID]:
@@ -114,22 +114,26 @@ class Control:
                 raise NotFound
             parents = await jobs.parents_of_file(connection, file_id)
             pending = [file_id]
-            for each in pending:  # grows by the files of parts
-                if not await files.mark_deleted(connection, each, owner) and each == file_id:
+            for hidden_id in pending:  # grows by the files of parts
+                if (
+                    not await files.mark_deleted(connection, hidden_id, owner)
+                    and hidden_id == file_id
+                ):
                     raise NotFound
-                job_ids = await jobs.ids_of_file(connection, each)
+                job_ids = await jobs.ids_of_file(connection, hidden_id)
                 parts = await jobs.descendants(connection, job_ids)
-                own = set(job_ids)
+                own_job_ids = set(job_ids)
                 for part in parts:
-                    is_of_objects = each == file_id and file.format == OBJECTS
-                    is_object = is_of_objects and part.parent_id in own
+                    is_of_objects = hidden_id == file_id and file.format == OBJECTS
+                    is_object = is_of_objects and part.parent_id in own_job_ids
                     if is_object or part.door == corrections.DOOR:
-                        # it stands for an object, or corrects this one: nobody else's
+                        # The file stands for an object or corrects this one, and belongs to no
+                        # other job.
                         pending.append(part.file_id)
                     else:
-                        # other files stay, without the parts of this one's jobs
+                        # Keep other files, but without the parts of this file's jobs.
                         job_ids.append(part.id)
-                await files.forget_idempotent(connection, owner, each)
+                await files.forget_idempotent(connection, owner, hidden_id)
                 for job_id in job_ids:
                     await jobs.cancel(connection, job_id)
                     await chunks.cancel_all(connection, job_id)
@@ -147,7 +151,7 @@ class Control:
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._deletions.discard(task)
         if not task.cancelled():
-            task.exception()  # the reconciler goes on where this one stopped
+            task.exception()  # the reconciler continues where this task stopped
 
     async def close(self) -> None:
         for task in list(self._deletions):
@@ -159,7 +163,10 @@ class Control:
 async def _retry_chunks(
     connection: AsyncConnection, job_id: UUID, file_id: UUID, owner: str
 ) -> int:
-    """How many; raises StoredBytesGone if they have failed and cannot be read again."""
+    """Return the number of chunks to run again.
+
+    Raises StoredBytesGone if chunks failed and their bytes cannot be read again.
+    """
     failed = await chunks.retry_failed(connection, job_id)
     if failed:
         file = await files.find_file(connection, file_id, owner)
@@ -169,8 +176,8 @@ async def _retry_chunks(
 
 
 async def _reopened_above(connection: AsyncConnection, job: JobBase) -> list[JobBase]:
-    """The jobs that this one is a part of: they end anew when it has. What a correction corrects
-    stays as it is.
+    """Return the jobs above this part, which end again once it has. A corrected job keeps its
+    status.
     """
     reopened: list[JobBase] = []
     while job.parent_id is not None and job.door != corrections.DOOR:

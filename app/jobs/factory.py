@@ -1,5 +1,5 @@
-"""factory: the one way to make a job. Limits, files, jobs, parts and tokens in the queue, all in
-the caller's transaction.
+"""The one way to create a job: limits, files, jobs, parts and queue tokens, all in the caller's
+transaction.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ MESSAGE_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a job is to do, whatever it reads."""
+class JobSpec:
+    """What a job does, whatever it reads."""
 
     owner: str
     processor: str
@@ -43,9 +43,9 @@ class Wanted:
     priority: int = 0
     door: str = "files"
     public_id: str | None = None
-    """The name that the door gives the job, where that is neither its id nor its number."""
+    """Id that the endpoint shows, if it is neither the job's id nor its number."""
     chunk_size: int | None = None
-    """Rows of a chunk, if not the usual number."""
+    """Rows per chunk; None for the processor's default."""
     parent_id: UUID | None = None
     cache_key: str | None = None
 
@@ -61,75 +61,75 @@ class JobFactory:
 
     def reading(
         self,
-        wanted: Wanted,
+        spec: JobSpec,
         file: FileRow | NewFile,
         columns: Sequence[str],
         total_rows: int | None = None,
     ) -> NewJob:
-        """A job that reads this file; `columns` of its results, `total_rows` if they are counted
-        already. Raises NotConfigured.
+        """Return a job that reads this file. `columns` are those of its results; `total_rows` is
+        given if the rows are counted already. Raises NotConfigured.
         """
-        processor = self._processors.get(wanted.processor)
-        self._processors.check_installed(wanted.processor)
+        processor = self._processors.get(spec.processor)
+        self._processors.check_installed(spec.processor)
         usual = processor.chunk_size or self._settings.chunk_size
         return replace(
-            self._new(wanted, file, JobStatus.QUEUED, columns),
-            chunk_size=wanted.chunk_size or usual,
-            cache_key=wanted.cache_key,
+            self._new(spec, file, JobStatus.QUEUED, columns),
+            chunk_size=spec.chunk_size or usual,
+            cache_key=spec.cache_key,
             stores_results=processor.stores_results,
             total_rows=total_rows,
         )
 
     def of_parts(
-        self, wanted: Wanted, file: FileRow | NewFile, columns: Sequence[str], *, part_count: int
+        self, spec: JobSpec, file: FileRow | NewFile, columns: Sequence[str], *, part_count: int
     ) -> NewJob:
-        """A job that ends with the last of its parts, which name it as their parent. Its file is
-        one of theirs, or stands for all of them. Raises NotConfigured.
+        """Return a job that ends with the last of its parts, which name it as their parent. Its
+        file is one of theirs, or stands for all of them. Raises NotConfigured.
         """
-        self._processors.check_installed(wanted.processor)
+        self._processors.check_installed(spec.processor)
         return replace(
-            self._new(wanted, file, JobStatus.PROCESSING, columns),
+            self._new(spec, file, JobStatus.PROCESSING, columns),
             child_count=part_count,
-            cache_key=wanted.cache_key,
+            cache_key=spec.cache_key,
             split_done=True,
         )
 
     def cut(
         self,
-        wanted: Wanted,
+        spec: JobSpec,
         file: FileRow | NewFile,
         columns: Sequence[str],
         position: SplitPosition,
     ) -> NewJob:
-        """A job whose chunks are cut already and inserted with it. Its rows belong to the job that
-        `wanted` names as its parent.
+        """Return a job whose chunks are cut already and inserted with it. Its rows belong to the
+        parent job of `spec`.
         """
-        job = self._new(wanted, file, JobStatus.PROCESSING, columns)
+        job = self._new(spec, file, JobStatus.PROCESSING, columns)
         return replace(job, stores_results=False, **values_of(position))
 
-    def failed(self, wanted: Wanted, file: FileRow | NewFile, error: RequestError) -> NewJob:
-        """A part that had failed before it could begin."""
+    def failed(self, spec: JobSpec, file: FileRow | NewFile, error: RequestError) -> NewJob:
+        """Return a part that failed before it could start."""
         return replace(
-            self._new(wanted, file, JobStatus.FAILED, ()),
+            self._new(spec, file, JobStatus.FAILED, ()),
             error={"code": error.code, "message": error.detail[:MESSAGE_CHARACTERS]},
-            stores_results=self._processors.get(wanted.processor).stores_results,
+            stores_results=self._processors.get(spec.processor).stores_results,
             split_done=True,
         )
 
     def _new(
-        self, wanted: Wanted, file: FileRow | NewFile, status: JobStatus, columns: Sequence[str]
+        self, spec: JobSpec, file: FileRow | NewFile, status: JobStatus, columns: Sequence[str]
     ) -> NewJob:
-        """What a job says in the same way whether it reads its file, has parts or has failed."""
+        """Return the values that all new jobs share."""
         return NewJob(
-            owner=wanted.owner,
-            door=wanted.door,
-            public_id=wanted.public_id,
+            owner=spec.owner,
+            door=spec.door,
+            public_id=spec.public_id,
             file_id=file.id,
-            parent_id=wanted.parent_id,
-            processor=wanted.processor,
-            options=wanted.options,
-            priority=wanted.priority,
-            chunk_size=wanted.chunk_size or self._settings.chunk_size,
+            parent_id=spec.parent_id,
+            processor=spec.processor,
+            options=spec.options,
+            priority=spec.priority,
+            chunk_size=spec.chunk_size or self._settings.chunk_size,
             status=status,
             columns=list(columns),
             split_offset=data_start(file),
@@ -144,12 +144,12 @@ class JobFactory:
         *,
         reserved_bytes: int = 0,
     ) -> list[int]:
-        """Insert the files, then the jobs, a parent before its parts, and tell the queue of them;
-        the number of each job.
+        """Insert the files, then the jobs, a parent before its parts, and enqueue them; return the
+        number of each job.
 
-        They belong to one owner. `reserved_bytes` of the files are counted as the owner's already.
-        Call it first in the transaction: until its end nobody else adds anything for the owner.
-        Raises QuotaExceeded.
+        All belong to one owner. `reserved_bytes` of the files are already counted for the owner.
+        This must be the first statement of the transaction: it keeps others from adding anything
+        for the owner until the transaction ends. Raises QuotaExceeded.
         """
         owner = new_jobs[0].owner
         new_bytes = (
@@ -176,8 +176,10 @@ class JobFactory:
         status_code: int,
         body: dict[str, Any],
     ) -> None:
-        """Keep the answer for a request that comes again under this Idempotency-Key; without a key
-        do nothing. Raises IntegrityError if another request has taken the key.
+        """Store the answer for a repeated request with this Idempotency-Key; do nothing without a
+        key.
+
+        Raises IntegrityError if another request has taken the key.
         """
         if key is not None:
             await files.insert_idempotent(
@@ -186,5 +188,5 @@ class JobFactory:
 
 
 def _is_stored(file: NewFile) -> bool:
-    """Whether its bytes are in the storage: those of objects stay where they are."""
+    """Return whether the storage holds its bytes. Objects of a bucket stay where they are."""
     return file.storage_uri is not None and not is_remote(file.storage_uri)

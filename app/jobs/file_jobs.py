@@ -1,4 +1,4 @@
-"""Jobs over files that are here already: the stored bytes are read again, nothing is copied."""
+"""Jobs over stored files: their bytes are read again, nothing is copied."""
 
 from __future__ import annotations
 
@@ -15,54 +15,52 @@ from app.db import files, jobs
 from app.db.engine import Database
 from app.db.rows import FileRow, JobRow, NewFile, NewJob
 from app.errors import NotFound, NotRows, RequestError, StoredBytesGone
-from app.jobs.factory import JobFactory, Wanted
+from app.jobs.factory import JobFactory, JobSpec
 from app.processors.base import version_of
 from app.processors.registry import Processors
 from app.sources.base import OBJECTS
 
 WITHOUT_ROWS = ("parquet", "batch", OBJECTS)
-"""Formats that jobs cannot read: of files that are only made, and that stand for others."""
+"""Formats without rows to read: output files, and files that stand for several others."""
 DOOR = "jobs"
 
 
 InputFile = FileRow | NewFile
-"""What a job is to read: a file that is here, or one that is inserted with the job."""
+"""A file for a job: one that exists, or one that is inserted with the job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A job that is to be made over a file."""
+    """A job to create over a file."""
 
     processor: str
     options: dict[str, Any]
     part_files: tuple[UUID, ...] = ()
-    """If the job is made of parts: the files that they read, in their order."""
+    """Files of the parts, in order, if the job has parts."""
     part_processor: str = ""
     columns: Sequence[str] | None = None
-    """Of the result, where the options decide them."""
+    """Columns of the result, if the options determine them."""
     chunk_size: int | None = None
-    """Rows of a chunk, if not the usual number."""
+    """Rows per chunk; None for the processor's default."""
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A job that was asked for."""
+class SubmittedJob:
+    """The job that a request started or found."""
 
     job_id: UUID
     file_id: UUID
-    """Its file, which of an earlier job may be another one with the same bytes."""
+    """The file of the job. An earlier job may have read another file with the same bytes."""
     is_cached: bool
-    """It had ended before: the same was asked of the same bytes, and its result is the answer."""
+    """Whether an earlier job over the same bytes with the same options already has the result."""
 
 
-Recorded = Callable[[AsyncConnection, Made], Awaitable[None]]
-"""Called inside the transaction that makes a job, or finds the one that is its equal; what it
-raises undoes that.
-"""
+Recorded = Callable[[AsyncConnection, SubmittedJob], Awaitable[None]]
+"""Called inside the transaction that creates or finds the job; an exception rolls it back."""
 
 
-async def not_recorded(connection: AsyncConnection, made: Made) -> None:
-    """Nothing else is to be kept."""
+async def not_recorded(connection: AsyncConnection, submitted: SubmittedJob) -> None:
+    """Do nothing: the default for requests that store nothing with the job."""
 
 
 class FileJobs:
@@ -86,22 +84,25 @@ class FileJobs:
         *,
         fresh: bool = False,
         recorded: Recorded = not_recorded,
-    ) -> Made:
-        """Raises NotFound, StoredBytesGone, and what the processor has against the columns."""
+    ) -> SubmittedJob:
+        """Create the job, or find one with the same result unless `fresh`.
 
-        async def record(connection: AsyncConnection) -> Made:
-            found = await all_files(connection, [file_id, *plan.part_files], owner)
+        Raises NotFound, StoredBytesGone, and the processor's error for unsuitable columns.
+        """
+
+        async def record(connection: AsyncConnection) -> SubmittedJob:
+            files = await all_files(connection, [file_id, *plan.part_files], owner)
             earlier = None
             if not fresh:
-                earlier = await self.find_cached(connection, owner, found[file_id], plan, found)
+                earlier = await self.find_cached(connection, owner, files[file_id], plan, files)
             if earlier is not None:
-                made = Made(earlier.id, earlier.file_id, is_cached=True)
+                job = SubmittedJob(earlier.id, earlier.file_id, is_cached=True)
             else:
-                new_jobs = self.jobs_for(owner, found[file_id], plan, priority, found)
+                new_jobs = self.jobs_for(owner, files[file_id], plan, priority, files)
                 await self._factory.make(connection, new_jobs)
-                made = Made(new_jobs[0].id, file_id, is_cached=False)
-            await recorded(connection, made)
-            return made
+                job = SubmittedJob(new_jobs[0].id, file_id, is_cached=False)
+            await recorded(connection, job)
+            return job
 
         return await self._database.transact(record)
 
@@ -111,32 +112,32 @@ class FileJobs:
         owner: str,
         file: InputFile,
         plan: Plan,
-        found: Mapping[UUID, InputFile],
+        files: Mapping[UUID, InputFile],
     ) -> JobRow | None:
-        """The job that did the same with the same bytes before, if what it found out is still
-        there.
+        """Return the earlier job with the same options over the same bytes, if its result still
+        exists.
         """
-        key = self._cache_key(file, plan, found)
+        key = self._cache_key(file, plan, files)
         return None if key is None else await jobs.find_cached(connection, owner, key)
 
     def _cache_key(
-        self, file: InputFile, plan: Plan, found: Mapping[UUID, InputFile]
+        self, file: InputFile, plan: Plan, files: Mapping[UUID, InputFile]
     ) -> str | None:
-        """Of all that the result depends on: not of the ids of files, but of their bytes and how
-        they are read.
+        """Return the hash of everything that determines the result. Files count by their bytes and
+        dialect, not by their ids. None if the job cannot be cached.
         """
         names = [plan.processor, *([plan.part_processor] if plan.part_files else [])]
         versions = [
             version_of(self._processors.get(name), self._processors.restored(name, plan.options))
             for name in names
         ]
-        read = [file, *(found[each] for each in plan.part_files)]
-        if None in versions or not all(each.sha256 for each in read):
+        inputs = [file, *(files[input_] for input_ in plan.part_files)]
+        if None in versions or not all(input_.sha256 for input_ in inputs):
             return None
         ids = [str(file.id), *map(str, plan.part_files)]
         options = {name: value for name, value in plan.options.items() if value not in ids}
-        same = [[[each.sha256, each.dialect] for each in read], names, versions, options]
-        return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()
+        key = [[[input_.sha256, input_.dialect] for input_ in inputs], names, versions, options]
+        return hashlib.sha256(msgspec.json.encode(key, order="sorted")).hexdigest()
 
     def jobs_for(
         self,
@@ -144,19 +145,23 @@ class FileJobs:
         file: InputFile,
         plan: Plan,
         priority: int,
-        found: Mapping[UUID, InputFile],
+        files: Mapping[UUID, InputFile],
         parent_id: UUID | None = None,
         *,
         door: str = DOOR,
         public_id: str | None = None,
+        total_rows: int | None = None,
+        is_cacheable: bool = True,
     ) -> list[NewJob]:
-        """The job over this file, as a part of `parent_id` if given, then its own parts. `found`
-        are the files that these read. Raises StoredBytesGone, NotRows, and what the processor has
-        against the columns.
+        """Return the job over this file, as a part of `parent_id` if given, then its own parts.
+
+        `files` are those that the parts read, `total_rows` are those of the file if they are
+        counted already. The result of a job that is not cacheable never answers a later request.
+        Raises StoredBytesGone, NotRows, and the processor's error for unsuitable columns.
         """
         check_rows(file)
         columns = self.columns(file, plan)
-        wanted = Wanted(
+        spec = JobSpec(
             owner,
             plan.processor,
             plan.options,
@@ -165,27 +170,29 @@ class FileJobs:
             public_id,
             chunk_size=plan.chunk_size,
             parent_id=parent_id,
-            cache_key=self._cache_key(file, plan, found),
+            cache_key=self._cache_key(file, plan, files) if is_cacheable else None,
         )
         if not plan.part_files:
-            return [self._factory.reading(wanted, file, columns)]
-        job = self._factory.of_parts(wanted, file, columns, part_count=len(plan.part_files))
-        of_part = Wanted(owner, plan.part_processor, {}, priority, door, parent_id=job.id)
-        return [job, *(self._part(of_part, found[file_id]) for file_id in plan.part_files)]
+            return [self._factory.reading(spec, file, columns, total_rows)]
+        job = self._factory.of_parts(spec, file, columns, part_count=len(plan.part_files))
+        of_part = JobSpec(owner, plan.part_processor, {}, priority, door, parent_id=job.id)
+        return [job, *(self._part(of_part, files[file_id]) for file_id in plan.part_files)]
 
     def columns(self, file: InputFile, plan: Plan) -> Sequence[str]:
-        """Of the results of a job; raises what the processor has against those of the file."""
+        """Return the columns of the job's results; raises the processor's error for unsuitable
+        columns of the file.
+        """
         if plan.columns is not None:
             return plan.columns
         header = file.dialect.get("columns", [])
         return self._processors.columns(plan.processor, header, plan.options)
 
-    def _part(self, wanted: Wanted, file: InputFile) -> NewJob:
+    def _part(self, spec: JobSpec, file: InputFile) -> NewJob:
         check_rows(file)
         columns = self._processors.columns(
-            wanted.processor, file.dialect.get("columns", []), wanted.options
+            spec.processor, file.dialect.get("columns", []), spec.options
         )
-        return self._factory.reading(wanted, file, columns)
+        return self._factory.reading(spec, file, columns)
 
     def failed_job(
         self,
@@ -198,8 +205,8 @@ class FileJobs:
         *,
         door: str = DOOR,
     ) -> NewJob:
-        """A part that had failed before it could begin."""
-        wanted = Wanted(
+        """Return a part that failed before it could start."""
+        spec = JobSpec(
             owner,
             plan.processor,
             plan.options,
@@ -208,7 +215,7 @@ class FileJobs:
             chunk_size=plan.chunk_size,
             parent_id=parent_id,
         )
-        return self._factory.failed(wanted, file, error)
+        return self._factory.failed(spec, file, error)
 
     async def _file(self, connection: AsyncConnection, owner: str, file_id: UUID) -> FileRow:
         file = await files.find_file(connection, file_id, owner)
@@ -218,7 +225,7 @@ class FileJobs:
         return file
 
     async def file(self, owner: str, file_id: UUID) -> FileRow:
-        """A stored file that jobs can read; raises NotFound, StoredBytesGone, NotRows."""
+        """Return a stored file with rows; raises NotFound, StoredBytesGone, NotRows."""
         async with self._database.reading() as connection:
             return await self._file(connection, owner, file_id)
 
@@ -226,15 +233,13 @@ class FileJobs:
 async def all_files(
     connection: AsyncConnection, ids: Iterable[UUID], owner: str
 ) -> dict[UUID, FileRow]:
-    """The files with these ids, in their order; raises NotFound naming the first that is not
-    there.
-    """
+    """Return the files with these ids, in their order; raises NotFound with the first missing one."""
     needed = list(dict.fromkeys(ids))
-    found = await files.find_files(connection, needed, owner)
-    missing = next((file_id for file_id in needed if file_id not in found), None)
+    files_by_id = await files.find_files(connection, needed, owner)
+    missing = next((file_id for file_id in needed if file_id not in files_by_id), None)
     if missing is not None:
         raise NotFound(f"There is no file {missing}.")
-    return {file_id: found[file_id] for file_id in needed}
+    return {file_id: files_by_id[file_id] for file_id in needed}
 
 
 def check_rows(file: InputFile) -> None:

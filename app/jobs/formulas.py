@@ -1,5 +1,5 @@
-"""What a spreadsheet would run, and the apostrophe that keeps it from that (docs/formats.md,
-docs/corrections.md).
+"""Detection of cells that a spreadsheet would run as formulas, and the apostrophe that prevents it
+(docs/formats.md, docs/corrections.md).
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ GUARD = "'"
 
 
 def is_formula(cell: str) -> bool:
-    """Numbers are none."""
+    """Return whether a spreadsheet would run the cell. Numbers are not formulas."""
     return bool(FORMULA.match(cell)) and not NUMBER.fullmatch(cell)
 
 
 def guarded(cell: str | None) -> str | None:
-    """For good: a formula gets an apostrophe before it."""
+    """Return the cell, with an apostrophe before it if it is a formula. Not reversible."""
     return f"{GUARD}{cell}" if cell and is_formula(cell) else cell
 
 
 def needs_guard(cell: str) -> bool:
-    """Of a cell that will come back: what looks guarded already needs another one, so that
-    `unguarded` gives it back.
+    """Return whether a cell of an editable download needs an apostrophe. A cell that already looks
+    guarded needs another one, so that `unguarded` restores it.
     """
     return is_formula(cell.lstrip(GUARD))
 

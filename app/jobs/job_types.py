@@ -1,4 +1,4 @@
-"""The kinds of jobs over files, by name: what they need to be told, and what is made of it."""
+"""The types of jobs over files: their options, and the job that each makes of a file."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.errors import UnknownJobType
+from app.errors import InvalidParameter, UnknownJobType
 from app.jobs.file_jobs import InputFile, Plan
 from app.processors.base import Processor
-from app.processors.options import as_json
+from app.processors.options import Options, as_json, restored, validated, validated_some
 from app.processors.registry import Processors
 
 PlanFor = Callable[[InputFile], Awaitable[Plan]]
-"""The job for this file, which holds rows; raises RequestError if it cannot be made for it."""
-Prepare = Callable[[str, Mapping[str, Any]], Awaitable[PlanFor]]
-"""For (owner, options), looked at once for all files; raises RequestError for options that cannot
-be used.
+"""Returns the job for a file with rows; raises RequestError if it cannot run over this file."""
+Prepare = Callable[[str, Any], Awaitable[PlanFor]]
+"""Prepares (owner, typed options) once for all files; raises RequestError for options that cannot be
+used.
 """
+
+
+def not_checked(options: Any) -> None:
+    """Options of the right types can be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +36,47 @@ class JobType:
     is_uploadable: bool = False
     """Whether an upload may name its processor."""
     is_configured: bool = True
-    """Whether the settings name all that it needs."""
+    """Whether the settings for it are complete."""
+    check: Callable[[Any], None] = not_checked
+    """Raises a RequestError for options of the right types that cannot be used."""
+
+    @property
+    def whose(self) -> str:
+        """Whose the options are, for error messages."""
+        return f"the processor {self.processor}"
+
+    def read(self, values: Mapping[str, Any]) -> BaseModel:
+        """Return the typed options, from JSON or texts. Raises InvalidParameter, and the type's
+        RequestError for options that cannot be used.
+        """
+        options = validated(self.options, self.whose, values)
+        self.check(options)
+        return options
+
+    async def plan_for(self, owner: str, values: Mapping[str, Any]) -> PlanFor:
+        """Check the options and prepare the job; raises RequestError for invalid options."""
+        return await self.prepare(owner, self.read(values))
+
+    async def plan_for_checked(self, owner: str, values: Mapping[str, Any]) -> PlanFor:
+        """Prepare the job from options that `read` has accepted before."""
+        return await self.prepare(owner, restored(self.options, self.whose, values))
 
 
 class JobTypes:
-    """Each processor that works on a file by itself, and those that features add."""
+    """The job types: one for each processor of single files, and those that features add."""
 
     def __init__(self, processors: Processors) -> None:
+        self._processors = processors
         self._by_name: dict[str, JobType] = {}
         for name in processors.uploadable:
-            self._by_name[name] = of_processor(processors, processors.get(name))
+            self._by_name[name] = of_processor(processors.get(name))
 
     def add(self, job_types: Iterable[JobType]) -> None:
         self._by_name |= {job_type.name: job_type for job_type in job_types}
 
     @property
     def all(self) -> list[JobType]:
-        """By name."""
+        """Return all types, sorted by name."""
         return sorted(
             {job_type.name: job_type for job_type in self._by_name.values()}.values(),
             key=lambda t: t.name,
@@ -59,25 +87,51 @@ class JobTypes:
         return [job_type.name for job_type in self.all]
 
     def get(self, name: str) -> JobType:
-        """By the name of the type, or of its processor; raises UnknownJobType."""
-        job_type = self._by_name.get(name)
-        if job_type is None:
-            job_type = next((each for each in self._by_name.values() if each.name == name), None)
+        """Return the type with this name or this processor; raises UnknownJobType."""
+        job_type = self._find(name)
         if job_type is None:
             raise UnknownJobType(
                 f"There is no job type {name[:60]!r}; there are: {', '.join(self.names)}."
             )
         return job_type
 
+    def _find(self, name: str) -> JobType | None:
+        job_type = self._by_name.get(name)
+        if job_type is not None:
+            return job_type
+        return next((other for other in self._by_name.values() if other.name == name), None)
 
-def of_processor(processors: Processors, processor: Processor) -> JobType:
-    """The job that runs this processor over one file, with the options that it takes."""
+    def of_upload(self, processor: str) -> JobType:
+        """Return the type that an upload with this processor starts; raises UnknownProcessor, and
+        InvalidParameter for a processor that uploads cannot name.
+        """
+        job_type = self._find(processor)
+        if job_type is not None and job_type.is_uploadable:
+            return job_type
+        raise InvalidParameter(self._processors.get(processor).made_by)
 
-    async def prepare(owner: str, options: Mapping[str, Any]) -> PlanFor:
-        typed = as_json(processors.options(processor.name, options))
+    def options(self, processor: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options of an upload as JSON, from JSON or texts. Raises UnknownProcessor,
+        InvalidParameter, and the type's RequestError for options that cannot be used.
+        """
+        return as_json(self.of_upload(processor).read(values))
 
+    def options_so_far(self, processor: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the same, or None if required options are missing that may still come."""
+        job_type = self.of_upload(processor)
+        options = validated_some(job_type.options, job_type.whose, values)
+        if options is None:
+            return None
+        job_type.check(options)
+        return as_json(options)
+
+
+def of_processor(processor: Processor) -> JobType:
+    """Return the type that runs this processor over one file, with the processor's options."""
+
+    async def prepare(owner: str, options: Options) -> PlanFor:
         async def plan(file: InputFile) -> Plan:
-            return Plan(processor.name, typed)
+            return Plan(processor.name, as_json(options))
 
         return plan
 
@@ -89,4 +143,5 @@ def of_processor(processors: Processors, processor: Processor) -> JobType:
         prepare,
         is_uploadable=True,
         is_configured=processor.is_configured,
+        check=processor.check,
     )

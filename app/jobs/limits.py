@@ -1,5 +1,5 @@
-"""What an owner may have at once: bytes, jobs, resumable uploads. Settled in the transaction that
-adds to it.
+"""Limits of an owner: bytes, jobs and resumable uploads. Checked in the transaction that adds to
+them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ RETRY_SECONDS = 10
 
 
 class OwnerLimits:
-    """Those of OWNER_MAX_BYTES, OWNER_MAX_QUEUED_JOBS and OWNER_MAX_UPLOADS; 0 is no limit, and
-    then nothing is counted.
+    """The limits of OWNER_MAX_BYTES, OWNER_MAX_QUEUED_JOBS and OWNER_MAX_UPLOADS. 0 is no limit,
+    and nothing is counted then.
     """
 
     def __init__(self, settings: Settings, database: Database) -> None:
@@ -27,15 +27,17 @@ class OwnerLimits:
         self.max_jobs = settings.owner_max_queued_jobs
         self.max_uploads = settings.owner_max_uploads
 
-    async def bytes_left(self, owner: str, wanted: int = 0, reserved: int = 0) -> int | None:
-        """How many bytes the owner may still store, None for any number; raises QuotaExceeded if
-        `wanted` are too many. `reserved`: those of what is counted that are meant for this.
+    async def bytes_left(self, owner: str, new_bytes: int = 0, reserved: int = 0) -> int | None:
+        """Return the bytes that the owner may still store, None if unlimited.
+
+        `reserved` bytes are counted already for this upload. Raises QuotaExceeded if `new_bytes`
+        exceed the limit.
         """
         if not self.max_bytes:
             return None
         async with self._database.reading() as connection:
             used = await users.stored_bytes(connection, owner) - reserved
-        self._check_bytes(used, wanted)
+        self._check_bytes(used, new_bytes)
         return max(0, self.max_bytes - used)
 
     async def admit(
@@ -47,9 +49,11 @@ class OwnerLimits:
         new_bytes: int = 0,
         uploads: int = 0,
     ) -> None:
-        """Call it first in the transaction that adds so many jobs, bytes and resumable uploads:
-        until its end nobody else adds any for this owner, so that what was counted stays true.
-        Raises QuotaExceeded.
+        """Check that the owner may add so many jobs, bytes and resumable uploads.
+
+        This must be the first statement of the transaction that adds them: it keeps others from
+        adding any for this owner until the transaction ends, so the counts stay true. Raises
+        QuotaExceeded.
         """
         counts_bytes, counts_jobs = self.max_bytes and new_bytes > 0, self.max_jobs and jobs
         counts_uploads = self.max_uploads and uploads
@@ -64,7 +68,7 @@ class OwnerLimits:
             self._check_uploads(await users.open_uploads(connection, owner), uploads)
 
     async def usage(self, owner: str) -> dict[str, Any]:
-        """What the owner has, beside what is allowed (null: any number)."""
+        """Return what the owner uses, and the limits (None: unlimited)."""
         async with self._database.reading() as connection:
             used = await users.stored_bytes(connection, owner)
             unfinished = await users.unfinished_jobs(connection, owner)
@@ -75,25 +79,25 @@ class OwnerLimits:
             "uploads": {"used": growing, "limit": self.max_uploads or None},
         }
 
-    def _check_bytes(self, used: int, wanted: int) -> None:
-        if used + wanted > self.max_bytes:
+    def _check_bytes(self, used: int, new_bytes: int) -> None:
+        if used + new_bytes > self.max_bytes:
             raise QuotaExceeded(
                 f"You have {used} of {self.max_bytes} bytes stored, and this would add"
-                f" {wanted or 'more'}.",
+                f" {new_bytes or 'more'}.",
                 limit="stored_bytes",
             )
 
-    def _check_jobs(self, unfinished: int, wanted: int) -> None:
-        if unfinished + wanted > self.max_jobs:
+    def _check_jobs(self, unfinished: int, new_jobs: int) -> None:
+        if unfinished + new_jobs > self.max_jobs:
             raise QuotaExceeded(
                 f"You have {unfinished} of {self.max_jobs} jobs waiting or running, and this would"
-                f" add {wanted}.",
+                f" add {new_jobs}.",
                 limit="queued_jobs",
                 headers={"Retry-After": str(RETRY_SECONDS)},
             )
 
-    def _check_uploads(self, growing: int, wanted: int) -> None:
-        if growing + wanted > self.max_uploads:
+    def _check_uploads(self, growing: int, new_uploads: int) -> None:
+        if growing + new_uploads > self.max_uploads:
             raise QuotaExceeded(
                 f"You have {growing} of {self.max_uploads} resumable uploads open. Finish them, or"
                 " end them by DELETE.",

@@ -1,4 +1,4 @@
-"""Objects of a remote source become jobs: one for one object, a job with parts for a prefix or a
+"""Jobs over objects of a remote source: one job for one object, a job with parts for a prefix or a
 pattern. Nothing is copied.
 """
 
@@ -34,8 +34,16 @@ from app.errors import (
 from app.formats.csv import CsvDialect
 from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.registry import Dialect, reading_of, to_json
-from app.jobs.factory import JobFactory, Wanted
-from app.jobs.file_jobs import FileJobs, InputFile, Made, Plan, Recorded, all_files, not_recorded
+from app.jobs.factory import JobFactory, JobSpec
+from app.jobs.file_jobs import (
+    FileJobs,
+    InputFile,
+    Plan,
+    Recorded,
+    SubmittedJob,
+    all_files,
+    not_recorded,
+)
 from app.jobs.job_types import JobType, PlanFor
 from app.sources.base import OBJECTS, Sources
 from app.sources.remote import Object, RemoteSource
@@ -51,12 +59,12 @@ Result = TypeVar("Result")
 class ObjectsSubmission:
     owner: str
     source: str
-    """`s3://bucket/key`; all keys with that beginning if it ends in `/`, all that match if it holds
-    `*`, `?` or `[` and is no key itself.
+    """`s3://bucket/key`. A key that ends in `/` selects all keys with that prefix; one with `*`,
+    `?` or `[` that does not exist itself selects all keys that match.
     """
     job_type: JobType
     options: dict[str, Any] = field(default_factory=dict)
-    """Of the job type."""
+    """Options of the job type."""
     priority: int = 0
     chunk_size: int | None = None
     declared: Declared = field(default_factory=Declared)
@@ -65,8 +73,8 @@ class ObjectsSubmission:
 
 
 @dataclass(frozen=True, slots=True)
-class _Looked:
-    """An object whose beginning was read, and what is to be done with it, or why nothing can be."""
+class _InspectedObject:
+    """An object whose first bytes were read, and the job for it or the error that prevents one."""
 
     file: NewFile
     plan: Plan
@@ -92,66 +100,68 @@ class ObjectsSubmitter:
         announce: Callable[[set[UUID]], None] = lambda ids: None,
         recorded: Recorded = not_recorded,
     ) -> dict[str, Any]:
-        """Make the job; its ids, and those of its parts. `announce` hears of them before anything
-        runs.
+        """Create the job and return its id and those of its parts. `announce` gets the ids before
+        anything runs.
 
-        Raises RequestError if there is nothing that it could read. An object that the job cannot be
-        made for fails the request if it is the only one, else its part alone.
+        Raises RequestError if no object can be read. An object without a possible job fails the
+        request if it is the only one, and only its own part otherwise.
         """
         source = self._sources.remote(submission.source)
         source.check_configured()
-        plan_for = await submission.job_type.prepare(submission.owner, submission.options)
+        plan_for = await submission.job_type.plan_for(submission.owner, submission.options)
         uri = source.full(submission.source)
-        single = await _told(asyncio.to_thread(source.single, uri))
+        single = await as_request_error(asyncio.to_thread(source.single, uri))
         if single is not None:
-            looked = await self._look(submission, plan_for, source, single)
-            if looked.error is not None:
-                raise looked.error
+            inspected = await self._inspect(submission, plan_for, source, single)
+            if inspected.error is not None:
+                raise inspected.error
             return await self._record(
-                submission, uri, [looked], announce, recorded, with_parent=False
+                submission, uri, [inspected], announce, recorded, with_parent=False
             )
-        objects = await _told(asyncio.to_thread(source.find, uri, MAX_OBJECTS))
+        objects = await as_request_error(asyncio.to_thread(source.find, uri, MAX_OBJECTS))
         if not objects:
             raise ObjectNotFound(f"No object matches {uri}.")
         if len(objects) > MAX_OBJECTS:
             raise ObjectNotFound(
                 f"More than {MAX_OBJECTS} objects match {uri}; give a longer prefix."
             )
-        turn = asyncio.Semaphore(AT_ONCE)
+        slots = asyncio.Semaphore(AT_ONCE)
 
-        async def look(each: Object) -> _Looked:
-            async with turn:
-                return await self._look(submission, plan_for, source, each)
+        async def inspect(object_: Object) -> _InspectedObject:
+            async with slots:
+                return await self._inspect(submission, plan_for, source, object_)
 
-        all_looked = await asyncio.gather(*(look(each) for each in objects))
-        errors = [looked.error for looked in all_looked if looked.error is not None]
-        if len(errors) == len(all_looked):
+        inspected_objects = await asyncio.gather(*(inspect(object_) for object_ in objects))
+        errors = [inspected.error for inspected in inspected_objects if inspected.error is not None]
+        if len(errors) == len(inspected_objects):
             raise errors[0]
-        return await self._record(submission, uri, all_looked, announce, recorded, with_parent=True)
+        return await self._record(
+            submission, uri, inspected_objects, announce, recorded, with_parent=True
+        )
 
-    async def _look(
+    async def _inspect(
         self,
         submission: ObjectsSubmission,
         plan_for: PlanFor,
         source: RemoteSource,
-        found: Object,
-    ) -> _Looked:
-        """Read the beginning and find out how the object is to be read, and what is to be done."""
-        read = partial(source.read, found.uri, 0, min(found.size, SAMPLE_BYTES), found.etag)
-        file = _file_of(submission, found, CsvDialect())
+        object_: Object,
+    ) -> _InspectedObject:
+        """Read the first bytes of the object, and determine its dialect and its job."""
+        read = partial(source.read, object_.uri, 0, min(object_.size, SAMPLE_BYTES), object_.etag)
+        file = _file_of(submission, object_, CsvDialect())
         try:
-            sample = await _told(asyncio.to_thread(read))
+            sample = await as_request_error(asyncio.to_thread(read))
             if by_content(sample) is not None:
                 raise BinaryContent(
-                    f"{found.uri} is compressed; only plain objects can be read in place."
+                    f"{object_.uri} is compressed or a workbook; only text can be read in place."
                 )
             dialect = detect(
                 sample,
-                complete=found.size <= SAMPLE_BYTES,
+                complete=object_.size <= SAMPLE_BYTES,
                 declared=submission.declared,
-                filename=found.uri.rpartition("/")[2],
+                filename=object_.uri.rpartition("/")[2],
             )
-            file = _file_of(submission, found, dialect.of_size(found.size))
+            file = _file_of(submission, object_, dialect.of_size(object_.size))
             plan = await plan_for(file)
             plan = replace(
                 plan,
@@ -162,41 +172,41 @@ class ObjectsSubmitter:
         except Unavailable:
             raise
         except RequestError as error:
-            if found.uri not in error.detail:
-                error.detail = f"{printable(found.uri)}: {error.detail}"
+            if object_.uri not in error.detail:
+                error.detail = f"{printable(object_.uri)}: {error.detail}"
             options = _with_source(submission, submission.options)
             refused = Plan(submission.job_type.processor, options, chunk_size=submission.chunk_size)
-            return _Looked(file, refused, error)
-        return _Looked(file, plan)
+            return _InspectedObject(file, refused, error)
+        return _InspectedObject(file, plan)
 
     async def _record(
         self,
         submission: ObjectsSubmission,
         uri: str,
-        looked: list[_Looked],
+        inspected: list[_InspectedObject],
         announce: Callable[[set[UUID]], None],
         recorded: Recorded,
         *,
         with_parent: bool,
     ) -> dict[str, Any]:
-        """All in one transaction: the parts, and first the job that they are parts of."""
-        new_files = [each.file for each in looked]
+        """Insert the jobs in one transaction: the job with parts, if any, then its parts."""
+        new_files = [item.file for item in inspected]
         ids = {file.id for file in new_files}
-        others = {file_id for each in looked for file_id in each.plan.part_files} - ids
+        others = {file_id for item in inspected for file_id in item.plan.part_files} - ids
         parent = None
         if with_parent:
-            file, parent = self._parent(submission, uri, looked)
+            file, parent = self._parent(submission, uri, inspected)
             new_files.insert(0, file)
 
         async def record(connection: AsyncConnection) -> tuple[list[NewJob], list[NewJob]]:
-            found: dict[UUID, InputFile] = {file.id: file for file in new_files}
-            found |= await all_files(connection, others, submission.owner)
-            families = [self._jobs(submission, each, found, parent) for each in looked]
+            files: dict[UUID, InputFile] = {file.id: file for file in new_files}
+            files |= await all_files(connection, others, submission.owner)
+            families = [self._jobs(submission, item, files, parent) for item in inspected]
             new_jobs = [] if parent is None else [parent]
             new_jobs += chain.from_iterable(families)
             await self._factory.make(connection, new_jobs, new_files)
-            made = Made(new_jobs[0].id, new_files[0].id, is_cached=False)
-            await recorded(connection, made)
+            submitted = SubmittedJob(new_jobs[0].id, new_files[0].id, is_cached=False)
+            await recorded(connection, submitted)
             return new_jobs, [family[0] for family in families]
 
         new_jobs, of_objects = await self._database.transact(record)
@@ -210,7 +220,7 @@ class ObjectsSubmitter:
             "source": submission.source,
             "processor": submission.job_type.processor,
             "priority": submission.priority,
-            "objects": len(looked),
+            "objects": len(inspected),
             "size_bytes": new_files[0].size_bytes,
             "parts": [str(job.id) for job in parts],
         }
@@ -218,40 +228,46 @@ class ObjectsSubmitter:
     def _jobs(
         self,
         submission: ObjectsSubmission,
-        looked: _Looked,
-        found: Mapping[UUID, InputFile],
+        inspected: _InspectedObject,
+        files: Mapping[UUID, InputFile],
         parent: NewJob | None,
     ) -> list[NewJob]:
-        """The job over one object and its own parts, or one that has failed already."""
+        """Return the job over one object and its own parts, or one that has already failed."""
         owner, priority, door = submission.owner, submission.priority, submission.door
-        if looked.error is not None:
+        if inspected.error is not None:
             assert parent is not None, "the request fails with its only object"
             return [
                 self._file_jobs.failed_job(
-                    owner, looked.file, looked.plan, priority, parent.id, looked.error, door=door
+                    owner,
+                    inspected.file,
+                    inspected.plan,
+                    priority,
+                    parent.id,
+                    inspected.error,
+                    door=door,
                 )
             ]
         return self._file_jobs.jobs_for(
             owner,
-            looked.file,
-            looked.plan,
+            inspected.file,
+            inspected.plan,
             priority,
-            found,
+            files,
             None if parent is None else parent.id,
             door=door,
             public_id=submission.public_id if parent is None else None,
         )
 
     def _parent(
-        self, submission: ObjectsSubmission, uri: str, looked: list[_Looked]
+        self, submission: ObjectsSubmission, uri: str, inspected: list[_InspectedObject]
     ) -> tuple[NewFile, NewJob]:
-        """A job without bytes of its own: its file stands for all of them. It says what the first
-        of its parts says.
+        """Return a job without bytes of its own, whose file stands for all objects. Its options and
+        columns are those of the first part.
         """
-        size = sum(each.file.size_bytes for each in looked)
+        size = sum(item.file.size_bytes for item in inspected)
         file = _file(submission, uri, size, CsvDialect(), OBJECTS)
-        plan = next(each.plan for each in looked if each.error is None)
-        wanted = Wanted(
+        plan = next(item.plan for item in inspected if item.error is None)
+        spec = JobSpec(
             submission.owner,
             plan.processor,
             plan.options,
@@ -261,19 +277,19 @@ class ObjectsSubmitter:
             submission.chunk_size,
         )
         return file, self._factory.of_parts(
-            wanted, file, plan.columns or (), part_count=len(looked)
+            spec, file, plan.columns or (), part_count=len(inspected)
         )
 
 
-def _file_of(submission: ObjectsSubmission, found: Object, dialect: Dialect) -> NewFile:
+def _file_of(submission: ObjectsSubmission, object_: Object, dialect: Dialect) -> NewFile:
     return _file(
         submission,
-        found.uri,
-        found.size,
+        object_.uri,
+        object_.size,
         dialect,
         dialect.format_name,
-        storage_uri=printable(found.uri)[:MAX_URI_LENGTH],  # as it is, if it can be read
-        etag=found.etag or None,
+        storage_uri=printable(object_.uri)[:MAX_URI_LENGTH],  # the exact key, if it is printable
+        etag=object_.etag or None,
     )
 
 
@@ -308,14 +324,14 @@ def _with_source(submission: ObjectsSubmission, options: dict[str, Any]) -> dict
 
 
 def printable(uri: str) -> str:
-    """With control characters as in a URL: a key may hold any, the database and a terminal should
-    not.
+    """Return the URI with control characters percent-encoded: a key may hold any, but the database
+    and terminals should not.
     """
-    return CONTROL.sub(lambda found: f"%{ord(found[0]):02X}", uri)
+    return CONTROL.sub(lambda match: f"%{ord(match[0]):02X}", uri)
 
 
-async def _told(work: Coroutine[Any, Any, Result]) -> Result:
-    """The errors of a source as answers to a request."""
+async def as_request_error(work: Coroutine[Any, Any, Result]) -> Result:
+    """Translate errors of a source into errors of the request."""
     try:
         return await work
     except (SourceNotFound, SourceChanged) as error:

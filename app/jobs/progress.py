@@ -1,5 +1,5 @@
-"""Live progress, computed from the chunk states and nothing else, and handed to any number of
-watchers by one reader a job.
+"""Live progress, computed from chunk states alone. One reader for each job serves any number of
+watchers.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from app.states import ChunkStatus, JobStatus
 POLL_SECONDS = 0.5
 MAX_ERRORS = 20
 MAX_STATUSES = 256
-"""Read at once."""
-_Asked = tuple[UUID, str]
-"""(a file's id or a job's own, owner)"""
+"""Limit of statuses in one query."""
+_Call = tuple[UUID, str]
+"""(id of a file or a job, owner)"""
 
 
 async def find(connection: AsyncConnection, identifier: UUID, owner: str) -> JobRow:
-    """A job by its own id, or the first one of a file by the file's; raises NotFound."""
+    """Return a job by its own id, or the first job of a file by the file's id; raises NotFound."""
     jobs_found = [
         job for job in await jobs.find_all(connection, [identifier]) if job.owner == owner
     ]
@@ -41,7 +41,7 @@ async def find(connection: AsyncConnection, identifier: UUID, owner: str) -> Job
 
 
 async def find_with_rows(connection: AsyncConnection, identifier: UUID, owner: str) -> JobRow:
-    """A job that has rows of its own; raises NotFound, JobHasParts."""
+    """Return a job with rows of its own; raises NotFound, JobHasParts."""
     job = await find(connection, identifier, owner)
     if job.child_count is not None:
         raise JobHasParts(
@@ -52,24 +52,27 @@ async def find_with_rows(connection: AsyncConnection, identifier: UUID, owner: s
 
 
 class Statuses:
-    """The status of jobs, for any number of askers. One read is made at a time, and it serves all
-    who have asked until it begins: those who ask meanwhile are served by the next, so no answer is
-    older than its question.
+    """Job statuses for any number of callers.
+
+    One query runs at a time and answers every call made before it began. Later calls wait for the
+    next one, so no answer is older than its call.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._asked: dict[_Asked, asyncio.Future[dict[str, Any] | None]] = {}
+        self._waiting: dict[_Call, asyncio.Future[dict[str, Any] | None]] = {}
         self._reading: asyncio.Task[None] | None = None
 
     async def get(self, identifier: UUID, owner: str) -> dict[str, Any]:
-        """The status of a job, by its file's id or its own; raises NotFound. It is shared: not to
-        be changed.
+        """Return the status of a job by its file's id or its own; raises NotFound. The dict is
+        shared and must not be changed.
         """
         with self._database.waiting.counted():
-            answer = self._asked.get((identifier, owner))
+            answer = self._waiting.get((identifier, owner))
             if answer is None:
-                answer = self._asked[identifier, owner] = asyncio.get_running_loop().create_future()
+                answer = self._waiting[identifier, owner] = (
+                    asyncio.get_running_loop().create_future()
+                )
             if self._reading is None:
                 self._reading = asyncio.create_task(self._read_all(), name="statuses")
             status = await asyncio.shield(answer)
@@ -78,50 +81,54 @@ class Statuses:
         return status
 
     async def _read_all(self) -> None:
-        """Until nobody has asked."""
+        """Read until no call is waiting."""
         try:
-            while self._asked:
-                asked = [(key, self._asked.pop(key)) for key in list(self._asked)[:MAX_STATUSES]]
-                await self._answer(asked)
+            while self._waiting:
+                calls = [
+                    (key, self._waiting.pop(key)) for key in list(self._waiting)[:MAX_STATUSES]
+                ]
+                await self._answer(calls)
         finally:
             self._reading = None
 
     async def _answer(
-        self, asked: list[tuple[_Asked, asyncio.Future[dict[str, Any] | None]]]
+        self, calls: list[tuple[_Call, asyncio.Future[dict[str, Any] | None]]]
     ) -> None:
         try:
             async with self._database.reading() as connection:
-                found = await _find_all(connection, [key for key, _ in asked])
+                statuses = await _find_all(connection, [key for key, _ in calls])
         except Exception as error:
-            for _, answer in asked:
+            for _, answer in calls:
                 answer.set_exception(error)
-                answer.exception()  # of one whose asker is gone nobody takes it
+                answer.exception()  # retrieve the exception even if the caller is gone
             return
-        for key, answer in asked:
-            answer.set_result(found.get(key))
+        for key, answer in calls:
+            answer.set_result(statuses.get(key))
 
 
 async def _find_all(
-    connection: AsyncConnection, asked: Sequence[_Asked]
-) -> dict[_Asked, dict[str, Any]]:
-    """The status of each that is there, in three statements and some for each job that has parts or
-    failed chunks.
+    connection: AsyncConnection, calls: Sequence[_Call]
+) -> dict[_Call, dict[str, Any]]:
+    """Return the status of each job that exists, with three statements and a few more for each job
+    with parts or failed chunks.
     """
     rows = await jobs.find_all(
-        connection, list(dict.fromkeys(identifier for identifier, _ in asked))
+        connection, list(dict.fromkeys(identifier for identifier, _ in calls))
     )
-    named: dict[_Asked, JobRow] = {(row.id, row.owner): row for row in rows}
+    named: dict[_Call, JobRow] = {(row.id, row.owner): row for row in rows}
     for row in sorted(rows, key=attrgetter("number"), reverse=True):
         named[row.file_id, row.owner] = row  # the first job of a file
-    found = {key: named[key] for key in asked if key in named}
-    bodies = await _describe_all(connection, list({row.id: row for row in found.values()}.values()))
-    return {key: bodies[row.id] for key, row in found.items()}
+    rows_by_call = {key: named[key] for key in calls if key in named}
+    bodies = await _describe_all(
+        connection, list({row.id: row for row in rows_by_call.values()}.values())
+    )
+    return {key: bodies[row.id] for key, row in rows_by_call.items()}
 
 
 async def _describe_all(
     connection: AsyncConnection, rows: Sequence[JobRow]
 ) -> dict[UUID, dict[str, Any]]:
-    """By the job's id."""
+    """Return the statuses by job id."""
     tallies = await chunks.tally_all(
         connection, [row.id for row in rows if row.child_count is None]
     )
@@ -144,17 +151,17 @@ async def _describe_all(
 async def marks_of(
     connection: AsyncConnection, rows: Sequence[ListedJob]
 ) -> dict[UUID, list[Mark]]:
-    """By job, what the time left is measured by, of those that are at work and do not wait."""
+    """Return the marks for the time left, by job, for running jobs that do not wait."""
     moving = [row for row in rows if row.status == JobStatus.PROCESSING and row.waiting_on is None]
     limit = marks_per_job(len(moving))
     marks: dict[UUID, list[Mark]] = {}
     for of_parts in (False, True):
         ids = [row.id for row in moving if (row.child_count is not None) is of_parts]
         if ids:
-            found = await chunks.last_ended(connection, ids, limit, of_parts=of_parts)
+            ended = await chunks.last_ended(connection, ids, limit, of_parts=of_parts)
             marks |= {
                 job_id: [Mark(at.timestamp(), count) for at, count in ends]
-                for job_id, ends in found.items()
+                for job_id, ends in ended.items()
             }
     return marks
 
@@ -164,7 +171,7 @@ def _by_status(tally: Sequence[ChunkTally]) -> dict[ChunkStatus, ChunkTally]:
 
 
 def _with_parts(body: dict[str, Any], parts: Sequence[JobRow]) -> dict[str, Any]:
-    """What the status of a job with parts takes from them, besides the sums."""
+    """Add the parts to the status of a job with parts, except for the sums."""
     waiting = {
         part.waiting_on for part in parts if part.waiting_on and not JobStatus(part.status).is_final
     }
@@ -188,12 +195,12 @@ def status_body(
     marks: Sequence[Mark],
     now: datetime | None = None,
 ) -> dict[str, Any]:
-    """The answer of the status route; `marks` of a job that is at work. Pure."""
+    """Build the body of the status endpoint; `marks` is given for a running job. Pure."""
     status = JobStatus(job.status)
     now = now or datetime.now(UTC)
 
-    def total(what: str, *states: ChunkStatus) -> int:
-        return sum(getattr(t, what) for s, t in tally.items() if not states or s in states)
+    def total(attribute: str, *states: ChunkStatus) -> int:
+        return sum(getattr(t, attribute) for s, t in tally.items() if not states or s in states)
 
     done = tuple(s for s in ChunkStatus if s.is_final and s is not ChunkStatus.CANCELLED)
     rows = total("rows")
@@ -239,6 +246,7 @@ def status_body(
         "filename": job.filename,
         "format": job.format,
         "dialect": job.dialect,
+        "decoding": job.decoding or [],
         "columns": job.columns,
         "size_bytes": job.size_bytes,
         "sha256": job.sha256 or None,
@@ -255,8 +263,8 @@ def status_body(
 
 
 def percent(status: JobStatus, done_bytes: int, all_bytes: int) -> float:
-    """By bytes, since they are known from the start; 100 only when final, so that a bar never
-    stands full at work.
+    """Return progress by bytes, which are known from the start. 100 only for a final status, so
+    that a bar never looks complete while the job runs.
     """
     if status.is_final and status is not JobStatus.CANCELLED:
         return 100.0
@@ -265,8 +273,8 @@ def percent(status: JobStatus, done_bytes: int, all_bytes: int) -> float:
 
 
 class StatusFeed:
-    """Status by server-sent events. However many watch a job, one task reads it; who reads slowly
-    misses steps, not memory.
+    """Job status as server-sent events. One task reads a job, however many clients watch it. A slow
+    client skips versions and takes no extra memory.
     """
 
     def __init__(self, statuses: Statuses) -> None:
@@ -274,8 +282,8 @@ class StatusFeed:
         self._topics: Topics[UUID, _Status] = Topics()
 
     async def watch(self, identifier: UUID, owner: str) -> AsyncIterator[dict[str, Any]]:
-        """The status now, then at each change, until it is final or the job is deleted; raises
-        NotFound at once.
+        """Yield the status now and after each change, until it is final or the job is deleted;
+        raises NotFound before the first one.
         """
         status = await self._statuses.get(identifier, owner)
         if self._topics.closed:
@@ -289,7 +297,7 @@ class StatusFeed:
         seen = -1
         with self._topics.watched(job_id, lambda: _Status(status), read, "feed") as topic:
             while topic.version != seen:
-                # Both before the yield: what comes while a slow reader takes this step must not
+                # Read both before the yield: a change while a slow client takes this step must not
                 # count as seen.
                 status, seen = topic.status, topic.version
                 yield status
@@ -298,8 +306,8 @@ class StatusFeed:
                 await topic.wait_for_news(seen)
 
     def close(self) -> None:
-        """End every stream, those that are about to begin too: their clients will connect again,
-        here or elsewhere.
+        """End all streams, including those that are about to start; their clients reconnect, here
+        or to another process.
         """
         self._topics.close()
 

@@ -1,4 +1,4 @@
-"""The file of rejects as it goes out, and as it may come back corrected."""
+"""The file of rejects: as it is downloaded, and as it is uploaded again with corrections."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import suppress
 import msgspec
 
 from app.db.rows import JobRow, RejectRow
+from app.decoders.places import Places
 from app.errors import TerminalError
 from app.formats.base import MAX_ROW_BYTES
 from app.formats.registry import from_json, reject_layout
@@ -16,54 +17,63 @@ from app.jobs.formulas import GUARD, needs_guard
 from app.sources.base import Sources
 
 META_COLUMNS = ("_row", "_line", "_column", "_code", "_message")
+PLACE_COLUMN = "_place"
+"""Behind them, of a file whose rows come from elsewhere."""
 
 
-def whole(sources: Sources, job: JobRow, row: RejectRow) -> RejectRow:
-    """The reject with all of its bytes, as far as they still exist. Blocking; raises TransientError
-    if they cannot be read now.
+def with_all_bytes(sources: Sources, job: JobRow, row: RejectRow) -> RejectRow:
+    """Return the reject with all of its bytes, as far as they still exist. Blocking; raises
+    TransientError if they cannot be read now.
     """
     size = row.byte_end - row.byte_start
     if row.corrections or not len(row.raw) < size <= MAX_ROW_BYTES or job.storage_uri is None:
         return row
-    # the bytes are gone for good: the beginning is better than nothing
+    # The bytes are gone for good: the stored beginning is better than nothing.
     with suppress(TerminalError):
-        found = sources.read(job.storage_uri, row.byte_start, row.byte_end, job.etag)
-        if found.startswith(row.raw):  # else the file was damaged meanwhile
-            return msgspec.structs.replace(row, raw=found)
+        stored = sources.read(job.storage_uri, row.byte_start, row.byte_end, job.etag)
+        if stored.startswith(row.raw):  # otherwise the file was damaged
+            return msgspec.structs.replace(row, raw=stored)
     return row
 
 
 class Layout:
-    """Rejects as lines of a file, and as records of a correction: what is shown in the one is what
-    stands in the other.
-    """
+    """Rejects as lines of a download and as records of a correction: the same cells in both."""
 
-    def __init__(self, layout: RejectLayout, *, formula_guard: bool) -> None:
+    def __init__(
+        self, layout: RejectLayout, *, formula_guard: bool, places: Places | None = None
+    ) -> None:
         self._layout = layout
+        self._places = places
         self.columns = layout.columns
-        """Those that can be corrected."""
+        """Columns that can be corrected."""
         self.dialect = layout.dialect
-        """How the records of a correction are read."""
+        """Dialect of the records of a correction."""
         self.encoding = layout.encoding
         self.end = layout.end
-        """Behind each record of a correction."""
+        """Bytes after each record of a correction."""
         self.record = layout.record
         self._write = _Lines(layout.encoding, formula_guard)
 
     def header(self) -> bytes:
         names = [name.encode(self.encoding, "replace") for name in self.columns]
-        return self._write.line([*names, *(name.encode() for name in META_COLUMNS)])
+        more = META_COLUMNS if self._places is None else (*META_COLUMNS, PLACE_COLUMN)
+        return self._write.line([*names, *(name.encode() for name in more)])
 
     def line(self, row: RejectRow) -> bytes:
-        return self._write.line([*self._cells(row), *_meta(row)])
+        cells = [*self._cells(row), *_meta(row)]
+        if self._places is not None:
+            cells.append(place_of(row, self.columns, self._places).encode())
+        return self._write.line(cells)
 
     def cells(self, row: RejectRow) -> list[str]:
-        """What is shown of a reject, by column. Bytes that are no text are kept as surrogates."""
+        """Return the cells of a reject as shown, by column. Bytes that are not text are kept as
+        surrogates.
+        """
         return [cell.decode(self.encoding, "surrogateescape") for cell in self._cells(row)]
 
     def patched(self, row: RejectRow, values: dict[str, msgspec.Raw]) -> list[str]:
-        """The cells of a reject with some of them replaced by JSON values. Raises ValueError, with
-        a sentence, if that cannot be.
+        """Return the cells of a reject with some replaced by JSON values. Raises ValueError with a
+        sentence for the user if that is impossible.
         """
         return self._layout.patched(row.raw, values, is_corrected=bool(row.corrections))
 
@@ -71,9 +81,22 @@ class Layout:
         return self._layout.cells(row.raw, is_corrected=bool(row.corrections))
 
 
-def layout_of(job: JobRow, *, formula_guard: bool = False) -> Layout:
-    """`formula_guard`: lines are written for a spreadsheet."""
-    return Layout(reject_layout(from_json(job.dialect)), formula_guard=formula_guard)
+def layout_of(job: JobRow, *, formula_guard: bool = False, places: Places | None = None) -> Layout:
+    """Return the layout of a job's rejects. With `formula_guard`, lines are safe to open in a
+    spreadsheet. With `places`, lines say where in the original file their row is.
+    """
+    layout = reject_layout(from_json(job.dialect))
+    return Layout(layout, formula_guard=formula_guard, places=places)
+
+
+def place_of(row: RejectRow, columns: Sequence[str], places: Places) -> str:
+    """Return the place of a reject in the original file: the cell if the fault is in one, else the
+    row.
+    """
+    name, column = row.column_name, None
+    if name is not None and name in columns:
+        column = list(columns).index(name)
+    return places.at(row.line, column)
 
 
 def is_whole(row: RejectRow) -> bool:
@@ -81,8 +104,8 @@ def is_whole(row: RejectRow) -> bool:
 
 
 def unchanged(layout: Layout, row: RejectRow) -> Callable[[bytes], bool]:
-    """Whether a record is what the download of the reject showed, line ends within cells apart:
-    editors change them.
+    """Return a test whether a record equals the downloaded reject. Line ends within cells are
+    ignored, since editors change them.
     """
     try:
         shown = layout.record(layout.cells(row)).replace(b"\r\n", b"\n")
@@ -97,9 +120,7 @@ def _meta(row: RejectRow) -> list[bytes]:
 
 
 class _Lines:
-    """CSV of cells that are bytes of an encoding, perhaps with a guard before what a spreadsheet
-    would run.
-    """
+    """CSV of cells that are bytes of an encoding, with guarded formulas on request."""
 
     def __init__(self, encoding: str, formula_guard: bool) -> None:
         self._encoding = encoding

@@ -1,6 +1,4 @@
-"""Stored results as they are read: row by row in the order of the file, never more than some
-megabytes at a time.
-"""
+"""Stored results, read row by row in the order of the file, a few megabytes at a time."""
 
 from __future__ import annotations
 
@@ -20,18 +18,16 @@ from app.destinations.base import ResultDestination
 from app.formats.base import PAGE_ROWS, cell_names
 
 ANSWER_BYTES = 8 << 20
-"""Rows of one answer, as they are stored. A page has fewer rows than asked for where they have more
-bytes than this; a single row may have more.
+"""Limit for the stored rows of one answer. A page has fewer rows than requested if they exceed it;
+a single row may exceed it.
 """
 ROW_OVERHEAD = 150
-"""Bytes of what an answer says of a row besides its cells."""
+"""Bytes of an answer for each row besides its cells."""
 
 Row = tuple[int, msgspec.Raw]
 """(row number, its JSON)"""
 StoredRow = dict[str, msgspec.Raw] | list[str | None]
-"""Cells, or an object whose values stay the JSON they are, so that no number is rounded on its way
-out.
-"""
+"""Cells, or an object whose values stay raw JSON, so that no number is rounded on output."""
 
 
 def rows_of(page: PageRow) -> list[Row]:
@@ -45,8 +41,8 @@ def last_row(page: PageRow) -> int:
 
 
 def named(columns: Sequence[str], row: Any) -> dict[str, Any]:
-    """A row as an object by column. Cells beyond the header (on_bad_row=keep) have names of their
-    own.
+    """Return a row as an object by column. Cells beyond the header (on_bad_row=keep) get generated
+    names.
     """
     if isinstance(row, dict):
         return row
@@ -55,11 +51,11 @@ def named(columns: Sequence[str], row: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Some:
-    """Rows that follow each other."""
+    """Consecutive rows."""
 
     rows: list[Row]
     is_cut: bool
-    """Whether more may follow: the rows are as many, or have as many bytes, as one answer takes."""
+    """Whether more may follow: the limit of rows or bytes was reached."""
 
 
 async def rows_behind(
@@ -72,23 +68,23 @@ async def rows_behind(
     skip: int = 0,
     padding: int = 0,
 ) -> Some:
-    """Up to `limit` rows behind the row number `after` and `skip` more, as far as they fit into an
-    answer. `padding`: bytes that each row costs besides its own. Read in steps, since rejects leave
-    pages short.
+    """Return up to `limit` rows after the row number `after`, skipping `skip`, as far as they fit
+    into one answer. `padding` is the number of bytes that each row costs besides its own. Pages are
+    read in steps, since rejects leave them short.
     """
     rows: list[Row] = []
     size = 0
     while True:
-        wanted = 1 + (skip + limit - len(rows)) // PAGE_ROWS
+        page_count = 1 + (skip + limit - len(rows)) // PAGE_ROWS
         pages = await stored.pages(
-            connection, job_id, after, wanted + 1, max(1, ANSWER_BYTES - size)
+            connection, job_id, after, page_count + 1, max(1, ANSWER_BYTES - size)
         )
         if not pages:
             return Some(rows, False)
-        found = [row for row in await asyncio.to_thread(_rows_of_all, pages) if row[0] > after]
-        after = found[-1][0]
-        found, skip = found[skip:], max(0, skip - len(found))
-        for row in found:
+        page_rows = [row for row in await asyncio.to_thread(_rows_of_all, pages) if row[0] > after]
+        after = page_rows[-1][0]
+        page_rows, skip = page_rows[skip:], max(0, skip - len(page_rows))
+        for row in page_rows:
             size += memoryview(row[1]).nbytes + ROW_OVERHEAD + padding
             if rows and size > ANSWER_BYTES:
                 return Some(rows, True)
@@ -110,19 +106,19 @@ async def rows_at(
     *,
     padding: int = 0,
 ) -> Some:
-    """The same from an offset on, in results: whole chunks are skipped by their counts, then whole
-    pages by theirs.
+    """Return rows from an offset in the results on. Whole chunks, then whole pages, are skipped by
+    their counts.
     """
-    place = await chunks.locate(connection, job_id, offset)
-    if place is None:
+    located = await chunks.locate(connection, job_id, offset)
+    if located is None:
         return Some([], False)
-    first_row, before = place
+    first_row, before = located
     while heads := await _heads_from(connection, stored, job_id, first_row):
         for head in heads:
             if before + head.row_count > offset:
-                behind, skip = head.first_row - 1, offset - before
+                after, skip = head.first_row - 1, offset - before
                 return await rows_behind(
-                    connection, stored, job_id, behind, limit, skip=skip, padding=padding
+                    connection, stored, job_id, after, limit, skip=skip, padding=padding
                 )
             before += head.row_count
         first_row = heads[-1].first_row + 1

@@ -1,68 +1,73 @@
-"""submit: a body becomes a durable file with a job. Nothing is acknowledged before both are
-safe.
+"""Submission: turns a body into a durable file with a job. Nothing is acknowledged before both are
+stored.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
-import msgspec
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.config import Settings
 from app.db import files, jobs
 from app.db.engine import Database
-from app.db.rows import JobRow, NewFile, NewJob
+from app.db.rows import NewFile, NewJob
 from app.decoders.base import Kind
+from app.decoders.base import Wanted as DecodingWanted
 from app.errors import (
     DecompressedTooLarge,
     DigestMismatch,
     DuplicateUpload,
-    EmptyFile,
     FileTooLarge,
     IdempotencyInFlight,
     IdempotencyKeyReused,
     QuotaExceeded,
+    RequestError,
     TransientError,
+    Unavailable,
 )
 from app.failpoints import hit
-from app.formats.detect import SAMPLE_BYTES, Declared, detect
-from app.formats.registry import Dialect, reading_of, to_json
-from app.jobs.factory import JobFactory, Wanted
+from app.formats.detect import Declared
+from app.jobs import uploaded
+from app.jobs.factory import JobFactory, JobSpec
+from app.jobs.file_jobs import FileJobs, InputFile, Plan, all_files
+from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
-from app.processors.registry import Processors
-from app.sources.places import Storage, Stored
+from app.jobs.uploaded import PlannedFile, Reading
+from app.sources.places import Storage
 from app.sources.upload import Received, UploadSource, check_room, kept_young
 
+DOOR = "files"
+DECODED_AT_ONCE = 2
+"""Workbooks, each by a process that may take SPREADSHEET_MEMORY_MB."""
 ACCEPTED_AT_ONCE = 4
-"""Uploads whose bytes have come and whose job is being made. The loop takes equal turns with all
-that is ready, so a crowd of uploads would keep readers waiting.
+"""Number of received uploads whose jobs are created at the same time. The event loop serves all
+ready tasks in turn, so more of them would delay readers.
 """
 
 
 class Inspector(Protocol):
-    """Looks at a body while it is stored. It is called in threads, one call at a time, and may
-    raise a RequestError to refuse the body; then nothing of it is kept.
+    """Inspects a body while it is stored.
+
+    Called in threads, one call at a time. May raise a RequestError to reject the body; nothing of
+    it is kept then.
     """
 
     def feed(self, piece: bytes) -> None:
-        """The next bytes, decompressed."""
+        """Take the next decompressed bytes."""
 
     def finish(self) -> int:
-        """No more will come; how many rows there were."""
+        """End the input; return the number of rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a request asks for. A form may ask for more behind its file: what it says makes another
-    submission.
-    """
+    """What a request asks for. Fields of a form may follow its file and produce another submission."""
 
     owner: str
     filename: str = "upload"
@@ -77,23 +82,23 @@ class Submission:
     expected_sha256: bytes | None = None
     content_length: int | None = None
     declared_kind: Kind | None = None
-    """How the bytes of the body come, if that was said."""
-    door: str = "files"
+    """Declared compression of the body; None if not declared."""
+    door: str = DOOR
     public_id: str | None = None
-    """The name that the door gives the job, where that is neither its id nor its number."""
+    """Id that the endpoint shows, if it is neither the job's id nor its number."""
     recorded: Callable[[AsyncConnection, dict[str, Any]], Awaitable[None]] | None = None
-    """Called with the answer inside the transaction that makes file and job; what it raises undoes
-    both.
+    """Called with the answer inside the transaction that creates file and job; an exception rolls
+    both back.
     """
     reserved_bytes: int = 0
-    """What the owner's resumable upload that this is made of counts for already."""
+    """Bytes already counted for the resumable upload that this comes from."""
     inspector: Inspector | None = None
-    """Sees the stored bytes as they come, and counts their rows."""
+    """Inspects the stored bytes as they arrive, and counts their rows."""
 
 
 Complete = Callable[[], Submission]
-"""The submission as it is once the body has come: the one that was given, and what a form said
-besides its file. Raises a RequestError to refuse it.
+"""Returns the submission after the body has been received, with the fields of the form. Raises a
+RequestError to reject it.
 """
 
 
@@ -103,7 +108,7 @@ class Accepted:
     body: dict[str, Any]
     replayed: bool = False
     total_rows: int | None = None
-    """Of what was sent, if an inspector counted them."""
+    """Number of rows, if an inspector counted them."""
 
 
 class Submitter:
@@ -112,30 +117,31 @@ class Submitter:
         settings: Settings,
         database: Database,
         storage: Storage,
-        processors: Processors,
         limits: OwnerLimits,
         factory: JobFactory,
+        job_types: JobTypes,
+        file_jobs: FileJobs,
     ) -> None:
         self._settings = settings
         self._database = database
         self._storage = storage
-        self._processors = processors
         self._limits = limits
         self._factory = factory
+        self._job_types = job_types
+        self._file_jobs = file_jobs
         self._keys_in_flight: set[tuple[str, str]] = set()
         self._accepting = asyncio.Semaphore(ACCEPTED_AT_ONCE)
+        self._decoding = asyncio.Semaphore(DECODED_AT_ONCE)
 
-    async def check_room(self, wanted: int = 0) -> None:
-        """Raises InsufficientStorage if so many more bytes do not fit on the disk of the
-        uploads.
-        """
+    async def check_room(self, new_bytes: int = 0) -> None:
+        """Raises InsufficientStorage if `new_bytes` do not fit on the disk of the uploads."""
         await asyncio.to_thread(
-            check_room, self._storage, self._settings.min_free_disk_mb << 20, wanted
+            check_room, self._storage, self._settings.min_free_disk_mb << 20, new_bytes
         )
 
     async def check(self, submission: Submission) -> None:
-        """What can be refused before the first byte of the body, besides the options, which are
-        checked where they are read; raises RequestError, DatabaseUnavailable.
+        """Check everything that is known before the first byte of the body, except the options,
+        which are checked where they are parsed. Raises RequestError, DatabaseUnavailable.
         """
         settings = self._settings
         length = submission.content_length or 0
@@ -148,9 +154,9 @@ class Submitter:
         await self._database.ping()
         await self._bytes_left(submission, length)
 
-    async def _bytes_left(self, submission: Submission, wanted: int = 0) -> int | None:
-        """That the owner may still store, None for any number; raises QuotaExceeded. A request that
-        is sent again stores nothing again.
+    async def _bytes_left(self, submission: Submission, new_bytes: int = 0) -> int | None:
+        """Return the remaining quota in bytes, None if unlimited; raises QuotaExceeded. A repeated
+        request stores nothing and needs no quota.
         """
         if submission.idempotency_key is not None:
             async with self._database.reading() as connection:
@@ -161,13 +167,13 @@ class Submitter:
                     is not None
                 ):
                     return None
-        return await self._limits.bytes_left(submission.owner, wanted, submission.reserved_bytes)
+        return await self._limits.bytes_left(submission.owner, new_bytes, submission.reserved_bytes)
 
     async def submit(
         self, submission: Submission, body: AsyncIterator[bytes], complete: Complete | None = None
     ) -> Accepted:
-        """Store the body and queue its job; raises RequestError if it is refused, and then nothing
-        is kept.
+        """Store the body and queue its job. Raises RequestError if it is rejected; nothing is kept
+        then.
         """
         key = submission.idempotency_key
         if key is None:
@@ -184,25 +190,26 @@ class Submitter:
     async def _submit(
         self, submission: Submission, body: AsyncIterator[bytes], complete: Complete | None
     ) -> Accepted:
-        most = self._settings.max_upload_bytes
+        limit = self._settings.max_upload_bytes
         left = await self._bytes_left(submission)
         upload = UploadSource(
             self._storage,
             uuid4(),
-            max_bytes=most if left is None else min(most, left),
+            max_bytes=limit if left is None else min(limit, left),
             reserve_bytes=self._settings.min_free_disk_mb << 20,
+            turns=self._decoding,
             declared=submission.declared_kind,
             inspect=None if submission.inspector is None else submission.inspector.feed,
         )
-        async with upload, kept_young(self._storage, upload.file_id):
+        async with upload, kept_young(self._storage, upload.file_ids):
             try:
                 async for data in body:
                     await upload.write(data)
                 if complete is not None:
                     submission = complete()
-                received = await upload.finish()
+                received = await upload.finish(self._wanted(submission))
             except (FileTooLarge, DecompressedTooLarge):
-                if left is None or left >= most:
+                if left is None or left >= limit:
                     raise
                 raise QuotaExceeded(
                     f"You may store {left} more bytes, and this is more.", limit="stored_bytes"
@@ -210,10 +217,18 @@ class Submitter:
             async with self._accepting:
                 return await self._accept(submission, upload, received)
 
+    def _wanted(self, submission: Submission) -> DecodingWanted:
+        return DecodingWanted(
+            submission.declared.sheet,
+            submission.door == DOOR and submission.inspector is None,
+            self._settings.spreadsheet_memory_mb,
+            self._settings.spreadsheet_seconds,
+        )
+
     async def _accept(
         self, submission: Submission, upload: UploadSource, received: Received
     ) -> Accepted:
-        """Check what was received, and make file and job of it."""
+        """Check the received bytes, and create their file and job."""
         if submission.expected_sha256 not in (None, bytes.fromhex(received.sha256)):
             raise DigestMismatch(f"The bytes received have the sha-256 {received.sha256}.")
         total_rows = None
@@ -229,47 +244,145 @@ class Submitter:
         received: Received,
         total_rows: int | None,
     ) -> Accepted:
-        fingerprint = _fingerprint(submission, received)
+        fingerprint = uploaded.fingerprint(submission, received)
         if (replay := await self._replay(submission, fingerprint)) is not None:
             return replay
-        dialect = await asyncio.to_thread(_detect, submission, received)
-        columns = self._processors.columns(
-            submission.processor, dialect.columns, submission.options
-        )
-        content_key = _content_key(submission, received, dialect)
+        readings = await asyncio.to_thread(uploaded.readings, submission, received)
+        content_key = uploaded.content_key(submission, received, readings)
         if submission.on_duplicate != "new":
             async with self._database.reading() as connection:
                 existing = await files.find_by_content(connection, submission.owner, content_key)
             if existing is not None:
                 return await self._duplicate(submission, existing)
+        planned = await self._plan(submission, received, readings, content_key)
         hit("upload.before_rename")
         stored = await upload.publish()
         hit("upload.after_rename")
-        file = _new_file(upload.file_id, submission, received, dialect, stored, content_key)
-        wanted = Wanted(
-            submission.owner,
-            submission.processor,
-            submission.options,
-            submission.priority,
-            submission.door,
-            submission.public_id,
-            submission.chunk_size,
-        )
-        job = self._factory.reading(wanted, file, columns, total_rows)
-        return await self._record(submission, stored, file, job, fingerprint)
+        planned = [part.stored_at(at) for part, at in zip(planned, stored, strict=True)]
+        whole = None
+        if len(planned) > 1:
+            whole = uploaded.whole_file(submission, received, content_key)
+        return await self._record(submission, planned, whole, total_rows, fingerprint)
+
+    async def _plan(
+        self,
+        submission: Submission,
+        received: Received,
+        readings: Sequence[Reading],
+        content_key: str,
+    ) -> list[PlannedFile]:
+        """Return the files of the upload with the job over each, as the submission asks for it.
+        Raises the RequestError of the only file, or of the first if no file can be used.
+        """
+        job_type = self._job_types.of_upload(submission.processor)
+        plan_for = await job_type.plan_for_checked(submission.owner, submission.options)
+        planned: list[PlannedFile] = []
+        for reading in readings:
+            file = uploaded.new_file(
+                submission, received, reading, content_key, is_part=len(readings) > 1
+            )
+            refused = Plan(job_type.processor, submission.options)
+            try:
+                if reading.error is not None:
+                    raise reading.error
+                plan = await plan_for(file)
+                plan = replace(
+                    plan,
+                    columns=self._file_jobs.columns(file, plan),
+                    chunk_size=submission.chunk_size or plan.chunk_size,
+                )
+            except Unavailable:
+                raise
+            except RequestError as error:
+                planned.append(PlannedFile(file, refused, error))
+            else:
+                planned.append(PlannedFile(file, plan))
+        errors = [part.error for part in planned if part.error is not None]
+        if len(errors) == len(planned):
+            raise errors[0]
+        return planned
+
+    def _jobs(
+        self,
+        submission: Submission,
+        planned: Sequence[PlannedFile],
+        whole: NewFile | None,
+        others: Mapping[UUID, InputFile],
+        total_rows: int | None,
+    ) -> tuple[list[NewJob], list[NewJob]]:
+        """Return all jobs of the upload, its own first, and those that are its parts: none if it
+        has a single file. `others` are the files that the jobs read besides.
+        """
+        owner, priority, door = submission.owner, submission.priority, submission.door
+        parent = None
+        if whole is not None:
+            plan = next(part.plan for part in planned if part.error is None)
+            spec = JobSpec(
+                owner,
+                plan.processor,
+                plan.options,
+                priority,
+                door,
+                submission.public_id,
+                plan.chunk_size,
+            )
+            parent = self._factory.of_parts(
+                spec, whole, plan.columns or (), part_count=len(planned)
+            )
+        new_jobs = [] if parent is None else [parent]
+        parts: list[NewJob] = []
+        for file in planned:
+            if file.error is not None:
+                assert parent is not None, "the upload fails with its only file"
+                family = [
+                    self._file_jobs.failed_job(
+                        owner, file.file, file.plan, priority, parent.id, file.error, door=door
+                    )
+                ]
+            else:
+                family = self._file_jobs.jobs_for(
+                    owner,
+                    file.file,
+                    file.plan,
+                    priority,
+                    {**others, file.file.id: file.file},
+                    None if parent is None else parent.id,
+                    door=door,
+                    public_id=submission.public_id if parent is None else None,
+                    total_rows=total_rows if parent is None else None,
+                    is_cacheable=False,
+                )
+            new_jobs += family
+            if parent is not None:
+                parts.append(family[0])
+        return new_jobs, parts
 
     async def _record(
-        self, submission: Submission, stored: Stored, file: NewFile, job: NewJob, fingerprint: str
+        self,
+        submission: Submission,
+        planned: Sequence[PlannedFile],
+        whole: NewFile | None,
+        total_rows: int | None,
+        fingerprint: str,
     ) -> Accepted:
-        """File, job, its place in the queue and the idempotency key in one transaction; then the
+        """Insert files, jobs, queue tokens and idempotency key in one transaction; return the
         answer.
         """
+        new_files = [part.file for part in planned]
+        read = {file_id for part in planned for file_id in part.plan.part_files}
+        other_ids = read - {file.id for file in new_files}
+        if whole is not None:
+            new_files.insert(0, whole)
 
         async def record(connection: AsyncConnection) -> dict[str, Any]:
-            (number,) = await self._factory.make(
-                connection, [job], [file], reserved_bytes=submission.reserved_bytes
+            others = await all_files(connection, other_ids, submission.owner)
+            new_jobs, parts = self._jobs(submission, planned, whole, others, total_rows)
+            numbers = await self._factory.make(
+                connection, new_jobs, new_files, reserved_bytes=submission.reserved_bytes
             )
-            body = _answer(file, job, number)
+            body = uploaded.answer(new_files[0], new_jobs[0], numbers[0])
+            if parts:
+                body["parts"] = [str(job.id) for job in parts]
             key = submission.idempotency_key
             await self._factory.remember(connection, submission.owner, key, fingerprint, 201, body)
             if submission.recorded is not None:
@@ -279,24 +392,29 @@ class Submitter:
 
         try:
             body = await self._database.transact(record)
-        except IntegrityError:  # a twin was faster
-            await asyncio.to_thread(self._storage.delete, stored.uri)
+        except IntegrityError:  # a concurrent request with the same key won
+            await self._delete(planned)
             if (replay := await self._replay(submission, fingerprint)) is not None:
                 return replay
             async with self._database.reading() as connection:
                 existing = await files.find_by_content(
-                    connection, submission.owner, file.content_key
+                    connection, submission.owner, new_files[0].content_key
                 )
             if existing is None:
                 raise
             return await self._duplicate(submission, existing)
         except TransientError:
-            raise  # whether it was committed is unknown: the file stays, and the sweep decides
+            raise  # the commit is uncertain: keep the files, the sweep decides
         except Exception:
-            await asyncio.to_thread(self._storage.delete, stored.uri)
+            await self._delete(planned)
             raise
         hit("upload.after_commit")
         return Accepted(201, body)
+
+    async def _delete(self, planned: Sequence[PlannedFile]) -> None:
+        for part in planned:
+            assert part.file.storage_uri is not None
+            await asyncio.to_thread(self._storage.delete, part.file.storage_uri)
 
     async def _replay(self, submission: Submission, fingerprint: str) -> Accepted | None:
         return await answered_before(
@@ -308,104 +426,23 @@ class Submitter:
             raise DuplicateUpload(existing_id=str(existing))
         async with self._database.reading() as connection:
             row = await jobs.find_by_file(connection, existing, submission.owner)
-        if row is None:  # deleted this very moment
+        if row is None:  # deleted in the meantime
             raise DuplicateUpload(existing_id=str(existing))
-        return Accepted(200, _answer(row, row, row.number) | {"duplicate": True})
+        return Accepted(200, uploaded.answer(row, row, row.number) | {"duplicate": True})
 
 
 async def answered_before(
     database: Database, owner: str, key: str | None, fingerprint: str
 ) -> Accepted | None:
-    """What the same request was answered under this Idempotency-Key; raises IdempotencyKeyReused
-    for another one.
+    """Return the answer to the same earlier request with this Idempotency-Key; raises
+    IdempotencyKeyReused if it was a different request.
     """
     if key is None:
         return None
     async with database.reading() as connection:
-        found = await files.find_idempotent(connection, owner, key)
-    if found is None:
+        answer = await files.find_idempotent(connection, owner, key)
+    if answer is None:
         return None
-    if found.fingerprint != fingerprint:
+    if answer.fingerprint != fingerprint:
         raise IdempotencyKeyReused
-    return Accepted(found.status_code, found.body, replayed=True)
-
-
-def _detect(submission: Submission, received: Received) -> Dialect:
-    if not received.stored_bytes:
-        raise EmptyFile("The file is empty.")
-    dialect = detect(
-        received.sample,
-        complete=received.stored_bytes <= SAMPLE_BYTES,
-        declared=submission.declared,
-        filename=submission.filename,
-        media_type=submission.media_type,
-    )
-    return dialect.of_size(received.stored_bytes)
-
-
-def _new_file(
-    file_id: UUID,
-    submission: Submission,
-    received: Received,
-    dialect: Dialect,
-    stored: Stored,
-    content_key: str,
-) -> NewFile:
-    return NewFile(
-        id=file_id,
-        owner=submission.owner,
-        filename=submission.filename,
-        media_type=submission.media_type,
-        format=dialect.format_name,
-        encoding=dialect.encoding,
-        dialect=to_json(dialect),
-        size_bytes=received.size_bytes,
-        stored_bytes=received.stored_bytes,
-        sha256=received.sha256,
-        crc32=received.crc32,
-        content_key=content_key,
-        dedup_key=None if submission.on_duplicate == "new" else content_key,
-        storage_uri=stored.uri,
-        etag=stored.etag,
-    )
-
-
-def _answer(file: NewFile | JobRow, job: NewJob | JobRow, number: int) -> dict[str, Any]:
-    return {
-        "file_id": str(job.file_id),
-        "job_id": str(job.id),
-        "number": number,
-        **({"public_id": job.public_id} if job.public_id else {}),
-        "status": str(job.status),
-        "filename": file.filename,
-        "sha256": file.sha256,
-        "size_bytes": file.size_bytes,
-        "format": file.format,
-        "dialect": file.dialect,
-        "columns": job.columns,
-        "processor": job.processor,
-        "priority": job.priority,
-        "duplicate": False,
-    }
-
-
-def _fingerprint(submission: Submission, received: Received) -> str:
-    declared = msgspec.to_builtins(submission.declared)
-    if (
-        declared["skip_initial_space"] is None
-    ):  # so that a request is known again that came before there was such a thing
-        del declared["skip_initial_space"]
-    same = [
-        received.sha256,
-        submission.processor,
-        submission.options,
-        declared,
-        submission.chunk_size,
-        submission.priority,
-    ]
-    return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()
-
-
-def _content_key(submission: Submission, received: Received, dialect: Dialect) -> str:
-    same = [received.sha256, reading_of(dialect), submission.processor, submission.options]
-    return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()
+    return Accepted(answer.status_code, answer.body, replayed=True)

@@ -1,4 +1,4 @@
-"""What one task reads and any number watch: as long as somebody does, and no longer."""
+"""Topics: one task reads, any number of clients watch. The task runs only while somebody watches."""
 
 from __future__ import annotations
 
@@ -12,21 +12,19 @@ class Topic:
     def __init__(self) -> None:
         self.version = 0
         self.changed = asyncio.Condition()
-        """Held by whoever raises `version`, and told then."""
+        """Notified after each increment of `version`, which is changed while holding it."""
         self.watchers = 0
         self.ended = False
-        """There will be no later version."""
+        """Whether no later version will come."""
         self.reader: asyncio.Task[None] | None = None
 
     async def wait_for_news(self, seen: int) -> None:
-        """Until there is a later version than `seen`, or there will be none."""
+        """Wait for a version later than `seen`, or for the end."""
         async with self.changed:
             await self.changed.wait_for(lambda: self.version != seen or self.ended)
 
     async def end(self) -> None:
-        """Wake the watchers for the last time; for the end of the reader, also of one that was
-        cancelled.
-        """
+        """Wake the watchers for the last time, also when the reader was cancelled."""
         self.ended = True
         async with self.changed:
             self.changed.notify_all()
@@ -37,7 +35,7 @@ Read = TypeVar("Read", bound=Topic)
 
 
 class Topics(dict[Key, Read], Generic[Key, Read]):
-    """Those that are watched, by what they are about."""
+    """Topics with watchers, by key."""
 
     closed = False
 
@@ -49,8 +47,8 @@ class Topics(dict[Key, Read], Generic[Key, Read]):
         read: Callable[[Read], Coroutine[None, None, None]],
         name: str,
     ) -> Iterator[Read]:
-        """The topic of this key, which the first to come makes and the last to go takes away, with
-        the task that reads it.
+        """Return the topic of this key. The first watcher starts the task that reads it, the last
+        one stops it.
         """
         topic = self.get(key)
         if topic is None:
@@ -69,8 +67,8 @@ class Topics(dict[Key, Read], Generic[Key, Read]):
                     topic.reader.cancel()
 
     def close(self) -> None:
-        """End every stream, those that are about to begin too: their clients will connect again,
-        here or elsewhere.
+        """End all streams, including those that are about to start; their clients reconnect, here
+        or to another process.
         """
         self.closed = True
         for topic in self.values():

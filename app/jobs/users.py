@@ -1,9 +1,8 @@
-"""Users: who signs in, with which key, and for how long. The terminal and the HTTP door both work
-through this.
+"""Users, their keys and their sessions, for the command line and for HTTP.
 
-A key is 256 random bits. Of such a value a plain SHA-256 is stored: there is nothing to guess that
-a slow hash would protect, and it can be looked up by an index, so that no comparison tells by its
-time how much of a key was right.
+A key is 256 random bits, stored as a plain SHA-256: a slow hash would protect nothing, since there
+is nothing to guess. The hash is looked up by an index, so no comparison leaks by its time how much
+of a key was right.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from app.db.rows import CallerRow, KeyRow, UserRow
 from app.errors import InvalidParameter, NotFound, TransientError, UserExists, UserRevoked
 
 LOCAL_OWNER = "local"
-"""Whose everything is that somebody does without signing in, where nobody has to."""
+"""Owner used when authentication is disabled."""
 KEY_PREFIX = "granula_"
 KEY = re.compile(r"granula_[A-Za-z0-9_-]{43}", re.ASCII)
 SESSION = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
@@ -38,16 +37,16 @@ MAX_DAYS = 36_500
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """On whose behalf a request is served."""
+    """The user behind a request."""
 
     user_id: str
     is_admin: bool = False
     key_id: UUID | None = None
-    """Null for those who did not sign in."""
+    """None without sign-in."""
     key_label: str = ""
     key_expires_at: datetime | None = None
     session: str | None = None
-    """The value of the cookie, if that is what they signed in with."""
+    """Value of the cookie, if the request was authenticated by one."""
 
 
 LOCAL = Caller(LOCAL_OWNER)
@@ -57,7 +56,7 @@ LOCAL = Caller(LOCAL_OWNER)
 class NewKey:
     id: UUID
     key: str
-    """Shown once: it is stored nowhere."""
+    """Shown once and stored nowhere."""
 
 
 class Users:
@@ -65,10 +64,10 @@ class Users:
         self._database = database
         self._some_exist = False
 
-    # ------------------------------------------------------------------ signing in
+    # ------------------------------------------------------------------ authentication
 
     async def by_key(self, key: str) -> Caller | None:
-        """Whose key this is; None for one that is unknown, malformed, revoked or expired."""
+        """Return the user with this key; None if it is unknown, malformed, revoked or expired."""
         if not KEY.fullmatch(key):
             return None
         async with self._database.reading() as connection:
@@ -76,7 +75,7 @@ class Users:
         return await self._caller(row, None)
 
     async def by_session(self, value: str) -> Caller | None:
-        """Whose cookie this is; None if it or its key is not valid any more."""
+        """Return the user with this cookie; None if it or its key is no longer valid."""
         if not SESSION.fullmatch(value):
             return None
         async with self._database.reading() as connection:
@@ -84,17 +83,15 @@ class Users:
         return await self._caller(row, value)
 
     async def any_exist(self) -> bool:
-        """Whether a user was ever created. Users are never removed, so that a yes holds for
-        ever.
-        """
+        """Return whether a user was ever created. Users are never removed, so True is cached."""
         if not self._some_exist:
             async with self._database.reading() as connection:
                 self._some_exist = await users.any_exist(connection)
         return self._some_exist
 
     async def open_session(self, caller: Caller, seconds: float) -> str:
-        """The value of a cookie that signs the same user in for so long, and no longer than the
-        key.
+        """Return the value of a cookie that signs the same user in for `seconds`, but no longer
+        than the key is valid.
         """
         assert caller.key_id is not None
         key_id, value = caller.key_id, secrets.token_urlsafe(32)
@@ -110,16 +107,16 @@ class Users:
         if row is None:
             return None
         if row.is_long_unused:
-            with suppress(TransientError):  # to read is enough to be let in
+            with suppress(TransientError):  # reading is enough to authenticate
                 await self._database.transact(lambda c: users.touch_key(c, row.key_id))
         return Caller(row.user_id, row.is_admin, row.key_id, row.label, row.expires_at, session)
 
-    # ------------------------------------------------------------------ looking after them
+    # ------------------------------------------------------------------ administration
 
     async def create(
         self, user_id: str, *, is_admin: bool, days: int | None, label: str = "first"
     ) -> NewKey:
-        """A user with a key that works for so many days, or until it is revoked; raises
+        """Create a user with a key that is valid for `days`, or until it is revoked; raises
         InvalidParameter, UserExists.
         """
         if not NAME.fullmatch(user_id):
@@ -138,7 +135,7 @@ class Users:
             raise UserExists(f"There is a user {user_id!r} already.") from None
 
     async def create_key(self, user_id: str, *, days: int | None, label: str = "") -> NewKey:
-        """One more; raises NotFound, UserRevoked, InvalidParameter."""
+        """Create another key; raises NotFound, UserRevoked, InvalidParameter."""
 
         async def create(connection: AsyncConnection) -> NewKey:
             if (await _find(connection, user_id)).revoked_at is not None:
@@ -148,12 +145,12 @@ class Users:
         return await self._database.transact(create)
 
     async def get(self, user_id: str) -> dict[str, Any]:
-        """Raises NotFound."""
+        """Return a user; raises NotFound."""
         async with self._database.reading() as connection:
             return _user_body(await _find(connection, user_id))
 
     async def list(self, *, after: str = "", limit: int | None = None) -> list[dict[str, Any]]:
-        """In the order of their names."""
+        """Return users sorted by name."""
         async with self._database.reading() as connection:
             return [
                 _user_body(row)
@@ -161,19 +158,19 @@ class Users:
             ]
 
     async def list_keys(self, user_id: str) -> Sequence[dict[str, Any]]:
-        """Oldest first; raises NotFound."""
+        """Return the keys of a user, oldest first; raises NotFound."""
         async with self._database.reading() as connection:
             await _find(connection, user_id)
             return [_key_body(row) for row in await users.list_keys(connection, user_id)]
 
     async def revoke(self, user_id: str) -> None:
-        """End all keys and sessions of the user, with the next request, and the schedules; raises
+        """End all keys, sessions and schedules of the user from the next request on; raises
         NotFound.
         """
         await self._set_revoked(user_id, revoked=True)
 
     async def restore(self, user_id: str) -> None:
-        """Let the user have keys again; the old ones stay revoked. Raises NotFound."""
+        """Allow new keys for the user; the old ones stay revoked. Raises NotFound."""
         await self._set_revoked(user_id, revoked=False)
 
     async def _set_revoked(self, user_id: str, *, revoked: bool) -> None:
@@ -183,7 +180,7 @@ class Users:
             raise NotFound(f"There is no user {user_id[:100]!r}.")
 
     async def revoke_key(self, key_id: UUID, user_id: str | None = None) -> None:
-        """End a key and its sessions, with the next request; raises NotFound."""
+        """End a key and its sessions from the next request on; raises NotFound."""
         if not await self._database.transact(lambda c: users.revoke_key(c, key_id, user_id)):
             raise NotFound("There is no such key.")
 
@@ -197,10 +194,10 @@ async def _insert_key(
 ) -> NewKey:
     if days is not None and not 1 <= days <= MAX_DAYS:
         raise InvalidParameter(f"A key can expire in 1 to {MAX_DAYS} days.")
-    made = NewKey(uuid4(), KEY_PREFIX + secrets.token_urlsafe(32))
-    stored = rows.NewKey(id=made.id, user_id=user_id, label=label[:100], digest=_digest(made.key))
+    key = NewKey(uuid4(), KEY_PREFIX + secrets.token_urlsafe(32))
+    stored = rows.NewKey(id=key.id, user_id=user_id, label=label[:100], digest=_digest(key.key))
     await users.insert_key(connection, stored, None if days is None else days * DAY_SECONDS)
-    return made
+    return key
 
 
 async def _find(connection: AsyncConnection, user_id: str) -> UserRow:

@@ -39,6 +39,11 @@ class Concluded:
 
 
 def concludes(job: JobSnapshot) -> bool:
+    """Whether its end takes work. The rows of a correction go to the corrected job, each as it is
+    merged.
+    """
+    if job.corrects is not None:
+        return False
     if job.is_parent:
         return job.can.reduces_parts is not None and not job.is_over_objects
     return job.destination.staged is not None or job.can.reduces is not None

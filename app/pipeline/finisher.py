@@ -16,6 +16,7 @@ from app.db import chunks, files, jobs, results
 from app.db.engine import Database
 from app.db.rows import ChunkTally, JobRow, LockedJob
 from app.destinations.registry import Destinations
+from app.destinations.staged import StagedResults
 from app.errors import GranulaError, TerminalError, TransientError
 from app.failpoints import hit
 from app.pipeline.concluder import WHOLE, Concluded, Concluder, basis_of, concludes
@@ -158,10 +159,12 @@ class Finisher:
             told = f"rows in the summary: {conclusion.summary.get('rows')}, expected {rows_ok}"
             error = {"code": "proof_does_not_close", "message": told}
             return Final(JobStatus.FAILED, error)
-        await jobs.put_result(connection, job.id, conclusion.result, conclusion.state)
+        counts: dict[str, int] = {}
         if staged is not None and concluded.assembly is not None:
-            await staged.publish(connection, job.id, concluded.assembly)
-        return replace(final, summary=conclusion.summary)
+            counts = await staged.publish(connection, job.id, concluded.assembly)
+        result = conclusion.result | counts
+        await jobs.put_result(connection, job.id, result, conclusion.state)
+        return replace(final, summary=conclusion.summary | counts)
 
     async def _put_away(
         self, job: JobSnapshot, concluded: Concluded | None, ending: Ending
@@ -172,8 +175,11 @@ class Finisher:
             return
         if isinstance(ending, Ended) and ending.status in WHOLE:
             await staged.forget(job.id)
-        elif concluded is not None and concluded.assembly is not None:
+            return
+        if concluded is not None and concluded.assembly is not None:
             await staged.discard(concluded.assembly)
+        if isinstance(ending, Ended):
+            await staged.failed(job.id)
 
     async def _delete_if_done(self, job: JobSnapshot) -> None:
         """The bytes of its file, unless another job needs them."""
@@ -239,14 +245,20 @@ class Finisher:
 
         await self._database.transact(finish)
         logger.error("Job %s failed: %s", job_id, error["message"])
+        staged = await self._staged(job_id)
+        if staged is not None:
+            await staged.failed(job_id)
 
     async def forget_staged(self, job_id: UUID) -> None:
         """What its chunks left for results that will not be published."""
-        async with self._database.working() as connection:
-            work = await jobs.find_work(connection, job_id)
-        staged = None if work is None else self._destinations.of(work).staged
+        staged = await self._staged(job_id)
         if staged is not None:
             await staged.forget(job_id)
+
+    async def _staged(self, job_id: UUID) -> StagedResults | None:
+        async with self._database.working() as connection:
+            work = await jobs.find_work(connection, job_id)
+        return None if work is None else self._destinations.of(work).staged
 
     async def delete_stored_bytes(self, file_id: UUID, uri: str) -> None:
         await self._database.transact(lambda c: files.forget_stored_bytes(c, file_id))

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from app import extras
-from app.errors import InvalidParameter, NotConfigured, SettingsInvalid, UnknownProcessor
+from app.errors import NotConfigured, SettingsInvalid, UnknownProcessor
 from app.processors.base import (
     Capabilities,
     ChecksRecords,
@@ -24,7 +24,7 @@ from app.processors.base import (
     WaitsForService,
     WritesTables,
 )
-from app.processors.options import Options, restored, validated, validated_some
+from app.processors.options import Options, restored
 from app.processors.rows import RowsProcessor
 from app.processors.tables import NewTable
 from app.schemas.base import RecordSchema
@@ -96,31 +96,6 @@ class Processors:
     def capabilities(self, name: str) -> Capabilities:
         """Raises UnknownProcessor."""
         return self._capabilities[self.get(name).name]
-
-    def options(self, name: str, given: Mapping[str, Any]) -> Options:
-        """What somebody said, as JSON or as texts; raises UnknownProcessor, InvalidParameter, and
-        the RequestError that the processor has for it.
-        """
-        processor = self._usable(name)
-        options = validated(processor.options, f"the processor {name}", given)
-        processor.check(options)
-        return options
-
-    def options_so_far(self, name: str, given: Mapping[str, Any]) -> Options | None:
-        """The options where more of them may come, None if some are missing; raises the same for
-        what is wrong already.
-        """
-        processor = self._usable(name)
-        options = validated_some(processor.options, f"the processor {name}", given)
-        if options is not None:
-            processor.check(options)
-        return options
-
-    def _usable(self, name: str) -> Processor:
-        processor = self.get(name)
-        if processor.made_by:
-            raise InvalidParameter(processor.made_by)
-        return processor
 
     def restored(self, name: str, stored: Mapping[str, Any]) -> Options:
         """The options that the database has of a job; raises UnknownProcessor, InvalidParameter."""

@@ -44,6 +44,10 @@ BEGINNING_ROWS = 10_000
 PROBED, ALIKE = 1000, 0.9
 """If of so many values more than this share differ, those of the chunk are likely to."""
 
+BUCKETS_PER_VALUE = 4
+MOSTLY_SHARED = 0.9
+"""If more of the values than this share a bucket with another, most are alike."""
+
 SHOWN_TOP, SHOWN_AGAINST = 10, 5
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 BARS = 20
@@ -330,33 +334,46 @@ def _by_number(cells: pa.StringArray) -> Once:
 
 
 def _by_hash(cells: pa.StringArray) -> Once | None:
-    """For values of which few are alike: to sort their hashes takes half as long as to number
-    them. None if two that differ look alike."""
+    """For values of which few are alike: to look for equal hashes takes half as long as to number
+    the values. None if two that differ look alike, or more are alike than it seemed."""
     hashes = hash_texts(cells)
+    shared = _that_share_a_bucket(hashes)
+    if len(shared) > MOSTLY_SHARED * len(cells):
+        return None
     # The place of each value stands in the low bits of its hash, so one sort tells which are alike
     # and where they are, the first of them first.
-    low = np.uint64(len(cells).bit_length())
-    ordered = hashes >> low
+    low = np.uint64(len(shared).bit_length())
+    ordered = hashes[shared] >> low
     ordered <<= low
-    ordered |= np.arange(len(cells), dtype=np.uint64)
+    ordered |= np.arange(len(shared), dtype=np.uint64)
     ordered.sort()
-    order = (ordered & ((np.uint64(1) << low) - np.uint64(1))).astype(np.int64)
+    order = shared[(ordered & ((np.uint64(1) << low) - np.uint64(1))).astype(np.int64)]
     ordered >>= low
-    is_first = np.ones(len(cells), bool)
+    is_first = np.ones(len(shared), bool)
     np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
     if is_first.all():
         return cells, hashes, np.ones(len(cells), np.int64), np.arange(len(cells))
     starts = np.flatnonzero(is_first)
-    counts_by_hash = np.diff(starts, append=len(cells))
+    counts_by_hash = np.diff(starts, append=len(shared))
     first_by_hash = order[starts]
     again = np.flatnonzero(~is_first)
     firsts = first_by_hash[np.cumsum(is_first)[again] - 1]
     if not _are_equal(cells, hashes, order[again], firsts):
         return None
-    counts = np.zeros(len(cells), np.int64)
+    counts = np.ones(len(cells), np.int64)
+    counts[shared] = 0
     counts[first_by_hash] = counts_by_hash
     first = np.flatnonzero(counts)
     return taken(cells, first), hashes[first], counts[first], first
+
+
+def _that_share_a_bucket(hashes: Hashes) -> Places:
+    """Where the values are that may be equal to another: of a few times as many buckets as there
+    are values, they have one in common. No sort is needed to tell that all others are unique."""
+    bits = (BUCKETS_PER_VALUE * len(hashes)).bit_length()
+    buckets = (hashes >> np.uint64(64 - bits)).astype(np.int64)
+    sizes = np.bincount(buckets)
+    return np.flatnonzero(sizes[buckets] > 1)
 
 
 def _are_equal(cells: pa.StringArray, hashes: Hashes, some: Places, others: Places) -> bool:

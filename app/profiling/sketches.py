@@ -3,6 +3,7 @@ chunks, or of two halves of one, they say the same."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -53,6 +54,7 @@ QUANTILES_KEPT = 256
 cases. It draws by lot, so two runs may differ by that. (The t-digest of the
 same library, which would not, was off by 3 %.)"""
 
+STEPS = 65_535
 WORD_BYTES, WORDS = 8, 4
 _ODD = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
@@ -188,11 +190,11 @@ class Top(msgspec.Struct):
     @classmethod
     def of(cls, values: pa.StringArray, hashes: Hashes, counts: npt.NDArray[np.int64]) -> Top:
         """Of distinct values."""
-        error = int(len(counts) > TOP_KEPT)
-        # To look for the next after the last kept takes long where most counts are 1.
-        more = counts[counts > 1]
-        if len(more) > TOP_KEPT:
-            error = int(np.partition(more, -TOP_KEPT - 1)[-TOP_KEPT - 1])
+        error = 0
+        if len(counts) > TOP_KEPT:
+            # The count of the first that is not kept. `most`: how many are there at most so often.
+            most = np.cumsum(np.bincount(counts))
+            error = int(np.searchsorted(most, len(counts) - TOP_KEPT))
         kept = np.flatnonzero(counts > error)
         texts = values.take(pa.array(kept)).to_pylist()
         entries = zip(hashes[kept].tolist(), counts[kept].tolist(), texts, strict=True)
@@ -234,16 +236,23 @@ def _counted(value: Shown, more: int) -> Shown:
     return Shown(value.number + more, value.text, value.length)
 
 
-def _in_order(
+def _nearly_in_order(
     distinct: npt.NDArray[np.float64],
     counts: npt.NDArray[np.int64],
     values: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
-    """The values, which are the distinct ones as often as each is there, in ascending order."""
-    if len(distinct) * 4 > len(values):
-        return np.sort(values)
-    order = np.argsort(distinct)
-    return np.repeat(distinct[order], counts[order])
+    """The values, which are the distinct ones as often as each is there, so that most ascend: a
+    sketch takes these in half the time."""
+    if len(distinct) * 4 <= len(values):
+        order = np.argsort(distinct)
+        return np.repeat(distinct[order], counts[order])
+    low = float(values.min())
+    span = float(values.max()) - low
+    if not 0 < span < math.inf:
+        return values
+    # A radix sort by 16 bits, which takes a sixth of the time of a sort by all of them.
+    steps = ((values - low) * (STEPS / span)).astype(np.uint16)
+    return values[np.argsort(steps, kind="stable")]
 
 
 class Numbers(msgspec.Struct):
@@ -268,7 +277,7 @@ class Numbers(msgspec.Struct):
             return cls()
         values = np.repeat(distinct, counts)
         digest = kll_doubles_sketch(QUANTILES_KEPT)
-        digest.update(_in_order(distinct, counts, values))  # twice as fast as without one
+        digest.update(_nearly_in_order(distinct, counts, values))
         lowest, highest = int(distinct.argmin()), int(distinct.argmax())
         minimum = (float(distinct[lowest]), str(texts[lowest]))
         maximum = (float(distinct[highest]), str(texts[highest]))

@@ -18,7 +18,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import csv
 
+from app.profiling.classes import taken
 from app.profiling.columns import Column
+from app.profiling.json_columns import columns_of, laid_out
+from app.profiling.sketches import layout
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -84,7 +87,7 @@ def of_lines(
             strings_can_be_null=False,
         ),
     )
-    rows = np.array(numbers, np.int64)
+    rows = _row_numbers(numbers)
     described = (
         (name, Column.of(_in_one_piece(table.column(i)), rows))
         for i, name in enumerate(columns[:MAX_COLUMNS])
@@ -92,7 +95,16 @@ def of_lines(
     return _table(columns, described, len(rows))
 
 
+def _row_numbers(numbers: Sequence[int]) -> Rows:
+    if isinstance(numbers, range):
+        # many times as fast as one number after the other
+        return np.arange(numbers.start, numbers.stop, numbers.step, dtype=np.int64)
+    return np.array(numbers, np.int64)
+
+
 def _in_one_piece(cells: pa.ChunkedArray) -> pa.StringArray:
+    if cells.num_chunks == 1:
+        return cells.chunk(0)
     combined = cells.combine_chunks()
     return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
 
@@ -101,7 +113,7 @@ def of_cells(
     cells: Sequence[Sequence[str | None]], names: Sequence[str], numbers: Sequence[int]
 ) -> str:
     """The packed table of rows as lists, with a name for each cell of the longest."""
-    rows = np.array(numbers, np.int64)
+    rows = _row_numbers(numbers)
 
     are_whole = min(map(len, cells), default=0) == len(names)
 
@@ -118,112 +130,74 @@ def of_cells(
 
 def of_objects(raw: Sequence[bytes], numbers: Sequence[int]) -> str:
     """The packed table of JSON objects, by their keys."""
-    records = _decoder.decode(b"[" + b",".join(raw) + b"]")
-    rows = np.array(numbers, np.int64)
-    names = list(records[0]) if records else []
-    if len(set(map(tuple, records))) > 1:
-        return _of_unlike_objects(records, rows)
-    columns = {
-        name: _of_values(list(map(itemgetter(name), records)), rows) for name in names[:MAX_COLUMNS]
+    rows = _row_numbers(numbers)
+    columns, left_out = columns_of(raw, MAX_COLUMNS)
+    described = {
+        column.name: _of_values(
+            column.values, rows if column.records is None else rows[column.records]
+        )
+        for column in columns
     }
-    return Table(len(raw), columns, max(0, len(names) - MAX_COLUMNS)).packed()
+    return Table(len(raw), described, left_out).packed()
 
 
-_decoder = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
-
-
-def _of_unlike_objects(records: Sequence[dict[str, msgspec.Raw]], rows: Rows) -> str:
-    gathered: dict[str, tuple[list[msgspec.Raw], list[int]]] = {}
-    left_out: set[str] = set()
-    for place, record in enumerate(records):
-        for name, value in record.items():
-            if name not in gathered:
-                if len(gathered) == MAX_COLUMNS:
-                    left_out.add(name)
-                    continue
-                gathered[name] = [], []
-            values, places = gathered[name]
-            values.append(value)
-            places.append(place)
-    columns = {
-        name: _of_values(values, rows[places]) for name, (values, places) in gathered.items()
-    }
-    return Table(len(records), columns, len(left_out)).packed()
-
-
-def _of_values(values: Sequence[msgspec.Raw], rows: Rows) -> Column:
-    """The column of the values of one key, of which there is one at least."""
-    whole = b"".join(values)
-    lengths = np.fromiter(map(len, values), np.int64, len(values))
-    heads = np.frombuffer(whole, np.uint8)[np.cumsum(lengths) - lengths]
+def _of_values(values: pa.StringArray, rows: Rows) -> Column:
+    """The column of the values of one key, of which there is one at least, as they are written."""
+    data, offsets = layout(values)
+    heads, lengths = data[offsets[:-1]], np.diff(offsets)
     is_string, is_null = heads == ord('"'), heads == ord("n")
     is_nested = (heads == ord("{")) | (heads == ord("["))
     is_word = (heads == ord("t")) | (heads == ord("f"))
     is_number = ~(is_string | is_null | is_nested | is_word)
-    is_too_long = is_number & _are_too_long(values, is_number, lengths, whole)
+    is_too_long = is_number & _are_too_long(values, is_number, lengths, data, offsets)
     is_native = (is_number | is_word) & ~is_too_long
-    natives = _natives(*_chosen(values, whole, lengths, is_native))
-    strings = _strings(*_chosen(values, whole, lengths, is_string))
-    column = Column.of(natives, rows[is_native], json="native").merged(
-        Column.of(strings, rows[is_string], json="string")
-    )
+    column = Column()
+    if is_native.any():
+        natives = taken(values, np.flatnonzero(is_native))
+        column = column.merged(Column.of(natives, rows[is_native], json="native"))
+    if is_string.any():
+        strings = _strings(taken(values, np.flatnonzero(is_string)))
+        column = column.merged(Column.of(strings, rows[is_string], json="string"))
     column = column.merged(Column(nulls=int(is_null.sum())))
     others = {"nested": np.flatnonzero(is_nested), "too_long": np.flatnonzero(is_too_long)}
     for name, places in sorted(others.items(), key=lambda other: other[1][:1].tolist()):
         if not len(places):
             continue
-        raw = [bytes(values[place]) for place in places.tolist()]
-        texts = [canonical(text) if name == "nested" else text.decode() for text in raw]
-        of_class = Column.of_class(
-            name, pa.array(texts, pa.string()), rows[places], has_lengths=name != "nested"
-        )
+        texts = taken(values, places)
+        if name == "nested":
+            texts = pa.array([canonical(text.encode()) for text in texts.to_pylist()], pa.string())
+        of_class = Column.of_class(name, texts, rows[places], has_lengths=name != "nested")
         column = column.merged(of_class)
     return column
 
 
 def _are_too_long(
-    values: Sequence[msgspec.Raw], is_number: Mask, lengths: Rows, whole: bytes
+    values: pa.StringArray,
+    is_number: Mask,
+    lengths: Rows,
+    data: npt.NDArray[np.uint8],
+    offsets: Rows,
 ) -> Mask:
     """Which numbers are larger than any double: they have an exponent, or many digits."""
     are_too_long = np.zeros(len(values), bool)
     suspects = is_number & (lengths > DIGITS_OF_ANY)
     if is_number.any():
-        exponents = np.flatnonzero(np.frombuffer(whole, np.uint8) | 0x20 == ord("e"))
-        suspects[np.searchsorted(np.cumsum(lengths), exponents, "right")] = True
+        exponents = np.flatnonzero(data | 0x20 == ord("e"))
+        suspects[np.searchsorted(offsets[1:], exponents, "right")] = True
     for place in np.flatnonzero(suspects & is_number).tolist():
-        are_too_long[place] = math.isinf(float(bytes(values[place])))
+        are_too_long[place] = math.isinf(float(values[place].as_py()))
     return are_too_long
 
 
-Values = tuple[Sequence[msgspec.Raw], bytes, Rows]
-"""Values, the bytes of all of them, and how many are of each."""
-
-
-def _chosen(values: Sequence[msgspec.Raw], whole: bytes, lengths: Rows, chosen: Mask) -> Values:
-    if chosen.all():
-        return values, whole, lengths
-    some = [values[place] for place in np.flatnonzero(chosen).tolist()]
-    return some, b"".join(some), lengths[chosen]
-
-
-def _natives(_: Sequence[msgspec.Raw], whole: bytes, lengths: Rows) -> pa.StringArray:
-    """Numbers and truth values as they are written."""
-    return _laid_out(whole, lengths)
-
-
-def _strings(values: Sequence[msgspec.Raw], whole: bytes, lengths: Rows) -> pa.StringArray:
+def _strings(values: pa.StringArray) -> pa.StringArray:
     """What the strings say."""
+    data, offsets = layout(values)
+    whole = data.tobytes()
     if b"\\" in whole:
-        decoded = msgspec.json.decode(b"[" + b",".join(values) + b"]", type=list[str])
+        decoded = msgspec.json.decode("[" + ",".join(values.to_pylist()) + "]", type=list[str])
         return pa.array(decoded, pa.string())
     # Without an escape there is no quote but those around each.
-    return _laid_out(whole.replace(b'"', b""), lengths - 2)
-
-
-def _laid_out(data: bytes, lengths: Rows) -> pa.StringArray:
-    """Texts of so many bytes each, one behind the other."""
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    return pa.StringArray.from_buffers(len(lengths), pa.py_buffer(offsets), pa.py_buffer(data))
+    return laid_out(whole.replace(b'"', b""), np.diff(offsets) - 2)
 
 
 def canonical(raw: bytes) -> str:

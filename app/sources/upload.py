@@ -8,17 +8,16 @@ import asyncio
 import hashlib
 import logging
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from app.decoders.base import Decoder, Kind
-from app.decoders.registry import by_content
+from app.decoders.base import Kind, Report, Wanted
+from app.decoders.chain import Chain
 from app.errors import (
-    ContentMismatch,
     DecompressedTooLarge,
     FileTooLarge,
     InsufficientStorage,
@@ -26,7 +25,7 @@ from app.errors import (
 )
 from app.failpoints import hit
 from app.formats.detect import SAMPLE_BYTES
-from app.sources.places import Storage, Stored, Writer
+from app.sources.places import Storage, Stored, Stream, Writer
 
 logger = logging.getLogger(__name__)
 BLOCK_BYTES = 1 << 20
@@ -34,22 +33,83 @@ SMALL_BYTES = 64 << 10
 MAX_RATIO, RATIO_COUNTS_FROM = 200, 1 << 20
 DISK_CHECK_BYTES = 64 << 20
 TOUCH_SECONDS = 10.0
+ANYHOW = Wanted()
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """What came in, and lies safe without a name as yet."""
+class Part:
+    """A file that was made of what came, and lies safe without a name as yet."""
 
-    size_bytes: int
-    """As sent."""
+    file_id: UUID
     stored_bytes: int
     """As written: decoded."""
-    sha256: str
-    """Of the bytes as sent."""
     crc32: int
     """Of the bytes as written."""
     sample: bytes
     """The beginning of the stored bytes; all of them if they are few."""
+    reports: tuple[Report, ...] = ()
+    """Of the decoders that the bytes passed, in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What came in."""
+
+    size_bytes: int
+    """As sent."""
+    sha256: str
+    """Of the bytes as sent."""
+    parts: tuple[Part, ...]
+    """The files that were made of it; mostly one."""
+
+
+class _Output:
+    """A file that is being written."""
+
+    def __init__(self, file_id: UUID, writer: Writer, stream: Stream) -> None:
+        self.file_id = file_id
+        self.writer = writer
+        self._stream = stream
+        self.size = 0
+        self.crc32 = 0
+        self.sample = bytearray()
+        self.is_kept = False
+
+    @classmethod
+    async def open(cls, storage: Storage, file_id: UUID) -> _Output:
+        writer = await asyncio.to_thread(storage.writer, file_id)
+        try:
+            return cls(file_id, writer, await writer.stream())
+        except BaseException:
+            await asyncio.to_thread(writer.discard)
+            raise
+
+    async def write(self, piece: bytes) -> None:
+        await self._stream.write(piece)
+        self.crc32 = await _computed(piece, zlib.crc32, piece, self.crc32)
+        self.size += len(piece)
+        if len(self.sample) < SAMPLE_BYTES:
+            self.sample += piece[: SAMPLE_BYTES - len(self.sample)]
+
+    async def publish(self) -> Stored:
+        self.is_kept = True
+        try:
+            return await asyncio.to_thread(self.writer.publish)
+        except Exception:
+            self.is_kept = False  # it has no name
+            raise
+
+    async def close(self) -> None:
+        """Removes what was written unless it is published."""
+        try:
+            await self._stream.close()
+        except TransientError as failure:
+            logger.warning("%s", failure)  # what is kept was made safe before
+        if not self.is_kept:
+            try:
+                await asyncio.to_thread(self.writer.discard)
+            except TransientError as failure:
+                logger.warning("Could not delete a file; the sweep will: %s", failure)
 
 
 class UploadSource:
@@ -62,46 +122,35 @@ class UploadSource:
         *,
         max_bytes: int,
         reserve_bytes: int,
+        turns: asyncio.Semaphore,
         declared: Kind | None = None,
         inspect: Callable[[bytes], None] | None = None,
     ) -> None:
-        """`declared`: how the bytes come, if that was said; else their beginning decides. `inspect`
-        is called in a thread with each piece that was written, in their order; what it raises ends
-        the upload.
+        """`file_id`: of the first file that is made. `turns`: who has one may have a process
+        decode. `declared`: how the bytes come, if that was said; else their beginning decides.
+        `inspect` is called in a thread with each piece that was written, in their order; what it
+        raises ends the upload.
         """
         self._storage = storage
         self.file_id = file_id
+        self.file_ids = [file_id]
+        """Of all files so far."""
         self._max_bytes = max_bytes
         self._reserve_bytes = reserve_bytes
-        self._declared = declared
+        self._turns = turns
+        self._decoders = Chain(declared)
         self._inspect = inspect
         self._sha256 = hashlib.sha256()
-        self._crc32 = 0
         self._pending: list[bytes] = []
         self._pending_bytes = 0
-        self._kind: Kind | None = None
-        self._decoder: Decoder | None = None
-        self._sample = bytearray()
-        self._writer: Writer | None = None
-        self._out: Any = None
+        self._outputs: list[_Output] = []
         self.received_bytes = 0
-        self.stored_bytes = 0
+        self._stored_bytes = 0
         self._checked_at = 0
-        self._is_kept = False
 
     async def __aenter__(self) -> UploadSource:
-        self._writer = await asyncio.to_thread(self._storage.writer, self.file_id)
-        try:
-            self._out = await self._writer.stream()
-        except BaseException:
-            await asyncio.to_thread(self._writer.discard)
-            raise
+        self._outputs.append(await _Output.open(self._storage, self.file_id))
         return self
-
-    @property
-    def writer(self) -> Writer:
-        assert self._writer is not None, "not entered"
-        return self._writer
 
     async def __aexit__(
         self,
@@ -109,15 +158,9 @@ class UploadSource:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            await self._out.close()
-        except TransientError as failure:
-            logger.warning("%s", failure)  # what is kept was made safe before
-        if not self._is_kept:
-            try:
-                await asyncio.to_thread(self.writer.discard)
-            except TransientError as failure:
-                logger.warning("Could not delete a file; the sweep will: %s", failure)
+        self._decoders.close()
+        for output in self._outputs:
+            await output.close()
 
     async def write(self, data: bytes) -> None:
         """Take bytes as they come; raises FileTooLarge, DecompressedTooLarge, InsufficientStorage,
@@ -135,81 +178,61 @@ class UploadSource:
         if self._pending_bytes >= BLOCK_BYTES:
             await self._flush()
 
-    async def finish(self) -> Received:
+    async def finish(self, wanted: Wanted = ANYHOW) -> Received:
         """Everything on disk for good, still under its part name."""
         await self._flush()
-        if self._decoder is not None:
-            await self._store_all(self._decoder.finish())
+        await self._store_all(self._decoders.finish(wanted))
+        if not self._decoders.is_finished:
+            async with self._turns:
+                await self._store_all(self._decoders.finish(wanted, also_heavy=True))
         hit("upload.before_fsync")
-        await asyncio.to_thread(self.writer.finish)
-        return Received(
-            self.received_bytes,
-            self.stored_bytes,
-            self._sha256.hexdigest(),
-            self._crc32,
-            bytes(self._sample),
-        )
+        parts = []
+        for place, output in enumerate(self._outputs):
+            await asyncio.to_thread(output.writer.finish)
+            reports = tuple(self._decoders.reports(place))
+            sample = bytes(output.sample)
+            parts.append(Part(output.file_id, output.size, output.crc32, sample, reports))
+        return Received(self.received_bytes, self._sha256.hexdigest(), tuple(parts))
 
-    async def publish(self) -> Stored:
-        """Give it its name. From here on only the sweep, which asks the database first, may remove
-        it.
+    async def publish(self) -> list[Stored]:
+        """Give each file its name. From here on only the sweep, which asks the database first, may
+        remove them.
         """
-        self._is_kept = True
-        try:
-            return await asyncio.to_thread(self.writer.publish)
-        except Exception:
-            self._is_kept = False  # it has no name
-            raise
+        return [await output.publish() for output in self._outputs]
 
     async def _flush(self) -> None:
         if not self._pending:
             return
         block = b"".join(self._pending)
-        is_first = self.received_bytes == self._pending_bytes
         self._pending, self._pending_bytes = [], 0
-        if is_first:
-            self._kind = self._declared or by_content(block)
-            self._decoder = None if self._kind is None else self._kind.open()
         await _computed(block, self._sha256.update, block)
-        if self._decoder is None:
-            await self._store(block)
-        else:
-            await self._store_all(self._decoder.feed(block))
+        await self._store_all(self._decoders.feed(block))
 
     async def _store_all(self, pieces: Iterator[bytes]) -> None:
         while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-            await self._store(piece)
             self._refuse_bombs()
+            if len(self._outputs) <= self._decoders.part:
+                self.file_ids.append(uuid4())
+                self._outputs.append(await _Output.open(self._storage, self.file_ids[-1]))
+            if piece:
+                await self._store(piece)
 
     async def _store(self, piece: bytes) -> None:
-        if not self.stored_bytes and self._declared is not None:
-            self._refuse_nesting(self._declared, piece)
-        if self.stored_bytes - self._checked_at > DISK_CHECK_BYTES:
-            self._checked_at = self.stored_bytes
+        if self._stored_bytes - self._checked_at > DISK_CHECK_BYTES:
+            self._checked_at = self._stored_bytes
             await asyncio.to_thread(check_room, self._storage, self._reserve_bytes)
-        await self._out.write(piece)
-        self._crc32 = await _computed(piece, zlib.crc32, piece, self._crc32)
+        await self._outputs[-1].write(piece)
+        self._stored_bytes += len(piece)
         if self._inspect is not None:
             await asyncio.to_thread(self._inspect, piece)
-        self.stored_bytes += len(piece)
-        if len(self._sample) < SAMPLE_BYTES:
-            self._sample += piece[: SAMPLE_BYTES - len(self._sample)]
-
-    @staticmethod
-    def _refuse_nesting(declared: Kind, beginning: bytes) -> None:
-        inner = by_content(beginning)
-        if inner is not None:
-            raise ContentMismatch(f"The content is {inner.name} inside {declared.name}.")
 
     def _refuse_bombs(self) -> None:
-        bomb = (
-            self.stored_bytes > RATIO_COUNTS_FROM
-            and self.stored_bytes > MAX_RATIO * self.received_bytes
-        )
-        if self._kind is not None and (bomb or self.stored_bytes > self._max_bytes):
+        most = self._decoders.most_bytes
+        is_bomb = most > RATIO_COUNTS_FROM and most > MAX_RATIO * self.received_bytes
+        if is_bomb or most > self._max_bytes:
             raise DecompressedTooLarge(
-                f"The {self._kind.name} data decompresses to more than {self._max_bytes} bytes or"
-                f" {MAX_RATIO} times its size.",
+                f"The {self._decoders.name} data decompresses to more than {self._max_bytes} bytes"
+                f" or {MAX_RATIO} times its size.",
                 limit_bytes=self._max_bytes,
             )
 
@@ -226,31 +249,34 @@ def check_room(storage: Storage, reserve_bytes: int, wanted: int = 0) -> None:
 
 @asynccontextmanager
 async def kept_young(
-    storage: Storage, file_id: UUID, *, release: bool = True
+    storage: Storage, file_ids: Sequence[UUID], *, release: bool = True
 ) -> AsyncIterator[None]:
-    """However slow the client or the disk: the sweep takes a file that nobody has touched for a
-    while for left over. `release`: at the end the database knows of the file, or never will.
+    """However slow the client or the disk: the sweep takes files that nobody has touched for a
+    while for left over. `file_ids` may grow meanwhile. `release`: at the end the database knows of
+    the files, or never will.
     """
 
     async def touch() -> None:
         while True:
             await asyncio.sleep(max(TOUCH_SECONDS, storage.touch_seconds))
-            try:
-                await asyncio.to_thread(storage.touch, file_id)
-            except TransientError as error:
-                logger.warning("%s", error)
+            for file_id in tuple(file_ids):
+                try:
+                    await asyncio.to_thread(storage.touch, file_id)
+                except TransientError as error:
+                    logger.warning("%s", error)
 
-    task = asyncio.create_task(touch(), name=f"upload {file_id}")
+    task = asyncio.create_task(touch(), name=f"upload {file_ids[0]}")
     try:
         yield
     finally:
         task.cancel()
         if storage.is_shared and release:
             await asyncio.wait([task])
-            try:
-                await asyncio.to_thread(storage.release, file_id)
-            except TransientError as error:
-                logger.warning("Could not delete a file; the sweep will: %s", error)
+            for file_id in file_ids:
+                try:
+                    await asyncio.to_thread(storage.release, file_id)
+                except TransientError as error:
+                    logger.warning("Could not delete a file; the sweep will: %s", error)
 
 
 async def _computed(data: bytes, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -33,12 +33,36 @@ class ContentMismatch(RequestError):
     remedy = "Export the data as CSV, JSON or JSON Lines and upload that."
 
 
+class CorruptCompression(RequestError):
+    """Damaged or incomplete compressed data."""
+
+    status = 422
+    code = "corrupt_compression"
+    remedy = "Compress the file again and upload it again; nothing was stored."
+
+
 class CorruptGzip(RequestError):
     """Damaged or incomplete gzip data."""
 
     status = 422
     code = "corrupt_gzip"
     remedy = "Compress the file again and upload it again; nothing was stored."
+
+
+class CorruptWorkbook(RequestError):
+    """Damaged workbook."""
+
+    status = 422
+    code = "corrupt_workbook"
+    remedy = "Open it in a spreadsheet program, save it anew and upload that; nothing was stored."
+
+
+class EncryptedWorkbook(RequestError):
+    """Workbook protected by a password."""
+
+    status = 422
+    code = "encrypted_workbook"
+    remedy = "Save it without a password, or export the sheet as CSV."
 
 
 class EmptyFile(RequestError):
@@ -75,6 +99,14 @@ class NotRows(RequestError):
     )
 
 
+class SheetNotFound(InvalidParameter):
+    """No such sheet in the workbook, or several to choose from."""
+
+    status = 422
+    code = "sheet_not_found"
+    remedy = "Set `sheet` to the name of a sheet, or to its number from 1."
+
+
 class TooManyColumns(RequestError):
     """Too many columns."""
 
@@ -89,3 +121,11 @@ class UnsupportedEncoding(InvalidParameter):
     status = 422
     code = "unsupported_encoding"
     remedy = "Use utf-8, utf-16 or a single-byte encoding such as cp1252 or latin-1."
+
+
+class WorkbookTooLarge(RequestError):
+    """Workbook needs too much memory or time."""
+
+    status = 413
+    code = "workbook_too_large"
+    remedy = "Raise SPREADSHEET_MEMORY_MB, or export the sheet as CSV."

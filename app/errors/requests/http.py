@@ -126,4 +126,4 @@ class UnsupportedTransferEncoding(RequestError):
 
     status = 415
     code = "unsupported_transfer_encoding"
-    remedy = "Send the bytes uncompressed or compressed with gzip."
+    remedy = "Send the bytes uncompressed, or with gzip, zstd, bzip2, xz, lz4 or deflate."

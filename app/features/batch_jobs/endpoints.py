@@ -34,8 +34,8 @@ class BatchRequest(BaseModel):
     )
 
     file_ids: list[UUID] = Field(min_length=1, max_length=MAX_FILES, description="Of uploads.")
-    job_type: str = Field(max_length=100, description="One of GET /api/v1/job-types.")
-    options: dict[str, Any] = Field(default={}, description="Those of the job type.")
+    job_type: str = Field(max_length=100, description="A type from GET /api/v1/job-types.")
+    options: dict[str, Any] = Field(default={}, description="Options of the job type.")
     priority: Priority = 0
 
 
@@ -48,12 +48,12 @@ class BatchRequest(BaseModel):
 async def create_batch_job(
     body: BatchRequest, app: App, owner: Owner, fresh: Fresh = False
 ) -> Response:
-    """The same job for many files: a parent with a part for each of them. One bad file costs one
-    file. Status and result of the parent list the parts; cancelling it cancels them.
+    """Run the same job over many files: a parent job with a part for each file. A bad file fails
+    only its own part. Status and result of the parent list the parts; cancelling it cancels them.
     """
     check_open(app)
     submission = BatchSubmission(
         owner, body.file_ids, body.job_type, body.options, body.priority, fresh
     )
-    made = await app.of(BatchJobs).submit(submission)
-    return JSONResponse(made, 202, {"Location": f"/api/v1/jobs/{made['job_id']}/status"})
+    batch = await app.of(BatchJobs).submit(submission)
+    return JSONResponse(batch, 202, {"Location": f"/api/v1/jobs/{batch['job_id']}/status"})

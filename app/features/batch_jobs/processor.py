@@ -1,4 +1,4 @@
-"""A job over many files: its parts do the work, and it only ends with them."""
+"""The processor of a job over many files: its parts do the work."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.processors.stages import IN_PARTS
 
 
 class BatchOptions(Options):
-    """What the job is remembered by."""
+    """The files and options of the batch."""
 
     job_type: str
     options: dict[str, Any]
@@ -23,7 +23,7 @@ class BatchOptions(Options):
 
 class BatchProcessor(CollectsFiles):
     name = "batch"
-    made_by = "A batch is made of many files, by POST /api/v1/jobs/batch."
+    made_by = "A batch needs several files; use POST /api/v1/jobs/batch."
     options = BatchOptions
     stages = IN_PARTS
 

@@ -1,4 +1,4 @@
-"""What a job for many files takes and answers."""
+"""Request and response models of jobs over many files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field
 from app.api.answers import Answer, sometimes
 from app.api.queued import Queued
 
-CACHED = "True if the job is an earlier one."
+CACHED = "Whether this is an earlier job."
 
 
 class QueuedChild(Answer):
@@ -21,27 +21,27 @@ class QueuedChild(Answer):
 
 
 class BatchQueued(Queued):
-    """A batch that was accepted."""
+    """An accepted batch."""
 
     children: list[QueuedChild] = Field(
-        description="The part of each file, in the order in which they were named."
+        description="The part of each file, in the order of the request."
     )
 
 
 class ChildOutcome(Answer):
-    """What became of a file."""
+    """The outcome of a file."""
 
     file_id: UUID = Field(description="The file.")
-    job_id: UUID | None = Field(description="Its job; null if that was deleted.")
-    filename: str | None = Field(description="Its name; null if it was deleted.")
+    job_id: UUID | None = Field(description="Id of its job; null if the job was deleted.")
+    filename: str | None = Field(description="Name of the file; null if it was deleted.")
     status: str = Field(description="completed, failed, cancelled or deleted.")
-    error_message: str | None = Field(description="Why its job failed; null if it did not.")
+    error_message: str | None = Field(description="Why its job failed; null if it did not fail.")
     cached: bool = Field(description="Whether its job is an earlier one.")
 
 
 class BatchOutcome(Answer):
-    """What became of each file of a batch."""
+    """The outcome of each file of a batch."""
 
-    job_type: str = Field(description="Which job was run for each.")
-    counts: dict[str, int] = Field(description="Files by status.")
-    children: list[ChildOutcome] = Field(description="In the order in which they were named.")
+    job_type: str = Field(description="Job type that ran over each file.")
+    counts: dict[str, int] = Field(description="Number of files by status.")
+    children: list[ChildOutcome] = Field(description="Files in the order of the request.")

@@ -1,4 +1,4 @@
-"""RowCounter: the rows of a file while its bytes still come, by the scanner that cuts it later."""
+"""Counts the rows of a file while its bytes arrive, with the scanner that splits it later."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from app.pipeline.cutter import WINDOW_BYTES
 
 
 class RowCounter:
-    """Feed it the bytes of a file in order. It holds one window of them, or one record if that is
+    """Takes the bytes of a file in order. Holds one window of them, or one record if that is
     longer.
 
-    Where a record ends does not depend on the windows, so this comes to the same number as `cut`.
-    Only for records too long to be held, whose quotes are not looked at, the two may differ: what
-    was split counts then.
+    Record ends do not depend on the windows, so the count equals that of `cut`. The two may differ
+    only for records too long to hold, whose quotes are not parsed; the split counts then.
     """
 
     def __init__(
@@ -26,7 +25,7 @@ class RowCounter:
         window_bytes: int = WINDOW_BYTES,
         row_bytes: int = MAX_ROW_BYTES,
     ) -> None:
-        """`detect(sample, complete)` gives the dialect of a file that begins with `sample`."""
+        """`detect(sample, complete)` returns the dialect of a file that begins with `sample`."""
         self._detect = detect
         self._window_bytes = window_bytes
         self._row_bytes = row_bytes
@@ -34,14 +33,13 @@ class RowCounter:
         self._pending = bytearray()
         self._wanted = window_bytes
         self._skip = 0
-        """Bytes to pass unread: the header, or the first `row_bytes` of a record that is too long
-        to be held.
+        """Bytes to skip: the header, or the first `row_bytes` of a record that is too long to hold.
         """
         self._is_in_long_record = False
         self._rows = 0
 
     def feed(self, piece: bytes) -> None:
-        """The next bytes; raises what `detect` raises."""
+        """Take the next bytes; raises the errors of `detect`."""
         self._pending += piece
         if self._form is None:
             if len(self._pending) <= SAMPLE_BYTES:
@@ -50,7 +48,7 @@ class RowCounter:
         self._advance(eof=False)
 
     def finish(self) -> int:
-        """The number of rows; raises what `detect` raises."""
+        """End the input and return the number of rows; raises the errors of `detect`."""
         if self._form is None:
             self._open(complete=True)
         self._advance(eof=True)
@@ -63,8 +61,8 @@ class RowCounter:
         self._skip = dialect.data_start
 
     def _advance(self, *, eof: bool) -> None:
-        """Scan whole windows. More than a window must be there: only then is it known that the file
-        goes on behind it.
+        """Scan whole windows. More than a window must be pending: only then is it known that the
+        file continues after it.
         """
         form = self._form
         assert form is not None
@@ -78,17 +76,17 @@ class RowCounter:
             if last:
                 self._pending.clear()
                 return
-            taken = int(ends[-1]) if len(ends) else 0
-            if not taken and len(window) > self._row_bytes:
+            consumed = int(ends[-1]) if len(ends) else 0
+            if not consumed and len(window) > self._row_bytes:
                 self._rows += 1
                 self._skip, self._is_in_long_record = self._row_bytes // form.unit * form.unit, True
                 self._wanted = self._window_bytes
                 continue
-            del self._pending[:taken]
-            self._wanted = max(self._window_bytes, 2 * (len(window) - taken))
+            del self._pending[:consumed]
+            self._wanted = max(self._window_bytes, 2 * (len(window) - consumed))
 
     def _pass_skipped(self, form: Format, *, eof: bool) -> bool:
-        """Drop what is to be skipped; True if a record begins at the first pending byte."""
+        """Drop skipped bytes; return whether a record begins at the first pending byte."""
         passed = min(self._skip, len(self._pending))
         del self._pending[:passed]
         self._skip -= passed
@@ -96,7 +94,7 @@ class RowCounter:
             return False
         if self._is_in_long_record:
             end = self._line_end(form)
-            keep = len(form.line_end) - form.unit  # the line end may straddle two pieces
+            keep = len(form.line_end) - form.unit  # the line end may be split between two pieces
             if end < 0 and len(self._pending) > keep:
                 drop = (len(self._pending) - keep) // form.unit * form.unit
                 del self._pending[:drop]
@@ -109,7 +107,7 @@ class RowCounter:
         return bool(self._pending)
 
     def _line_end(self, form: Format) -> int:
-        found = self._pending.find(form.line_end)
-        while found >= 0 and found % form.unit:
-            found = self._pending.find(form.line_end, found + 1)
-        return found + len(form.line_end) if found >= 0 else -1
+        end = self._pending.find(form.line_end)
+        while end >= 0 and end % form.unit:
+            end = self._pending.find(form.line_end, end + 1)
+        return end + len(form.line_end) if end >= 0 else -1

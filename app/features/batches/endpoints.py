@@ -1,4 +1,4 @@
-"""/batch, /batches: the sentiment of a CSV file's texts."""
+"""/batch and /batches: the sentiment of the texts in a CSV file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.api.answers import Message
 from app.api.errors import problem_responses
 from app.api.json import encoded
 from app.api.parameters import Integer, single_values
-from app.api.receiving import Door, described_body, form_with_file, receive
+from app.api.receiving import UploadEndpoint, described_body, form_with_file, receive
 from app.api.services import App, Owner, Services
 from app.api.streams import begun
 from app.errors import BatchNotCsv, RequestError
@@ -32,19 +32,21 @@ router = APIRouter(tags=["batches"], dependencies=[Depends(single_values)])
 async def upload_batch(
     request: Request, app: App, owner: Owner, options: Annotated[SentimentParameters, Query()]
 ) -> Response:
-    """A CSV file, plain or gzipped, with a column `text` (or that which `text_column` names) and,
-    if it has one, `id`.
+    """Upload a CSV file, plain or compressed, with a column `text` (or the one that `text_column`
+    names) and optionally `id`.
 
-    Answered when the bytes are on disk for good, the rows are counted and the job is in the
-    database. The same request with the same Idempotency-Key gets the same batch.
+    The response is sent once the bytes are durable, the rows are counted and the job is stored. The
+    same request with the same Idempotency-Key returns the same batch.
     """
-    door = Door(partial(batches.prepare, processors=app.processors), _check_name, takes_raw=False)
+    endpoint = UploadEndpoint(
+        partial(batches.prepare, processors=app.processors), _check_name, takes_raw=False
+    )
     try:
-        accepted = await receive(request, app, owner, options, door)
+        accepted = await receive(request, app, owner, options, endpoint)
     except RequestError as error:
         raise batches.as_batch_error(error) from None
     if accepted is None:
-        return Response(status_code=499)  # nobody is there to read it
+        return Response(status_code=499)  # the client has disconnected
     return encoded(batches.created(accepted))
 
 
@@ -55,7 +57,7 @@ def _check_name(content_type: str, filename: str, app: Services) -> None:
 
 @router.get("/batch/{batch_id}", response_model=BatchStatus, responses=problem_responses(404))
 async def get_batch(batch_id: str, app: App, owner: Owner) -> Response:
-    """How far it is, with the counts so far."""
+    """Return the progress of a batch, with the counts so far."""
     return encoded(await batches.get_batch(app.database, batch_id, owner))
 
 
@@ -67,9 +69,9 @@ async def get_batch_results(
     app: App,
     owner: Owner,
     page: Annotated[Integer, Query(description="From 1.")] = 1,
-    per_page: Annotated[Integer, Query(description="1 to 100; 50 if it is not.")] = 50,
+    per_page: Annotated[Integer, Query(description="1 to 100; other values mean 50.")] = 50,
 ) -> StreamingResponse:
-    """Results in the order of the file, from the first finished chunk on."""
+    """Return results in the order of the file, from the first finished chunk on."""
     body = batches.get_results(
         app.database, app.destinations, batch_id, owner, page=page, per_page=per_page
     )
@@ -83,14 +85,14 @@ async def list_batches(
     skip: Annotated[Integer, Query(ge=0, le=2**62)] = 0,
     limit: Annotated[Integer, Query(ge=0, le=1_000)] = 10,
 ) -> Response:
-    """Newest first."""
+    """List batches, newest first."""
     return encoded(await batches.list_batches(app.database, owner, skip=skip, limit=limit))
 
 
 @router.delete("/batch/{batch_id}", response_model=Message, responses=problem_responses(404))
 async def delete_batch(batch_id: str, app: App, owner: Owner) -> Response:
-    """Delete the batch with its results, rejects and bytes; cancels it first. It is gone from the
-    API at once.
+    """Delete the batch with its results, rejects and bytes; a running batch is cancelled first. It
+    disappears from the API at once.
     """
     await batches.delete(app.database, app.control, batch_id, owner)
     return encoded({"message": f"Batch {batch_id} deleted"})

@@ -1,4 +1,4 @@
-"""Batches: the sentiment of a CSV file's texts, as jobs with the words of their door."""
+"""Batches: jobs for the sentiment of a CSV file's texts, in the terms of their endpoints."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from app.errors import (
     BatchWithoutText,
     BinaryContent,
     ContentMismatch,
+    CorruptCompression,
     CorruptGzip,
     EmptyFile,
     MissingColumn,
@@ -48,7 +49,7 @@ DOOR = "batches"
 BATCHES = JobFilter(door=DOOR)
 PROCESSOR = "sentiment"
 CHUNK_ROWS = 1_000
-"""Small enough to show progress each tenth of a second, large enough that the commits cost next to
+"""Small enough to show progress each tenth of a second, large enough that commits cost next to
 nothing.
 """
 
@@ -62,16 +63,17 @@ DECLARED = Declared(
     header_rows=1,
     on_bad_row="keep",
 )
-"""Read as Python's csv reads it: what this door's clients send is never guessed at, and no row is
-refused for its quotes or its commas; those of an unquoted text in the last column are kept as part
-of it.
+"""The file is read like Python's csv does, without detection, and no row is rejected for its quotes
+or commas. Commas in an unquoted text in the last column are part of it.
 """
 
-# ---------------------------------------------------------------------- taking one
+# ---------------------------------------------------------------------- creating
 
 
 def prepare(submission: Submission, processors: Processors) -> Submission:
-    """The submission as one of this door: its name, what is read, and who looks at the bytes."""
+    """Complete a submission as a batch: its public id, its options, and the inspection of its
+    bytes.
+    """
     return replace(
         submission,
         door=DOOR,
@@ -84,10 +86,10 @@ def prepare(submission: Submission, processors: Processors) -> Submission:
 
 
 class _Inspector:
-    """Counts the rows, and refuses what is not a batch as soon as it shows."""
+    """Counts the rows, and rejects what is not a batch as soon as possible."""
 
     def __init__(self, options: dict[str, Any], processors: Processors) -> None:
-        """`options`: those that are known before the first byte."""
+        """`options` are those known before the first byte."""
         self._options = options
         self._processors = processors
         self._counter = RowCounter(self._detect)
@@ -112,28 +114,36 @@ class _Inspector:
     def _detect(self, sample: bytes, complete: bool) -> Dialect:
         dialect = detect(sample, complete=complete, declared=DECLARED)
         if not complete and "text_column" in self._options:
-            # Of a short file it is first asked whether it has rows; and a form may say behind the
-            # file where the texts are.
+            # Check first whether a short file has rows; fields of a form that follow the file may
+            # name the column of the texts.
             self._processors.columns(PROCESSOR, dialect.columns, self._options)
         return dialect
 
 
+MALFORMED = (
+    BadHeader,
+    BinaryContent,
+    ContentMismatch,
+    CorruptCompression,
+    CorruptGzip,
+    TooManyColumns,
+)
+
+
 def as_batch_error(error: RequestError) -> RequestError:
-    """The same refusal in the words of this door, where it has words for it."""
+    """Return the error in the terms of the batch endpoints, if they have one for it."""
     if isinstance(error, EmptyFile):
         return BatchEmpty("CSV file is empty")
     if isinstance(error, MissingColumn):
         column = error.members.get("column", TEXT)
         return BatchWithoutText(f"CSV must have '{column}' column", reason=error.detail)
-    if isinstance(
-        error, BadHeader | BinaryContent | ContentMismatch | CorruptGzip | TooManyColumns
-    ):
+    if isinstance(error, MALFORMED):
         return BatchMalformed(f"Invalid CSV format: {error.detail}")
     return error
 
 
 def created(accepted: Accepted) -> dict[str, Any]:
-    """The answer to an upload."""
+    """Return the answer to an upload."""
     return {
         "batch_id": accepted.body["public_id"],
         "status": "processing",
@@ -144,11 +154,11 @@ def created(accepted: Accepted) -> dict[str, Any]:
     }
 
 
-# ---------------------------------------------------------------------- looking at them
+# ---------------------------------------------------------------------- reading
 
 
 async def get_batch(database: Database, batch_id: str, owner: str) -> dict[str, Any]:
-    """How far it is; raises BatchNotFound."""
+    """Return the progress of a batch; raises BatchNotFound."""
     async with database.reading() as connection:
         job = await find(connection, batch_id, owner)
         totals = await chunks.totals(connection, [job.id], SENTIMENTS)
@@ -158,7 +168,7 @@ async def get_batch(database: Database, batch_id: str, owner: str) -> dict[str, 
 async def list_batches(
     database: Database, owner: str, *, skip: int, limit: int
 ) -> list[dict[str, Any]]:
-    """Newest first, in two statements however many they are."""
+    """Return batches, newest first, with two statements however many there are."""
     async with database.reading() as connection:
         rows = await jobs.list_jobs(connection, owner, BATCHES, limit=limit, offset=skip)
         totals = await chunks.totals(connection, [row.id for row in rows], SENTIMENTS)
@@ -174,10 +184,11 @@ async def get_results(
     page: int,
     per_page: int,
 ) -> AsyncIterator[bytes]:
-    """One page of results in the order of the rows, as JSON; raises BatchNotFound. A page below 1
-    is the first, and a page of no or more than 100 results has 50. All of them are in it however
-    long they are, so they are read and sent some at a time; raises RowsGone if they go away
-    meanwhile.
+    """Yield one page of results in the order of the rows, as JSON; raises BatchNotFound.
+
+    A page below 1 is the first one, and a page size outside 1 to 100 means 50. The page has all its
+    results however long they are, so they are read and sent in steps; raises RowsGone if they are
+    deleted meanwhile.
     """
     page = max(1, page)
     per_page = per_page if 1 <= per_page <= 100 else 50
@@ -200,33 +211,33 @@ async def get_results(
         "total_pages": (count + per_page - 1) // per_page,
     }
     piece = msgspec.json.encode(head).removesuffix(b"}") + b',"results":['
-    left = min(per_page, max(0, count - offset))
+    rows_left = min(per_page, max(0, count - offset))
     while some.rows:
-        left -= len(some.rows)
+        rows_left -= len(some.rows)
         piece += b",".join(bytes(raw) for _, raw in some.rows)
-        if not left:
+        if not rows_left:
             break
         yield piece + b","
         piece, after = b"", some.rows[-1][0]
         async with database.snapshot() as connection:
-            some = await rows_behind(connection, stored, job.id, after, left)
-    if left:
+            some = await rows_behind(connection, stored, job.id, after, rows_left)
+    if rows_left:
         raise RowsGone("The batch was deleted while its results were read.")
     yield piece + b"]}"
 
 
 async def delete(database: Database, control: Control, batch_id: str, owner: str) -> None:
-    """With everything that belongs to it; raises BatchNotFound."""
+    """Delete a batch with everything that belongs to it; raises BatchNotFound."""
     async with database.reading() as connection:
         job = await find(connection, batch_id, owner)
     try:
         await control.delete(job.file_id, owner)
-    except NotFound:  # deleted this very moment
+    except NotFound:  # deleted in the meantime
         raise BatchNotFound("Batch not found") from None
 
 
 async def find(connection: AsyncConnection, batch_id: str, owner: str) -> JobRow:
-    """The batch's job; raises BatchNotFound."""
+    """Return the batch's job; raises BatchNotFound."""
     job = await jobs.find_public(connection, batch_id, owner, DOOR) if _is_id(batch_id) else None
     if job is None:
         raise BatchNotFound("Batch not found")
@@ -234,16 +245,15 @@ async def find(connection: AsyncConnection, batch_id: str, owner: str) -> JobRow
 
 
 def _is_id(batch_id: str) -> bool:
-    """Whether it may be one: PostgreSQL takes no NUL, not even to look for it."""
+    """Return whether this may be an id: PostgreSQL accepts no NUL, not even in a comparison."""
     return len(batch_id) <= 40 and batch_id.isascii() and batch_id.isprintable()
 
 
 def batch_body(job: ListedJob, totals: JobTotals | None) -> dict[str, Any]:
-    """The answer of the status route. Pure.
+    """Build the body of the status endpoint. Pure.
 
-    `processed_count` counts the rows of completed chunks, each of which is a result or a reject for
-    good, so that it never falls; the rows of a chunk that was given up are `failed_count` and may
-    be tried again.
+    `processed_count` counts the rows of completed chunks, each a final result or reject, so it
+    never decreases. Rows of failed chunks are in `failed_count` and can be retried.
     """
     status = JobStatus(job.status)
     totals = totals or NO_TOTALS

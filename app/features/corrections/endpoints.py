@@ -1,4 +1,4 @@
-"""/api/v1/files/{file_id}/corrections: rejected rows come back corrected."""
+"""/api/v1/files/{file_id}/corrections: upload of corrected rejects."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ MAX_JSON_BYTES = 1 << 20
 
 
 class RowPatch(BaseModel):
-    """What changes of one reject."""
+    """The changes of one reject."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     row: int = Field(alias="_row", ge=1, le=2**62)
     values: dict[str, Any] = Field(
-        default_factory=dict, description="New values by column; the other cells stay as they are."
+        default_factory=dict, description="New values by column; other cells stay unchanged."
     )
     record: str | None = Field(
-        default=None, description="Of a JSON file: the whole record anew, instead of `values`."
+        default=None, description="For JSON files: the complete new record, instead of `values`."
     )
 
 
@@ -49,7 +49,7 @@ class Patches(BaseModel):
 
 
 class _ExactPatch(msgspec.Struct):
-    """Values as they were written: Pydantic makes doubles of numbers."""
+    """Values as raw JSON: Pydantic turns numbers into floats."""
 
     values: dict[str, msgspec.Raw] = {}
 
@@ -99,61 +99,63 @@ async def correct_rejects(
     app: App,
     owner: Owner,
     run_unchanged: Annotated[
-        Flag, Query(description="Also run rows that come back as they went out.")
+        Flag, Query(description="Also run rows that were not edited.")
     ] = False,
     priority: Annotated[Priority | None, Query()] = None,
     formula_guard: Annotated[
         Flag,
         Query(
-            description=(
-                "Of a file: take away the apostrophes that the download put before formulas."
-            )
+            description=("For files: remove the apostrophes that the download put before formulas.")
         ),
     ] = True,
 ) -> Response:
-    """The corrected file of GET /api/v1/rejects/{file_id}/download, as raw body or as the part
-    `file` of a form; or single cells as JSON. Its rows alone are run again, and become results in
-    their old places; rejects that are left out stay.
+    """Send the corrected file of GET /api/v1/rejects/{file_id}/download, as a raw body or as the
+    part `file` of a form; or single cells as JSON. Only its rows run again, and become results in
+    their original places. Rejects that the file leaves out stay rejected.
 
-    All rows are taken or none. Answered when the correction is durable; `status_url` tells how it
-    goes.
+    All rows are accepted or none. The response is sent once the correction is durable; follow it at
+    `status_url`.
     """
     check_open(app)
-    wanted = corrections.Request(
+    correction = corrections.Request(
         owner, file_id, run_unchanged, idempotency_key(request), priority, formula_guard
     )
     content_type = request.headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
-    await app.of(Corrections).check(wanted)
+    await app.of(Corrections).check(correction)
     try:
         if kind == "application/json":
-            return _accepted(await app.of(Corrections).patch(wanted, await _patches(request)))
+            return _accepted(await app.of(Corrections).patch(correction, await _patches(request)))
         is_form = kind == "multipart/form-data"
         stream = pieces(request)
         body = MultipartBody(content_type).read(stream) if is_form else stream
         declared = declared_kind(request)
         return _accepted(
-            await app.of(Corrections).submit(wanted, body, declared=None if is_form else declared)
+            await app.of(Corrections).submit(
+                correction, body, declared=None if is_form else declared
+            )
         )
     except ClientDisconnect:
-        return Response(status_code=499)  # nobody is there to read it
+        return Response(status_code=499)  # the client has disconnected
 
 
 async def _patches(request: Request) -> list[corrections.Patch]:
     body = b"".join([piece async for piece in _bounded(pieces(request))])
     try:
-        found = Patches.model_validate_json(body)
+        patches = Patches.model_validate_json(body)
     except ValidationError as error:
         if any(item["type"] == "json_invalid" for item in error.errors()):
             raise MalformedJson from None
         raise invalid(error.errors(), "body", _decoded(body, Any)) from None
     exact = _decoded(body, _ExactPatches)
-    both = zip(found.rows, exact.rows, strict=True)
+    both = zip(patches.rows, exact.rows, strict=True)
     return [corrections.Patch(row.row, as_written.values, row.record) for row, as_written in both]
 
 
 def _decoded(body: bytes, kind: Any) -> Any:
-    """Pydantic also takes NaN and halves of characters, which are no JSON; raises MalformedJson."""
+    """Decode JSON; raises MalformedJson. Pydantic would also accept NaN and lone surrogates, which
+    are not JSON.
+    """
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeError):

@@ -1,5 +1,5 @@
-"""A corrected reject file, read and put in order: whatever an editor made of it, without holding it
-in memory.
+"""Reads a corrected reject file, as editors write it, and sorts its rows, without holding it in
+memory.
 """
 
 from __future__ import annotations
@@ -23,26 +23,28 @@ from app.db.corrections import CorrectionPart
 from app.errors import CorrectionColumns, CorrectionInvalid
 from app.formats.base import MAX_CHUNK_BYTES, MAX_ROW_BYTES, Span
 from app.jobs.formulas import unguarded
-from app.jobs.reject_files import META_COLUMNS, Layout
+from app.jobs.reject_files import META_COLUMNS, PLACE_COLUMN, Layout
 from app.sources.places import Writer
 
-# A cell may be as long as its row, which has a limit of its own.
+# A cell may be as long as its row, which has a separate limit.
 csv.field_size_limit(sys.maxsize)
 
 DELIMITERS = ",;\t|"
-"""What editors write: some use the one of their country."""
+"""Delimiters that editors write; some use the one of their locale."""
 ROW_COLUMN = META_COLUMNS[0]
+OWN_COLUMNS = (*META_COLUMNS, PLACE_COLUMN)
+"""That a download of rejects has besides the cells."""
 NO_ROW_COLUMN = f"The file has no column {ROW_COLUMN}, which says what row each line is."
 SEPARATOR_LINE = re.compile(r"(?i)sep=.?")
 MAX_PROBLEMS = 20
 MAX_PATCHES = 1_000
-"""In one request; more go as a file."""
+"""Limit of one request; larger corrections are sent as a file."""
 BLOCK_BYTES = 1 << 20
 
 
 class Problems:
-    """What is wrong with single rows. One wrong row refuses all, since nobody can know what was
-    meant by the others.
+    """Problems of single rows. One wrong row rejects all, since the others may not mean what they
+    say.
     """
 
     def __init__(self) -> None:
@@ -67,7 +69,7 @@ class Problems:
 
 @dataclass(slots=True)
 class Spool:
-    """Records by row number, in a file of their own."""
+    """Records by row number, in a temporary file."""
 
     file: IO[bytes]
     numbers: array[int] = field(default_factory=lambda: array("q"))
@@ -82,12 +84,12 @@ class Spool:
         self.sizes.append(len(record))
         self.end += len(record)
 
-    def read(self, place: int) -> bytes:
-        self.file.seek(self.starts[place])
-        return self.file.read(self.sizes[place])
+    def read(self, position: int) -> bytes:
+        self.file.seek(self.starts[position])
+        return self.file.read(self.sizes[position])
 
     def ordered(self, problems: Problems) -> list[int]:
-        """Places in the order of the row numbers; a number that comes twice is a problem."""
+        """Return the spool positions in the order of row numbers; a repeated number is a problem."""
         numbers = np.frombuffer(self.numbers, np.int64) if self.numbers else np.zeros(0, np.int64)
         order = np.argsort(numbers, kind="stable")
         twice = np.flatnonzero(np.diff(numbers[order]) == 0)
@@ -99,8 +101,10 @@ class Spool:
 def read_file(
     path: Path, layout: Layout, spool: Spool, problems: Problems, formula_guard: bool
 ) -> None:
-    """The rows of a corrected reject file (CSV); blocking. `formula_guard`: apostrophes before
-    formulas are those of the download. Raises CorrectionColumns, CorrectionInvalid.
+    """Read the rows of a corrected reject file (CSV) into the spool; blocking.
+
+    With `formula_guard`, apostrophes before formulas come from the download and are removed. Raises
+    CorrectionColumns, CorrectionInvalid.
     """
     encoding = _encoding(path, layout.encoding)
     delimiter = _delimiter(path, encoding)
@@ -113,7 +117,7 @@ def read_file(
         header = next(rows, [])
         if header and SEPARATOR_LINE.fullmatch(header[0].strip()):
             header = next(rows, [])
-        while header and not header[-1].strip():  # columns that an editor made
+        while header and not header[-1].strip():  # columns that an editor added
             header.pop()
         places, row_place = _places(header, layout.columns)
         for cells in rows:
@@ -137,8 +141,8 @@ def _is_blank(cells: Sequence[str]) -> bool:
 
 
 def _encoding(path: Path, original: str) -> str:
-    """Of the text: as its mark says; UTF-8 if it is that, since editors like to change to it; else
-    that of the file.
+    """Return the encoding of the text: from its byte order mark; UTF-8 if it is valid, since
+    editors often convert to it; otherwise the file's.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as file:
@@ -158,7 +162,7 @@ def _encoding(path: Path, original: str) -> str:
 
 
 def _delimiter(path: Path, encoding: str) -> str:
-    """The one that sets the row numbers' column apart."""
+    """Return the delimiter that separates the column of row numbers."""
     with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
         head = file.read(BLOCK_BYTES)
     for delimiter in DELIMITERS:
@@ -172,28 +176,28 @@ def _first_rows(head: str, delimiter: str) -> Iterator[list[str]]:
     rows = csv.reader(head.splitlines(keepends=True), delimiter=delimiter)
     try:
         filled = (cells for cells in rows if not _is_blank(cells))
-        yield from islice(filled, 2)  # the first may be `sep=;`
+        yield from islice(filled, 2)  # the first line may be `sep=;`
     except csv.Error:
         return
 
 
 def _places(header: Sequence[str], columns: Sequence[str]) -> tuple[list[int], int]:
-    """Where each column stands, in whatever order, and where the row number does."""
+    """Return the position of each column, in whatever order, and that of the row number."""
     names = list(header)
     if ROW_COLUMN not in names:
         raise CorrectionColumns(NO_ROW_COLUMN)
     row_place = (
         len(names) - 1 - names[::-1].index(ROW_COLUMN)
-    )  # the file may have had a column of that name, before ours
+    )  # the file may have had a column of that name before the download's own
     others = {name: i for i, name in reversed(list(enumerate(names))) if i != row_place}
     missing = [name for name in columns if name not in others]
-    unknown = [name for name in others if name not in columns and name not in META_COLUMNS]
+    unknown = [name for name in others if name not in columns and name not in OWN_COLUMNS]
     twice = len(others) < len(names) - 1 - sum(
-        names.count(m) - 1 for m in META_COLUMNS if m in names
+        names.count(m) - 1 for m in OWN_COLUMNS if m in names
     )
     wrong = [
-        f"{_listed(names)} {what}"
-        for names, what in ((missing, "missing"), (unknown, "unknown"))
+        f"{_listed(names)} {problem}"
+        for names, problem in ((missing, "missing"), (unknown, "unknown"))
         if names
     ]
     if twice:
@@ -218,8 +222,8 @@ def _take(
 ) -> None:
     number = cells[row_place].strip() if row_place < len(cells) else ""
     if not re.fullmatch(r"[0-9]{1,18}", number, re.ASCII):
-        what = f"`{number[:40]}` is no row number" if number else "A line has no row number"
-        problems.add(number, "no_row_number", f"{what} in the column {ROW_COLUMN}.")
+        problem = f"`{number[:40]}` is no row number" if number else "A line has no row number"
+        problems.add(number, "no_row_number", f"{problem} in the column {ROW_COLUMN}.")
         return
     if not _is_blank(cells[width:]):
         problems.add(
@@ -227,7 +231,7 @@ def _take(
         )
         return
     cells += [""] * (width - len(cells))
-    add(int(number), [cells[place] for place in places], layout, spool, problems)
+    add(int(number), [cells[position] for position in places], layout, spool, problems)
 
 
 def add(
@@ -255,8 +259,8 @@ def add(
 
 @dataclass(slots=True)
 class Written:
-    """The stored file of a correction: its records in the order of their rows, cut where the
-    corrected job is cut.
+    """The stored file of a correction: its records in the order of their rows, cut at the chunks of
+    the corrected job.
     """
 
     size: int = 0
@@ -269,14 +273,14 @@ class Written:
 def write_file(
     out: Writer,
     spool: Spool,
-    kept: Sequence[int],
+    positions: Sequence[int],
     seen: Sequence[int],
     starts: Sequence[tuple[int, int]],
     layout: Layout,
 ) -> Written:
-    """Write the records at these places of the spool; blocking.
+    """Write the records at these spool positions; blocking.
 
-    `seen` of each: how often its row was corrected so far. `starts`: (first row, index) of the
+    `seen` is how often each row had been corrected. `starts` are (first row, index) of the
     corrected job's chunks.
     """
     written = Written()
@@ -298,9 +302,9 @@ def write_file(
             block.clear()
             rows.clear()
 
-    for place, times in zip(kept, seen, strict=True):
-        number = spool.numbers[place]
-        record = spool.read(place) + layout.end
+    for position, times in zip(positions, seen, strict=True):
+        number = spool.numbers[position]
+        record = spool.read(position) + layout.end
         index = starts[bisect_right(first_rows, number) - 1][1]
         if index != target or len(block) + len(record) > MAX_CHUNK_BYTES:
             cut()

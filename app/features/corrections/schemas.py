@@ -1,4 +1,4 @@
-"""What a correction answers."""
+"""Response models of corrections."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from app.api.answers import FILE_ID, JOB_ID, Answer, Status
 
 
 class Corrected(Answer):
-    """The job that is corrected."""
+    """The corrected job."""
 
     file_id: UUID = Field(description=FILE_ID)
     job_id: UUID = Field(description=JOB_ID)
 
 
 class CorrectionAccepted(Answer):
-    """A correction that is stored for good, and its job."""
+    """A stored correction and its job."""
 
-    job_id: UUID = Field(description="The job of the correction.")
-    file_id: UUID = Field(description="The file of the correction.")
-    corrects: Corrected = Field(description="What it corrects.")
+    job_id: UUID = Field(description="Job of the correction.")
+    file_id: UUID = Field(description="File of the correction.")
+    corrects: Corrected = Field(description="The corrected job.")
     status: Status = Field(description="`processing`.")
-    rows: int = Field(description="Rejects that are run again.")
+    rows: int = Field(description="Number of rejects that run again.")
     unchanged: int = Field(
-        description="Rejects that came back as they went out, and are left as they are."
+        description="Number of rejects that were not edited and stay as they are."
     )
-    sha256: str = Field(description="Of the corrected rows, in hexadecimal.")
+    sha256: str = Field(description="SHA-256 of the corrected rows in hexadecimal.")
     size_bytes: int = Field(description="Their size.")
-    status_url: str = Field(description="Where its status is.")
+    status_url: str = Field(description="URL of its status.")

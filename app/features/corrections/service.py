@@ -1,6 +1,4 @@
-"""Corrections: rejected rows come back corrected, are run again, alone, and become results in their
-old places.
-"""
+"""Corrections: corrected rejects run again and become results in their original places."""
 
 from __future__ import annotations
 
@@ -28,9 +26,9 @@ from app.failpoints import hit
 from app.features.corrections.files import Problems, Spool, Written, add, read_file, write_file
 from app.formats.registry import to_json
 from app.formats.reject_layouts import RECORD_COLUMN
-from app.jobs.factory import JobFactory, Wanted
+from app.jobs.factory import JobFactory, JobSpec
 from app.jobs.progress import find_with_rows
-from app.jobs.reject_files import Layout, is_whole, layout_of, unchanged, whole
+from app.jobs.reject_files import Layout, is_whole, layout_of, unchanged, with_all_bytes
 from app.jobs.submit import Accepted, answered_before
 from app.processors.registry import Processors
 from app.sources.base import Sources
@@ -44,7 +42,7 @@ UNDONE = "The job was undone; upload its file again."
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """What is to be changed of one reject: some cells, or the whole record of a JSON file."""
+    """The changes of one reject: some cells, or the complete record of a JSON file."""
 
     row: int
     values: dict[str, msgspec.Raw] = field(default_factory=dict)
@@ -55,20 +53,20 @@ class Patch:
 class Request:
     owner: str
     identifier: UUID
-    """Of the file or job whose rejects these are."""
+    """Id of the file or job of the rejects."""
     run_unchanged: bool = False
-    """Also run rows that come back as they went out."""
+    """Also run rows that were not edited."""
     idempotency_key: str | None = None
     priority: int | None = None
-    """That of the corrected job if not given."""
+    """Priority; None for that of the corrected job."""
     formula_guard: bool = True
-    """Of a file: take away the apostrophes that its download put before formulas."""
+    """For files: remove the apostrophes that the download put before formulas."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
     kept: list[int]
-    """Places in the spool, in the order of the rows."""
+    """Spool positions in the order of the rows."""
     seen: list[int]
     unchanged: int
 
@@ -89,11 +87,10 @@ class Corrections:
         self._incoming = sources.spool
         self._processors = processors
         self._factory = factory
+        self._decoding = asyncio.Semaphore(1)
 
     async def check(self, request: Request) -> JobRow:
-        """The job that is to be corrected, if it can be; raises NotFound, JobHasParts,
-        NotCorrectable, ResultNotReady.
-        """
+        """Return the job to correct; raises NotFound, JobHasParts, NotCorrectable, ResultNotReady."""
         async with self._database.reading() as connection:
             job = await find_with_rows(connection, request.identifier, request.owner)
         if job.door == DOOR:
@@ -114,9 +111,10 @@ class Corrections:
     async def submit(
         self, request: Request, body: AsyncIterator[bytes], *, declared: Kind | None = None
     ) -> Accepted:
-        """Take a corrected reject file; `declared`: how its bytes come, if that was said. Raises
-        CorrectionColumns, CorrectionInvalid, NothingCorrected, what `check` raises, and what an
-        upload raises; then nothing is kept.
+        """Accept a corrected reject file with the `declared` compression.
+
+        Raises CorrectionColumns, CorrectionInvalid, NothingCorrected, the errors of `check` and of
+        an upload; nothing is stored then.
         """
         job = await self.check(request)
         layout, problems = layout_of(job), Problems()
@@ -125,9 +123,10 @@ class Corrections:
             uuid4(),
             max_bytes=self._settings.max_upload_bytes,
             reserve_bytes=self._settings.min_free_disk_mb << 20,
+            turns=self._decoding,
             declared=declared,
         )
-        async with upload, kept_young(self._incoming, upload.file_id):
+        async with upload, kept_young(self._incoming, upload.file_ids):
             async for data in body:
                 await upload.write(data)
             received = await upload.finish()
@@ -151,7 +150,7 @@ class Corrections:
                 )
 
     async def patch(self, request: Request, patches: Sequence[Patch]) -> Accepted:
-        """The same for single rows, of which only what changes is given."""
+        """Accept changes of single rows."""
         job = await self.check(request)
         layout, problems = layout_of(job), Problems()
         sent = msgspec.json.encode([[p.row, p.values, p.record] for p in patches])
@@ -160,11 +159,11 @@ class Corrections:
         if (replay := await self._replay(request, fingerprint)) is not None:
             return replay
         async with self._database.reading() as connection:
-            found = await corrections.rejects_of(
+            rejects = await corrections.rejects_of(
                 connection, job.id, sorted({p.row for p in patches})
             )
         with self._spool() as spool:
-            await asyncio.to_thread(self._apply, job, layout, patches, found, spool, problems)
+            await asyncio.to_thread(self._apply, job, layout, patches, rejects, spool, problems)
             chosen = await self._choose(
                 Request(request.owner, request.identifier, True), job, layout, spool, problems
             )
@@ -180,22 +179,22 @@ class Corrections:
         job: JobRow,
         layout: Layout,
         patches: Sequence[Patch],
-        found: dict[int, RejectRow],
+        rejects: dict[int, RejectRow],
         spool: Spool,
         problems: Problems,
     ) -> None:
         for patch in patches:
-            row = found.get(patch.row)
+            row = rejects.get(patch.row)
             if row is None:
                 problems.add(patch.row, "not_rejected", _not_rejected(patch.row))
                 continue
-            kept = whole(self._sources, job, row)
+            reject = with_all_bytes(self._sources, job, row)
             is_record = (
                 patch.record is not None
                 and tuple(layout.columns) == (RECORD_COLUMN,)
                 and not patch.values
             )
-            if not is_record and not is_whole(kept):
+            if not is_record and not is_whole(reject):
                 problems.add(
                     patch.row,
                     "row_too_large",
@@ -207,45 +206,47 @@ class Corrections:
                     raise ValueError(
                         "takes a `record` only if the file is JSON, and then no `values`"
                     )
-                cells = [patch.record or ""] if is_record else layout.patched(kept, patch.values)
+                cells = [patch.record or ""] if is_record else layout.patched(reject, patch.values)
             except ValueError as error:
                 problems.add(patch.row, "cannot_patch", f"Row {patch.row} {error}.")
                 continue
             add(patch.row, cells, layout, spool, problems)
 
-    # ------------------------------------------------------------------ which rows
+    # ------------------------------------------------------------------ selecting rows
 
     async def _choose(
         self, request: Request, job: JobRow, layout: Layout, spool: Spool, problems: Problems
     ) -> _Chosen:
-        """Hold the rows sent against the rejects there are."""
+        """Compare the received rows with the rejects."""
         order = await asyncio.to_thread(spool.ordered, problems)
-        kept: list[int] = []
+        to_run: list[int] = []
         seen: list[int] = []
         same = 0
         for start in range(0, len(order), REJECTS_AT_ONCE):
             some = order[start : start + REJECTS_AT_ONCE]
             async with self._database.reading() as connection:
-                found = await corrections.rejects_of(
-                    connection, job.id, [spool.numbers[place] for place in some]
+                rejects = await corrections.rejects_of(
+                    connection, job.id, [spool.numbers[position] for position in some]
                 )
             changed = await asyncio.to_thread(
-                self._compare, job, layout, spool, some, found, request.run_unchanged, problems
+                self._compare, job, layout, spool, some, rejects, request.run_unchanged, problems
             )
             same += len(some) - len(changed)
-            kept += changed
+            to_run += changed
             seen += [
-                found[spool.numbers[place]].corrections for place in changed if not problems.count
+                rejects[spool.numbers[position]].corrections
+                for position in changed
+                if not problems.count
             ]
         problems.refuse()
-        if not kept:
+        if not to_run:
             raise NothingCorrected(
                 f"The {same} rows are as they were when they were rejected; run_unchanged=true runs"
                 " them all the same."
                 if same
                 else None
             )
-        return _Chosen(kept, seen, same)
+        return _Chosen(to_run, seen, same)
 
     def _compare(
         self,
@@ -253,27 +254,29 @@ class Corrections:
         layout: Layout,
         spool: Spool,
         places: Sequence[int],
-        found: dict[int, RejectRow],
+        rejects: dict[int, RejectRow],
         run_unchanged: bool,
         problems: Problems,
     ) -> list[int]:
-        """Those that are to be run. A row that could not be processed may be right as it is; one
-        that was wrong still is.
+        """Return the rows to run. An unedited row that could not be processed may succeed now; one
+        that was invalid would not.
         """
         changed = []
-        for place in places:
-            number = spool.numbers[place]
-            if number not in found:
+        for position in places:
+            number = spool.numbers[position]
+            if number not in rejects:
                 problems.add(number, "not_rejected", _not_rejected(number))
                 continue
-            row = found[number]
+            row = rejects[number]
             if run_unchanged or row.kind == "failed":
-                changed.append(place)
-            elif not unchanged(layout, whole(self._sources, job, row))(spool.read(place)):
-                changed.append(place)
+                changed.append(position)
+            elif not unchanged(layout, with_all_bytes(self._sources, job, row))(
+                spool.read(position)
+            ):
+                changed.append(position)
         return changed
 
-    # ------------------------------------------------------------------ file and job
+    # ------------------------------------------------------------------ storing
 
     async def _store(
         self,
@@ -289,7 +292,7 @@ class Corrections:
             starts = await corrections.chunk_starts(connection, job.id)
         file_id = uuid4()
         writer = await asyncio.to_thread(self._storage.writer, file_id)
-        async with kept_young(self._storage, file_id):
+        async with kept_young(self._storage, [file_id]):
             try:
                 written = await asyncio.to_thread(_write, writer, spool, chosen, starts, layout)
                 stored = await asyncio.to_thread(writer.publish)
@@ -312,8 +315,8 @@ class Corrections:
         file_id: UUID,
         stored: Stored,
     ) -> Accepted:
-        """File, job, chunks, its place in the queue and the idempotency key in one transaction;
-        then the answer.
+        """Insert file, job, chunks, queue token and idempotency key in one transaction; return the
+        answer.
         """
         sha256, size = sent
         file = NewFile(
@@ -332,7 +335,7 @@ class Corrections:
             storage_uri=stored.uri,
             etag=stored.etag,
         )
-        wanted = Wanted(
+        spec = JobSpec(
             request.owner,
             job.processor,
             job.options,
@@ -349,7 +352,7 @@ class Corrections:
             split_done=True,
             chunk_count=len(written.spans),
         )
-        correction = self._factory.cut(wanted, file, job.columns, position)
+        correction = self._factory.cut(spec, file, job.columns, position)
         body = {
             "job_id": str(correction.id),
             "file_id": str(file_id),
@@ -369,7 +372,7 @@ class Corrections:
                 target is None
                 or await files.find_file(connection, job.file_id, request.owner) is None
             ):
-                raise NotFound  # deleted this very moment
+                raise NotFound  # deleted in the meantime
             if target.undo_state:
                 raise NotCorrectable(UNDONE)
             await chunks.insert_chunks(
@@ -384,14 +387,14 @@ class Corrections:
         try:
             await self._database.transact(record)
         except TransientError:
-            raise  # whether it was committed is unknown: the file stays, and the sweep decides
+            raise  # the commit is uncertain: keep the file, the sweep decides
         except BaseException as error:
             await asyncio.to_thread(self._storage.delete, stored.uri)
             if (
                 isinstance(error, IntegrityError)
                 and (replay := await self._replay(request, fingerprint)) is not None
             ):
-                return replay  # a twin was faster
+                return replay  # a concurrent request with the same key won
             raise
         hit("correction.after_commit")
         return Accepted(202, body)
@@ -411,7 +414,7 @@ def _write(
 
 
 class _Spooling:
-    """A spool in a file without a name, which no crash leaves behind."""
+    """A spool in an unnamed file, which no crash leaves behind."""
 
     def __init__(self, folder: str) -> None:
         self._file = tempfile.TemporaryFile(dir=folder)

@@ -18,28 +18,30 @@ from app.sources.base import Sources, is_remote
 
 BLOCK_BYTES = 1 << 20
 CHECKED_FIRST_BYTES = 16 << 20
-"""A file of up to so many is read and checked before the answer begins, and so in any range."""
-DAMAGED = "The bytes that are stored are not those that came: their checksum is another one."
+"""Files up to this size are read and checked before the response begins, so any range is checked.
+"""
+DAMAGED = "The stored bytes differ from the uploaded ones: their checksum does not match."
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
     open: Callable[[], BinaryIO]
-    """Blocking; raises StoredBytesGone, StorageUnavailable. Read from its beginning to its end, it
-    raises StoredFileCorrupt in place of its last bytes if they are not those that were stored.
+    """Opens the file; blocking. Raises StoredBytesGone, StorageUnavailable. When read from the
+    beginning to the end, it raises StoredFileCorrupt instead of the last bytes if the checksum does
+    not match.
     """
     made_at: datetime
     filename: str
     media_type: str
     size: int
     tag: str
-    """What the bytes follow from: the same for ever."""
+    """Identifies the bytes; never changes."""
     sha256: str | None
-    """Of these bytes; None if those that came were others, compressed."""
+    """SHA-256 of these bytes; None if they were uploaded compressed."""
 
 
 async def find(database: Database, sources: Sources, identifier: UUID, owner: str) -> StoredFile:
-    """By its own id, or as the file that a job reads; raises NotFound, JobHasParts,
+    """Return a file by its own id, or the file that a job reads; raises NotFound, JobHasParts,
     StoredBytesGone.
     """
     async with database.reading() as connection:
@@ -55,7 +57,7 @@ async def find(database: Database, sources: Sources, identifier: UUID, owner: st
     if is_remote(uri):
         raise StoredBytesGone(f"The file lies in a bucket, not here: {uri}")
     if await asyncio.to_thread(sources.storage.size, uri) != file.stored_bytes:
-        raise StoredBytesGone("The file is not there as it was stored.")
+        raise StoredBytesGone("The stored file is missing or was changed.")
     is_as_it_came = file.size_bytes == file.stored_bytes
     return StoredFile(
         lambda: _checked(
@@ -71,8 +73,8 @@ async def find(database: Database, sources: Sources, identifier: UUID, owner: st
 
 
 def check_piece(sources: Sources, uri: str, size: int, crc32: int | None, etag: str | None) -> None:
-    """Before a piece of it is given out. Blocking; raises StoredBytesGone if the file is damaged,
-    as far as it is small enough to be looked at.
+    """Check a small file completely before a piece of it is sent. Blocking; raises StoredBytesGone
+    if the file is damaged.
     """
     if size <= CHECKED_FIRST_BYTES and crc32 is not None:
         _checked(sources.open(uri, size, etag), size, crc32).close()
@@ -97,8 +99,8 @@ def _checked(file: BinaryIO, size: int, crc32: int | None) -> BinaryIO:
 
 
 class CheckedFile:
-    """A stored file that is compared with its checksum as it is read: the last bytes come only if
-    all of them were right. After a jump to another place than the beginning nothing is compared.
+    """A stored file that is checked while it is read: the last bytes are returned only if the
+    checksum matches. After a seek to anywhere but the beginning nothing is checked.
     """
 
     def __init__(self, file: BinaryIO, size: int, crc32: int) -> None:

@@ -1,4 +1,6 @@
-"""Stored rows as CSV and JSON Lines, in pieces of about a megabyte. (Parquet is in parquet.py.)"""
+"""Encoders of stored rows as CSV and JSON Lines, in pieces of about a megabyte. (Parquet is in
+parquet.py.)
+"""
 
 from __future__ import annotations
 
@@ -28,37 +30,39 @@ from app.jobs.stored_rows import named
 
 PIECE_BYTES = 1 << 20
 GROUP_BYTES, GROUP_CELLS = 8 << 20, 4_000_000
-"""Of a row group of a Parquet file, at about which it ends."""
+"""Approximate size of a row group of a Parquet file."""
 MAX_GROUP_COLUMNS = 300_000
-"""Columns of all row groups of a Parquet file: its footer, which is written last, has some hundred
-bytes for each.
+"""Limit for the columns of all row groups of a Parquet file: its footer, which is written last,
+takes some hundred bytes for each.
 """
 
 MAX_SHAPE_COLUMNS = 256
-"""A table with more is taken apart row by row: few of its columns are in a row."""
+"""A table with more columns is encoded row by row, since each row has few of them."""
 QUOTE, COMMA = 34, 44
 _IN_TEXT_OR_NESTED = re.compile(rb"[^0-9A-Za-z.,+-]")
 _MAY_BE_FORMULA = np.zeros(256, bool)
 _MAY_BE_FORMULA[list(b"=+-@\t\r\xef")] = True
-"""By the first byte in UTF-8: \xef is that of the wide signs."""
+"""By the first byte in UTF-8: ï begins the full-width signs."""
 
 Places = npt.NDArray[np.int64]
 
 
 def fits_parquet(rows: int, columns: int, size: int) -> bool:
-    """Whether the footer of a Parquet file with so many rows, columns and bytes can be held."""
+    """Return whether the footer of a Parquet file with so many rows, columns and bytes fits into
+    memory.
+    """
     groups = 1 + rows * columns // GROUP_CELLS + size // GROUP_BYTES
     return groups * columns <= MAX_GROUP_COLUMNS
 
 
 class Encoder(Protocol):
-    """Of one file. Called from threads, one call at a time."""
+    """Encoder of one file. Called from threads, one call at a time."""
 
     def encode(self, page: PageRow) -> Iterator[bytes]:
-        """The rows of a stored page, in pieces."""
+        """Yield the rows of a stored page in pieces."""
 
     def finish(self) -> bytes:
-        """What is left when all rows are encoded: without it the file is not whole."""
+        """Return the end of the file, without which it is incomplete."""
 
 
 class _TextEncoder:
@@ -106,13 +110,13 @@ class CsvEncoder(_TextEncoder):
             columns = [column_cells(list(map(attrgetter(name), rows))) for name in names]
             self._write(zip(*map(self._guarded, columns), strict=True))
             return
-        places = {name: place for place, name in enumerate(self._columns)}
+        places = {name: position for position, name in enumerate(self._columns)}
         for row in msgspec.json.decode(data, type=list[dict[str, msgspec.Raw]]):
             cells: list[str | None] = [None] * len(places)
-            for name, value in row.items():  # of all the columns, a row may have few
-                place = places.get(name)
-                if place is not None:
-                    cells[place] = cell_text(value)
+            for name, value in row.items():  # a row may have few of all the columns
+                position = places.get(name)
+                if position is not None:
+                    cells[position] = cell_text(value)
             self._write([self._guarded(cells)])
             yield from self._full_pieces()
 
@@ -129,14 +133,14 @@ class CsvEncoder(_TextEncoder):
 
 
 def csv_lines(page: bytes, *, guard: bool) -> bytes | None:
-    """The rows of a stored page as the csv module writes them; None if it holds not only text, or
-    text with line ends or other control characters. `guard`: formulas get their apostrophe.
+    """Return the rows of a stored page as the csv module writes them. None if it holds anything but
+    text, or text with line ends or control characters. With `guard`, formulas get an apostrophe.
     """
     cells = marked_cells(page)
     if cells is None or b"\\" in cells:
         return None
     if not cells or cells[:1] == ROW_MARK or cells[-1:] == ROW_MARK or ROW_MARK * 2 in cells:
-        return None  # a row that is one empty cell, which is written in quotes
+        return None  # a row with one empty cell, which is written in quotes
     if guard:
         cells = _guarded(cells)
     codes = np.frombuffer(cells, np.uint8)
@@ -165,7 +169,7 @@ def _guarded(cells: bytes) -> bytes:
 
 
 def _cells_around(codes: npt.NDArray[np.uint8], places: Places) -> tuple[Places, Places]:
-    """Starts and ends of the cells in which the places are, each once."""
+    """Return starts and ends of the cells that contain these positions, each once."""
     marks = np.flatnonzero(_is_mark(codes))
     cells = np.unique(np.searchsorted(marks, places))
     starts, ends = np.append(0, marks + 1), np.append(marks, len(codes))
@@ -179,10 +183,10 @@ def _is_mark(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 
 @lru_cache(maxsize=16)
 def _shape_of(columns: tuple[str, ...]) -> Any:
-    """A struct of these columns, each the JSON that it is; None if it does not pay."""
+    """Return a struct of these columns with raw JSON values; None if it does not pay off."""
     if not 0 < len(columns) <= MAX_SHAPE_COLUMNS:
         return None
-    fields = {f"column_{place}": name for place, name in enumerate(columns)}
+    fields = {f"column_{position}": name for position, name in enumerate(columns)}
     nothing = msgspec.Raw(b"null")
     try:
         return msgspec.defstruct(
@@ -193,7 +197,7 @@ def _shape_of(columns: tuple[str, ...]) -> Any:
 
 
 def column_cells(values: Sequence[msgspec.Raw]) -> list[str | None]:
-    """`cell_text` of each, for all at once where all are text, or none is text or nested."""
+    """Return `cell_text` of each value; all at once if all are text, or none is text or nested."""
     joined = b",".join(values)
     if b'"' in joined:
         try:
@@ -207,12 +211,14 @@ def column_cells(values: Sequence[msgspec.Raw]) -> list[str | None]:
 
 
 def _may_hold_formulas(cells: Iterable[str | None]) -> bool:
-    """Also where there are negative numbers alone."""
+    """Return True also for negative numbers."""
     return any(map(FORMULA.match, {cell[:1] for cell in cells if cell}))
 
 
 def cell_text(raw: msgspec.Raw | None) -> str | None:
-    """A JSON value as a cell: strings as their text, null as empty, anything else as its JSON."""
+    """Return a JSON value as a cell: strings as their text, null as empty, anything else as its
+    JSON.
+    """
     if raw is None:
         return None
     text = bytes(raw).strip()
@@ -222,7 +228,7 @@ def cell_text(raw: msgspec.Raw | None) -> str | None:
 
 
 class JsonLinesEncoder(_TextEncoder):
-    """Objects by column; those that came as JSON exactly as they came."""
+    """Encodes objects by column; JSON values stay exactly as they were uploaded."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         super().__init__()
@@ -235,7 +241,7 @@ class JsonLinesEncoder(_TextEncoder):
     def encode(self, page: PageRow) -> Iterator[bytes]:
         data = page.data.encode()
         if data.startswith(b"[{"):
-            # A line end is never inside a JSON string.
+            # A line end never occurs inside a JSON string.
             data = data.replace(b"\r", b" ").replace(b"\n", b" ")
             self._done += b"\n".join(msgspec.json.decode(data, type=list[msgspec.Raw])) + b"\n"
         elif (lines := self._lines_of_cells(data)) is not None:
@@ -246,7 +252,9 @@ class JsonLinesEncoder(_TextEncoder):
         yield from self._full_pieces()
 
     def _lines_of_cells(self, page: bytes) -> bytes | None:
-        """None if the page holds not only text, or a row has not one cell for each column."""
+        """Return None if the page holds anything but text, or a row without one cell for each
+        column.
+        """
         cells = marked_cells(page)
         if cells is None or not self._columns:
             return None

@@ -1,4 +1,4 @@
-"""/api/v1/upload, status, results, rejects, files: the core door."""
+"""/api/v1/upload, status, results, rejects, files: the core endpoints."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ router = APIRouter(prefix="/api/v1", tags=["files"], dependencies=[Depends(singl
 async def upload_file(
     request: Request, app: App, owner: Owner, options: Annotated[FileOptions, Query()]
 ) -> Response:
-    """A CSV, JSON or JSON Lines file, plain or gzipped: as the part `file` of a form, or as the raw
-    body, which is faster.
+    """Upload a CSV, JSON or JSON Lines file, plain or compressed: as the part `file` of a form, or as
+    the raw body, which is faster.
 
-    Answered when the bytes are on disk for good and the job is in the database, before anything is
+    The response is sent once the bytes are durable and the job is stored, before anything is
     parsed.
     """
     accepted = await receive(request, app, owner, options)
@@ -82,7 +82,7 @@ async def put_upload(
     options: Annotated[FileOptions, Query()],
     filename: str = "",
 ) -> Response:
-    """What `curl -T big.csv` sends."""
+    """Upload a raw body, as `curl -T big.csv` sends it."""
     if filename and options.filename is None:
         options = options.model_copy(update={"filename": filename})
     accepted = await receive(request, app, owner, options)
@@ -91,7 +91,7 @@ async def put_upload(
 
 def created(accepted: Accepted | None) -> Response:
     if accepted is None:
-        return Response(status_code=499)  # nobody is there to read it
+        return Response(status_code=499)  # the client has disconnected
     headers = {"Location": f"/api/v1/status/{accepted.body['file_id']}"}
     if accepted.replayed:
         headers["Idempotency-Replayed"] = "true"
@@ -103,7 +103,7 @@ def created(accepted: Accepted | None) -> Response:
 
 @router.get("/status/{file_id}", response_model=FileStatus, responses=problem_responses(404))
 async def get_status(file_id: FileId, app: App, owner: Owner) -> Response:
-    """How far it is: chunks, rows, bytes, speed, and the time left."""
+    """Return the progress of a file: chunks, rows, bytes, speed, and the time left."""
     return encoded(await app.statuses.get(file_id, owner))
 
 
@@ -116,8 +116,8 @@ async def get_status(file_id: FileId, app: App, owner: Owner) -> Response:
     },
 )
 async def watch_status(request: Request, file_id: FileId, app: App, owner: Owner) -> EventStream:
-    """The same as server-sent events (`event: status`), one at each change, until the job is final
-    or deleted, or the key or session does not hold any more.
+    """Stream the status as server-sent events (`event: status`), one for each change, until the job
+    is final or deleted, or the key or session is no longer valid.
     """
     changes = app.feed.watch(file_id, owner)
     first = await anext(changes)  # an unknown id is a 404, not an empty stream
@@ -148,9 +148,9 @@ async def get_results(
         Literal["row", "object"], Query(description="Rows as cells, or as objects by column.")
     ] = "row",
 ) -> Response:
-    """Results in the order of the file, from the first finished chunk on. An answer has about 8 MiB
-    of rows at most, but one row at least: fewer than `limit` where rows are long. `next_after` says
-    where to go on; at the end it is null.
+    """Return results in the order of the file, from the first finished chunk on. A response has up
+    to about 8 MiB of rows, and at least one row: long rows may make it shorter than `limit`.
+    Continue from `next_after`; it is null at the end.
     """
     body = await results.get_results(
         app.database,
@@ -167,7 +167,7 @@ async def get_results(
 
 Partial = Annotated[
     Flag,
-    Query(description="Of a job that has not ended, the rows so far; without it that is a 409."),
+    Query(description="Also for an unfinished job: the rows so far. Without it, that is a 409."),
 ]
 
 
@@ -192,10 +192,10 @@ async def download_results(
     ] = True,
     partial: Partial = False,
 ) -> StreamingResponse:
-    """All results in the order of the file. `Granula-Complete: true` says that every row of the
-    file is a result or a reject; else `Granula-Missing-Rows` says how many are neither, if that is
-    known, and the name ends in `.partial`. If the rows go away while they are read, the transfer is
-    aborted.
+    """Download all results in the order of the file. `Granula-Complete: true` means that every row
+    of the file is a result or a reject. Otherwise `Granula-Missing-Rows` has the number of the
+    others, if it is known, and the name ends in `.partial`. The transfer is aborted if rows are
+    deleted meanwhile.
     """
     export = await exports.begin(app.database, app.destinations, file_id, owner, partial=partial)
     packed = gzip and format != "parquet"
@@ -215,11 +215,11 @@ async def download_results(
 
 
 async def _exported(
-    export: exports.Export, body: AsyncIterator[bytes], what: str, ending: str, media_type: str
+    export: exports.Export, body: AsyncIterator[bytes], content: str, ending: str, media_type: str
 ) -> StreamingResponse:
     mark = "" if export.is_complete else ".partial"
     headers = {
-        "Content-Disposition": attachment(f"{_stem(export.job.filename)}.{what}{mark}.{ending}"),
+        "Content-Disposition": attachment(f"{_stem(export.job.filename)}.{content}{mark}.{ending}"),
         "Granula-Complete": str(export.is_complete).lower(),
     }
     if export.missing:
@@ -237,10 +237,10 @@ async def get_rejects(
     limit: Annotated[Limit, Query()] = 100,
     offset: Annotated[Offset, Query()] = 0,
     after: Annotated[After, Query()] = 0,
-    code: Annotated[Name | None, Query(description="Only rejects of this code.")] = None,
+    code: Annotated[Name | None, Query(description="Only rejects with this code.")] = None,
 ) -> Response:
-    """Rows that did not get through: where each stands, and why. As with results, an answer has
-    about 8 MiB of rows at most, and `next_after` says where to go on.
+    """Return the rejected rows with their place and reason. As with results, a response has up to
+    about 8 MiB of rows; continue from `next_after`.
     """
     body = await results.get_rejects(
         app.database, file_id, owner, limit=limit, offset=offset, after=after, code=code
@@ -262,14 +262,14 @@ async def download_rejects(
         Flag,
         Query(
             description=(
-                "Put an apostrophe before cells that a spreadsheet would run as formulas. A"
-                " correction takes it away."
+                "Put an apostrophe before cells that a spreadsheet would run as formulas. A "
+                "correction removes it."
             )
         ),
     ] = True,
 ) -> StreamingResponse:
-    """All rejects as CSV: the original columns and bytes, then `_row,_line,_column,_code,_message`.
-    What is said of the download of results holds here too.
+    """Download all rejects as CSV: the original columns and bytes, then
+    `_row,_line,_column,_code,_message`. The headers are those of the download of results.
     """
     export = await exports.begin(app.database, app.destinations, file_id, owner, partial=partial)
     body = exports.reject_bytes(app.database, app.sources, export, formula_guard=formula_guard)
@@ -289,9 +289,11 @@ async def get_bytes(
     app: App,
     owner: Owner,
     start: Annotated[Offset, Query(description="Offset of the first byte.")],
-    end: Annotated[Offset, Query(description="Offset behind the last byte; at most 16 MiB away.")],
+    end: Annotated[
+        Offset, Query(description="Offset after the last byte, at most 16 MiB after the first.")
+    ],
 ) -> Response:
-    """A piece of the stored file, for instance the bytes of a reject."""
+    """Return a piece of the stored file, for instance the bytes of a reject."""
     async with app.database.reading() as connection:
         job = await progress.find_with_rows(connection, file_id, owner)
     if not start <= end <= min(job.stored_bytes, start + (16 << 20)):
@@ -305,7 +307,7 @@ async def get_bytes(
             ]
         )
     if job.storage_uri is None:
-        raise NotFound("The stored upload was deleted; results and rejects are still there.")
+        raise NotFound("The stored upload was deleted; results and rejects still exist.")
     uri, etag = job.storage_uri, job.etag
     await asyncio.to_thread(
         downloads.check_piece, app.sources, uri, job.stored_bytes, job.crc32, etag
@@ -316,8 +318,8 @@ async def get_bytes(
 
 @router.delete("/files/{file_id}", status_code=204, responses=problem_responses(404))
 async def delete_file(file_id: OnlyFileId, app: App, owner: Owner) -> Response:
-    """Delete the file with its results, rejects and bytes; cancels it first. It is gone from the
-    API at once.
+    """Delete the file with its results, rejects and bytes; a running job is cancelled first. It
+    disappears from the API at once.
     """
     await app.control.delete(file_id, owner)
     return Response(status_code=204)

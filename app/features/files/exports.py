@@ -1,6 +1,7 @@
-"""Results and rejects as whole files. A file that ends before its last row must not look whole:
-whatever goes away while it is read raises, which aborts the transfer, and a job that has not ended
-is refused unless its rows so far are asked for.
+"""Results and rejects as whole files.
+
+A file that ends before its last row must not look complete: a deletion during the download aborts
+the transfer, and an unfinished job is refused unless the rows so far are requested.
 """
 
 from __future__ import annotations
@@ -17,16 +18,17 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import extras
-from app.db import chunks, jobs, results
+from app.db import chunks, files, jobs, results
 from app.db.engine import Database
 from app.db.rows import JobRow, PageRow
+from app.decoders.places import places_from_json
 from app.destinations.base import ResultDestination
 from app.destinations.registry import Destinations
 from app.errors import DownloadIncomplete, NotConfigured, NotFound, RowsGone, TooManyColumns
 from app.features.files.encoders import CsvEncoder, Encoder, JsonLinesEncoder, fits_parquet
 from app.formats.base import MAX_COLUMNS, cell_names
 from app.jobs.progress import find_with_rows
-from app.jobs.reject_files import layout_of, whole
+from app.jobs.reject_files import layout_of, with_all_bytes
 from app.jobs.stored_rows import StoredRow, last_row, rows_of
 from app.sources.base import Sources
 from app.states import ChunkStatus, JobStatus
@@ -36,16 +38,16 @@ WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """The rows of a job on their way out, as they were when that began."""
+    """The rows of a job to download, as of the start of the download."""
 
     job: JobRow
     stored: ResultDestination
-    """Where its results are."""
+    """Destination of its results."""
     results: int
     rejects: int
     missing: int | None
     """Rows of the file that are neither: of chunks that failed, were cancelled or have not run yet.
-    None: they are not counted yet.
+    None if they are not counted yet.
     """
 
     @property
@@ -65,20 +67,20 @@ async def begin(
     *,
     partial: bool,
 ) -> Export:
-    """`partial`: also of a job that has not ended. Raises NotFound, JobHasParts,
+    """Start a download; with `partial`, also of an unfinished job. Raises NotFound, JobHasParts,
     DownloadIncomplete.
     """
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
         tally = {ChunkStatus(t.status): t for t in await chunks.tally(connection, job.id)}
-    done = tally.get(ChunkStatus.COMPLETED)
+    completed = tally.get(ChunkStatus.COMPLETED)
     rows = sum(int(t.rows) for t in tally.values())
-    finished = int(done.rows) if done else 0
+    finished = int(completed.rows) if completed else 0
     export = Export(
         job,
         destinations.of(job).results,
-        results=int(done.ok) if done and job.stores_results else 0,
-        rejects=int(done.invalid + done.failed) if done else 0,
+        results=int(completed.ok) if completed and job.stores_results else 0,
+        rejects=int(completed.invalid + completed.failed) if completed else 0,
         missing=rows - finished if job.split_done else None,
     )
     if not export.has_ended and not partial:
@@ -98,10 +100,11 @@ async def result_bytes(
     gzip: bool,
     formula_guard: bool,
 ) -> AsyncIterator[bytes]:
-    """All results in row order as csv, jsonl or parquet. Raises RowsGone, NotFound where rows or
-    the job went away: then nothing that ends the file is given, no gzip trailer, no Parquet footer.
-    Raises NotConfigured before the first bytes if what writes Parquet is not installed.
-    Encoding runs in threads.
+    """Yield all results in row order as csv, jsonl or parquet.
+
+    Raises RowsGone or NotFound if the rows or the job are deleted meanwhile; the end of the file
+    (gzip trailer, Parquet footer) is not sent then. Raises NotConfigured before the first bytes if
+    the Parquet writer is not installed. Encoding runs in threads.
     """
     encoder = await asyncio.to_thread(_encoder, format, columns, formula_guard)
     packer = zlib.compressobj(6, wbits=31) if gzip else None
@@ -138,8 +141,8 @@ def _last(encoder: Encoder, packer: Any) -> bytes:
 
 
 async def columns_of(database: Database, export: Export, format: str) -> Sequence[str]:
-    """The columns of a download; raises TooManyColumns. Parquet wants to know them before the first
-    row, also those of the cells beyond the header (on_bad_row=keep), for which all rows are read.
+    """Return the columns of a download; raises TooManyColumns. Parquet needs them before the first
+    row, including those of cells beyond the header (on_bad_row=keep), for which all rows are read.
     """
     columns: Sequence[str] = export.job.columns
     if format != "parquet":
@@ -166,7 +169,7 @@ def _width(pages: Sequence[PageRow]) -> int:
 
 
 async def _all_pages(database: Database, export: Export) -> AsyncIterator[Sequence[PageRow]]:
-    """The stored pages, some at a time, with every result of the job once; raises NotFound,
+    """Yield the stored pages in steps, with every result of the job once; raises NotFound,
     RowsGone.
     """
     after, limit, count = 0, results.pages_next(), 0
@@ -190,8 +193,8 @@ async def _all_pages(database: Database, export: Export) -> AsyncIterator[Sequen
 
 
 def _behind(pages: Sequence[PageRow], after: int) -> list[PageRow]:
-    """Only what lies behind a row: between two reads a correction may have put rows into pages, and
-    so have moved others.
+    """Return only what follows the row `after`: between two reads a correction may have inserted
+    rows into pages, and so moved others.
     """
     first = pages[0]
     if first.first_row > after:
@@ -199,12 +202,12 @@ def _behind(pages: Sequence[PageRow], after: int) -> list[PageRow]:
     rows = [row for row in rows_of(first) if row[0] > after]
     numbers = [number for number, _ in rows]
     data = msgspec.json.encode([raw for _, raw in rows]).decode()
-    rest = PageRow(numbers[0], len(rows), numbers, data)
-    return [rest, *pages[1:]]
+    remaining = PageRow(numbers[0], len(rows), numbers, data)
+    return [remaining, *pages[1:]]
 
 
 async def _still_there(connection: AsyncConnection, export: Export) -> JobRow:
-    """The job as it is now: one that is being deleted may have lost rows already."""
+    """Return the job as it is now: a job that is being deleted may have lost rows already."""
     job = await jobs.load_job(connection, export.job.id)
     if job is None:
         raise NotFound("The job was deleted while its rows were read.")
@@ -217,11 +220,14 @@ async def _still_there(connection: AsyncConnection, export: Export) -> JobRow:
 async def reject_bytes(
     database: Database, sources: Sources, export: Export, *, formula_guard: bool
 ) -> AsyncIterator[bytes]:
-    """CSV with the original columns and bytes, and why each row is here. What is corrected in it
-    can be sent back: the apostrophes of the guard are taken away again. Raises RowsGone, NotFound
-    as above, and TransientError if the bytes of a long row cannot be read now.
+    """Yield CSV with the original columns and bytes, and the reason of each row. It can be
+    corrected and sent back: the guard's apostrophes are removed then. Raises RowsGone, NotFound,
+    and TransientError if the bytes of a long row cannot be read now.
     """
-    layout = layout_of(export.job, formula_guard=formula_guard)
+    async with database.reading() as connection:
+        stored = await files.find_places(connection, export.job.file_id)
+    places = None if stored is None else places_from_json(stored.places)
+    layout = layout_of(export.job, formula_guard=formula_guard, places=places)
     yield layout.header()
     after = count = 0
     while True:
@@ -232,7 +238,7 @@ async def reject_bytes(
             now = await _still_there(connection, export)
         if not rows:
             break
-        lines = (layout.line(whole(sources, export.job, row)) for row in rows)
+        lines = (layout.line(with_all_bytes(sources, export.job, row)) for row in rows)
         while (piece := await asyncio.to_thread(_joined, lines)) is not None:
             yield piece
         after, count = rows[-1].row_number, count + len(rows)
@@ -242,7 +248,7 @@ async def reject_bytes(
 
 
 def _joined(lines: Iterator[bytes]) -> bytes | None:
-    """Some of them together."""
+    """Join some lines."""
     joined = bytearray()
     for line in lines:
         joined += line

@@ -1,5 +1,5 @@
-"""Parquet downloads. Apart from the other encoders because pyarrow is 80 MB of memory that few
-processes need.
+"""Parquet downloads. Separate from the other encoders because pyarrow takes 80 MB of memory that
+few processes need.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from app.jobs.stored_rows import StoredRow
 
 
 class ParquetEncoder:
-    """Every column is text, for nothing here has been given a type yet. A row group has some
-    megabytes, empty cells included.
+    """Writes every column as text, since nothing has a type here. A row group has some megabytes,
+    empty cells included.
     """
 
     def __init__(self, columns: Sequence[str]) -> None:
-        self._places = {column: place for place, column in enumerate(columns)}
+        self._places = {column: position for position, column in enumerate(columns)}
         self._schema = pa.schema([(column, pa.string()) for column in columns])
         self._out = _Drain()
         self._writer = pq.ParquetWriter(self._out, self._schema, compression="zstd")
@@ -45,9 +45,9 @@ class ParquetEncoder:
             cells[: len(row)] = row
         else:
             for name, value in row.items():
-                place = self._places.get(name)
-                if place is not None:
-                    cells[place] = cell_text(value)
+                position = self._places.get(name)
+                if position is not None:
+                    cells[position] = cell_text(value)
         for values, cell in zip(self._values, cells, strict=True):
             values.append(cell)
         self._rows += 1
@@ -66,7 +66,7 @@ class ParquetEncoder:
 
 
 class _Drain(io.RawIOBase):
-    """A file that gives away what was written to it."""
+    """A file that returns what was written to it."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []

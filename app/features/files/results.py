@@ -1,4 +1,4 @@
-"""Results and rejects for reading, page by page: by offset or by cursor."""
+"""Results and rejects by page, by offset or by cursor."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from app.db import chunks, results
+from app.db import chunks, files, results
 from app.db.engine import Database
-from app.db.rows import JobRow, RejectRow
+from app.db.rows import FilePlaces, JobRow, RejectRow
+from app.decoders.places import Places, places_from_json
 from app.destinations.registry import Destinations
+from app.formats.faults import unmarked
 from app.jobs.progress import find_with_rows
+from app.jobs.reject_files import place_of
 from app.jobs.stored_rows import ANSWER_BYTES, Row, named, rows_at, rows_behind
 from app.states import JobStatus
 
@@ -32,13 +35,13 @@ async def get_results(
     after: int | None,
     as_object: bool,
 ) -> bytes:
-    """One page in row order as JSON, from the first finished chunk on; raises NotFound,
+    """Return one page in row order as JSON, from the first finished chunk on; raises NotFound,
     JobHasParts.
 
-    By `offset` (rows skipped) or by `after` (the number of the last row seen), which is never off
-    by rows that were finished in between. The cost depends on what comes back, not on the offset:
-    at most `limit` rows, and no more than fit into an answer. `next_after` and `next_offset` say
-    where to go on; both are null at the end.
+    By `offset` (rows to skip) or by `after` (number of the last row read), which is not affected by
+    rows that finish in between. The cost depends on the returned rows, not on the offset: at most
+    `limit` rows, and no more than fit into an answer. `next_after` and `next_offset` tell where to
+    continue; both are null at the end.
     """
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
@@ -48,7 +51,7 @@ async def get_results(
             else 0
         )
         stored = destinations.of(job).results
-        # Objects as cells have one for each column of the job, however few of them a row has.
+        # Objects as cells have one cell for each column of the job, however few columns a row has.
         padding = 0 if as_object or job.dialect.get("columns") else NO_CELL * len(job.columns)
         if after is not None:
             some = await rows_behind(connection, stored, job.id, after, limit, padding=padding)
@@ -102,9 +105,7 @@ def _as_object(columns: Sequence[str], raw: msgspec.Raw) -> Any:
 
 
 def _as_cells(columns: Sequence[str], raw: msgspec.Raw) -> Any:
-    """In the order of the columns. What is stored goes out as it is, so that no number is
-    rounded.
-    """
+    """Return the cells in the order of the columns, as raw JSON, so that no number is rounded."""
     if not _is_object(raw):
         return {"row": raw}
     values = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
@@ -121,9 +122,10 @@ async def get_rejects(
     after: int,
     code: str | None,
 ) -> bytes:
-    """One page in row order as JSON: at most `limit`, and no more than fit into an answer."""
+    """Return one page in row order as JSON: at most `limit`, and no more than fit into an answer."""
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
+        stored = await files.find_places(connection, job.file_id)
         counts = await results.count_rejects(connection, job.id)
         rows, is_cut = await results.list_rejects(
             connection,
@@ -145,16 +147,30 @@ async def get_rejects(
         "next_offset": offset + len(rows) if is_cut else None,
         "complete": JobStatus(job.status).is_final,
     }
-    return await asyncio.to_thread(_with_rejects, body, rows)
+    return await asyncio.to_thread(_with_rejects, body, rows, job, _places(stored))
 
 
-def _with_rejects(body: dict[str, Any], rows: Sequence[RejectRow]) -> bytes:
+def _places(stored: FilePlaces | None) -> Places | None:
+    return None if stored is None else places_from_json(stored.places)
+
+
+def _with_rejects(
+    body: dict[str, Any], rows: Sequence[RejectRow], job: JobRow, places: Places | None
+) -> bytes:
+    if job.dialect.get("cell_faults"):
+        rows = [msgspec.structs.replace(row, raw=unmarked(row.raw)) for row in rows]
     body["items"] = [reject_body(row) for row in rows]
+    if places is not None:
+        columns = job.dialect.get("columns", [])
+        for item, row in zip(body["items"], rows, strict=True):
+            item["place"] = place_of(row, columns, places)
     return msgspec.json.encode(body)
 
 
 def reject_body(row: RejectRow) -> dict[str, Any]:
-    """`raw` is text when the bytes are UTF-8, else `raw_base64` has them."""
+    """Return a reject as JSON: `raw` is text if the bytes are UTF-8, otherwise `raw_base64` has
+    them.
+    """
     body = {
         name: getattr(row, name)
         for name in (

@@ -1,4 +1,4 @@
-"""What the routes of files answer: pages of results and of rejects. (Upload and status are in
+"""Response models of files: pages of results and of rejects. (Upload and status are in
 app/api/answers.py.)
 """
 
@@ -20,23 +20,23 @@ from app.api.answers import (
     sometimes,
 )
 
-COMPLETE = "Whether the job has ended: nothing will be added."
+COMPLETE = "Whether the job has ended and no rows will be added."
 
 
 class RowOfCells(Answer):
     """A row by position."""
 
     row: list[Any] = Field(
-        description="The cells in the order of `columns`: texts of CSV, any JSON of JSON files."
+        description="The cells in the order of `columns`: texts for CSV, any JSON for JSON files."
     )
 
 
 class Result(Answer):
-    """A row that got through."""
+    """A loaded row."""
 
-    id: UUID = Field(description="Of the row: the same at every reading.")
-    row_number: int = Field(description="Its number in the file, from 1; the header is none.")
-    chunk_index: int = Field(description="The chunk that it came with, from 0.")
+    id: UUID = Field(description="Id of the row, the same in every read.")
+    row_number: int = Field(description="Number in the file, from 1; the header does not count.")
+    chunk_index: int = Field(description="Index of its chunk, from 0.")
     data: RowOfCells | Shown = Field(
         description="`row` with the cells; with `format=object`, the cells by column."
     )
@@ -46,40 +46,39 @@ class ResultPage(Answer):
     """Results in the order of the file."""
 
     file_id: UUID = Field(description=FILE_ID)
-    columns: list[str] = Field(description="Names of the cells.")
+    columns: list[str] = Field(description="Column names of the cells.")
     items: list[Result] = Field(description="At most `limit`, and about 8 MiB.")
-    total: int = Field(description="Results so far.")
+    total: int = Field(description="Number of results so far.")
     limit: int = Field(description=LIMIT)
     offset: int = Field(description=OFFSET)
     next_after: int | None = Field(description=NEXT_AFTER)
-    next_offset: int | None = Field(
-        description=f"{NEXT_OFFSET[:-1]}, and where `after` was asked for."
-    )
+    next_offset: int | None = Field(description=f"{NEXT_OFFSET[:-1]}, and if `after` was given.")
     complete: bool = Field(description=COMPLETE)
 
 
 class Reject(Answer):
-    """A row that did not get through."""
+    """A row that was not loaded."""
 
-    row_number: int = Field(description="Its number in the file, from 1; the header is none.")
-    line: int = Field(description="The line where it begins, from 1; the header is one.")
+    row_number: int = Field(description="Number in the file, from 1; the header does not count.")
+    line: int = Field(description="Number of its first line, from 1; the header counts.")
     kind: Literal["invalid", "failed"] = Field(
         description=(
             "`invalid`: the row is wrong. `failed`: it may be right, but could not be processed."
         )
     )
-    code: str = Field(description="Which mistake; docs/errors.md lists those of rows.")
-    message: str = Field(description="What is wrong, in a sentence.")
-    value: str | None = Field(description="The value that is wrong; null if it is not one.")
-    byte_start: int = Field(description="Offset of its first byte in the stored file.")
-    byte_end: int = Field(description="Offset behind its last byte.")
-    column: str | None = Field(
-        description="The column that is wrong; null if it is the row as a whole."
+    code: str = Field(description="Code of the error; docs/errors.md lists those of rows.")
+    message: str = Field(description="What is wrong, in one sentence.")
+    value: str | None = Field(description="The invalid value; null if it is not a single value.")
+    byte_start: int = Field(description="Byte offset of its start in the stored file.")
+    byte_end: int = Field(description="Byte offset of its end.")
+    place: str = sometimes(
+        "Place in the spreadsheet: the cell (`Sheet1!C17`) or the row (`Sheet1!17:17`)."
     )
+    column: str | None = Field(description="The invalid column; null if it is the row as a whole.")
     raw: str | None = Field(
-        description="The row as it stands in the file, its first 64 KiB; null if that is not UTF-8."
+        description="The row as in the file, its first 64 KiB; null if that is not UTF-8."
     )
-    raw_base64: str = sometimes("If it is not UTF-8: its bytes.")
+    raw_base64: str = sometimes("The bytes of a row that is not UTF-8.")
 
 
 class RejectPage(Answer):
@@ -87,8 +86,8 @@ class RejectPage(Answer):
 
     file_id: UUID = Field(description=FILE_ID)
     items: list[Reject] = Field(description="At most `limit`, and about 8 MiB.")
-    total: int = Field(description="Rejects so far: of `code`, if that was asked for.")
-    codes: dict[str, int] = Field(description="Rejects so far by code.")
+    total: int = Field(description="Number of rejects so far, with `code` if it was given.")
+    codes: dict[str, int] = Field(description="Number of rejects so far by code.")
     limit: int = Field(description=LIMIT)
     offset: int = Field(description=OFFSET)
     next_after: int | None = Field(description=NEXT_AFTER)

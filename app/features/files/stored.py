@@ -1,4 +1,4 @@
-"""/api/v1/files/{file_id}/download: a stored file as it is, in whole or in ranges."""
+"""/api/v1/files/{file_id}/download: a stored file as it is, whole or in ranges."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from app.features.files import downloads
 router = APIRouter(prefix="/api/v1/files", tags=["files"], dependencies=[Depends(single_values)])
 PATH = "/{file_id}/download"
 ANY: dict[str, Any] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
-"""Of the media type that it was stored with."""
+"""The media type with which the file was stored."""
 
 
 class StoredFile(FileResponse):
-    """Wherever it is. In larger pieces: each costs a hop to a thread. `range_` is what was made of
-    the header, or none.
+    """Response with a file from any storage, in larger pieces, since each takes a switch to a
+    thread. `range_` is the parsed Range header, or None.
     """
 
     chunk_size = 1 << 20
@@ -42,20 +42,20 @@ class StoredFile(FileResponse):
         range_: str | None,
         headers: dict[str, str],
     ) -> None:
-        """`opened`: closed at the end; None where no bytes are asked for."""
+        """`opened` is closed at the end; None if no bytes are requested."""
         made_at = int(file.made_at.timestamp())
-        found = os.stat_result(
+        stat_result = os.stat_result(
             (stat.S_IFREG | 0o400, 0, 0, 1, 0, 0, file.size, made_at, made_at, made_at)
         )
         super().__init__(
-            file.filename, headers=headers, media_type=file.media_type, stat_result=found
+            file.filename, headers=headers, media_type=file.media_type, stat_result=stat_result
         )
         self._opened = opened
         self._range = range_
 
     @asynccontextmanager
     async def _open_file(self) -> AsyncIterator[anyio.AsyncFile[bytes]]:
-        assert self._opened is not None, "asked for by HEAD"
+        assert self._opened is not None, "for HEAD"
         yield anyio.wrap_file(self._opened)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,8 +77,8 @@ class StoredFile(FileResponse):
     response_class=FileResponse,
     responses={
         200: {"description": "The whole file.", "content": ANY},
-        206: {"description": "The ranges that were asked for.", "content": ANY},
-        304: {"description": "The file is the one that `If-None-Match` names."},
+        206: {"description": "The requested ranges.", "content": ANY},
+        304: {"description": "The file has the ETag in `If-None-Match`."},
         **problem_responses(404, 409, 416),
     },
 )
@@ -88,15 +88,16 @@ async def download_file(
     app: App,
     owner: Owner,
     range_: Annotated[
-        str | None, Header(alias="Range", description="`bytes=0-1023`, several too.")
+        str | None,
+        Header(alias="Range", description="`bytes=0-1023`; several ranges are possible."),
     ] = None,
     if_range: Annotated[str | None, Header(alias="If-Range")] = None,
     if_none_match: Annotated[str | None, Header(alias="If-None-Match")] = None,
 ) -> Response:
-    """The bytes of a file: the result of a transform, or an upload, decompressed if it came as
-    gzip. The ETag is strong and never changes, since a stored file never does: a download that
-    broke off goes on with Range and If-Range. A file that was damaged where it is stored is refused
-    (409), or the transfer breaks off before its end.
+    """Download the bytes of a file: the result of a transform, or an upload, decompressed if it was
+    uploaded compressed. The ETag is strong and never changes, since stored files are immutable:
+    resume an interrupted download with Range and If-Range. A damaged file is refused (409), or the
+    transfer is aborted before its end.
     """
     file = await downloads.find(app.database, app.sources, file_id, owner)
     headers = {
@@ -111,11 +112,11 @@ async def download_file(
         )
     if if_none_match is not None and _names(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    wanted = None
+    satisfiable = None
     if range_ is not None and (if_range is None or if_range.strip() == headers["ETag"]):
-        wanted = _ranges(range_, file.size)
+        satisfiable = _ranges(range_, file.size)
     opened = None if request.method == "HEAD" else await anyio.to_thread.run_sync(file.open)
-    return StoredFile(file, opened, wanted, headers)
+    return StoredFile(file, opened, satisfiable, headers)
 
 
 def _names(header: str, tag: str) -> bool:
@@ -125,30 +126,30 @@ def _names(header: str, tag: str) -> bool:
 
 
 def _ranges(header: str, size: int) -> str | None:
-    """The ranges that the file has, None for all of it; what cannot be read as ranges is as if it
-    were not there (RFC 9110). Raises RangeNotSatisfiable.
+    """Return the ranges that the file has, None for all of it. An unparsable header is ignored (RFC
+    9110). Raises RangeNotSatisfiable.
     """
     if not re.fullmatch(
         r"bytes=\s*(\d{0,19}-\d{0,19})(\s*,\s*\d{0,19}-\d{0,19})*", header.strip(), re.ASCII
     ):
         return None
-    found = []
-    for each in header.partition("=")[2].split(","):
-        first, _, last = each.strip().partition("-")
+    stat_result = []
+    for spec in header.partition("=")[2].split(","):
+        first, _, last = spec.strip().partition("-")
         if (not first and not last) or (first and last and int(first) > int(last)):
             return None
         start = int(first) if first else max(0, size - int(last))
         end = min(size - 1, int(last)) if first and last else size - 1
         if start < size and (first or int(last)):
-            found.append(f"{start}-{end}")
-    if not found:
+            stat_result.append(f"{start}-{end}")
+    if not stat_result:
         raise RangeNotSatisfiable(
             f"The file has {size} bytes.", headers={"Content-Range": f"bytes */{size}"}
         )
-    return "bytes=" + ",".join(found)
+    return "bytes=" + ",".join(stat_result)
 
 
 def attachment(name: str) -> str:
-    """A Content-Disposition that any name survives (RFC 6266)."""
+    """Return a Content-Disposition for any file name (RFC 6266)."""
     plain = re.sub(r"[^A-Za-z0-9._ -]", "_", name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

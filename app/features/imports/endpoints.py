@@ -13,7 +13,7 @@ from app.api.answers import Message
 from app.api.errors import problem_responses
 from app.api.json import encoded
 from app.api.parameters import After, Integer, Limit, Offset, single_values
-from app.api.receiving import BODY, Door, receive
+from app.api.receiving import BODY, UploadEndpoint, receive
 from app.api.services import App, Owner
 from app.errors import ImportNotFound, ModelUnavailable, SearchUnavailable, UnknownSchema
 from app.features.imports import service as imports
@@ -54,7 +54,7 @@ async def upload_import(
     """
     if options.processor not in app.processors.schemas:
         raise UnknownSchema(f"The schemas are: {', '.join(app.processors.schemas)}.")
-    accepted = await receive(request, app, owner, options, Door(imports.prepare))
+    accepted = await receive(request, app, owner, options, UploadEndpoint(imports.prepare))
     if accepted is None:
         return Response(status_code=499)  # nobody is there to read it
     body = imports.created(accepted)

@@ -1,3 +1,3 @@
-"""Job types: what can be done with a file, and a job of any of them."""
+"""Job types: what can run over a file, and starting a job of any type."""
 
 __all__ = ["requests", "service"]

@@ -1,6 +1,4 @@
-"""/api/v1/job-types: what can be done with a file. POST /api/v1/jobs: a job of any of these
-types.
-"""
+"""/api/v1/job-types: the types of jobs. POST /api/v1/jobs: start a job of any type."""
 
 from __future__ import annotations
 
@@ -25,28 +23,30 @@ router = APIRouter(prefix="/api/v1", tags=["jobs"], dependencies=[Depends(single
 
 
 class JobTypeItem(Answer):
-    """Something that can be done with a file."""
+    """A type of job."""
 
-    name: str = Field(description="The `type` of POST /api/v1/jobs, and the `job_type` of a batch.")
-    processor: str = Field(description="What its jobs show as their processor.")
-    title: str = Field(description="For people who choose from a list.")
+    name: str = Field(
+        description="Value for the `type` of POST /api/v1/jobs and the `job_type` of a batch."
+    )
+    processor: str = Field(description="Processor shown for its jobs.")
+    title: str = Field(description="Title for people who choose from a list.")
     is_uploadable: bool = Field(description="Whether an upload may name the processor.")
     takes_source: bool = Field(
-        description="Whether it also reads objects of a bucket: every type does."
+        description="Whether it also reads objects of a bucket; every type does."
     )
-    is_configured: bool = Field(description="Whether the settings name all that it needs.")
+    is_configured: bool = Field(description="Whether all settings that it needs are set.")
     options: dict[str, Any] = Field(description="JSON Schema of its options.")
 
 
 class JobTypeList(Answer):
-    """What can be done with a file."""
+    """The types of jobs."""
 
     items: list[JobTypeItem] = Field(description="By name.")
 
 
 @router.get("/job-types", response_model=JobTypeList)
 async def list_job_types(app: App, owner: Owner) -> JobTypeList:
-    """What can be done with a file, by name, and the options of each."""
+    """List the types of jobs with their options, sorted by name."""
     return JobTypeList(
         items=[
             JobTypeItem(
@@ -72,9 +72,9 @@ async def list_job_types(app: App, owner: Owner) -> JobTypeList:
 async def create_job(
     request: Request, body: NewJob, app: App, owner: Owner, fresh: Fresh = False
 ) -> Response:
-    """A job of any type: over a file that was uploaded, over an object of a bucket, or with a part
-    for each object of a prefix or pattern. The same request with the same Idempotency-Key gets the
-    same job.
+    """Start a job of any type: over an uploaded file, over an object of a bucket, or with a part
+    for each object of a prefix or pattern. The same request with the same Idempotency-Key returns
+    the same job.
     """
     check_open(app)
     starter = app.of(JobStarter)

@@ -1,4 +1,4 @@
-"""Job types: what can be done with a file, and a job of any of them."""
+"""Job types: what can run over a file, and starting a job of any type."""
 
 from __future__ import annotations
 

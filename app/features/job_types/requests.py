@@ -1,4 +1,4 @@
-"""What a job is to read and do, as requests and schedules say it."""
+"""Models of new jobs, for requests and schedules."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ Source = Annotated[
         max_length=1000,
         pattern=r"^[^\x00]*$",
         description=(
-            "`s3://bucket/key`; all keys with that beginning if it ends in `/`; all that match if"
-            " it holds `*`, `?` or `[` and is no key itself."
+            "`s3://bucket/key`. A key that ends in `/` selects all keys with that prefix; one "
+            "with `*`, `?` or `[` that does not exist itself selects all keys that match."
         ),
     ),
 ]
 
 
 class Input(BaseModel):
-    """What is to be read: `source`, or `file_id`. How an upload is read was settled when it came;
-    of objects, what is not given is detected.
+    """Input of a job: `source` or `file_id`. The dialect of an upload is fixed; for objects,
+    missing values are detected.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     source: Source = ""
-    file_id: UUID | None = Field(default=None, description="Of an upload.")
+    file_id: UUID | None = Field(default=None, description="Id of an upload.")
     priority: Priority = 0
     chunk_size: Annotated[Integer, Field(ge=100, le=100_000)] | None = None
     format: Literal["csv", "json", "jsonl"] | None = None
@@ -42,13 +42,12 @@ class Input(BaseModel):
     delimiter: Annotated[str, Field(min_length=1, max_length=10)] | None = None
 
     def check(self) -> None:
-        """Raises InvalidParameter."""
+        """Raises InvalidParameter for a combination that makes no sense."""
         if bool(self.source) == (self.file_id is not None):
             raise InvalidParameter("Give either source or file_id.")
         if self.file_id is not None and (self.format or self.encoding or self.delimiter):
             raise InvalidParameter(
-                "How an upload is read was settled when it came: leave out format, encoding,"
-                " delimiter."
+                "The dialect of an uploaded file is fixed: leave out format, encoding, delimiter."
             )
 
     def objects(self, owner: str, job_type: JobType, options: dict[str, Any]) -> ObjectsSubmission:
@@ -64,7 +63,7 @@ class Input(BaseModel):
 
 
 class NewJob(Input):
-    """A job of any type, over an upload or over objects where they lie."""
+    """A job of any type, over an upload or over objects of a bucket."""
 
-    type: Name = Field(description="One of GET /api/v1/job-types.")
-    options: dict[str, Any] = Field(default={}, description="Those of the type.")
+    type: Name = Field(description="A type from GET /api/v1/job-types.")
+    options: dict[str, Any] = Field(default={}, description="Options of the type.")

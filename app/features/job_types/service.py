@@ -1,4 +1,4 @@
-"""A job of any type, over a stored file or over objects where they lie."""
+"""Starts a job of any type, over a stored file or over objects of a bucket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db.engine import Database
 from app.features.job_types.requests import NewJob
 from app.jobs.factory import JobFactory
-from app.jobs.file_jobs import FileJobs, Made, Recorded, not_recorded
+from app.jobs.file_jobs import FileJobs, Recorded, SubmittedJob, not_recorded
 from app.jobs.job_types import JobType, JobTypes
 from app.jobs.objects import ObjectsSubmitter
 from app.jobs.submit import answered_before
@@ -22,9 +22,9 @@ from app.jobs.submit import answered_before
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    made: Made
+    made: SubmittedJob
     details: dict[str, Any]
-    """`job_id`, `file_id`, `status`, `processor`, `priority`; of objects also `source`, their
+    """`job_id`, `file_id`, `status`, `processor`, `priority`; for objects also `source`, their
     number and the parts.
     """
 
@@ -46,35 +46,35 @@ class JobStarter:
 
     async def start_once(
         self, owner: str, job: NewJob, key: str, *, fresh: bool = False
-    ) -> tuple[Made, bool]:
-        """(the job, whether it was made for this request): the same request with the same
-        Idempotency-Key gets the same job, also if both come at once.
+    ) -> tuple[SubmittedJob, bool]:
+        """Return (the job, whether it was created now). The same request with the same
+        Idempotency-Key gets the same job, also when both arrive at once.
 
-        Raises IdempotencyKeyReused, and what `start` raises; then the key is not used up.
+        Raises IdempotencyKeyReused, and the errors of `start`; the key stays unused then.
         """
         fingerprint = _fingerprint(job, fresh=fresh)
         before = await self._made_before(owner, key, fingerprint)
         if before is not None:
             return before, False
 
-        async def remember(connection: AsyncConnection, made: Made) -> None:
-            body = {"job_id": made.job_id, "file_id": made.file_id, "is_cached": made.is_cached}
+        async def remember(connection: AsyncConnection, job: SubmittedJob) -> None:
+            body = {"job_id": job.job_id, "file_id": job.file_id, "is_cached": job.is_cached}
             await self._factory.remember(
                 connection, owner, key, fingerprint, 202, msgspec.to_builtins(body)
             )
 
         try:
             started = await self.start(owner, job, fresh=fresh, recorded=remember)
-        except IntegrityError:  # a twin was faster
+        except IntegrityError:  # a concurrent request with the same key won
             before = await self._made_before(owner, key, fingerprint)
             if before is None:
                 raise
             return before, False
         return started.made, True
 
-    async def _made_before(self, owner: str, key: str, fingerprint: str) -> Made | None:
+    async def _made_before(self, owner: str, key: str, fingerprint: str) -> SubmittedJob | None:
         answer = await answered_before(self._database, owner, key, fingerprint)
-        return None if answer is None else msgspec.convert(answer.body, Made)
+        return None if answer is None else msgspec.convert(answer.body, SubmittedJob)
 
     async def start(
         self,
@@ -84,11 +84,11 @@ class JobStarter:
         fresh: bool = False,
         recorded: Recorded = not_recorded,
     ) -> Started:
-        """The job, or, unless it must be `fresh`, the earlier one that did the same with the same
+        """Start a job; unless `fresh`, return the earlier one with the same options over the same
         bytes.
 
-        Raises UnknownJobType, InvalidParameter, NotFound, and the RequestError that the type has
-        for options or file.
+        Raises UnknownJobType, InvalidParameter, NotFound, and the type's RequestError for options
+        or file.
         """
         job.check()
         job_type = self._job_types.get(job.type)
@@ -99,7 +99,7 @@ class JobStarter:
         submission = job.objects(owner, job_type, job.options)
         details = await self._objects.submit(submission, recorded=recorded)
         job_id, file_id = UUID(details["job_id"]), UUID(details["file_id"])
-        return Started(Made(job_id, file_id, is_cached=False), details)
+        return Started(SubmittedJob(job_id, file_id, is_cached=False), details)
 
     async def _over_file(
         self,
@@ -111,7 +111,7 @@ class JobStarter:
         fresh: bool,
         recorded: Recorded,
     ) -> Started:
-        plan_for = await job_type.prepare(owner, job.options)
+        plan_for = await job_type.plan_for(owner, job.options)
         plan = await plan_for(await self._file_jobs.file(owner, file_id))
         if job.chunk_size is not None:
             plan = replace(plan, chunk_size=job.chunk_size)

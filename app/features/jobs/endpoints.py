@@ -43,20 +43,20 @@ async def list_jobs(
     owner: Owner,
     limit: Annotated[Integer, Query(ge=1, le=500)] = 50,
     before: Annotated[
-        Integer | None, Query(ge=1, le=2**62, description="`next_before` of the page before.")
+        Integer | None, Query(ge=1, le=2**62, description="`next_before` of the previous page.")
     ] = None,
     status: Annotated[JobStatus | None, Query()] = None,
     processor: Annotated[Name | None, Query()] = None,
-    parent: Annotated[UUID | None, Query(description="Only the parts of this job.")] = None,
+    parent: Annotated[UUID | None, Query(description="Only parts of this job.")] = None,
     since: Annotated[Moment | None, Query(description="Only jobs accepted then or later.")] = None,
     search: Annotated[
-        Name | None, Query(description="Part of the file's name, in upper or lower case.")
+        Name | None, Query(description="Part of the file's name, in any case.")
     ] = None,
-    parts: Annotated[Flag, Query(description="Also the parts of jobs.")] = True,
+    parts: Annotated[Flag, Query(description="Also parts of jobs.")] = True,
 ) -> Response:
-    """Newest first."""
-    wanted = JobFilter(before, status, processor, parent, since, search, with_parts=parts)
-    return encoded(await listing.list_jobs(app.database, owner, wanted, limit=limit))
+    """List jobs, newest first."""
+    job_filter = JobFilter(before, status, processor, parent, since, search, with_parts=parts)
+    return encoded(await listing.list_jobs(app.database, owner, job_filter, limit=limit))
 
 
 @router.get(
@@ -72,13 +72,13 @@ async def watch_jobs(
     app: App,
     owner: Owner,
     limit: Annotated[
-        Integer | None, Query(ge=1, le=2**31, description="End after so many events.")
+        Integer | None, Query(ge=1, le=2**31, description="End after this number of events.")
     ] = None,
 ) -> EventStream:
-    """The list as server-sent events: `event: jobs`, first with what is active, then with `items`
-    that have changed and `removed` ids. A line `:` every 15 seconds shows that the stream lives;
-    `event: reload` means that too much was missed. The stream ends when the key or session does,
-    and every five minutes; browsers then connect again.
+    """Stream the list as server-sent events: `event: jobs`, first with the active jobs, then with
+    `items` that have changed and `removed` ids. A line `:` every 15 seconds shows that the stream
+    is alive; `event: reload` means that too much was missed. The stream ends with the key or
+    session, and every five minutes; browsers reconnect then.
     """
 
     async def stream() -> AsyncGenerator[str]:
@@ -99,14 +99,14 @@ async def watch_jobs(
 
 @router.get("/{job_id}", response_model=FileStatus, responses=problem_responses(404))
 async def get_job(job_id: JobId, app: App, owner: Owner) -> Response:
-    """The same as the status of its file."""
+    """Return the status of a job, the same as that of its file."""
     return encoded(await app.statuses.get(job_id, owner))
 
 
 @router.get("/{job_id}/proof", response_model=Proof, responses=problem_responses(404))
 async def get_proof(job_id: JobId, app: App, owner: Owner) -> Response:
-    """Whether the database holds each row once and unchanged, read anew now: counts that must
-    close, hashes that must agree.
+    """Check that the database holds each row once and unchanged, by reading it again: counts must
+    add up, hashes must match.
     """
     return encoded(await proof.prove(app.database, app.destinations, job_id, owner))
 
@@ -117,17 +117,17 @@ async def get_chunks(
     app: App,
     owner: Owner,
     limit: Annotated[Integer, Query(ge=1, le=10_000)] = 1_000,
-    after: Annotated[Integer, Query(ge=-1, le=2**62, description="The last index seen.")] = -1,
+    after: Annotated[
+        Integer, Query(ge=-1, le=2**62, description="Index of the last chunk read.")
+    ] = -1,
 ) -> Response:
-    """The chunk map: bytes, rows, state and attempts of each chunk."""
+    """Return the chunk map: bytes, rows, state and attempts of each chunk."""
     return encoded(await listing.list_chunks(app.database, job_id, owner, after=after, limit=limit))
 
 
 @router.post("/{job_id}/cancel", response_model=Cancelled, responses=problem_responses(404, 409))
 async def cancel_job(job_id: JobId, app: App, owner: Owner) -> Response:
-    """When this is answered, no further row of the job will be written. Finished rows stay
-    readable.
-    """
+    """Cancel a job. After the response, none of its rows is written. Finished rows stay readable."""
     job = await app.control.cancel(job_id, owner)
     return encoded(
         {"message": "Job cancelled successfully", "job_id": str(job_id), "status": job.status}
@@ -152,20 +152,20 @@ async def retry_job(job_id: JobId, app: App, owner: Owner) -> Response:
 async def change_priority(
     job_id: JobId, change: PriorityChange, app: App, owner: Owner
 ) -> Response:
-    """A new priority for a job that waits or runs; it holds from the next chunk on."""
+    """Change the priority of a waiting or running job, from its next chunk on."""
     job = await app.control.reprioritise(job_id, owner, change.priority)
     return encoded({"job_id": str(job_id), "priority": job.priority, "status": job.status})
 
 
 @router.get("/{job_id}/status", response_model=JobState, responses=problem_responses(404))
 async def get_job_status(job_id: JobId, app: App, owner: Owner) -> Response:
-    """Status, progress and stage of any job."""
+    """Return status, progress and stage of any job."""
     return encoded(await stages.get_status(app.database, app.processors, job_id, owner))
 
 
 @router.get("/{job_id}/result", response_model=AnyResult, responses=problem_responses(404, 409))
 async def get_job_result(job_id: JobId, app: App, owner: Owner) -> Response:
-    """What the job found out about its file as a whole: of an analysis the profile, of a mapping
-    the mapping. Rows are under /api/v1/results.
+    """Return the result of a job over its file as a whole: the profile of an analysis, the mapping
+    of a mapping. Rows are under /api/v1/results.
     """
     return encoded_any(await stages.get_result(app.database, app.processors, job_id, owner))

@@ -1,5 +1,5 @@
-"""The list of jobs by server-sent events: one reader an owner, however many watch, and it reads
-what moves and nothing else.
+"""The list of jobs as server-sent events: one reader for each owner, however many clients watch. It
+reads only jobs that change.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from app.states import JobStatus
 
 POLL_SECONDS, IDLE_SECONDS, HEARTBEAT_SECONDS = 0.5, 1.0, 15.0
 STREAM_SECONDS = 300.0
-"""A stream ends then: a client that comes again is spread anew over the processes."""
+"""Length of a stream. Clients that reconnect are spread over the processes again."""
 MAX_MOVING = 200
-"""Jobs that one round reads: those at work first, then the next in line. Others do not move."""
-OVERLAP = 20
-"""The newest jobs, looked at again each round."""
-MAX_THERE = 500
-"""The newest jobs of which a round knows whether they are still there: who deleted one, and in
-which process, matters not.
+"""Jobs that one round reads: those that run first, then the next in the queue. Others do not
+change.
 """
+OVERLAP = 20
+"""Number of the newest jobs that each round reads again."""
+MAX_THERE = 500
+"""Number of the newest jobs that each round checks for deletion, whichever process deleted them."""
 MAX_KEPT = 500
-"""Changes that a slow watcher may be behind; more, and it is told to load the list anew."""
+"""Number of changes that a slow client may lag behind; beyond it the client must reload the list.
+"""
 
 Change = dict[str, Any]
 
@@ -39,8 +40,8 @@ class ListFeed:
         self._topics: Topics[str, _Changes] = Topics()
 
     async def watch(self, owner: str) -> AsyncGenerator[Change | None]:
-        """First the active jobs, then changes as they come; None every HEARTBEAT_SECONDS without
-        one. Ends when the service drains, and after STREAM_SECONDS.
+        """Yield the active jobs, then changes as they come, and None every HEARTBEAT_SECONDS
+        without one. Ends when the service drains, and after STREAM_SECONDS.
         """
 
         def read(topic: _Changes) -> Coroutine[None, None, None]:
@@ -62,7 +63,7 @@ class ListFeed:
                 yield change
 
     def close(self) -> None:
-        """End every stream: clients will connect again, here or elsewhere."""
+        """End all streams; their clients reconnect, here or to another process."""
         self._topics.close()
 
     async def _read(self, owner: str, topic: _Changes) -> None:
@@ -78,18 +79,18 @@ class ListFeed:
             await topic.end()
 
     async def _round(self, owner: str, topic: _Changes, above: int | None) -> int:
-        """Read what may have moved; the number of the newest job that was seen."""
+        """Read what may have changed; return the number of the newest job seen."""
         async with self._database.reading() as connection:
             newest = await jobs.last_number(connection, owner) if above is None else above
-            asked = list(topic.active)
-            # a number is given before the job is committed: a smaller one may come later
+            active_ids = list(topic.active)
+            # a number is assigned before the job is committed: a smaller one may follow
             above_all = newest - OVERLAP
             rows = await jobs.list_moving(
-                connection, owner, above=above_all, ids=asked, limit=MAX_MOVING
+                connection, owner, above=above_all, ids=active_ids, limit=MAX_MOVING
             )
             items = {UUID(item["job_id"]): item for item in await describe(connection, rows)}
             there = await jobs.newest_ids(connection, owner, MAX_THERE)
-        gone = [job_id for job_id in asked if job_id not in items] + topic.missing(there)
+        gone = [job_id for job_id in active_ids if job_id not in items] + topic.missing(there)
         await topic.update(items, gone, is_first=above is None)
         return max([newest, *(int(item["number"]) for item in items.values())])
 
@@ -100,21 +101,21 @@ class _Changes(Topic):
         self.active: set[UUID] = set()
         self._there: dict[UUID, int] = {}
         self._items: dict[UUID, tuple[int, Change | None]] = {}
-        """The last that was told of each job and when, oldest first; None: it is gone."""
+        """Version and last known state of each job, oldest first; None if the job is gone."""
         self._forgotten = 0
         """The newest version that was dropped from `_items`."""
 
-    def missing(self, there: dict[UUID, int]) -> list[UUID]:
-        """The jobs that have gone since the last call; `there` are the newest with their numbers,
-        MAX_THERE at most.
+    def missing(self, newest: dict[UUID, int]) -> list[UUID]:
+        """Return the jobs that have gone since the last call; `there` are the newest ones with
+        their numbers, at most MAX_THERE.
         """
-        oldest = min(there.values(), default=0) if len(there) == MAX_THERE else 0
+        oldest = min(newest.values(), default=0) if len(newest) == MAX_THERE else 0
         gone = [
             job_id
             for job_id, number in self._there.items()
-            if job_id not in there and number >= oldest
+            if job_id not in newest and number >= oldest
         ]
-        self._there = there
+        self._there = newest
         return gone
 
     async def update(self, items: dict[UUID, Change], gone: list[UUID], *, is_first: bool) -> None:
@@ -140,10 +141,12 @@ class _Changes(Topic):
             self.changed.notify_all()
 
     def since(self, seen: int) -> Change:
-        """What has changed after this version; all that is active for one who has seen nothing."""
+        """Return what has changed after this version; everything active for a new client."""
         if seen and seen < self._forgotten:
             return {"event": "reload"}
-        told = [(job_id, item) for job_id, (version, item) in self._items.items() if version > seen]
-        items = [item for job_id, item in told if item and (seen or job_id in self.active)]
-        removed = [str(job_id) for job_id, item in told if seen and item is None]
+        changed = [
+            (job_id, item) for job_id, (version, item) in self._items.items() if version > seen
+        ]
+        items = [item for job_id, item in changed if item and (seen or job_id in self.active)]
+        removed = [str(job_id) for job_id, item in changed if seen and item is None]
         return {"event": "jobs", "items": items, "removed": removed}

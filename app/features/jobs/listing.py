@@ -1,4 +1,4 @@
-"""Lists of jobs and of the chunks of a job, page by page."""
+"""Lists of jobs and of the chunks of a job, by page."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ NO_CHUNKS = JobTally(0, 0, 0, 0, 0, 0, 0)
 
 
 async def list_jobs(
-    database: Database, owner: str, wanted: JobFilter, *, limit: int
+    database: Database, owner: str, job_filter: JobFilter, *, limit: int
 ) -> dict[str, Any]:
-    """Newest first. `next_before` of the answer is the `before` of the next page."""
+    """Return jobs, newest first. `next_before` is the `before` of the next page."""
     async with database.reading() as connection:
-        rows = await jobs.list_jobs(connection, owner, wanted, limit=limit)
+        rows = await jobs.list_jobs(connection, owner, job_filter, limit=limit)
         items = await describe(connection, rows)
     return {
         "items": items,
@@ -35,7 +35,7 @@ async def list_jobs(
 
 
 async def describe(connection: AsyncConnection, rows: Sequence[ListedJob]) -> list[dict[str, Any]]:
-    """Jobs as a list shows them, in a few statements however many they are."""
+    """Return jobs as shown in lists, with a few statements however many there are."""
     tallies = await chunks.tallies(connection, [row.id for row in rows])
     if parents := [row.id for row in rows if row.child_count is not None]:
         tallies |= await chunks.tallies(connection, parents, of_parts=True)
@@ -44,7 +44,7 @@ async def describe(connection: AsyncConnection, rows: Sequence[ListedJob]) -> li
 
 
 def _item(job: ListedJob, tally: JobTally | None, marks: Sequence[Mark]) -> dict[str, Any]:
-    """Pure, but for the time."""
+    """Return a job as shown in lists. Pure, except for the clock."""
     now = datetime.now(UTC)
     status = JobStatus(job.status)
     tally = tally or NO_CHUNKS
@@ -59,7 +59,7 @@ def _item(job: ListedJob, tally: JobTally | None, marks: Sequence[Mark]) -> dict
     size = data_bytes(job)
     seconds = ((job.finished_at or now) - job.started_at).total_seconds() if job.started_at else 0.0
     done_rows = ok + invalid + failed
-    left = rows_left(
+    remaining = rows_left(
         known_rows=tally.rows, known_bytes=tally.bytes, done_rows=done_rows, all_bytes=size
     )
     return {
@@ -79,7 +79,7 @@ def _item(job: ListedJob, tally: JobTally | None, marks: Sequence[Mark]) -> dict
         "counts": counts,
         "split_complete": job.split_done,
         "rows_per_second": rows_per_second(counts["loaded"] + counts["rejected"], seconds),
-        "eta_seconds": seconds_left(marks, left, now.timestamp()),
+        "eta_seconds": seconds_left(marks, remaining, now.timestamp()),
         "total_chunks": job.chunk_count,
         "size_bytes": job.size_bytes,
         "error": job.error,
@@ -91,7 +91,7 @@ def _item(job: ListedJob, tally: JobTally | None, marks: Sequence[Mark]) -> dict
 async def list_chunks(
     database: Database, job_id: UUID, owner: str, *, after: int, limit: int
 ) -> dict[str, Any]:
-    """The chunk map of a job; raises NotFound. `after` is the last index seen, -1 for the
+    """Return the chunk map of a job; raises NotFound. `after` is the last index read, -1 for the
     beginning.
     """
     async with database.reading() as connection:

@@ -1,5 +1,5 @@
-"""The proof: do the tables hold, right now, each row of the file once and unchanged? Read anew from
-the database each time.
+"""The proof: checks that the tables hold each row of the file once and unchanged. Reads the
+database again each time.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
 async def prove(
     database: Database, destinations: Destinations, identifier: UUID, owner: str
 ) -> dict[str, Any]:
-    """Counts that must close, hash sums that must agree, and the verdict; raises NotFound.
+    """Return counts that must add up, hash sums that must match, and the verdict; raises NotFound.
 
-    `read` is the sum of the hashes of the results as they were when each chunk was read and
-    processed; `stored` is the same sum over what the table holds now. The hash of a row (XXH3-64 of
-    its cells, seeded with its row number) does not depend on order, library or machine.
+    `read` is the sum of the hashes of the results when each chunk was read and processed; `stored`
+    is the same sum over what the table holds now. The hash of a row (XXH3-64 of its cells, seeded
+    with its row number) does not depend on order, library or machine.
     """
     async with database.snapshot() as connection:
         job = await find(connection, identifier, owner)
@@ -39,7 +39,7 @@ async def prove(
         problems = _count_problems(job, chunk_rows, stored_count, rejected)
         sums: dict[int, int] = {}
         if parts is None:
-            # The rows at the same moment, too: a correction changes them together with the sums of
+            # Read the rows of the same moment: a correction changes them together with the sums of
             # their chunk.
             first_rows = [chunk.first_row for chunk in chunk_rows]
             read_back = await stored_results.read_back(connection, job.id, first_rows)
@@ -48,16 +48,17 @@ async def prove(
     if parts is not None:
         return _sum(job, [await prove(database, destinations, part.id, owner) for part in parts])
     stored = {
-        chunk.chunk_index: sums.get(place, 0) for place, chunk in enumerate(chunk_rows)
+        chunk.chunk_index: sums.get(position, 0) for position, chunk in enumerate(chunk_rows)
     } or sums
     read_sum = sum(int(c.hash_read, 16) for c in chunk_rows if c.hash_read) & MASK
-    # what is completed while this reads is not looked at
-    done = [c for c in chunk_rows if c.hash_read]
+    # ignore what completes during this read
+    completed = [c for c in chunk_rows if c.hash_read]
     is_final = JobStatus(job.status).is_final
     stored_sum = (
-        sum(stored.values() if is_final else (stored.get(c.chunk_index, 0) for c in done)) & MASK
+        sum(stored.values() if is_final else (stored.get(c.chunk_index, 0) for c in completed))
+        & MASK
     )
-    for chunk in chunk_rows if is_final else done:
+    for chunk in chunk_rows if is_final else completed:
         have, want = stored.get(chunk.chunk_index, 0), int(chunk.hash_read or "0", 16)
         if have != want:
             problems.append(
@@ -98,11 +99,11 @@ async def prove(
 
 
 def _sum(job: JobRow, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The proof of a job with parts: it closes if each of theirs does."""
+    """Return the proof of a job with parts: it holds if each of theirs does."""
 
-    def total(what: str, always: Iterable[str]) -> dict[str, int]:
-        names = dict.fromkeys([*always, *(name for part in parts for name in part[what])])
-        return {name: sum(part[what].get(name, 0) for part in parts) for name in names}
+    def total(attribute: str, always: Iterable[str]) -> dict[str, int]:
+        names = dict.fromkeys([*always, *(name for part in parts for name in part[attribute])])
+        return {name: sum(part[attribute].get(name, 0) for part in parts) for name in names}
 
     sums = {
         side: sum(int(part["hash"][side], 16) for part in parts) & MASK
@@ -143,20 +144,20 @@ def _count_problems(
     problems: list[str] = []
     row, offset = 1, data_start(job)
     for chunk in chunk_rows:
-        done = chunk.rows_ok + chunk.rows_invalid + chunk.rows_failed
+        row_sum = chunk.rows_ok + chunk.rows_invalid + chunk.rows_failed
         expected = (
             chunk.row_count if chunk.status in (ChunkStatus.COMPLETED, ChunkStatus.FAILED) else 0
         )
-        if done != expected:
+        if row_sum != expected:
             problems.append(
-                f"chunk {chunk.chunk_index}: {done} rows accounted for, expected {expected}"
+                f"chunk {chunk.chunk_index}: {row_sum} rows accounted for, expected {expected}"
             )
         if chunk.first_row != row or chunk.byte_start != offset:
             problems.append(f"chunk {chunk.chunk_index}: does not begin where the one before ends")
         row, offset = chunk.first_row + chunk.row_count, chunk.byte_end
     ok = sum(c.rows_ok for c in chunk_rows)
     in_failed_chunks = sum(c.rows_failed for c in chunk_rows if c.status == ChunkStatus.FAILED)
-    for what, have, want in (
+    for name, have, want in (
         ("rows split", row - 1, job.split_rows),
         ("chunks", len(chunk_rows), job.chunk_count),
         ("results stored", stored, ok if job.stores_results else 0),
@@ -173,13 +174,13 @@ def _count_problems(
         ),
     ):
         if have != want:
-            problems.append(f"{what}: {have}, expected {want}")
+            problems.append(f"{name}: {have}, expected {want}")
     return problems
 
 
 def _summarised(job: JobRow, ok: int) -> int:
-    """Rows that the stored summary covers, where it is all that is kept of them; it is there from
-    the end on.
+    """Return the rows that the stored summary covers, if only the summary is stored; it exists once
+    the job has ended.
     """
     if job.summary:
         return int(job.summary["rows"])

@@ -1,4 +1,4 @@
-"""What the routes of jobs take and answer."""
+"""Request and response models of jobs."""
 
 from __future__ import annotations
 
@@ -39,52 +39,52 @@ class PriorityChange(BaseModel):
     ]
 
 
-# ---------------------------------------------------------------------- the list
+# ---------------------------------------------------------------------- list
 
 
 class EndedRows(Answer):
-    """Rows by what became of them."""
+    """Rows by outcome."""
 
     ok: int = Field(description="Rows in the results.")
-    invalid: int = Field(description="Rows that are wrong themselves.")
+    invalid: int = Field(description="Rows that are invalid.")
     failed: int = Field(
-        description="Rows that could not be processed, those of failed chunks included."
+        description="Rows that could not be processed, including those of failed chunks."
     )
 
 
 class JobItem(Answer):
-    """A job as the list shows it."""
+    """A job as shown in the list."""
 
     file_id: UUID = Field(description=FILE_ID)
     job_id: UUID = Field(description=JOB_ID)
-    number: int = Field(description="Later jobs have larger numbers.")
-    user_id: str = Field(description="Whose job it is.")
-    filename: str = Field(description="The name of the file, or the URI of the object.")
-    processor: str = Field(description="What is done with each row.")
+    number: int = Field(description="Number of the job; later jobs have larger numbers.")
+    user_id: str = Field(description="Owner of the job.")
+    filename: str = Field(description="Name of the file, or URI of the object.")
+    processor: str = Field(description="Processor that runs each row.")
     status: Status = Field(description="`completed_with_errors` if some rows are rejects.")
     waiting_on: str | None = Field(
-        description="What the job waits for, such as a model service; null if nothing."
+        description="What the job waits for, such as a model service; null if it does not wait."
     )
-    parent_id: UUID | None = Field(description="The job that this is a part of; null if of none.")
-    parts: int | None = Field(description="How many parts it has; null if it has rows of its own.")
+    parent_id: UUID | None = Field(description="The job that this one is a part of; null if none.")
+    parts: int | None = Field(description="Number of its parts; null if it has rows of its own.")
     priority: int = Field(description="0-10; higher goes first.")
-    progress_percent: float = Field(description="By bytes, 0 to 100 in tenths.")
+    progress_percent: float = Field(description="Progress by bytes, 0 to 100 in tenths.")
     rows: EndedRows = Field(description="Rows so far.")
     counts: RowCounts = Field(
-        description="Rows so far in four figures that add up to those that are cut into chunks."
+        description="Rows so far in four figures that add up to those cut into chunks."
     )
-    split_complete: bool = Field(description="Whether the whole file is cut into chunks.")
+    split_complete: bool = Field(description="Whether the whole file has been cut into chunks.")
     rows_per_second: float = Field(
-        description="Since the start; 0 where there is too little to tell."
+        description="Rows per second since the start; 0 while there is too little data."
     )
     eta_seconds: float | None = Field(
-        description="Seconds that are left; null while too little is known, and at the end."
+        description="Seconds left; null while too little is known, and at the end."
     )
     total_chunks: int = Field(description="Chunks so far.")
-    size_bytes: int = Field(description="Bytes that came.")
-    error: JobError | None = Field(description="Why the job failed; null if it did not.")
-    created_at: datetime = Field(description="When it was accepted.")
-    finished_at: datetime | None = Field(description="When it ended; null before.")
+    size_bytes: int = Field(description="Number of received bytes.")
+    error: JobError | None = Field(description="Why the job failed; null if it did not fail.")
+    created_at: datetime = Field(description="Time when it was accepted.")
+    finished_at: datetime | None = Field(description="Time when it ended; null before.")
 
 
 class JobPage(Answer):
@@ -95,37 +95,39 @@ class JobPage(Answer):
     next_before: int | None = Field(description=NEXT_BEFORE)
 
 
-# ---------------------------------------------------------------------- the chunk map
+# ---------------------------------------------------------------------- chunk map
 
 
 class Chunk(Answer):
-    """A piece of a file that is run as a whole."""
+    """A run of rows that is processed as a unit."""
 
-    chunk_index: int = Field(description="Its place among the chunks, from 0.")
+    chunk_index: int = Field(description="Index of the chunk, from 0.")
     status: Literal["pending", "processing", "completed", "failed", "cancelled"] = Field(
-        description="How far it is."
+        description="State of the chunk."
     )
-    byte_start: int = Field(description="Offset of its first byte in the stored file.")
-    byte_end: int = Field(description="Offset behind its last byte.")
+    byte_start: int = Field(description="Byte offset of its start in the stored file.")
+    byte_end: int = Field(description="Byte offset of its end.")
     first_row: int = Field(description="Number of its first row.")
     row_count: int = Field(description="Its rows.")
     first_line: int = Field(description="Number of its first line.")
-    attempt: int = Field(description="How often it was tried.")
-    deaths: int = Field(description="How many processes have ended while they ran it.")
+    attempt: int = Field(description="Number of attempts.")
+    deaths: int = Field(description="Number of processes that died while running it.")
     rows_ok: int = Field(description="Its rows in the results.")
-    rows_invalid: int = Field(description="Its rows that are wrong themselves.")
+    rows_invalid: int = Field(description="Its rows that are invalid.")
     rows_failed: int = Field(description="Its rows that could not be processed.")
     claimed_by: str | None = Field(
         description="The process that runs it or ran it last; null if none has."
     )
-    error: JobError | None = Field(description="Why the last attempt failed; null if it did not.")
+    error: JobError | None = Field(
+        description="Why the last attempt failed; null if it did not fail."
+    )
     timings: dict[str, float] | None = Field(
-        description="Seconds of each step; null before it is done."
+        description="Seconds of each phase; null before it is done."
     )
     available_at: datetime | None = Field(
-        description="Not tried again before; null if it is not held back."
+        description="Earliest time of the next attempt; null if it is not delayed."
     )
-    finished_at: datetime | None = Field(description="When it ended; null before.")
+    finished_at: datetime | None = Field(description="Time when it ended; null before.")
 
 
 class ChunkPage(Answer):
@@ -136,24 +138,24 @@ class ChunkPage(Answer):
     next_after: int | None = Field(description="`after` of the next page; null at the end.")
 
 
-# ---------------------------------------------------------------------- the proof
+# ---------------------------------------------------------------------- proof
 
 
 class StoredCounts(Answer):
     """What the tables hold."""
 
-    results: int = Field(description="Rows of the results.")
-    rejects: int = Field(description="Rows of the rejects.")
-    invalid: int = sometimes("Rejects that are wrong themselves.")
+    results: int = Field(description="Rows in the results.")
+    rejects: int = Field(description="Rows in the rejects.")
+    invalid: int = sometimes("Rejects that are invalid.")
     failed: int = sometimes("Rejects that could not be processed.")
 
 
 class HashSums(Answer):
-    """Sums of the hashes of all results, which do not depend on their order."""
+    """Sums of the hashes of all results, independent of their order."""
 
-    algorithm: str = Field(description="How the hashes are made.")
-    read: str = Field(description="Of the rows as they were when they were read, in hexadecimal.")
-    stored: str = Field(description="Of the rows as the tables hold them now.")
+    algorithm: str = Field(description="Hash function.")
+    read: str = Field(description="Sum over the rows when they were read, in hexadecimal.")
+    stored: str = Field(description="Sum over the rows in the tables now.")
 
 
 class Proof(Answer):
@@ -161,32 +163,32 @@ class Proof(Answer):
 
     job_id: UUID = Field(description=JOB_ID)
     file_id: UUID = Field(description=FILE_ID)
-    status: Status = Field(description="Of the job.")
+    status: Status = Field(description="Id of the job.")
     verdict: Literal["closes", "broken"] = Field(description="`broken` if there is any problem.")
-    closes: bool = Field(description="Whether counts and hashes agree.")
+    closes: bool = Field(description="Whether counts and hashes match.")
     is_final: bool = Field(
-        description="Whether the job has ended; before, what is done so far is looked at."
+        description="Whether the job has ended; before, the proof covers what is done so far."
     )
-    rows: RowTotals = Field(description="Rows by what became of them.")
-    counts: RowCounts = Field(description="The same in four figures that add up to the rows.")
+    rows: RowTotals = Field(description="Rows by outcome.")
+    counts: RowCounts = Field(description="The same in four figures that add up to all rows.")
     stored: StoredCounts = Field(description="What the tables hold.")
-    chunks: int = Field(description="How many chunks were looked at.")
-    hash: HashSums = Field(description="Hash sums that must agree.")
+    chunks: int = Field(description="Number of checked chunks.")
+    hash: HashSums = Field(description="Hash sums, which must match.")
     sha256: str | None = Field(
-        description="Of the bytes that came; null for objects of a bucket and jobs with parts."
+        description="SHA-256 of the received bytes; null for objects of a bucket and for jobs with parts."
     )
-    parts: int = sometimes("Of a job with parts: how many were looked at.")
-    problems: list[str] = Field(description="The first 20 things that do not agree.")
-    problem_count: int = Field(description="How many there are.")
+    parts: int = sometimes("Number of checked parts, for a job with parts.")
+    problems: list[str] = Field(description="The first 20 problems.")
+    problem_count: int = Field(description="Number of problems.")
 
 
 # ---------------------------------------------------------------------- control
 
 
 class Cancelled(Answer):
-    """A job that was cancelled."""
+    """A cancelled job."""
 
-    message: str = Field(description="That it was done.")
+    message: str = Field(description="Confirmation.")
     job_id: UUID = Field(description=JOB_ID)
     status: Status = Field(description="`cancelled`.")
 
@@ -194,17 +196,17 @@ class Cancelled(Answer):
 class Retried(Answer):
     """A job whose failed chunks run again."""
 
-    message: str = Field(description="How many run again.")
+    message: str = Field(description="How many chunks run again, in a sentence.")
     job_id: UUID = Field(description=JOB_ID)
-    chunks: int = Field(description="Chunks that run again.")
+    chunks: int = Field(description="Number of chunks that run again.")
 
 
 class Reprioritised(Answer):
     """A job with a new priority."""
 
     job_id: UUID = Field(description=JOB_ID)
-    priority: int = Field(description="The new one.")
-    status: Status = Field(description="Of the job.")
+    priority: int = Field(description="The new priority.")
+    status: Status = Field(description="Status of the job.")
 
 
 # ---------------------------------------------------------------------- status and result
@@ -213,8 +215,8 @@ class Reprioritised(Answer):
 class Stage(Answer):
     """A stage of a job."""
 
-    name: str = Field(description="What it is called.")
-    begins_at: int = Field(description="The percent at which it begins.")
+    name: str = Field(description="Name of the stage.")
+    begins_at: int = Field(description="Percent at which it begins.")
 
 
 class BatchChild(Answer):
@@ -223,99 +225,101 @@ class BatchChild(Answer):
     file_id: UUID = Field(description="The file.")
     job_id: UUID = Field(description="Its job.")
     filename: str = Field(description="Its name.")
-    status: StatusInFive = Field(description="Of its job.")
+    status: StatusInFive = Field(description="Id of its job.")
     progress: int = Field(description="Whole percents.")
-    stage: str = Field(description="The stage of its job.")
-    error_message: str | None = Field(description="Why its job failed; null if it did not.")
-    cached: bool = sometimes("True if its job is an earlier one.")
+    stage: str = Field(description="Stage of its job.")
+    error_message: str | None = Field(description="Why its job failed; null if it did not fail.")
+    cached: bool = sometimes("Whether its job is an earlier one.")
 
 
 class JobState(Answer):
-    """How far a job is, in five statuses and whole percents."""
+    """Progress of a job, in five statuses and whole percents."""
 
     id: UUID = Field(description=JOB_ID)
-    user_id: str = Field(description="Whose job it is.")
+    user_id: str = Field(description="Owner of the job.")
     job_type: str = Field(
         description="analyze, mapping, transform, batch, or the name of a processor."
     )
-    status: StatusInFive = Field(description="`completed` also where some rows were rejected.")
+    status: StatusInFive = Field(description="`completed` also if some rows were rejected.")
     progress: int = Field(
-        ge=0, le=100, description="By the bytes that were split and worked on; 100 only at the end."
+        ge=0,
+        le=100,
+        description="Progress by the bytes that were split and processed; 100 only at the end.",
     )
-    stage: str = Field(description="The last stage that has begun.")
+    stage: str = Field(description="The current stage.")
     stages: list[Stage] = Field(description="Each stage and the percent at which it begins.")
     is_active: bool = Field(description="Whether the job has not ended.")
     input_file_id: UUID = Field(description="The file that it reads.")
     reference_file_id: UUID | None = Field(
-        description="Of a mapping: the file with the columns that are wanted."
+        description="For a mapping: the file with the target columns."
     )
-    template_id: UUID | None = Field(description="Of a transform by a template: which.")
+    template_id: UUID | None = Field(description="For a transform by a template: the template.")
     result_file_id: UUID | None = Field(
-        description="Of a transform: the file that it made, once it is there."
+        description="For a transform: the output file, once it exists."
     )
     children: list[BatchChild] | None = Field(
-        description="Of a batch: each file's job, status and progress."
+        description="For a batch: job, status and progress of each file."
     )
     waiting_on: str | None = Field(
-        description="What the job waits for, such as a model service; null if nothing."
+        description="What the job waits for, such as a model service; null if it does not wait."
     )
-    counts: RowCounts = Field(description="What became of the rows so far.")
-    undo: UndoState | None = Field(description="How far its undo is; null if it was not undone.")
-    error_message: str | None = Field(description="Why the job failed; null if it did not.")
+    counts: RowCounts = Field(description="Rows so far by outcome.")
+    undo: UndoState | None = Field(description="Progress of its undo; null if it was not undone.")
+    error_message: str | None = Field(description="Why the job failed; null if it did not fail.")
     created_at: datetime = Field(description=CREATED_AT)
-    updated_at: datetime = Field(description="When anything of it changed last.")
+    updated_at: datetime = Field(description="Time of the last change.")
 
 
 class _Result(Answer):
     job_id: UUID = Field(description=JOB_ID)
-    status: StatusInFive = Field(description="Of the job.")
+    status: StatusInFive = Field(description="Id of the job.")
 
 
 class AnalysisResult(_Result):
-    """What an analysis found out."""
+    """The result of an analysis."""
 
-    job_type: Literal["analyze"] = Field(description="Which kind of job it is.")
-    result: Profile = Field(description="What is in the file.")
+    job_type: Literal["analyze"] = Field(description="Kind of job.")
+    result: Profile = Field(description="Profile of the file.")
 
 
 class MappingResult(_Result):
-    """What a mapping proposes."""
+    """The result of a mapping."""
 
-    job_type: Literal["mapping"] = Field(description="Which kind of job it is.")
-    result: ColumnMapping = Field(description="Which column is which.")
+    job_type: Literal["mapping"] = Field(description="Kind of job.")
+    result: ColumnMapping = Field(description="The proposed mapping of columns.")
 
 
 class TransformResult(_Result):
-    """What a transform did."""
+    """The result of a transform."""
 
-    job_type: Literal["transform"] = Field(description="Which kind of job it is.")
+    job_type: Literal["transform"] = Field(description="Kind of job.")
     result: TransformReport = Field(description="Its report.")
 
 
 class BatchResult(_Result):
-    """What became of a batch."""
+    """The result of a batch."""
 
-    job_type: Literal["batch"] = Field(description="Which kind of job it is.")
-    result: BatchOutcome = Field(description="What became of each file.")
+    job_type: Literal["batch"] = Field(description="Kind of job.")
+    result: BatchOutcome = Field(description="Outcome of each file.")
 
 
 OTHER_TYPES: dict[str, Any] = {"not": {"enum": ["analyze", "mapping", "transform", "batch"]}}
 
 
 class ProcessorResult(_Result):
-    """What a processor of yours found out."""
+    """The result of a custom processor."""
 
-    job_type: str = Field(description="The name of the processor.", json_schema_extra=OTHER_TYPES)
-    result: Shown = Field(description="What the processor says.")
+    job_type: str = Field(description="Name of the processor.", json_schema_extra=OTHER_TYPES)
+    result: Shown = Field(description="Result of the processor.")
 
 
 AnyResult = AnalysisResult | MappingResult | TransformResult | BatchResult | ProcessorResult
 
 
 class JobChanges(Answer):
-    """The data of an event `jobs`."""
+    """Data of an event `jobs`."""
 
     items: list[JobItem] = Field(
-        description="Jobs that have changed; of the first event, all that are active."
+        description="Jobs that have changed; in the first event, all active ones."
     )
     removed: list[UUID] = Field(description="Jobs that are gone.")

@@ -1,5 +1,5 @@
-"""The status of a job in the words of the job door: five statuses, whole percents, named stages
-that real work moves.
+"""The status of a job in the terms of /api/v1/jobs: five statuses, whole percents, and named
+stages.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from app.states import JobStatus
 
 @dataclass(frozen=True, slots=True)
 class _Collected:
-    """What a job over many files is about."""
+    """The files of a job over many files."""
 
     processor: CollectsFiles
     options: Options
     files: Mapping[UUID, UUID | None]
-    """In the order in which they are told, with the earlier job that stands for one."""
+    """Files in the order of the request, with the earlier job that replaces one."""
 
     @property
     def earlier(self) -> dict[UUID, UUID]:
-        """By file, the jobs whose results are used."""
+        """Return the jobs whose results are reused, by file."""
         return {file_id: job_id for file_id, job_id in self.files.items() if job_id is not None}
 
 
 def _collected(job: JobRow, processors: Processors) -> _Collected | None:
-    """None of a job that is over one file, or whose processor is not there any more."""
+    """Return None for a job over one file, or if its processor is not installed any more."""
     if processors.find(job.processor) is None:
         return None
     collects = processors.capabilities(job.processor).collects
@@ -53,7 +53,7 @@ def _collected(job: JobRow, processors: Processors) -> _Collected | None:
 async def get_status(
     database: Database, processors: Processors, job_id: UUID, owner: str
 ) -> dict[str, Any]:
-    """Raises NotFound."""
+    """Return the status of a job; raises NotFound."""
     async with database.reading() as connection:
         job = await jobs.find_job(connection, job_id, owner)
         if job is None:
@@ -63,19 +63,20 @@ async def get_status(
         earlier = await _earlier(connection, collected, owner)
         smaller = await _parts_of(connection, parts)
         tally = await chunks.tally(connection, job_id, is_parent=job.child_count is not None)
-        done = await chunks.done_bytes(
+        done_bytes = await chunks.done_bytes(
             connection, [job_id, *(p.id for p in [*parts, *chain(*smaller.values())])]
         )
-    body = _body(job, parts, done, smaller, processors)
+    body = _body(job, parts, done_bytes, smaller, processors)
     body |= {"counts": chunks.counts(tally), "error_message": _error(job), "children": None}
     if collected is None:
         return body
     children = {
-        part.file_id: _child(part, smaller.get(part.id, []), done, processors) for part in parts
+        part.file_id: _child(part, smaller.get(part.id, []), done_bytes, processors)
+        for part in parts
     }
     for file_id, row in earlier.items():
         again = {"file_id": str(file_id), "cached": True}
-        children[file_id] = _child(row, [], done, processors) | again
+        children[file_id] = _child(row, [], done_bytes, processors) | again
     in_order = [children[file_id] for file_id in collected.files if file_id in children]
     return body | {"children": in_order}
 
@@ -83,30 +84,32 @@ async def get_status(
 async def _earlier(
     connection: AsyncConnection, collected: _Collected | None, owner: str
 ) -> dict[UUID, JobRow]:
-    """By file, the jobs whose results are used, as long as they are there."""
+    """Return the jobs whose results are reused, by file, as long as they exist."""
     if collected is None:
         return {}
     named = collected.earlier
-    found = await jobs.find_jobs(connection, list(named.values()), owner)
-    return {file_id: found[job_id] for file_id, job_id in named.items() if job_id in found}
+    earlier_jobs = await jobs.find_jobs(connection, list(named.values()), owner)
+    return {
+        file_id: earlier_jobs[job_id] for file_id, job_id in named.items() if job_id in earlier_jobs
+    }
 
 
 async def _parts_of(
     connection: AsyncConnection, parts: Sequence[JobRow]
 ) -> dict[UUID, list[JobRow]]:
-    """The parts of those parts that have some, by whose they are."""
-    found: dict[UUID, list[JobRow]] = {}
+    """Return the parts of those parts that have some, by parent."""
+    by_parent: dict[UUID, list[JobRow]] = {}
     if any(part.child_count is not None for part in parts):
         for row in await jobs.children_of(connection, [part.id for part in parts]):
             assert row.parent_id is not None
-            found.setdefault(row.parent_id, []).append(row)
-    return found
+            by_parent.setdefault(row.parent_id, []).append(row)
+    return by_parent
 
 
 def _child(
-    part: JobRow, smaller: Sequence[JobRow], done: dict[UUID, int], processors: Processors
+    part: JobRow, smaller: Sequence[JobRow], done_bytes: dict[UUID, int], processors: Processors
 ) -> dict[str, Any]:
-    body = _body(part, smaller, done, {}, processors)
+    body = _body(part, smaller, done_bytes, {}, processors)
     shown = {name: body[name] for name in ("status", "progress", "stage")}
     names = {"file_id": str(part.file_id), "job_id": str(part.id), "filename": part.filename}
     return names | shown | {"error_message": _error(part)}
@@ -121,12 +124,12 @@ def _error(job: JobRow) -> str | None:
 async def get_result(
     database: Database, processors: Processors, job_id: UUID, owner: str
 ) -> dict[str, Any]:
-    """What the job found out; raises NotFound, ResultNotReady, ResultUnavailable."""
+    """Return the result of a job; raises NotFound, ResultNotReady, ResultUnavailable."""
     async with database.reading() as connection:
         job = await jobs.find_job(connection, job_id, owner)
         if job is None:
             raise NotFound
-        found = await jobs.find_result(connection, job_id)
+        result = await jobs.find_result(connection, job_id)
         collected = _collected(job, processors)
         parts = await jobs.children(connection, job_id) if collected is not None else []
         earlier = await _earlier(connection, collected, owner)
@@ -140,20 +143,20 @@ async def get_result(
             "status": status.in_five,
             "result": _outcomes(collected, parts, earlier),
         }
-    if found is None:
+    if result is None:
         raise ResultUnavailable(f"The job is {status.in_five} and has no result of its own.")
     return {
         "job_id": str(job_id),
         "job_type": _job_type(job, processors),
         "status": status.in_five,
-        "result": found.data,
+        "result": result.data,
     }
 
 
 def _outcomes(
     collected: _Collected, parts: Sequence[JobRow], earlier: Mapping[UUID, JobRow]
 ) -> dict[str, Any]:
-    """What became of each file, in the order in which they were given."""
+    """Return the outcome of each file in the order of the request."""
     of = {part.file_id: part for part in parts} | dict(earlier)
     cached = collected.earlier
     children = [
@@ -187,31 +190,31 @@ def _job_type(job: JobRow, processors: Processors) -> str:
 
 
 def stages_of(job: JobRow, processors: Processors) -> Stages:
-    """Also of a job whose processor is not there any more."""
+    """Return the stages of a job, even if its processor is not installed any more."""
     processor = processors.find(job.processor)
     if processor is None:
         return IN_WORK
     if job.format == OBJECTS and processor.stages.is_of_parts:
-        return IN_PARTS  # each of its parts goes through the stages of the processor
+        return IN_PARTS  # each of its parts goes through the processor's stages
     return processor.stages
 
 
 def _body(
     job: JobRow,
     parts: Sequence[JobRow],
-    done: dict[UUID, int],
+    done_bytes: dict[UUID, int],
     smaller: Mapping[UUID, Sequence[JobRow]],
     processors: Processors,
 ) -> dict[str, Any]:
     status = JobStatus(job.status)
-    begun = any(
+    has_begun = any(
         p.chunk_count or JobStatus(p.status).is_final for p in [*parts, *chain(*smaller.values())]
     )
     stages = stages_of(job, processors)
-    if stages.is_of_parts and status is JobStatus.PROCESSING and not begun:
-        # it has been `processing` from the start, since its parts do the work
+    if stages.is_of_parts and status is JobStatus.PROCESSING and not has_begun:
+        # `processing` from the start, since its parts do the work
         status = JobStatus.QUEUED
-    percent = progress(job, parts, done, status, smaller, processors)
+    percent = progress(job, parts, done_bytes, status, smaller, processors)
     named = stages.named
     stage = named[0][0] if status is JobStatus.QUEUED else _stage(named, percent, status)
     return {
@@ -235,7 +238,7 @@ def _body(
 
 
 def _stage(stages: Sequence[tuple[str, int]], percent: int, status: JobStatus) -> str:
-    """The last stage that has begun; a job that ended early stays at the one in which it was."""
+    """Return the current stage; a job that ended early stays at its last one."""
     if status in (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS):
         return stages[-1][0]
     return [name for name, begin in stages[1:-1] if begin <= percent or name == stages[1][0]][-1]
@@ -244,13 +247,13 @@ def _stage(stages: Sequence[tuple[str, int]], percent: int, status: JobStatus) -
 def progress(
     job: JobRow,
     parts: Sequence[JobRow],
-    done: dict[UUID, int],
+    done_bytes: dict[UUID, int],
     status: JobStatus,
     smaller: Mapping[UUID, Sequence[JobRow]],
     processors: Processors,
 ) -> int:
-    """0 to 100, by the bytes that were split and worked on; 100 only when the job is final, and it
-    never falls.
+    """Return the progress from 0 to 100 by the bytes that were split and processed. It never
+    decreases, and is 100 only for a final job.
     """
     if status.is_final and status is not JobStatus.CANCELLED:
         return 100
@@ -260,47 +263,48 @@ def progress(
     percent: float = stages.work[0].begins_at
     for stage, width in stages.spans:
         if stage.by is By.PARTS:
-            percent += width * _percent_of_parts(job, parts, done, smaller, processors) / 100
+            percent += width * _percent_of_parts(job, parts, done_bytes, smaller, processors) / 100
         else:
-            percent += width * _moved(stage.by, job, parts, done)
+            percent += width * _moved(stage.by, job, parts, done_bytes)
     return min(99, int(percent))
 
 
 def _percent_of_parts(
     job: JobRow,
     parts: Sequence[JobRow],
-    done: dict[UUID, int],
+    done_bytes: dict[UUID, int],
     smaller: Mapping[UUID, Sequence[JobRow]],
     processors: Processors,
 ) -> int:
-    """The mean; results of earlier jobs count as parts that are done."""
+    """Return the mean of the parts; results of earlier jobs count as finished parts."""
     of = (
-        progress(p, smaller.get(p.id, ()), done, JobStatus(p.status), {}, processors) for p in parts
+        progress(p, smaller.get(p.id, ()), done_bytes, JobStatus(p.status), {}, processors)
+        for p in parts
     )
     collected = _collected(job, processors)
     cached = 0 if collected is None else len(collected.earlier)
     return (sum(of) + 100 * cached) // max(1, len(parts) + cached)
 
 
-def _moved(by: By, job: JobRow, parts: Sequence[JobRow], done: dict[UUID, int]) -> float:
-    """How far a stage is, from 0 to 1."""
+def _moved(by: By, job: JobRow, parts: Sequence[JobRow], done_bytes: dict[UUID, int]) -> float:
+    """Return the progress of a stage, from 0 to 1."""
     if by is By.SPLIT:
         return _split_share(job)
     if by is By.ROWS:
         pieces = parts or [job]
-        return sum(_share(piece, done) for piece in pieces) / len(pieces)
+        return sum(_share(piece, done_bytes) for piece in pieces) / len(pieces)
     if by is By.FIRST_PART:
-        return _share(parts[0], done) if parts else 0.0
+        return _share(parts[0], done_bytes) if parts else 0.0
     if by is By.SECOND_PART:
-        return _share(parts[1], done) if len(parts) > 1 else 0.0
+        return _share(parts[1], done_bytes) if len(parts) > 1 else 0.0
     return 0.0
 
 
-def _share(job: JobRow, done: dict[UUID, int]) -> float:
+def _share(job: JobRow, done_bytes: dict[UUID, int]) -> float:
     size = data_bytes(job)
     if JobStatus(job.status).is_final:
         return 1.0
-    return min(1.0, done.get(job.id, 0) / size) if size > 0 else 0.0
+    return min(1.0, done_bytes.get(job.id, 0) / size) if size > 0 else 0.0
 
 
 def _split_share(job: JobRow) -> float:

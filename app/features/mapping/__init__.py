@@ -1,3 +1,3 @@
 """Mapping: which column of one file is which of another."""
 
-__all__ = ["schemas"]
+__all__ = ["names", "schemas"]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -12,7 +11,6 @@ from app.features.mapping.processor import MappingProcessor
 from app.features.templates.service import Templates
 from app.jobs.file_jobs import InputFile, Plan
 from app.jobs.job_types import JobType, PlanFor
-from app.processors.options import validated
 
 
 class MappingOptions(BaseModel):
@@ -23,8 +21,7 @@ class MappingOptions(BaseModel):
 
 
 def mapping(templates: Templates) -> JobType:
-    async def prepare(owner: str, options: Mapping[str, Any]) -> PlanFor:
-        given = validated(MappingOptions, "a mapping", options)
+    async def prepare(owner: str, options: MappingOptions) -> PlanFor:
         accepted = await templates.accepted(owner)
 
         async def plan(file: InputFile) -> Plan:
@@ -32,14 +29,16 @@ def mapping(templates: Templates) -> JobType:
                 "mapping",
                 {
                     "input_file_id": str(file.id),
-                    "reference_file_id": str(given.reference_file_id),
-                    "provider": given.provider,
+                    "reference_file_id": str(options.reference_file_id),
+                    "provider": options.provider,
                     "accepted": accepted,
                 },
-                (file.id, given.reference_file_id),
+                (file.id, options.reference_file_id),
                 "profile",
             )
 
         return plan
 
-    return JobType("mapping", "mapping", MappingProcessor.title, MappingOptions, prepare)
+    return JobType(
+        "mapping", "mapping", MappingProcessor.title, MappingOptions, prepare, is_uploadable=True
+    )

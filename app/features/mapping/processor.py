@@ -54,7 +54,6 @@ class MappingProcessor(ReducesParts):
     needs = "mapping"
     title = "Mapping: which column is which"
     version = "3"
-    made_by = "A mapping is made of two files, by POST /api/v1/jobs/mapping."
     options = StoredOptions
     stages = Stages(
         (

@@ -1,5 +1,5 @@
-"""What a cron expression may be (docs/scoring.md). The library that finds its moments takes more:
-seconds, `L`, `#`.
+"""Cron expressions (docs/scoring.md). The library that computes the times accepts more: seconds,
+`L`, `#`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Field:
     low: int
     high: int
     names: tuple[str, ...] = ()
-    """Of the values from `first_named` on."""
+    """Names of the values from `first_named` on."""
     first_named: int = 0
 
     def check(self, text: str) -> None:
@@ -37,14 +37,14 @@ class _Field:
             self._check_item(item, text)
 
     def _check_item(self, item: str, text: str) -> None:
-        found = STAR_OR_RANGE.fullmatch(item)
-        if found is None:
+        match = STAR_OR_RANGE.fullmatch(item)
+        if match is None:
             raise self._bad(
                 text,
                 f"takes numbers{self._or_names}, ranges like `1-5`, `*`, steps like `*/5`, and"
                 " lists",
             )
-        first, last, step = found.groups()
+        first, last, step = match.groups()
         start = self.low if first is None else self._value(first, text)
         end = start if last is None else self._value(last, text)
         if end < start:
@@ -83,7 +83,7 @@ FIELDS = (
 
 
 def check_cron(cron: str) -> None:
-    """Raises BadCron with a sentence that names what is wrong."""
+    """Raises BadCron with a sentence that names the problem."""
     shown = repr(cron[:MAX_SHOWN])
     if cron.strip().startswith("@"):
         meant = NICKNAMES.get(cron.strip().lower())

@@ -1,4 +1,4 @@
-"""/api/v1/schedules: jobs at the moments that a cron expression names."""
+"""/api/v1/schedules: jobs that start at the times of a cron expression."""
 
 from __future__ import annotations
 
@@ -32,26 +32,27 @@ Cron = Annotated[
     ),
 ]
 Zone = Annotated[
-    str, Field(max_length=60, pattern=r"^[^\x00]*$", description="Such as Europe/Berlin.")
+    str,
+    Field(max_length=60, pattern=r"^[^\x00]*$", description="Time zone, such as Europe/Berlin."),
 ]
 Title = Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$")]
 
 
 class ScheduledJob(NewJob):
-    type: Name = Field(default=USUAL_TYPE, description="One of GET /api/v1/job-types.")
+    type: Name = Field(default=USUAL_TYPE, description="A type from GET /api/v1/job-types.")
 
 
 class NewSchedule(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     cron: Cron
-    job: Annotated[ScheduledJob, Field(description="What POST /api/v1/jobs takes.")]
+    job: Annotated[ScheduledJob, Field(description="Body of POST /api/v1/jobs.")]
     timezone: Zone = "UTC"
     name: Title = ""
 
 
 class ScheduleChange(BaseModel):
-    """What is to be changed."""
+    """Changes of a schedule."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -73,18 +74,18 @@ ScheduleId = Annotated[UUID, Depends(_schedule_id)]
 
 @router.post("", status_code=201, response_model=Schedule, responses=problem_responses(400, 422))
 async def create_schedule(body: NewSchedule, app: App, owner: Owner) -> Response:
-    """A run that is due while the one before still goes on is skipped; of several that were missed,
-    one is made up for.
+    """Create a schedule. A run is skipped while the previous one is in progress; of several missed
+    runs, one is made up for.
     """
     body.job.check()
-    made = await app.of(Schedules).create(
+    schedule = await app.of(Schedules).create(
         owner,
         name=body.name,
         cron=body.cron,
         timezone=body.timezone,
         job=body.job.model_dump(mode="json", exclude_unset=True),
     )
-    return encoded(made, 201, {"Location": f"/api/v1/schedules/{made['id']}"})
+    return encoded(schedule, 201, {"Location": f"/api/v1/schedules/{schedule['id']}"})
 
 
 @router.get("", response_model=ScheduleList)
@@ -94,7 +95,7 @@ async def list_schedules(app: App, owner: Owner) -> Response:
 
 @router.get("/{schedule_id}", response_model=Schedule, responses=problem_responses(404))
 async def get_schedule(schedule_id: ScheduleId, app: App, owner: Owner) -> Response:
-    """With its next runs, and what became of the last one."""
+    """Return a schedule with its next runs and the outcome of the last one."""
     return encoded(await app.of(Schedules).get(schedule_id, owner))
 
 
@@ -102,7 +103,7 @@ async def get_schedule(schedule_id: ScheduleId, app: App, owner: Owner) -> Respo
 async def change_schedule(
     schedule_id: ScheduleId, body: ScheduleChange, app: App, owner: Owner
 ) -> Response:
-    """Pause it, go on, or give it another cron, timezone or name."""
+    """Pause or resume a schedule, or change its cron expression, time zone or name."""
     new = ScheduleUpdate(**body.model_dump(exclude_unset=True))
     return encoded(await app.of(Schedules).change(schedule_id, owner, new))
 
@@ -114,12 +115,12 @@ async def change_schedule(
     responses=problem_responses(404, 409, 422, 503),
 )
 async def run_schedule(schedule_id: ScheduleId, app: App, owner: Owner) -> Response:
-    """One run now, besides the planned ones."""
+    """Start a run now, in addition to the planned ones."""
     return encoded(await app.of(Schedules).run_now(schedule_id, owner), 201)
 
 
 @router.delete("/{schedule_id}", status_code=204, responses=problem_responses(404))
 async def delete_schedule(schedule_id: ScheduleId, app: App, owner: Owner) -> Response:
-    """The jobs that it made stay."""
+    """Delete a schedule. Its jobs stay."""
     await app.of(Schedules).delete(schedule_id, owner)
     return Response(status_code=204)

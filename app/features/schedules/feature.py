@@ -1,4 +1,4 @@
-"""Schedules: jobs made at the moments that a cron expression names."""
+"""Schedules: jobs that start at the times of a cron expression."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""SQL for schedules. A run belongs to whoever moves `next_run_at` on from the moment that was
-due.
-"""
+"""SQL for schedules. A run belongs to the process that advances `next_run_at` from the due time."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ from app.db.users import is_revoked
 
 
 class ScheduleRow(msgspec.Struct, frozen=True):
-    """A job that is made again and again."""
+    """A job that starts periodically."""
 
     id: UUID
     owner: str
@@ -40,7 +38,7 @@ class ScheduleRow(msgspec.Struct, frozen=True):
 
 
 class NewSchedule(msgspec.Struct, frozen=True, kw_only=True):
-    """A schedule that is to be inserted."""
+    """A schedule to insert."""
 
     id: UUID = msgspec.field(default_factory=uuid4)
     owner: str
@@ -52,7 +50,7 @@ class NewSchedule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScheduleUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """What is changed of a schedule."""
+    """Changes of a schedule."""
 
     name: str | UnsetType = UNSET
     cron: str | UnsetType = UNSET
@@ -83,7 +81,7 @@ async def find_schedule(
 
 
 async def list_due(connection: AsyncConnection) -> list[ScheduleRow]:
-    """But not those of users who are revoked."""
+    """Return due schedules, except those of revoked users."""
     query = select(*_SCHEDULE).where(
         Schedule.paused.is_(False), Schedule.next_run_at <= now(), ~is_revoked(Schedule.owner)
     )
@@ -91,7 +89,7 @@ async def list_due(connection: AsyncConnection) -> list[ScheduleRow]:
 
 
 async def list_later(connection: AsyncConnection) -> list[ScheduleRow]:
-    """Those whose next run is still to come."""
+    """Return schedules whose next run is in the future."""
     query = select(*_SCHEDULE).where(Schedule.paused.is_(False), Schedule.next_run_at > now())
     return await fetch_all(connection, ScheduleRow, query)
 
@@ -108,7 +106,7 @@ async def run_earlier(
 async def take_run(
     connection: AsyncConnection, schedule: ScheduleRow, next_run_at: datetime, missed: int
 ) -> bool:
-    """Whether the run that is due is ours."""
+    """Return whether this process won the due run."""
     query = (
         update(Schedule)
         .where(
@@ -134,7 +132,7 @@ async def note_made(
     *,
     was_planned: bool,
 ) -> None:
-    """A run made this job. When a planned one ran was noted as it was taken."""
+    """Store the job of a run. The time of a planned run is stored when the run is taken."""
     last_run_at = Schedule.last_run_at if was_planned else now()
     query = update(Schedule).where(Schedule.id == schedule_id)
     query = query.values(
@@ -149,7 +147,7 @@ async def note_made(
 async def note_skipped(
     connection: AsyncConnection, schedule_id: UUID, last_outcome: dict[str, Any]
 ) -> None:
-    """A run was skipped."""
+    """Store that a run was skipped."""
     query = update(Schedule).where(Schedule.id == schedule_id)
     await connection.execute(query.values(skipped=Schedule.skipped + 1, last_outcome=last_outcome))
 
@@ -157,7 +155,7 @@ async def note_skipped(
 async def note_failed(
     connection: AsyncConnection, schedule_id: UUID, last_outcome: dict[str, Any]
 ) -> None:
-    """A run could make no job."""
+    """Store that a run could not create a job."""
     query = update(Schedule).where(Schedule.id == schedule_id)
     await connection.execute(query.values(last_outcome=last_outcome))
 

@@ -1,4 +1,4 @@
-"""What the routes of schedules answer."""
+"""Response models of schedules."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from app.api.answers import CREATED_AT, Answer, Shown, sometimes
 
 
 class RunOutcome(Answer):
-    """What became of a run."""
+    """The outcome of a run."""
 
     outcome: Literal["begun", "made", "skipped", "failed"] = Field(
-        description="`begun`: its job is being made. `made`: there is a job."
+        description="`begun`: its job is being created. `made`: the job exists."
     )
-    code: str = sometimes("Of a run that failed: which error.")
+    code: str = sometimes("Code of the error, for a failed run.")
     message: str = sometimes("Why it was skipped or failed.")
-    missed: int = sometimes("Runs before it that were missed and are not made up for.")
+    missed: int = sometimes("Runs missed before it that are not made up for.")
 
 
 class Schedule(Answer):
-    """Jobs at the moments that a cron expression names."""
+    """A schedule of jobs by a cron expression."""
 
-    id: UUID = Field(description="Of the schedule.")
+    id: UUID = Field(description="Id of the schedule.")
     name: str = Field(description="Its name; may be empty.")
     cron: str = Field(description="Five fields, as in Debian's cron.")
-    timezone: str = Field(description="The time zone of the fields.")
-    job: Shown = Field(description="The job that is made, as it was given.")
+    timezone: str = Field(description="Time zone of the fields.")
+    job: Shown = Field(description="The job to create, as requested.")
     paused: bool = Field(description="Whether no runs are planned.")
-    runs: int = Field(description="Jobs that were made.")
-    skipped: int = Field(description="Runs that were skipped, since the one before went on.")
-    missed: int = Field(description="Runs that were missed, since no service ran.")
-    next_runs: list[datetime] = Field(description="The next moments; empty while it is paused.")
-    last_run_at: datetime | None = Field(description="When it ran last; null if never.")
-    last_job_id: UUID | None = Field(description="The last job that it made; null if none.")
+    runs: int = Field(description="Number of created jobs.")
+    skipped: int = Field(description="Runs skipped while the previous one was in progress.")
+    missed: int = Field(description="Runs missed while no service was running.")
+    next_runs: list[datetime] = Field(description="Times of the next runs; empty while paused.")
+    last_run_at: datetime | None = Field(description="Time of the last run; null if none.")
+    last_job_id: UUID | None = Field(description="The last job that it created; null if none.")
     last_outcome: RunOutcome | None = Field(
-        description="What became of the last run; null if there was none."
+        description="Outcome of the last run; null if there was none."
     )
     created_at: datetime = Field(description=CREATED_AT)
 
@@ -46,4 +46,4 @@ class Schedule(Answer):
 class ScheduleList(Answer):
     """Schedules."""
 
-    items: list[Schedule] = Field(description="All of them.")
+    items: list[Schedule] = Field(description="All schedules.")

@@ -1,5 +1,5 @@
-"""Schedules: a job made again and again, at the moments that a cron expression names. All state is
-in the database.
+"""Schedules: jobs that start periodically, at the times of a cron expression. All state is in the
+database.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ SHOWN_RUNS = 5
 MAX_MISSED = 10_000
 CHECK_SECONDS = 60.0
 TOLERANCE = timedelta(minutes=1)
-"""By which a clock may be set back without a run being made twice."""
+"""How far a clock may be set back without a run being started twice."""
 
 USUAL_TYPE = "scoring"
-"""Of the job of a schedule that names none."""
+"""Job type of a schedule that names none."""
 
 
 def next_runs(cron: str, timezone: str, after: datetime) -> Iterator[datetime]:
-    """The moments behind `after`, in UTC, in order; raises BadCron, InvalidParameter."""
+    """Yield the times after `after` in UTC; raises BadCron, InvalidParameter."""
     try:
         zone = ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -50,7 +50,7 @@ def next_runs(cron: str, timezone: str, after: datetime) -> Iterator[datetime]:
         ) from None
     try:
         moments = CronSim(cron, after.astimezone(zone))
-    except CronSimError:  # a day that none of its months has; what else is wrong, `check_cron` says
+    except CronSimError:  # a day that none of its months has; `check_cron` reports all other errors
         raise BadCron(f"{cron[:100]!r} names no moment that will ever come.") from None
     return (moment.astimezone(UTC) for moment in moments)
 
@@ -64,7 +64,7 @@ class Schedules:
     async def create(
         self, owner: str, *, name: str, cron: str, timezone: str, job: dict[str, Any]
     ) -> dict[str, Any]:
-        """Raises BadCron, InvalidParameter."""
+        """Create a schedule; raises BadCron, InvalidParameter."""
         check_cron(cron)
         next_run_at = first_run(cron, timezone, datetime.now(UTC))
         new = NewSchedule(
@@ -74,7 +74,7 @@ class Schedules:
         return await self.get(new.id, owner)
 
     async def get(self, schedule_id: UUID, owner: str) -> dict[str, Any]:
-        """Raises NotFound."""
+        """Return a schedule; raises NotFound."""
         return _body(await self._find(schedule_id, owner))
 
     async def list(self, owner: str) -> dict[str, Any]:
@@ -84,8 +84,9 @@ class Schedules:
             }
 
     async def change(self, schedule_id: UUID, owner: str, new: ScheduleUpdate) -> dict[str, Any]:
-        """Pause, resume, or give another cron, timezone or name. What was due while it was paused
-        is not made up for. Raises NotFound, BadCron, InvalidParameter.
+        """Pause or resume a schedule, or change its cron expression, time zone or name. Runs that
+        were due while it was paused are not made up for. Raises NotFound, BadCron,
+        InvalidParameter.
         """
         row = await self._find(schedule_id, owner)
         cron, timezone = row.cron, row.timezone
@@ -102,13 +103,13 @@ class Schedules:
         return await self.get(schedule_id, owner)
 
     async def delete(self, schedule_id: UUID, owner: str) -> None:
-        """Jobs that it made stay. Raises NotFound."""
+        """Delete a schedule; its jobs stay. Raises NotFound."""
         if not await self._database.transact(lambda c: schedules.remove(c, schedule_id, owner)):
             raise NotFound
 
     async def run_now(self, schedule_id: UUID, owner: str) -> dict[str, Any]:
-        """One run besides the planned ones; raises NotFound, RunGoesOn, and what making the job
-        raises.
+        """Start a run in addition to the planned ones; raises NotFound, RunGoesOn, and the errors
+        of the new job.
         """
         row = await self._find(schedule_id, owner)
         if await self._goes_on(row):
@@ -121,16 +122,16 @@ class Schedules:
         return made
 
     async def _start(self, owner: str, job: dict[str, Any]) -> dict[str, Any]:
-        """A job of its own each time, even if the same was done with the same bytes before."""
+        """Start a new job, even if the same job ran on the same bytes before."""
         started = await self._starter.start(
             owner, NewJob.model_validate({"type": USUAL_TYPE, **job}), fresh=True
         )
         return started.details
 
-    # ------------------------------------------------------------------ on time
+    # ------------------------------------------------------------------ planned runs
 
     async def run(self) -> None:
-        """Make the jobs that are due, until cancelled."""
+        """Start the jobs that are due, until cancelled."""
         while True:
             try:
                 await self.run_once()
@@ -150,9 +151,7 @@ class Schedules:
             await self._run_due(row)
 
     async def _trust_no_future(self) -> None:
-        """Bring forward what was planned before the clock was set back: the cron expression names
-        an earlier moment.
-        """
+        """Recompute runs that were planned before the clock was set back and now lie too far ahead."""
         async with self._database.reading() as connection:
             later = await schedules.list_later(connection)
         for row in later:
@@ -164,7 +163,7 @@ class Schedules:
             await self._database.transact(lambda c: schedules.run_earlier(c, row, following))
 
     async def _run_due(self, row: ScheduleRow) -> None:
-        """One run, however many moments have passed since; the others are told as missed."""
+        """Start one run, however many times have passed since; the others are reported as missed."""
         now = datetime.now(UTC)
         moments = next_runs(row.cron, row.timezone, row.next_run_at)
         missed = sum(
@@ -180,7 +179,7 @@ class Schedules:
         if await self._goes_on(row):
             why = {
                 "outcome": "skipped",
-                "message": "The run before was still going on.",
+                "message": "The previous run was still in progress.",
                 "missed": missed,
             }
             await self._database.transact(lambda c: schedules.note_skipped(c, row.id, why))
@@ -219,7 +218,7 @@ class Schedules:
 
 
 def first_run(cron: str, timezone: str, after: datetime) -> datetime:
-    """The next moment; raises BadCron, InvalidParameter."""
+    """Return the next time; raises BadCron, InvalidParameter."""
     try:
         return next(next_runs(cron, timezone, after))
     except StopIteration:

@@ -1,6 +1,4 @@
-"""What a model service says of a transaction. Apart from the client, since a process that only
-computes needs no HTTP.
-"""
+"""Answers of a model service. Separate from the client, since compute processes need no HTTP."""
 
 from __future__ import annotations
 
@@ -10,10 +8,10 @@ import msgspec
 class Prediction(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):
     label: str
     fraud_score: float
-    """0 to 1."""
+    """Probability from 0 to 1."""
     model_version: str
     latency_ms: float
-    """Of the call that it came with."""
+    """Latency of the call that returned it."""
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False, tag=True, array_like=True):

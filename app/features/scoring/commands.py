@@ -1,4 +1,6 @@
-"""pipeline and ml-api: score a bucket without HTTP, and a model service to try it with."""
+"""Commands `pipeline` and `ml-api`: score a bucket without HTTP, and run a model service for
+trials.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,10 @@ app = typer.Typer()
 def pipeline(
     bucket: Annotated[str | None, typer.Option(help="Bucket to read. [default: BUCKET]")] = None,
     prefix: Annotated[
-        str | None, typer.Option(help="Beginning of the keys. [default: PREFIX]")
+        str | None, typer.Option(help="Prefix of the keys. [default: PREFIX]")
     ] = None,
     pattern: Annotated[
-        str | None, typer.Option(help="What the rest of a key looks like. [default: PATTERN]")
+        str | None, typer.Option(help="Pattern for the rest of a key. [default: PATTERN]")
     ] = None,
     give_up_after: Annotated[
         float,
@@ -36,7 +38,7 @@ def pipeline(
         ),
     ] = 3600.0,
     log_file: Annotated[
-        Path, typer.Option(help="Where the lines go besides standard output.")
+        Path, typer.Option(help="File for the log lines, in addition to standard output.")
     ] = Path("logs/batch_pipeline.log"),
 ) -> None:
     """Score the transactions in a bucket once.
@@ -44,8 +46,8 @@ def pipeline(
     Settings come from the environment: KEY, SECRET, ENDPOINT_URL, DATABASE_URL, ML_API_URL and
     others.
 
-    Exit code: 0 every transaction is scored or invalid, 1 some failed, 2 the run could not begin, 3
-    given up waiting, 130 interrupted. The next start continues a run that was not finished.
+    Exit code: 0 every transaction is scored or invalid, 1 some failed, 2 the run could not start, 3
+    it timed out, 130 interrupted. The next start continues an unfinished run.
     """
     from app.config import load_settings
     from app.errors import SettingsInvalid
@@ -58,13 +60,16 @@ def pipeline(
     from app.pipeline.processes import Processes
 
     processes = Processes(settings.computing, settings.compute_memory_mb)
-    # While this process imports the rest: together that is most of the time that a small run takes.
+    # Start them while this process imports the rest: together that is most of the time of a small
+    # run.
     processes.prepare("app.features.scoring.scored", settings.transaction_model.partition(":")[0])
     from app.batch import RunOptions, run
 
     beginning = settings.prefix if prefix is None else prefix
-    rest = settings.pattern if pattern is None else pattern
-    keys = f"{glob.escape(beginning)}{rest}" if rest else beginning  # a prefix is no pattern
+    key_pattern = settings.pattern if pattern is None else pattern
+    keys = (
+        f"{glob.escape(beginning)}{key_pattern}" if key_pattern else beginning
+    )  # a prefix is not a pattern
     source = f"s3://{settings.bucket if bucket is None else bucket}/{keys}"
     raise typer.Exit(run(settings, RunOptions(source, give_up_after, log_file), processes))
 
@@ -74,13 +79,15 @@ def ml_api(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
     train_on: Annotated[
-        int, typer.Option(min=1000, max=1_000_000, help="Made transactions to train on.")
+        int,
+        typer.Option(min=1000, max=1_000_000, help="Number of generated transactions to train on."),
     ] = 20_000,
 ) -> None:
     """Run a model service to try the pipeline with.
 
-    It trains a fraud model, then predicts; PUT /faults lets it misbehave."""
-    # for a hundred rows starting threads costs more than they save
+    It trains a fraud model and serves predictions; PUT /faults injects failures.
+    """
+    # for a hundred rows, starting threads takes longer than they save
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     import uvicorn
 

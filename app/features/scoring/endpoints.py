@@ -1,6 +1,4 @@
-"""POST /api/v1/jobs/score: score objects of a bucket where they lie, or a file that was uploaded
-before.
-"""
+"""POST /api/v1/jobs/score: score objects of a bucket in place, or an uploaded file."""
 
 from __future__ import annotations
 
@@ -18,9 +16,7 @@ router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
 
 class ScoreRequest(Input):
-    """What is to be scored: `source`, or `file_id`. How an upload is read was settled when it
-    came.
-    """
+    """Input of a scoring job: `source` or `file_id`. The dialect of an upload is fixed."""
 
 
 @router.post(
@@ -32,9 +28,8 @@ class ScoreRequest(Input):
 async def score_transactions(
     request: Request, body: ScoreRequest, app: App, owner: Owner
 ) -> Response:
-    """Make a job for one object, or for a file that was uploaded, or a job with a part for each
-    object of a prefix or pattern. Its status, cancel, retry, rejects and proof are those of any
-    job.
+    """Start a scoring job over one object or an uploaded file, or with a part for each object of a
+    prefix or pattern. Status, cancel, retry, rejects and proof work as for any job.
     """
     check_open(app)
     job = NewJob(type="scoring", **body.model_dump(exclude_unset=True))

@@ -1,6 +1,4 @@
-"""How hard to press a service: calls at once that adapt to it, and a breaker that leaves it alone
-while it is away.
-"""
+"""Load limits for a service: an adaptive number of concurrent calls, and a circuit breaker."""
 
 from __future__ import annotations
 
@@ -12,18 +10,17 @@ from contextlib import asynccontextmanager
 
 Clock = Callable[[], float]
 WINDOW = 5
-"""Each overload costs a pause, in which a capped service has more to give than it can keep: come
-back to it slowly.
+"""Each overload causes a pause, after which a limited service accepts more than it can sustain:
+raise the limit slowly.
 """
 
 
 class AdaptiveLimit:
-    """At most `most` calls at once, first come first served: one more after each window of
-    successes (WINDOW times as many as may run at once), half as many when the service says that it
-    is too much (additive increase, multiplicative decrease).
+    """Allows at most `most` concurrent calls, first come first served. The limit grows by one after
+    each window of successes (WINDOW times the limit), and is halved when the service reports
+    overload (additive increase, multiplicative decrease).
 
-    One overload is counted once: calls that began before the last cut tell nothing about the limit
-    after it.
+    An overload counts once: calls that began before the last cut do not affect the limit after it.
     """
 
     def __init__(self, most: int, clock: Clock = time.monotonic) -> None:
@@ -39,14 +36,12 @@ class AdaptiveLimit:
 
     @property
     def current(self) -> int:
-        """Calls that may run at once now."""
+        """Return the number of calls that may run at once now."""
         return int(self._limit)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[float]:
-        """The right to make one call; gives the moment at which it began, for `succeeded` and
-        `overloaded`.
-        """
+        """Wait for a slot; yield the start time of the call, for `succeeded` and `overloaded`."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         self._wake()
@@ -66,10 +61,10 @@ class AdaptiveLimit:
         self._wake()
 
     def _wake(self) -> None:
-        left = self._paused_until - self._clock()
-        if left > 0:
+        seconds = self._paused_until - self._clock()
+        if seconds > 0:
             if self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(left, self._end_pause)
+                self._timer = asyncio.get_running_loop().call_later(seconds, self._end_pause)
             return
         while self._waiting and self._busy < int(self._limit):
             turn = self._waiting.popleft()
@@ -97,11 +92,11 @@ class AdaptiveLimit:
 
     @property
     def seconds_paused(self) -> float:
-        """Until calls may begin again."""
+        """Return the seconds until calls may start again."""
         return max(0.0, self._paused_until - self._clock())
 
     def pause(self, seconds: float) -> None:
-        """No call begins for so long, for nobody: the service asked for it."""
+        """Start no call for so many seconds, as the service requested."""
         self._paused_until = max(self._paused_until, self._clock() + seconds)
 
 
@@ -146,18 +141,18 @@ class CircuitBreaker:
         return seconds
 
     def seconds_closed_to_all(self) -> float:
-        """0 if a call may be made now; else the seconds after which to ask again. Who gets 0 while
-        the breaker is open has the probe, and must report how it went.
+        """Return 0 if a call may be made now, otherwise the seconds until the next try. Whoever
+        gets 0 while the breaker is open has the probe and must report its outcome.
         """
         if self._probe_at is None:
             return 0.0
         if self._is_promised:
             self._is_promised = False
             return 0.0
-        left = self._probe_at - self._clock()
-        if left > 0:
-            return left
-        self._probe_at = self._clock() + self._wait()  # the others wait for this probe
+        seconds = self._probe_at - self._clock()
+        if seconds > 0:
+            return seconds
+        self._probe_at = self._clock() + self._wait()  # other callers wait for this probe
         return 0.0
 
     def succeeded(self) -> None:
@@ -171,7 +166,7 @@ class CircuitBreaker:
         )
 
     def failed(self) -> bool:
-        """Whether this failure opened the breaker."""
+        """Record a failure; return whether it opened the breaker."""
         self.failures += 1
         if self._probe_at is not None:
             self._probe_at = self._clock() + self._wait()

@@ -1,7 +1,7 @@
-"""The model service over HTTP: transactions in, one prediction or one refusal for each out,
-whatever the service does.
+"""The client of the model service: sends transactions, and returns a prediction or a refusal for
+each, whatever the service does.
 
-`POST {ML_API_URL}/predict` with `{"transactions": [{"id": "1", ...}, ...]}` is answered by
+`POST {ML_API_URL}/predict` takes `{"transactions": [{"id": "1", ...}, ...]}` and returns
 `{"model_version": "...", "predictions": [{"id": "1", "prediction": "fraud", "fraud_score": 0.97},
 ...]}`, in any order.
 """
@@ -38,22 +38,18 @@ logger = logging.getLogger(__name__)
 MAX_ANSWER_BYTES = 10 << 20
 MAX_PAUSE_SECONDS = 300.0
 LONG_PAUSE_SECONDS = 5.0
-"""A longer pause is waited for outside: the chunk is given back and its job says what it waits
-for.
-"""
+"""For a longer pause, the chunk is given back and its job shows what it waits for."""
 BASE_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.1, 5.0
 ATTEMPTS = 4
 REMEMBERED_BATCHES = 500
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
-    """A transaction as it is sent. `id` is unique within a call and comes back with the
-    prediction.
-    """
+    """A transaction to send. `id` is unique within a call and is returned with the prediction."""
 
     id: str
     body: bytes
-    """A JSON object that holds `id`."""
+    """A JSON object with the member `id`."""
 
 
 class _Predicted(msgspec.Struct, gc=False):
@@ -76,7 +72,7 @@ class _Busy(Exception):
 
 
 class _Refused(Exception):
-    """Because of what the batch holds: asking again would not help."""
+    """The content of the batch was rejected: a retry would not help."""
 
 
 class _Failed(Exception):
@@ -87,8 +83,8 @@ class _Failed(Exception):
 
 
 class MLApi:
-    """One per process: all jobs share its limit, so that the service never sees more than
-    `max_workers` calls at once.
+    """One client for each process. All jobs share its limit, so that the service never gets more
+    than `max_workers` concurrent calls.
     """
 
     def __init__(
@@ -110,8 +106,8 @@ class MLApi:
             raise NotConfigured("No model service is configured: set ML_API_URL.")
 
     def check_available(self) -> None:
-        """Before work is done for a call: raises MLApiUnavailable if it would not be made. It is
-        told once that the next probe is due, and should then make a call.
+        """Raises MLApiUnavailable if a call would not be made now, before work is done for it.
+        Returns once when the next probe is due; that caller should make a call.
         """
         if (seconds := self._breaker.seconds_until_probe()) > 0:
             raise self._away(seconds)
@@ -130,19 +126,18 @@ class MLApi:
             await self._client.close()
 
     async def score(self, job_id: str, items: Sequence[Item]) -> list[Answer]:
-        """An answer for each item, in the order of the items.
+        """Return an answer for each item, in order.
 
-        Raises MLApiUnavailable when the service does not answer or asks for a long pause (later
-        attempts may succeed, and batches answered by now are not asked again), MLApiMisconfigured
-        when it can never answer as it is called.
+        Raises MLApiUnavailable if the service does not respond or asks for a long pause (a retry
+        may succeed, and batches answered by now are not sent again); MLApiMisconfigured if it can
+        never answer these calls.
         """
         self.check_configured()
         size = self._batch_size
         batches = [items[start : start + size] for start in range(0, len(items), size)]
         answers: list[list[Answer]] = []
         while self._breaker.is_open and len(answers) < len(batches):
-            # One after the other: those that are turned away would take the one that probes with
-            # them.
+            # Sequential: callers that are rejected would take the probe down with them.
             answers.append(await self._batch(job_id, batches[len(answers)]))
         answers += await self._all_or_first_error(job_id, batches[len(answers) :])
         return [answer for batch in answers for answer in batch]
@@ -150,12 +145,12 @@ class MLApi:
     async def _all_or_first_error(
         self, job_id: str, batches: Sequence[Sequence[Item]]
     ) -> list[list[Answer]]:
-        """All answers, or the first error, when nothing of the work goes on any more."""
+        """Return all answers. Raises the first error once none of the calls is running any more."""
         tasks: list[asyncio.Task[list[Answer]]] = []
         try:
             for batch in batches:
                 tasks.append(asyncio.create_task(self._batch(job_id, batch)))
-                # answers to other batches need not wait until all bodies are made
+                # answers to other batches need not wait for all bodies
                 await asyncio.sleep(0)
             if tasks:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -172,9 +167,7 @@ class MLApi:
     # ------------------------------------------------------------------ a batch
 
     async def _batch(self, job_id: str, items: Sequence[Item]) -> list[Answer]:
-        """Ask for a batch. One that is refused for its content is halved until the rows that cause
-        it are alone.
-        """
+        """Send a batch. If its content is rejected, halve it until the rows at fault are isolated."""
         try:
             return await self._ask(job_id, items)
         except _Refused as error:
@@ -191,7 +184,7 @@ class MLApi:
         if len(second) > 1 and not any(isinstance(answer, Refusal) for answer in first):
             return first + await self._halve(
                 job_id, second, why
-            )  # the cause must be here: no need to ask for the whole
+            )  # the cause must be in this half: no need to send the whole
         return first + await self._batch(job_id, second)
 
     async def _ask(self, job_id: str, items: Sequence[Item]) -> list[Answer]:
@@ -217,7 +210,7 @@ class MLApi:
                 return answers
 
     async def _wait_as_told(self, busy: _Busy) -> None:
-        """429 is an answer, not a failure: it costs no attempt, and everybody waits."""
+        """Wait as a 429 requests. It is not a failure: it costs no attempt, and all calls wait."""
         self._busy_in_a_row += 1
         seconds = (
             _jittered(self._busy_in_a_row)
@@ -237,7 +230,7 @@ class MLApi:
             try:
                 content, latency_ms = await self._post(body, key)
             except _Busy:
-                self._breaker.succeeded()  # it lives
+                self._breaker.succeeded()  # the service is alive
                 self.limit.overloaded(began)
                 raise
             except _Refused:
@@ -248,7 +241,7 @@ class MLApi:
                     self.limit.overloaded(began)
                 self._failed(error)
                 raise
-        # who gets the slot sends first: this answer can be read while that one is waited for
+        # the next call sends first: this answer can be decoded while that one is waiting
         await asyncio.sleep(0)
         try:
             answers = _matched(content, items, latency_ms)
@@ -268,10 +261,10 @@ class MLApi:
     # ------------------------------------------------------------------ one request
 
     async def _post(self, body: bytes, key: str) -> tuple[bytes, float]:
-        """(content, milliseconds that it took)"""
+        """Send one request; return (content, duration in milliseconds)."""
         start = time.perf_counter()
         try:
-            # the whole call, however slowly it drips
+            # covers the whole call, however slowly it responds
             async with asyncio.timeout(self._timeout_seconds):
                 status, headers, content = await self._exchange(body, key)
         except TimeoutError:
@@ -287,11 +280,12 @@ class MLApi:
 
     async def _exchange(self, body: bytes, key: str) -> tuple[int, Mapping[str, str], bytes]:
         if self._client is None:
-            # Not httpx, which the rest uses: it costs ten times the CPU a call, on the event loop.
+            # aiohttp instead of httpx, which takes ten times the CPU for each call, on the event
+            # loop.
             self._client = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._max_workers),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None),  # the caller's holds
+                timeout=aiohttp.ClientTimeout(total=None),  # the caller's timeout applies
             )
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         async with self._client.post(
@@ -301,7 +295,7 @@ class MLApi:
             async for piece in response.content.iter_any():
                 content += piece
                 if len(content) > MAX_ANSWER_BYTES:
-                    # the rest is not worth reading, even to use the connection again
+                    # the rest is not worth reading, even to reuse the connection
                     response.close()
                     raise _Failed(
                         "ml_bad_response", f"The answer is longer than {MAX_ANSWER_BYTES} bytes"
@@ -311,9 +305,9 @@ class MLApi:
     def _unwelcome(self, status: int, headers: Mapping[str, str], content: bytes) -> Exception:
         if status == 429 or (status == 503 and "Retry-After" in headers):
             return _Busy(_retry_after(headers.get("Retry-After")))
-        said = content[:200].decode("utf-8", "replace")
+        text = content[:200].decode("utf-8", "replace")
         if status in (400, 413, 422):
-            return _Refused(f"The model service answered {status}: {said}")
+            return _Refused(f"The model service answered {status}: {text}")
         if status >= 500 or status == 408:
             return _Failed("ml_error", f"The model service answered {status}")
         return MLApiMisconfigured(
@@ -322,21 +316,21 @@ class MLApi:
 
 
 def _matched(content: bytes, items: Sequence[Item], latency_ms: float) -> list[Answer]:
-    """By id, never by luck of order."""
+    """Match the answers by id, never by order."""
     try:
         body = _decoder.decode(content)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise _Failed("ml_bad_response", f"The answer cannot be read: {str(error)[:200]}") from None
     ordered = body.predictions
     if [p.id for p in ordered] != [item.id for item in items]:
-        found = {str(p.id): p for p in ordered}
-        if len(ordered) != len(items) or any(item.id not in found for item in items):
+        by_id = {str(p.id): p for p in ordered}
+        if len(ordered) != len(items) or any(item.id not in by_id for item in items):
             raise _Failed(
                 "ml_bad_response",
-                f"{len(items)} transactions were sent, predictions for other or {len(found)} ids"
+                f"{len(items)} transactions were sent, predictions for other or {len(by_id)} ids"
                 " came",
             )
-        ordered = [found[item.id] for item in items]
+        ordered = [by_id[item.id] for item in items]
     for score in (min(p.fraud_score for p in ordered), max(p.fraud_score for p in ordered)):
         if not 0 <= score <= 1:
             raise _Failed("ml_bad_response", f"A fraud_score is {score}, not between 0 and 1")
@@ -354,7 +348,7 @@ def _jittered(attempt: int) -> float:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds, from a number of them or from a date; None if it says nothing usable."""
+    """Return the seconds of a number or a date; None if the header is unusable."""
     if value is None:
         return None
     try:
@@ -370,7 +364,7 @@ def _retry_after(value: str | None) -> float | None:
 
 
 def _reason(error: BaseException) -> str:
-    """In the words of the operating system where it has some: `Connection refused` says more than
+    """Return the operating system's message if there is one: `Connection refused` says more than
     `All attempts failed`.
     """
     pending: list[BaseException] = [error]

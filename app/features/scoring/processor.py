@@ -1,8 +1,8 @@
-"""Scoring: each row is held against the model of a transaction, and the valid ones get a prediction
-from the model service.
+"""Scoring: validates each row against a model of a transaction, and gets predictions for the valid
+ones from the model service.
 
-Every row ends in exactly one of scored (a result), invalid (a reject that names the field), failed
-(a reject of kind `failed`: the model service has no prediction for it). What computes is in
+Every row ends as exactly one of scored (a result), invalid (a reject that names the field), failed
+(a reject of kind `failed`: the model service has no prediction for it). The computation is in
 `scored.py`.
 """
 
@@ -33,8 +33,7 @@ class ScoringProcessor(WaitsForService, WritesTables):
     tables = ("transactions", "predictions")
 
     def __init__(self, ml_api: MLApi, model: str, chunk_size: int | None = None) -> None:
-        """`model`: `package.module:Model`; `chunk_size`: rows of a chunk where a job does not ask
-        for another number.
+        """`model` is `package.module:Model`; `chunk_size` is the default number of rows per chunk.
 
         Raises SettingsInvalid for a model that cannot describe transactions.
         """
@@ -107,5 +106,5 @@ def _missing(field: str, names: Sequence[str], header: Sequence[str]) -> Missing
         (close for name in names for close in difflib.get_close_matches(name, header, 1)), None
     )
     hint = f"; did you mean {near!r}?" if near else ""
-    wanted = " or ".join(map(repr, names))
-    return MissingColumn(f"There is no column {wanted}{hint}", column=names[0])
+    expected = " or ".join(map(repr, names))
+    return MissingColumn(f"There is no column {expected}{hint}", column=names[0])

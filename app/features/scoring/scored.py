@@ -1,6 +1,6 @@
-"""What scoring computes: rows to what is asked, answers to what is stored. It runs in a process
-beside the service, so that the event loop, which the calls of the model service wait for, never has
-to wait for the interpreter.
+"""The computation of scoring: from rows to requests, and from answers to stored rows. It runs in a
+separate process, so that the event loop, on which the calls of the model service depend, never
+waits for the interpreter.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ ADDED_NAMES = [f'"{name}"'.encode() for name in ADDED_COLUMNS]
 KEY = "transaction_id"
 MAX_AMOUNT = 10**16
 ROWS_AT_ONCE = 500
-"""Validated by one call. If one of them is invalid, the others are validated again."""
+"""Rows validated by one call. If one of them is invalid, the others are validated again."""
 
 _keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 MAX_VALUE_CHARACTERS = 200
 VALIDATOR = re.compile(r"[\[(]")
-"""Holds what Pydantic calls the choices of a union in the place of an error, like
+"""Matches pydantic's names for the choices of a union in the place of an error, like
 `constrained-str[...]`.
 """
 
@@ -48,8 +48,8 @@ _answers = msgspec.msgpack.Decoder(list[Answer])
 
 
 def load_model(path: str) -> type[BaseModel]:
-    """The Pydantic model `package.module:Model`; raises SettingsInvalid if it cannot describe
-    transactions.
+    """Return the Pydantic model `package.module:Model`; raises SettingsInvalid if it cannot
+    describe transactions.
     """
     module, _, name = path.partition(":")
     try:
@@ -65,18 +65,18 @@ def load_model(path: str) -> type[BaseModel]:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A chunk of which the valid rows can be scored."""
+    """A chunk whose valid rows can be scored."""
 
     numbers: array[int]
-    """Of the valid rows."""
+    """Numbers of the valid rows."""
     bodies: list[bytes]
-    """Of the valid rows: JSON objects that hold the number as `id`."""
+    """JSON objects of the valid rows, with the row number as `id`."""
     rejects: list[Reject]
     state: bytes
-    """For `outcome`."""
+    """Input of `outcome`."""
 
     def without_bodies(self) -> Checked:
-        """What `outcome` needs."""
+        """Return what `outcome` needs."""
         return replace(self, bodies=[])
 
 
@@ -85,20 +85,18 @@ class _Valid:
     """Columns of the valid rows."""
 
     places: list[int] = field(default_factory=list)
-    """Among the rows given."""
+    """Positions among the given rows."""
     keys: list[str] = field(default_factory=list)
     data: list[bytes] = field(default_factory=list)
-    """The fields as JSON objects: what is sent, and what is stored."""
+    """Fields as JSON objects, for sending and for storing."""
     typed: list[tuple[datetime | None, str | None, Decimal | None, str | None]] = field(
         default_factory=list
     )
-    """The fields that have a column of their own in the table: timestamp, account_id, amount,
-    currency.
-    """
+    """Fields with columns of their own in the table: timestamp, account_id, amount, currency."""
 
 
 class _Model:
-    """A model of transactions, ready to validate many at once."""
+    """A model of transactions that validates many at once."""
 
     def __init__(self, model: type[BaseModel]) -> None:
         many = list[model]  # type: ignore[valid-type]
@@ -118,29 +116,31 @@ def _model(path: str) -> _Model:
 
 
 def field_names(model: type[BaseModel]) -> dict[str, list[str]]:
-    """The names that a column, or a key of an object, may have for each field. None: it is a part
-    of another value, which only JSON has.
+    """Return for each field the names that a column, or a key of an object, may have. None: it is a
+    part of another value, which only JSON has.
     """
     config = model.model_config
     by_name = config.get("validate_by_name") or config.get("populate_by_name")
     by_alias = config.get("validate_by_alias", True)
-    found: dict[str, list[str]] = {}
+    names_by_field: dict[str, list[str]] = {}
     for name, info in model.model_fields.items():
         alias = info.validation_alias if by_alias else None
         choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
         paths = [
-            [each] if isinstance(each, str) else each.path for each in choices if each is not None
+            [choice] if isinstance(choice, str) else choice.path
+            for choice in choices
+            if choice is not None
         ]
         plain = [path[0] for path in paths if len(path) == 1 and isinstance(path[0], str)]
-        found[name] = [*plain, name] if by_name or alias is None else plain
-    return found
+        names_by_field[name] = [*plain, name] if by_name or alias is None else plain
+    return names_by_field
 
 
 # ---------------------------------------------------------------------- before the calls
 
 
 def check(path: str, rows: Rows) -> Checked:
-    """Hold rows against the model of this path."""
+    """Validate rows with the model of this path."""
     model = _model(path)
     numbers = rows.numbers
     undecoded = rows.undecoded()
@@ -151,14 +151,14 @@ def check(path: str, rows: Rows) -> Checked:
     for start in range(0, len(records), ROWS_AT_ONCE):
         some = records[start : start + ROWS_AT_ONCE]
         if not rows.are_objects:
-            # An empty cell is no value: a field with a default takes it, any other is told to be
-            # missing.
+            # An empty cell is a missing value: a field with a default uses it, any other is an
+            # error.
             some = [_given(rows.columns, cells) for cells in some]
         wrong = _check_some(model, validator, some, start, valid)
         for i, error in wrong.items():
             raw = undecoded[start + i] if rows.are_objects else None
             rejects.append(_invalid(model, numbers[start + i], error, some[i], raw))
-    of_valid = array("q", (numbers[place] for place in valid.places))
+    of_valid = array("q", (numbers[position] for position in valid.places))
     bodies = [
         _with_id(model, data, number) for data, number in zip(valid.data, of_valid, strict=True)
     ]
@@ -166,7 +166,7 @@ def check(path: str, rows: Rows) -> Checked:
 
 
 def _given(columns: Sequence[str], cells: Sequence[str | None]) -> dict[str, str]:
-    """The values of a row by name, those beyond the header (on_bad_row=keep) too."""
+    """Return the values of a row by name, including those beyond the header (on_bad_row=keep)."""
     return {
         name: cell
         for name, cell in zip(cell_names(columns, len(cells)), cells, strict=False)
@@ -181,24 +181,24 @@ def _check_some(
     start: int,
     valid: _Valid,
 ) -> dict[int, dict[str, Any]]:
-    """The first error of each record that is not valid."""
+    """Return the first error of each invalid record."""
     wrong: dict[int, dict[str, Any]] = {}
     try:
-        found = validator.validate_python(records)
+        models = validator.validate_python(records)
     except ValidationError as error:
-        for each in error.errors(include_url=False, include_context=False):
-            wrong.setdefault(int(each["loc"][0]), dict(each))
-        found = validator.validate_python([r for i, r in enumerate(records) if i not in wrong])
+        for fault in error.errors(include_url=False, include_context=False):
+            wrong.setdefault(int(fault["loc"][0]), dict(fault))
+        models = validator.validate_python([r for i, r in enumerate(records) if i not in wrong])
     valid.places += (start + i for i in range(len(records)) if i not in wrong)
-    valid.keys += (str(getattr(each, KEY)) for each in found)
-    dumped = model.dump(found, by_alias=True)
+    valid.keys += (str(getattr(model, KEY)) for model in models)
+    dumped = model.dump(models, by_alias=True)
     valid.data += map(bytes, msgspec.json.decode(dumped, type=list[msgspec.Raw]))
-    valid.typed += map(_typed, found)
+    valid.typed += map(_typed, models)
     return wrong
 
 
 def _with_id(model: _Model, data: bytes, number: int) -> bytes:
-    if model.may_have_id:  # the model's own is known by its other fields
+    if model.may_have_id:  # the model's own id is recognised by its other fields
         members = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
         return msgspec.json.encode({**members, "id": str(number)})
     return b'{"id":"%d",%b' % (number, data[1:])
@@ -207,7 +207,7 @@ def _with_id(model: _Model, data: bytes, number: int) -> bytes:
 def _invalid(
     model: _Model, number: int, error: dict[str, Any], record: dict[str, Any], raw: bytes | None
 ) -> Reject:
-    """`raw`: the object, if the record came as one."""
+    """Return a reject. `raw` is the object, if the record is JSON."""
     path = [str(part) for part in error["loc"][1:] if not VALIDATOR.search(str(part))]
     names = next((names for names in model.read.values() if path and path[0] in names), [])
     path[:1] = [next((name for name in names if name in record), path[0])] if path else []
@@ -235,7 +235,9 @@ def _invalid(
 
 
 def _as_written(record: dict[str, Any], column: str | None, raw: bytes | None) -> str:
-    """The member of this name, or the whole record: a text as it is, anything else as its JSON."""
+    """Return the member with this name, or the whole record: text as it is, anything else as its
+    JSON.
+    """
     if raw is None:
         return str(record[column]) if column in record else msgspec.json.encode(record).decode()
     member = msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).get(
@@ -246,8 +248,8 @@ def _as_written(record: dict[str, Any], column: str | None, raw: bytes | None) -
 
 
 def _typed(model: BaseModel) -> tuple[datetime | None, str | None, Decimal | None, str | None]:
-    """For the columns of their own, as far as a model has these fields and they are of that
-    kind.
+    """Return the values of the table's own columns, as far as the model has these fields with these
+    types.
     """
     when: Any = getattr(model, "timestamp", None)
     account: Any = getattr(model, "account_id", None)
@@ -275,35 +277,35 @@ def _amount(value: Any) -> Decimal | None:
     return amount if abs(amount) < MAX_AMOUNT else None
 
 
-# ---------------------------------------------------------------------- after them
+# ---------------------------------------------------------------------- after the calls
 
 
 def pack(answers: Sequence[Answer]) -> bytes:
-    """For `outcome`, cheaper to hand over than the answers themselves."""
+    """Pack answers for `outcome`; this is cheaper to transfer than the answers themselves."""
     return msgspec.msgpack.encode(answers)
 
 
 def outcome(
     rows: Rows, checked: Checked, answers: bytes, encode_table: TableEncoder
 ) -> ChunkOutcome:
-    """What becomes of the rows; `answers` are those of its valid rows, in their order."""
+    """Return the outcome of a chunk; `answers` belong to its valid rows, in order."""
     valid: _Valid = pickle.loads(checked.state)  # nosec B301: pickled by `check`, never by a client
     rejects = list(checked.rejects)
-    kept: list[int] = []
+    kept_rows: list[int] = []
     predictions: list[Prediction] = []
     transactions: list[tuple[Any, ...]] = []
     predicted: list[tuple[Any, ...]] = []
     every = zip(
         valid.places, valid.keys, valid.data, valid.typed, _answers.decode(answers), strict=True
     )
-    for place, key, data, typed, answer in every:
-        number = rows.numbers[place]
+    for position, key, data, typed, answer in every:
+        number = rows.numbers[position]
         if isinstance(answer, Refusal):
             rejects.append(
                 Reject(number, 0, 0, 0, b"", answer.code, answer.message[:500], kind="failed")
             )
             continue
-        kept.append(place)
+        kept_rows.append(position)
         predictions.append(answer)
         score = (answer.label, answer.fraud_score, answer.model_version)
         transactions.append((key, number, *typed, data.decode(), _hash(data)))
@@ -314,11 +316,11 @@ def outcome(
         "model_versions": sorted({p.model_version for p in predictions}),
     }
     tables = {
-        name: encode_table(name, given)
-        for name, given in (("transactions", transactions), ("predictions", predicted))
-        if given
+        name: encode_table(name, typed_rows)
+        for name, typed_rows in (("transactions", transactions), ("predictions", predicted))
+        if typed_rows
     }
-    results = PagedRows.of(_with_predictions(rows.select(kept), predictions))
+    results = PagedRows.of(_with_predictions(rows.select(kept_rows), predictions))
     return ChunkOutcome(results, rejects, summary, tables)
 
 
@@ -326,16 +328,15 @@ def _with_predictions(rows: Rows, predictions: Sequence[Prediction]) -> CellRows
     if rows.are_objects:
         columns = dict.fromkeys(rows.columns)
         raw = []
-        for each, prediction in zip(rows.undecoded(), predictions, strict=True):
-            names = _added_names(each)
+        for record, prediction in zip(rows.undecoded(), predictions, strict=True):
+            names = _added_names(record)
             columns |= dict.fromkeys(names)
-            raw.append(_extended(each, names, prediction))
+            raw.append(_extended(record, names, prediction))
         return ObjectRows(list(columns), rows.numbers, raw)
     width = len(rows.columns)
     names = unique_names([*rows.columns, *ADDED_COLUMNS])
     cells = [
-        # Cells beyond the header (on_bad_row=keep) come last: those that have names must stand
-        # below them.
+        # Cells beyond the header (on_bad_row=keep) come last, so named columns must precede them.
         [*cells[:width], p.label, repr(p.fraud_score), p.model_version, *cells[width:]]
         for cells, p in zip(rows.records(), predictions, strict=True)
     ]
@@ -343,16 +344,14 @@ def _with_predictions(rows: Rows, predictions: Sequence[Prediction]) -> CellRows
 
 
 def _added_names(raw: bytes) -> Sequence[str]:
-    """What the members of a prediction are called in an object that may have members of these
-    names.
-    """
+    """Return names for the members of a prediction in an object that may already use these names."""
     if b"\\" not in raw and not any(name in raw for name in ADDED_NAMES):
         return ADDED_COLUMNS
     return unique_names([*_keys(raw), *ADDED_COLUMNS])[-len(ADDED_COLUMNS) :]
 
 
 def _extended(raw: bytes, names: Sequence[str], prediction: Prediction) -> bytes:
-    """The object as it came, with the prediction behind its other members."""
+    """Return the object as received, with the prediction after its own members."""
     added = (prediction.label, prediction.fraud_score, prediction.model_version)
     members = msgspec.json.encode(dict(zip(names, added, strict=True)))[1:]
     head = raw.rstrip()[:-1].rstrip()

@@ -1,5 +1,5 @@
-"""What a transaction is. Your own model may take its place:
-`TRANSACTION_MODEL=package.module:Model` (docs/scoring.md).
+"""The model of a transaction. Replace it by your own with `TRANSACTION_MODEL=package.module:Model`
+(docs/scoring.md).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Channel = Literal["online", "pos", "atm"]
 
 
 def _aware(value: datetime) -> datetime:
-    """A time without a zone is UTC."""
+    """Interpret a time without a zone as UTC."""
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
@@ -41,9 +41,7 @@ Country = Annotated[str, Field(pattern="^[A-Z]{2}$", description="ISO 3166 code 
 
 
 class Transaction(BaseModel):
-    """One card transaction. Columns of the file that are not named here are kept in the results and
-    not looked at.
-    """
+    """One card transaction. Other columns of the file are kept in the results unread."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -58,6 +56,6 @@ class Transaction(BaseModel):
     amount: Annotated[Decimal, Field(gt=0, max_digits=14, decimal_places=2)]
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "EUR"
     transactions_24h: Annotated[
-        int, Field(ge=0, description="Of the account in the 24 hours before.")
+        int, Field(ge=0, description="Transactions of the account in the 24 hours before.")
     ] = 0
     account_age_days: Annotated[int, Field(ge=0)] = 0

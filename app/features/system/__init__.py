@@ -1,1 +1,1 @@
-"""System: what runs, over what, and how much room is left."""
+"""System: components of the service, and free capacity."""

@@ -1,4 +1,4 @@
-"""/api/v1/system: what this service is made of and how busy it is, for people who run it."""
+"""/api/v1/system: components and load of this service, for operators."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ router = APIRouter(prefix="/api/v1/system", tags=["health"])
 
 @router.get("", response_model=System)
 async def get_system(app: App, owner: Owner) -> Response:
-    """Database, disk (null where files lie in a bucket), queue by priority, slots, jobs by status,
-    the processors, and which of them an upload may name. Always 200: a database that is away is
-    told as such.
+    """Return database, disk (null if files are in a bucket), queue by priority, slots, jobs by
+    status, and the processors, with those that an upload may name. Always 200: the answer says if
+    the database is unavailable.
     """
     settings = app.settings
     database: dict[str, Any] = {
@@ -47,8 +47,8 @@ async def get_system(app: App, owner: Owner) -> Response:
     space = await asyncio.to_thread(app.storage.space)
     disk = None
     if space is not None:
-        kept = settings.min_free_disk_mb << 20
-        disk = {"free_bytes": space[0], "total_bytes": space[1], "must_stay_free_bytes": kept}
+        reserved = settings.min_free_disk_mb << 20
+        disk = {"free_bytes": space[0], "total_bytes": space[1], "must_stay_free_bytes": reserved}
     machine = app.machine
     body = {
         "version": __version__,

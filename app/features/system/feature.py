@@ -1,4 +1,4 @@
-"""System: what runs, over what, and how much room is left."""
+"""System: components of the service, and free capacity."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
-"""Templates: accepted mappings, kept with their versions."""
+"""Templates: accepted mappings and their versions."""
 
 __all__ = ["schemas", "service"]

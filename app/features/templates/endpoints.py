@@ -1,4 +1,4 @@
-"""/api/v1/templates: mappings that were accepted, in versions."""
+"""/api/v1/templates: accepted mappings, in versions."""
 
 from __future__ import annotations
 
@@ -34,12 +34,10 @@ TemplateId = Annotated[UUID, Depends(template_id)]
     responses=problem_responses(400, 404, 409, 422, 503),
 )
 async def create_template(body: NewTemplate, app: App, owner: Owner) -> Response:
-    """Accept a mapping, as it was proposed or edited. Its headers are mapped the same way from now
-    on.
-    """
+    """Accept a mapping, as proposed or edited. Its headers are mapped the same way from now on."""
     columns = None if body.columns is None else [column.model_dump() for column in body.columns]
-    made = await app.of(Templates).create(owner, body.name, columns, body.job_id)
-    return encoded_any(made, 201, {"Location": f"/api/v1/templates/{made['template_id']}"})
+    template = await app.of(Templates).create(owner, body.name, columns, body.job_id)
+    return encoded_any(template, 201, {"Location": f"/api/v1/templates/{template['template_id']}"})
 
 
 @router.get("", response_model=TemplateList, responses=problem_responses(422))
@@ -49,7 +47,7 @@ async def list_templates(
     limit: Annotated[Integer, Query(ge=1, le=500)] = 50,
     offset: Annotated[Offset, Query()] = 0,
 ) -> Response:
-    """The latest version of each, newest first."""
+    """List the latest version of each template, newest first."""
     return encoded_any(await app.of(Templates).list_latest(owner, limit=limit, offset=offset))
 
 
@@ -59,10 +57,10 @@ async def get_template(
     app: App,
     owner: Owner,
     version: Annotated[
-        Integer | None, Query(ge=1, le=2**31, description="The latest if not given.")
+        Integer | None, Query(ge=1, le=2**31, description="Version; the latest by default.")
     ] = None,
 ) -> Response:
-    """A template in one of its versions."""
+    """Return a template in one of its versions."""
     return encoded_any(await app.of(Templates).get(template_id, owner, version))
 
 
@@ -72,13 +70,13 @@ async def get_template(
 async def edit_template(
     template_id: TemplateId, body: EditedTemplate, app: App, owner: Owner
 ) -> Response:
-    """Its next version; the earlier ones stay."""
+    """Create the next version of a template; the earlier ones stay."""
     columns = [column.model_dump() for column in body.columns]
     return encoded_any(await app.of(Templates).edit(template_id, owner, body.name, columns))
 
 
 @router.delete("/{template_id}", status_code=204, responses=problem_responses(404))
 async def delete_template(template_id: TemplateId, app: App, owner: Owner) -> Response:
-    """Forget it in all its versions."""
+    """Delete a template with all its versions."""
     await app.of(Templates).delete(template_id, owner)
     return Response(status_code=204)

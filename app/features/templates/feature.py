@@ -1,4 +1,4 @@
-"""Templates: accepted mappings, kept with their versions."""
+"""Templates: accepted mappings and their versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQL for templates of mappings. A version is never changed."""
+"""SQL for mapping templates. Versions are immutable."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.db.types import now
 
 
 class TemplateRow(msgspec.Struct, frozen=True):
-    """One version of a mapping that somebody accepted."""
+    """One version of an accepted mapping."""
 
     id: UUID
     version: int
@@ -29,7 +29,7 @@ class TemplateRow(msgspec.Struct, frozen=True):
 
 
 class NewTemplate(msgspec.Struct, frozen=True, kw_only=True):
-    """A version that is to be inserted."""
+    """A version to insert."""
 
     id: UUID
     version: int
@@ -43,7 +43,7 @@ _TEMPLATE = columns_of(TemplateRow, MappingTemplate)
 
 
 async def insert_version(connection: AsyncConnection, template: NewTemplate) -> None:
-    """The next version, which is the latest from now on."""
+    """Insert the next version, which becomes the latest."""
     earlier = update(MappingTemplate).where(
         MappingTemplate.id == template.id, MappingTemplate.is_latest
     )
@@ -56,7 +56,7 @@ async def insert_version(connection: AsyncConnection, template: NewTemplate) -> 
 async def find(
     connection: AsyncConnection, template_id: UUID, owner: str, version: int | None = None
 ) -> TemplateRow | None:
-    """This version, or the latest."""
+    """Return this version, or the latest."""
     query = select(*_TEMPLATE).where(
         MappingTemplate.id == template_id, MappingTemplate.owner == owner
     )
@@ -69,7 +69,7 @@ async def find(
 async def list_latest(
     connection: AsyncConnection, owner: str, *, limit: int, offset: int
 ) -> list[TemplateRow]:
-    """The latest version of each, newest first."""
+    """Return the latest version of each template, newest first."""
     query = (
         select(*_TEMPLATE)
         .where(MappingTemplate.owner == owner, MappingTemplate.is_latest)

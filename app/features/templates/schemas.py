@@ -1,4 +1,4 @@
-"""What the routes of templates take and answer."""
+"""Request and response models of templates."""
 
 from __future__ import annotations
 
@@ -15,21 +15,19 @@ Title = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$"
 
 
 class TemplateColumn(BaseModel):
-    """Where the values of a reference column come from: no column, one, or several that are
-    joined.
-    """
+    """Source of a reference column: no column, one, or several that are joined."""
 
     model_config = ConfigDict(extra="forbid")
 
     reference_column: Header
     input_columns: list[Header] = Field(default=[], max_length=20)
     conversion: list[dict[str, Any]] = Field(
-        default=[], max_length=50, description="Steps as a mapping proposes them."
+        default=[], max_length=50, description="Steps, as proposed by a mapping."
     )
 
 
 class NewTemplate(BaseModel):
-    """Either the columns, or the mapping job whose result is accepted as it is."""
+    """Either the columns, or the mapping job whose result is accepted unchanged."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -52,28 +50,26 @@ class EditedTemplate(BaseModel):
 
 
 class KeptColumn(Answer):
-    """Where the values of a reference column come from."""
+    """Source of a reference column."""
 
-    reference_column: str = Field(description="The column that is made.")
-    input_columns: list[str] = Field(
-        description="The columns that it is made of; empty if there is none."
-    )
+    reference_column: str = Field(description="The reference column.")
+    input_columns: list[str] = Field(description="The input columns; empty if there is none.")
     conversion: list[Shown] = Field(description="Steps that convert the values.")
 
 
 class Template(Answer):
-    """An accepted mapping in one of its versions."""
+    """A version of an accepted mapping."""
 
-    template_id: UUID = Field(description="Of the template, in all its versions.")
+    template_id: UUID = Field(description="Id of the template, the same for all versions.")
     version: int = Field(description="From 1.")
     name: str = Field(description="Its name.")
     columns: list[KeptColumn] = Field(
         description="The mapping, in the order of the reference columns."
     )
     job_id: UUID | None = Field(
-        description="The mapping job that it was made of; null if it was written by hand."
+        description="The mapping job that it came from; null if it was written by hand."
     )
-    created_at: datetime = Field(description="When this version was made.")
+    created_at: datetime = Field(description="Time when this version was created.")
 
 
 class TemplateList(Answer):

@@ -1,5 +1,5 @@
-"""Templates: mappings that somebody accepted, perhaps after an edit. What was accepted before is
-proposed again.
+"""Templates: mappings that were accepted, possibly after an edit. Accepted headers are proposed
+again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Templates:
     async def create(
         self, owner: str, name: str, columns: list[dict[str, Any]] | None, job_id: UUID | None
     ) -> dict[str, Any]:
-        """Version 1: of these columns, or of the mapping that the job made; raises NotFound,
+        """Create version 1 from these columns, or from the mapping of the job; raises NotFound,
         ResultUnavailable, InvalidParameter.
         """
 
@@ -42,7 +42,7 @@ class Templates:
     async def edit(
         self, template_id: UUID, owner: str, name: str | None, columns: list[dict[str, Any]]
     ) -> dict[str, Any]:
-        """The next version; raises NotFound, InvalidParameter."""
+        """Create the next version; raises NotFound, InvalidParameter."""
 
         async def edit(connection: AsyncConnection) -> TemplateRow:
             latest = await self._get(connection, template_id, owner)
@@ -68,15 +68,15 @@ class Templates:
             raise NotFound
 
     async def accepted(self, owner: str) -> dict[str, list[str]]:
-        """By reference header, the input headers that were accepted for it, the newest first."""
+        """Return the input headers that were accepted for each reference header, newest first."""
         async with self._database.reading() as connection:
             rows = await templates.list_latest(
                 connection, owner, limit=REMEMBERED_TEMPLATES, offset=0
             )
-        found: dict[str, list[str]] = {}
+        accepted_headers: dict[str, list[str]] = {}
         for row in rows:
             for column in row.mapping["columns"]:
-                headers = found.setdefault(column["reference_column"], [])
+                headers = accepted_headers.setdefault(column["reference_column"], [])
                 given = column["input_columns"]
                 if (
                     len(given) == 1
@@ -84,7 +84,7 @@ class Templates:
                     and len(headers) < REMEMBERED_HEADERS
                 ):
                     headers.append(given[0])
-        return {reference: headers for reference, headers in found.items() if headers}
+        return {reference: headers for reference, headers in accepted_headers.items() if headers}
 
     async def _get(
         self, connection: AsyncConnection, template_id: UUID, owner: str, version: int | None = None
@@ -100,12 +100,12 @@ class Templates:
         job = await jobs.find_job(connection, job_id, owner) if job_id is not None else None
         if job is None:
             raise NotFound
-        found = await jobs.find_result(connection, job.id)
-        if found is None or job.processor != "mapping":
-            raise ResultUnavailable("This job made no mapping that could be kept.")
+        result = await jobs.find_result(connection, job.id)
+        if result is None or job.processor != "mapping":
+            raise ResultUnavailable("This job has no mapping that could be accepted.")
         return [
             {name: mapping[name] for name in ("reference_column", "input_columns", "conversion")}
-            for mapping in found.data["mappings"]
+            for mapping in result.data["mappings"]
         ]
 
 

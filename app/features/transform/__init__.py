@@ -1,3 +1,3 @@
 """Transform: rows of a file in the shape that a document says, as a new file."""
 
-__all__ = ["run", "schemas", "spec"]
+__all__ = ["casts", "dates", "run", "schemas", "spec", "types", "values"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections.abc
 from typing import Any, Literal
 from uuid import UUID
 
@@ -34,31 +33,42 @@ class TransformOptions(BaseModel):
         return self
 
 
+def _is_proposed(columns: Any) -> bool:
+    """Whether these are the columns of a mapping job, which name those of the reference."""
+    if not isinstance(columns, list) or not columns:
+        return False
+    return isinstance(columns[0], dict) and "reference_column" in columns[0]
+
+
 def transform(transforms: Transforms) -> JobType:
-    async def prepare(owner: str, options: collections.abc.Mapping[str, Any]) -> PlanFor:
-        given = validated(TransformOptions, "a transform", options)
-        columns = (given.mapping or {}).get("columns")
-        is_proposed = (
-            isinstance(columns, list) and bool(columns) and "reference_column" in columns[0]
-        )
+    async def prepare(owner: str, options: TransformOptions) -> PlanFor:
+        columns = (options.mapping or {}).get("columns")
+        is_proposed = _is_proposed(columns)
         mapping = (
-            validated(Mapping, "a transform", given.mapping)
-            if given.mapping and not is_proposed
+            validated(Mapping, "a transform", options.mapping)
+            if options.mapping and not is_proposed
             else None
         )
 
         async def plan(file: InputFile) -> Plan:
             request = TransformRequest(
-                given.output_format,
+                options.output_format,
                 mapping=mapping,
                 proposed=columns if is_proposed else None,
-                template_id=given.template_id,
-                template_version=given.template_version,
-                validation=given.validation,
-                dry_run=given.dry_run,
+                template_id=options.template_id,
+                template_version=options.template_version,
+                validation=options.validation,
+                dry_run=options.dry_run,
             )
             return await transforms.plan(owner, file, request)
 
         return plan
 
-    return JobType("transform", "transform", TransformProcessor.title, TransformOptions, prepare)
+    return JobType(
+        "transform",
+        "transform",
+        TransformProcessor.title,
+        TransformOptions,
+        prepare,
+        is_uploadable=True,
+    )

@@ -101,7 +101,6 @@ class TransformProcessor(MakesFile):
     needs = "analysis"
     title = "Transform: a new file in another shape"
     version = "3"
-    made_by = "A transform needs a mapping, by POST /api/v1/jobs/transform."
     options = StoredOptions
     output = TransformOutput()
     chunk_size = 100_000

@@ -7,6 +7,7 @@ This runs in the processes beside the service, for it needs pyarrow.
 from __future__ import annotations
 
 import codecs
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -93,8 +94,16 @@ def of_lines(
 ) -> Transformed:
     """CSV in UTF-8: every cell quoted or none, as many in each row as there are columns."""
     spec = compiled(document)
+    cells = cells_of_lines(spec.reads, data, delimiter, is_quoted, columns)
+    return transform(spec, cells, numbers, preview)
+
+
+def cells_of_lines(
+    reads: Sequence[str], data: bytes, delimiter: bytes, is_quoted: bool, columns: Sequence[str]
+) -> Cells:
+    """Of these columns; those that are not there are null."""
     places = {name: str(i) for i, name in enumerate(columns)}
-    read = [places[name] for name in spec.reads if name in places] or ["0"]
+    read = [places[name] for name in reads if name in places] or ["0"]
     names = [str(i) for i in range(len(columns))]
     if data.startswith(codecs.BOM_UTF8):
         data = codecs.BOM_UTF8 + data  # Arrow drops one, and here it is part of a value
@@ -118,12 +127,11 @@ def of_lines(
             include_columns=read,
         ),
     )
-    count = table.num_rows
-    cells = dict.fromkeys(spec.reads, pa.nulls(count, pa.string()))
-    for name in spec.reads:
+    cells = dict.fromkeys(reads, pa.nulls(table.num_rows, pa.string()))
+    for name in reads:
         if name in places:
             cells[name] = _whole(table.column(places[name]))
-    return transform(spec, cells, numbers, preview)
+    return cells
 
 
 def _whole(column: pa.ChunkedArray) -> pa.StringArray:
@@ -139,17 +147,24 @@ def of_cells(
     preview: bool,
 ) -> Transformed:
     spec = compiled(document)
-    places = {name: i for i, name in enumerate([*columns, *spec.extra_cells])}
     most = rows_at_once(spec)
     rows, numbers = rows[:most], numbers[:most]
+    lost = _lost_cells(spec, rows, len(columns))
+    cells = cells_of_rows(spec.reads, rows, [*columns, *spec.extra_cells])
+    return transform(spec, cells, numbers, preview, lost)
+
+
+def cells_of_rows(
+    reads: Sequence[str], rows: Sequence[Sequence[str | None]], columns: Sequence[str]
+) -> Cells:
+    """Of these columns; those that are not there, or not in a row, are null."""
+    places = {name: i for i, name in enumerate(columns)}
 
     def column(name: str) -> pa.StringArray:
-        i = places[name]
+        i = places.get(name, sys.maxsize)
         return pa.array([row[i] if i < len(row) else None for row in rows], pa.string())
 
-    lost = _lost_cells(spec, rows, len(columns))
-    cells = {name: column(name) for name in spec.reads}
-    return transform(spec, cells, numbers, preview, lost)
+    return {name: column(name) for name in reads}
 
 
 def _lost_cells(spec: Plan, rows: Sequence[Sequence[str | None]], width: int) -> list[Finding]:
@@ -178,16 +193,20 @@ def of_objects(
     """Numbers keep the digits they were written with; true, false, lists and
     objects are their JSON; null is no value."""
     spec = compiled(document)
-    decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
     most = rows_at_once(spec)
     raw, numbers = raw[:most], numbers[:most]
-    texts: dict[str, list[str | None]] = {name: [] for name in spec.reads}
+    return transform(spec, cells_of_objects(spec.reads, raw), numbers, preview)
+
+
+def cells_of_objects(reads: Sequence[str], raw: Sequence[bytes]) -> Cells:
+    """Of these keys; those that an object has not are null."""
+    decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+    texts: dict[str, list[str | None]] = {name: [] for name in reads}
     for text in raw:
         record = decode(text)
         for name, of_column in texts.items():
             of_column.append(_cell(record.get(name)))
-    cells = {name: pa.array(of_column, pa.string()) for name, of_column in texts.items()}
-    return transform(spec, cells, numbers, preview)
+    return {name: pa.array(of_column, pa.string()) for name, of_column in texts.items()}
 
 
 def _cell(raw: msgspec.Raw | None) -> str | None:

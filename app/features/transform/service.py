@@ -34,7 +34,7 @@ from app.formats.base import Format, Reject, Span, cell_names
 from app.formats.registry import from_json, open_format
 from app.formats.rejecting import located
 from app.jobs import file_jobs
-from app.jobs.file_jobs import FileJobs, InputFile, Made
+from app.jobs.file_jobs import FileJobs, InputFile, SubmittedJob
 from app.pipeline.machine import Machine
 from app.processors.base import ChunkContext, ChunkOutcome
 from app.schemas.faults import faults
@@ -81,7 +81,7 @@ class Transforms:
 
     async def submit(
         self, owner: str, file_id: UUID, request: TransformRequest, *, fresh: bool = False
-    ) -> Made:
+    ) -> SubmittedJob:
         """The job, or, unless it must be `fresh`, the earlier one that did the same; raises
         NotFound, StoredBytesGone, NotRows, InvalidTransform.
         """

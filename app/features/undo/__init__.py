@@ -1,1 +1,1 @@
-"""Undo: everything that a job wrote, taken back."""
+"""Undo: removes everything that a job wrote."""

@@ -1,4 +1,4 @@
-"""/api/v1/undo: take back what a job wrote into tables."""
+"""/api/v1/undo: remove what a job wrote into tables."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ router = APIRouter(prefix="/api/v1/undo", tags=["jobs"], dependencies=[Depends(s
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    202: {"model": Undone, "description": "It goes on."},
+    202: {"model": Undone, "description": "The undo is in progress."},
     **problem_responses(404, 409, 503),
 }
 
 
 @router.post("/{job_id}", response_model=Undone, responses=RESPONSES)
 async def undo_job(job_id: JobId, app: App, owner: Owner) -> Response:
-    """Records, transactions and predictions that the job made are removed, those that it replaced
-    are restored to what they were. Answered 200 when that is done, 202 while it goes on; asking
-    again tells.
+    """Remove the records, transactions and predictions that the job wrote, and restore those that
+    it replaced. The status is 200 when that is done, 202 while it is in progress; repeat the
+    request to learn more.
     """
-    made = await app.of(Undos).undo(job_id, owner)
-    return encoded(made, 200 if made["status"] == "undone" else 202)
+    undo = await app.of(Undos).undo(job_id, owner)
+    return encoded(undo, 200 if undo["status"] == "undone" else 202)

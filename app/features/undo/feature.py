@@ -1,4 +1,4 @@
-"""Undo: everything that a job wrote, taken back."""
+"""Undo: removes everything that a job wrote."""
 
 from __future__ import annotations
 

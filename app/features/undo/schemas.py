@@ -1,4 +1,4 @@
-"""What an undo answers."""
+"""Response model of an undo."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from app.api.answers import JOB_ID, Answer
 
 
 class Undone(Answer):
-    """How far an undo is."""
+    """Progress of an undo."""
 
     job_id: UUID = Field(description=JOB_ID)
     status: Literal["undone", "undoing"] = Field(
-        description="`undoing` if there is more to do than a moment allows."
+        description="`undoing` if it takes longer than a moment."
     )
-    removed: int = Field(description="Rows that were there because of the job alone.")
-    restored: int = Field(description="Rows that are again what an earlier job had written.")
+    removed: int = Field(description="Rows removed because only this job had written them.")
+    restored: int = Field(description="Rows restored to what an earlier job had written.")

@@ -1,4 +1,4 @@
-"""Undo: what a job wrote into tables is taken back, as if the job had never been."""
+"""Undo: removes what a job wrote into tables, as if the job had never run."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Undos:
         self._running: dict[UUID, asyncio.Task[None]] = {}
 
     async def undo(self, job_id: UUID, owner: str) -> dict[str, Any]:
-        """Begin the undo of the job and its parts, or go on with it, and wait a little for its end;
-        asking twice is no error. Raises NotFound, Conflict while the job is active, NothingToUndo,
-        NotUndoable.
+        """Start the undo of the job and its parts, or continue it, and wait briefly for its end.
+        Repeated calls are no error. Raises NotFound, Conflict while the job is active,
+        NothingToUndo, NotUndoable.
         """
         family = await self._database.transact(lambda c: self._begin(c, job_id, owner))
         task = self._running.get(job_id)
@@ -51,15 +51,15 @@ class Undos:
         return {"job_id": str(job_id), "status": job.undo_state, **counts}
 
     async def _begin(self, connection: AsyncConnection, job_id: UUID, owner: str) -> list[UUID]:
-        """The jobs that belong to it, its parts before itself."""
+        """Return the jobs to undo, parts before the job itself."""
         job = await self._lock(connection, job_id, owner)
         parts = await jobs.descendants(connection, [job_id])
         family = [*reversed([part.id for part in parts]), job_id]
         if job.undo_state:
             return family
         members: list[LockedJob] = []
-        for each in family:
-            member = await jobs.lock_job(connection, each)
+        for family_id in family:
+            member = await jobs.lock_job(connection, family_id)
             if member is None:
                 continue
             if not JobStatus(member.status).is_final:
@@ -83,7 +83,7 @@ class Undos:
     def _forget(self, job_id: UUID, task: asyncio.Task[None]) -> None:
         self._running.pop(job_id, None)
         if not task.cancelled():
-            task.exception()  # the reconciler goes on where this one stopped
+            task.exception()  # the reconciler continues where this task stopped
 
     async def close(self) -> None:
         for task in self._running.values():

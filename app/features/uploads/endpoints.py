@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from app.api.errors import invalid, problem_responses
 from app.api.json import encoded
 from app.api.parameters import identifier, single_values
-from app.api.receiving import described, pieces
+from app.api.receiving import check_plan, described, pieces
 from app.api.services import App, Owner, Services, check_open
 from app.errors import (
     BadTusRequest,
@@ -50,7 +50,7 @@ TUS = [Depends(speaks_tus)]
 
 
 async def upload_id(
-    upload_id: Annotated[str, Path(description="The last part of the Location of the upload.")],
+    upload_id: Annotated[str, Path(description="Id in the last part of the upload's Location.")],
 ) -> UUID:
     return identifier(upload_id)
 
@@ -61,7 +61,7 @@ UploadId = Annotated[UUID, Depends(upload_id)]
 @router.options("", status_code=204)
 @router.options("/{upload_id}", status_code=204, include_in_schema=False)
 async def describe_uploads(app: App) -> Response:
-    """What this service can do of the protocol."""
+    """Return the extensions of the protocol that this service supports."""
     headers = {
         "Tus-Version": VERSION,
         "Tus-Extension": EXTENSIONS,
@@ -74,7 +74,7 @@ async def describe_uploads(app: App) -> Response:
 @router.post(
     "",
     status_code=201,
-    summary="Begin a resumable upload",
+    summary="Create a resumable upload",
     response_class=Response,
     dependencies=TUS,
     responses=problem_responses(400, 412, 413, 415, 422, 503, 507),
@@ -82,8 +82,9 @@ async def describe_uploads(app: App) -> Response:
 async def create_upload(
     request: Request, app: App, owner: Owner, options: Annotated[FileOptions, Query()]
 ) -> Response:
-    """Creation, with the first bytes or without. Every option of POST /api/v1/upload may stand in
-    the query or in Upload-Metadata, beside `filename` and `filetype`; the query wins.
+    """Create an upload, with or without its first bytes. Every option of POST /api/v1/upload may be
+    in the query or in Upload-Metadata, together with `filename` and `filetype`; the query takes
+    precedence.
     """
     check_open(app)
     sent = request.headers.get("upload-metadata", "")
@@ -91,6 +92,7 @@ async def create_upload(
     submission = described(
         owner, _merged(metadata, options), metadata.get("filetype", metadata.get("type", "")), app
     )
+    await check_plan(submission, app)
     concat = request.headers.get("upload-concat", "").strip()
     has_body = _has_body(request)
     if concat.startswith("final;"):
@@ -126,13 +128,13 @@ async def create_upload(
                 upload.id, owner, body, offset=0, size=size, checksum=checksum
             )
         except ClientDisconnect:
-            return Response(status_code=499)  # nobody is there to read it
+            return Response(status_code=499)  # the client has disconnected
     return _created(upload)
 
 
 @router.head("/{upload_id}", dependencies=TUS, include_in_schema=False)
 async def head(upload_id: UploadId, app: App, owner: Owner) -> Response:
-    """How far it is."""
+    """Return the offset of the upload."""
     upload = await app.of(Uploads).resume(upload_id, owner)
     if upload.problem is not None:
         raise as_error(upload.problem)
@@ -162,8 +164,8 @@ async def head(upload_id: UploadId, app: App, owner: Owner) -> Response:
 async def append_to_upload(
     upload_id: UploadId, request: Request, app: App, owner: Owner
 ) -> Response:
-    """The bytes from Upload-Offset on. The answer to the last of them names the file and the job
-    that were made, in the headers Granula-File-Id and Granula-Job-Id; GET names them later, too.
+    """Append bytes at Upload-Offset. The response to the last of them names the new file and job in
+    the headers Granula-File-Id and Granula-Job-Id; GET returns them later, too.
     """
     check_open(app)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != BYTES:
@@ -184,7 +186,7 @@ async def append_to_upload(
             checksum=_checksum(request),
         )
     except ClientDisconnect:
-        return Response(status_code=499)  # nobody is there to read it
+        return Response(status_code=499)  # the client has disconnected
     return Response(status_code=204, headers=_headers_of(upload))
 
 
@@ -192,16 +194,14 @@ async def append_to_upload(
     "/{upload_id}", status_code=204, dependencies=TUS, responses=problem_responses(404, 412, 423)
 )
 async def delete_upload(upload_id: UploadId, app: App, owner: Owner) -> Response:
-    """Forget the upload and its bytes. A file that was made of it stays; delete that under its own
-    id.
-    """
+    """Delete the upload and its bytes. A file that it became stays; delete it by its own id."""
     await app.of(Uploads).terminate(upload_id, owner)
     return Response(status_code=204)
 
 
 @router.get("/{upload_id}", response_model=UploadState, responses=problem_responses(404, 410))
 async def get_upload(upload_id: UploadId, app: App, owner: Owner) -> Response:
-    """How far it is, and what has become of it; not part of the protocol."""
+    """Return the progress and the outcome of the upload; not part of the protocol."""
     upload = await app.of(Uploads).get(upload_id, owner)
     state = _state(upload)
     body = {
@@ -221,7 +221,7 @@ async def get_upload(upload_id: UploadId, app: App, owner: Owner) -> Response:
 
 @router.post("/{upload_id}", include_in_schema=False, dependencies=TUS)
 async def override(upload_id: UploadId, request: Request, app: App, owner: Owner) -> Response:
-    """For clients that can send nothing but POST."""
+    """Handle X-HTTP-Method-Override, for clients that can send only POST."""
     method = request.headers.get("x-http-method-override", "").upper()
     if method == "PATCH":
         return await append_to_upload(upload_id, request, app, owner)
@@ -299,28 +299,28 @@ def _checksum(request: Request) -> Checksum | None:
 
 
 def _metadata(text: str) -> dict[str, str]:
-    """Of Upload-Metadata: `key base64,key base64`."""
-    found: dict[str, str] = {}
+    """Parse Upload-Metadata: `key base64,key base64`."""
+    metadata: dict[str, str] = {}
     for pair in filter(None, (part.strip() for part in text.split(","))):
         key, _, encoded = pair.partition(" ")
         value = _decoded(encoded.strip())
-        if value is None or key in found:
+        if value is None or key in metadata:
             raise BadTusRequest(
                 "Upload-Metadata is pairs of a key and a value in Base64, separated by commas."
             )
-        found[key] = value.decode("utf-8", "replace")
-    return found
+        metadata[key] = value.decode("utf-8", "replace")
+    return metadata
 
 
 def _decoded(text: str) -> bytes | None:
     try:
         return base64.b64decode(text, validate=True)
-    except ValueError:  # binascii.Error, or not even ASCII
+    except ValueError:  # binascii.Error, or not ASCII
         return None
 
 
 def _merged(metadata: dict[str, str], options: FileOptions) -> FileOptions:
-    """Keys that are no options are the client's own business."""
+    """Merge the metadata into the options; other keys are the client's own."""
     named = {"filename": metadata["name"][:255]} if "name" in metadata else {}
     known = {key: value for key, value in metadata.items() if FileOptions.has(key)}
     fields = {**named, **known, **options.model_dump(exclude_unset=True)}
@@ -331,14 +331,14 @@ def _merged(metadata: dict[str, str], options: FileOptions) -> FileOptions:
 
 
 def _part(url: str) -> UUID:
-    found = re.search(r"/api/v1/uploads/([0-9a-f-]{36})$", url)
-    if found is None:
+    match = re.search(r"/api/v1/uploads/([0-9a-f-]{36})$", url)
+    if match is None:
         raise BadTusRequest("Upload-Concat names something that is no upload of this service.")
-    return identifier(found[1])
+    return identifier(match[1])
 
 
 def _state(upload: Upload) -> str:
-    """refused, accepted, uploading; partial or storing once all bytes are there."""
+    """Return refused, accepted or uploading; partial or storing once all bytes are there."""
     if upload.problem:
         return "refused"
     if upload.answer:

@@ -1,4 +1,4 @@
-"""What the state of a resumable upload answers. (The protocol itself answers in headers.)"""
+"""Response model of the state of a resumable upload. (The protocol itself uses headers.)"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.api.answers import Answer, Uploaded, sometimes
 
 
 class RefusedPart(Answer):
-    """One mistake of a file."""
+    """One error of a file."""
 
     code: str = sometimes("Which mistake.")
     pointer: str = sometimes("Where it is.")
@@ -22,32 +22,30 @@ class RefusedPart(Answer):
 class Refusal(Answer):
     """Why the file was refused."""
 
-    code: str = Field(description="Which error; /errors/{code} says what to do.")
+    code: str = Field(description="Code of the error; /errors/{code} has the remedy.")
     detail: str = Field(description="What happened.")
     errors: list[RefusedPart] | None = Field(
-        description="The mistakes one by one; empty or null if it is one."
+        description="The single errors; empty or null if there is only one."
     )
 
 
 class UploadState(Answer):
-    """How far a resumable upload is."""
+    """Progress of a resumable upload."""
 
-    upload_id: UUID = Field(description="The last part of its Location.")
+    upload_id: UUID = Field(description="Last part of its Location.")
     state: Literal["uploading", "partial", "storing", "accepted", "refused"] = Field(
         description=(
-            "`partial`: a part that is whole and waits for a final upload. `accepted`: there is a"
-            " file with a job."
+            "`partial`: a complete part that waits for a final upload. `accepted`: the file "
+            "and its job exist."
         )
     )
-    offset: int = Field(description="Bytes that are stored.")
-    length: int | None = Field(
-        description="Bytes that it will have; null if that is not known yet."
-    )
-    metadata: dict[str, str] = Field(description="The Upload-Metadata that it was made with.")
-    expires_at: datetime = Field(description="When it is forgotten if nothing more comes.")
-    file_id: UUID | None = Field(description="Of the file that was made; null if there is none.")
-    job_id: UUID | None = Field(description="Of the job that was made; null if there is none.")
+    offset: int = Field(description="Number of stored bytes.")
+    length: int | None = Field(description="Total number of bytes; null if it is not known yet.")
+    metadata: dict[str, str] = Field(description="The Upload-Metadata of its creation.")
+    expires_at: datetime = Field(description="Time when it is deleted if no more bytes arrive.")
+    file_id: UUID | None = Field(description="Id of the new file; null if there is none.")
+    job_id: UUID | None = Field(description="Id of the new job; null if there is none.")
     answer: Uploaded | None = Field(
-        description="What POST /api/v1/upload would have answered; null before."
+        description="What POST /api/v1/upload would have returned; null before."
     )
     problem: Refusal | None = Field(description="Why the file was refused; null if it was not.")

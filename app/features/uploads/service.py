@@ -1,9 +1,8 @@
-"""Resumable uploads: bytes that come in pieces, and become a file and a job as those of any upload
-do.
+"""Resumable uploads: bytes arrive in pieces, and become a file and a job like those of any upload.
 
-What was acknowledged is durable: how many bytes there are is the offset, also after a crash. When
-all is there the bytes go through `Submitter.submit`, once, by whoever finds them first: the request
-that brought the last of them, or this service.
+Acknowledged bytes are durable: their number is the offset, also after a crash. The complete bytes
+go through `Submitter.submit` once, by whichever comes first: the request with the last bytes, or
+this service.
 """
 
 from __future__ import annotations
@@ -47,13 +46,13 @@ from app.sources.places import Growing, Partials
 logger = logging.getLogger(__name__)
 SYNC_BYTES = 32 << 20
 RESERVED_AHEAD_BYTES = 32 << 20
-"""An upload without a length counts for so much more than it has while it grows, so that not each
-block asks the database.
+"""An upload of unknown length reserves so many bytes ahead, so that not every block queries the
+database.
 """
 POLL_SECONDS = 10.0
 ALIVE_SECONDS, QUIET_SECONDS = 10.0, 60.0
-"""A process that finishes an upload says so this often; one that has not for so long is taken for
-gone by the others.
+"""A process that finishes an upload reports this at the first interval; without a report for the
+second one, others take it for dead.
 """
 SILENT_SECONDS, HANDOVER_SECONDS, GRACE_SECONDS = 2.0, 5.0, 10.0
 KEPT = (
@@ -66,7 +65,7 @@ KEPT = (
     "on_duplicate",
     "content_length",
 )
-"""Of a submission, besides how the file is declared."""
+"""Members of a submission to store, besides the declared dialect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class Checksum:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An upload as it is now."""
+    """An upload in its current state."""
 
     id: UUID
     offset: int
@@ -91,7 +90,7 @@ class Upload:
 
 
 class _Settled(Exception):
-    """Somebody else has made file and job of this upload."""
+    """Another process has created file and job of this upload."""
 
 
 @dataclass(slots=True)
@@ -103,7 +102,7 @@ class _Writer:
     heard_at: float = field(default_factory=time.monotonic)
 
     async def pieces(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The body; raises UploadLocked when somebody else is to go on with the upload."""
+        """Yield the body; raises UploadLocked if another request takes over the upload."""
         stopped = asyncio.ensure_future(self.stop.wait())
         try:
             while True:
@@ -139,7 +138,7 @@ class Uploads:
         self._finishing: dict[UUID, asyncio.Task[None]] = {}
         self._writers: dict[UUID, _Writer] = {}
 
-    # ------------------------------------------------------------------ the protocol's verbs
+    # ------------------------------------------------------------------ verbs of the protocol
 
     async def create(
         self,
@@ -150,12 +149,12 @@ class Uploads:
         is_partial: bool = False,
         parts: list[UUID] | None = None,
     ) -> Upload:
-        """Durable when this returns. Raises what a plain upload would be refused with before its
-        first byte.
+        """Create an upload; it is durable when this returns. Raises the errors of a plain upload
+        before its first byte.
         """
         if parts is not None:
             length = await self._length_of(parts, submission.owner)
-            submission = replace(submission, reserved_bytes=length)  # its parts count for it
+            submission = replace(submission, reserved_bytes=length)  # its parts are counted for it
         submission = replace(submission, content_length=length)
         await self._submitter.check(submission)
         upload_id = uuid4()
@@ -189,15 +188,13 @@ class Uploads:
         return await self.get(upload_id, submission.owner)
 
     async def get(self, upload_id: UUID, owner: str) -> Upload:
-        """Raises NotFound, UploadExpired. The offset is that of bytes which are on disk for
-        good.
-        """
+        """Return an upload; raises NotFound, UploadExpired. The offset counts durable bytes only."""
         row = await self._find(upload_id, owner)
         return await self._described(row)
 
     async def resume(self, upload_id: UUID, owner: str) -> Upload:
-        """The same for a client that wants to go on: a request that has fallen silent, since its
-        connection is gone and nobody has noticed, makes way.
+        """Return an upload to a client that wants to resume. A silent request, whose connection may
+        be lost, is ended.
         """
         writer = self._writers.get(upload_id)
         if writer is not None and time.monotonic() - writer.heard_at > SILENT_SECONDS:
@@ -218,12 +215,11 @@ class Uploads:
         size: int | None = None,
         checksum: Checksum | None = None,
     ) -> Upload:
-        """Add the bytes of `body`, of which there are `size` if that is known, at `offset`.
+        """Append the bytes of `body`, `size` of them if known, at `offset`.
 
-        What comes before an interruption is kept, unless there is a `checksum`: then all or
-        nothing. Raises NotFound, UploadExpired, UploadLocked, OffsetMismatch, ChecksumMismatch,
-        FileTooLarge, InsufficientStorage; with the last byte also what the upload of the whole is
-        refused with.
+        Bytes before an interruption are kept, unless there is a `checksum`: then all or nothing.
+        Raises NotFound, UploadExpired, UploadLocked, OffsetMismatch, ChecksumMismatch,
+        FileTooLarge, InsufficientStorage; with the last byte also the errors of a plain upload.
         """
         row = await self._find(upload_id, owner)
         if row.parts is not None:
@@ -234,7 +230,7 @@ class Uploads:
                     pieces = writer.pieces(body)
                     row = await self._append(row, file, pieces, offset, length, size, checksum)
             except FileNotFoundError:
-                # it became a file this very moment, or was removed
+                # it became a file in the meantime, or was removed
                 row = await self._find(upload_id, owner)
         else:
             if offset != row.length:
@@ -252,7 +248,7 @@ class Uploads:
             writer.ended.set()
 
     async def terminate(self, upload_id: UUID, owner: str) -> None:
-        """Forget the upload and its bytes; a file that was made of it stays. Raises NotFound,
+        """Delete the upload and its bytes; a file that it became stays. Raises NotFound,
         UploadLocked.
         """
         row = await self._find(upload_id, owner, also_expired=True)
@@ -278,7 +274,8 @@ class Uploads:
         checksum: Checksum | None,
     ) -> UploadRow:
         upload_id, owner = row.id, row.owner
-        row = await self._find(upload_id, owner)  # under the lock: what the one before has left
+        # under the lock: the state after the previous request
+        row = await self._find(upload_id, owner)
         if not row.is_open:
             if offset == row.length:
                 await _refuse_more(row, body, size)
@@ -317,7 +314,7 @@ class Uploads:
         return await self._find(upload_id, owner)
 
     async def _set_length(self, row: UploadRow, length: int) -> UploadRow:
-        """Raises QuotaExceeded if the owner may not have so much."""
+        """Store the length; raises QuotaExceeded if it exceeds the owner's quota."""
         if row.length is not None:
             return row
 
@@ -330,8 +327,8 @@ class Uploads:
         return await self._find(row.id, row.owner)
 
     async def _reserve(self, row: UploadRow, reserved: int, end: int) -> int:
-        """Let an upload without a length grow as far as `end`; what it counts for now. Raises
-        QuotaExceeded.
+        """Reserve bytes for an upload of unknown length that grows to `end`; return what it counts
+        for now. Raises QuotaExceeded.
         """
 
         async def reserve(connection: AsyncConnection, size: int) -> int:
@@ -351,14 +348,14 @@ class Uploads:
         at_most: int,
         checksum: Checksum | None,
     ) -> None:
-        """Write the body in blocks. What came is durable when this ends, however it does; with a
-        checksum, if it is right.
+        """Write the body in blocks. Received bytes are durable when this ends, however it ends;
+        those with a checksum only if it matches.
         """
         upload_id, has_length = row.id, row.length is not None
         reserved, end = row.reserved_bytes, await asyncio.to_thread(file.size)
         digest = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
         pending: list[bytes] = []
-        waiting = taken = unsynced = 0
+        waiting = received = unsynced = 0
 
         async def flush() -> None:
             nonlocal pending, waiting, unsynced, reserved, end
@@ -369,7 +366,8 @@ class Uploads:
             await asyncio.to_thread(_store, file, block, digest)
             hit("tus.piece_written")
             unsynced += len(block)
-            if file.holds_back:  # another process may look after what has expired, and sees no lock
+            # another process may remove expired uploads, and does not see the lock
+            if file.holds_back:
                 await self._database.transact(
                     lambda c: uploads.keep_alive(c, upload_id, self._lifetime)
                 )
@@ -380,8 +378,8 @@ class Uploads:
 
         try:
             async for data in body:
-                taken += len(data)
-                if taken > at_most:
+                received += len(data)
+                if received > at_most:
                     raise _too_long(at_most)
                 pending.append(data)
                 waiting += len(data)
@@ -406,7 +404,7 @@ class Uploads:
     # ------------------------------------------------------------------ finishing
 
     async def _end(self, row: UploadRow) -> Upload:
-        """Finish the upload if all of it is there; raises what it was refused with."""
+        """Finish the upload if it is complete; raises the error of its rejection."""
         upload = await self._described(row)
         if (
             upload.answer is None
@@ -421,9 +419,7 @@ class Uploads:
         return upload
 
     async def _finish(self, row: UploadRow) -> None:
-        """Make file and job of it, once however many ask. It goes on when who asked has gone
-        away.
-        """
+        """Create file and job, once for any number of callers. Continues if the caller disconnects."""
         task = self._finishing.get(row.id)
         if task is None:
             task = asyncio.create_task(self._submit(row), name=f"finish upload {row.id}")
@@ -433,13 +429,13 @@ class Uploads:
 
     async def _submit(self, row: UploadRow) -> None:
         upload_id, length = row.id, row.length
-        assert length is not None, "of an upload whose length is not known nothing is made"
+        assert length is not None, "nothing is created for an upload of unknown length"
         sources = [UUID(part) for part in row.parts] if row.parts is not None else [upload_id]
 
         async def recorded(connection: AsyncConnection, answer: dict[str, Any]) -> None:
             if not await uploads.accept(connection, upload_id, answer):
                 raise _Settled
-            await uploads.reserve(connection, sources, 0)  # the file counts from here on
+            await uploads.reserve(connection, sources, 0)  # from here on, the file counts
             hit("tus.settled")
 
         async with self._database.reading() as connection:
@@ -458,20 +454,20 @@ class Uploads:
             return  # another process was faster, and has removed them
         except RequestError as error:
             if error.status >= 500 or "Retry-After" in error.headers:
-                raise  # it will be possible later, and this service tries by itself
+                raise  # this service retries later
             problem = {"code": error.code, "detail": error.detail, "errors": error.errors}
             await self._database.transact(lambda c: uploads.refuse(c, upload_id, problem))
         else:
-            if accepted.body["duplicate"]:  # no file was made, so nothing was recorded
+            if accepted.body["duplicate"]:  # no file was created, so nothing was recorded
                 await self._database.transact(lambda c: uploads.accept(c, upload_id, accepted.body))
         if row.parts is not None:
             await self._database.transact(lambda c: uploads.expire(c, sources))
-        for each in {upload_id, *sources}:
-            await asyncio.to_thread(self._files.delete, each)
+        for used_id in {upload_id, *sources}:
+            await asyncio.to_thread(self._files.delete, used_id)
 
     @asynccontextmanager
     async def _kept_alive(self, upload_id: UUID) -> AsyncIterator[None]:
-        """Tell other processes that this one is making a file of it."""
+        """Report to other processes that this one is finishing the upload."""
 
         async def tell() -> None:
             while True:
@@ -493,10 +489,10 @@ class Uploads:
                 task.cancel()
 
     async def _bytes(self, ids: list[UUID], length: int) -> AsyncIterator[bytes]:
-        """All of them, or FileNotFoundError."""
+        """Yield all bytes; raises FileNotFoundError if some are missing."""
         size = 0
-        for each in ids:
-            blocks = self._files.blocks(each)
+        for part_id in ids:
+            blocks = self._files.blocks(part_id)
             while (block := await asyncio.to_thread(next, blocks, None)) is not None:
                 size += len(block)
                 yield block
@@ -504,7 +500,7 @@ class Uploads:
             raise FileNotFoundError(f"{size} bytes of {length} are there")
 
     async def _length_of(self, parts: list[UUID], owner: str) -> int:
-        """Of an upload put together from these; raises BadTusRequest if one of them is not a
+        """Return the length of a concatenation; raises BadTusRequest if one of these is not a
         complete part.
         """
         total = 0
@@ -518,7 +514,7 @@ class Uploads:
             total += upload.length
         return total
 
-    # ------------------------------------------------------------------ looking
+    # ------------------------------------------------------------------ reading
 
     async def _find(self, upload_id: UUID, owner: str, *, also_expired: bool = False) -> UploadRow:
         async with self._database.reading() as connection:
@@ -534,7 +530,7 @@ class Uploads:
         if row.is_open and row.parts is None:
             found = await asyncio.to_thread(self._offset, row.id, row.verified_offset)
             if not found and self._files.is_shared:
-                # Pieces that are gone became a file; the row says so, read again.
+                # Missing pieces became a file; read the row again.
                 again = await self._find(row.id, row.owner, also_expired=True)
                 if not again.is_open:
                     return await self._described(again)
@@ -552,16 +548,16 @@ class Uploads:
         )
 
     def _offset(self, upload_id: UUID, verified_offset: int | None) -> int | None:
-        """Durable bytes; those that are just coming with a checksum do not count."""
-        # without its lock: whoever asks must not turn away who sends
+        """Return the number of durable bytes, without those that are arriving with a checksum."""
+        # without the lock: a query must not reject the sender
         size = self._files.synced_size(upload_id)
         return size if size is None or verified_offset is None else min(size, verified_offset)
 
     # ------------------------------------------------------------------ in the background
 
     async def run(self) -> None:
-        """Finish what is complete and has become nothing yet, remove what has expired; now, and
-        from then on. Bytes without a row are the sweep's.
+        """Finish complete uploads and remove expired ones, now and periodically. The sweep removes
+        bytes without a row.
         """
         while True:
             try:
@@ -573,19 +569,17 @@ class Uploads:
             await asyncio.sleep(POLL_SECONDS)
 
     async def close(self) -> None:
-        """What is being finished gets a little time; what is not done then is finished at the next
-        start.
-        """
+        """Wait briefly for uploads that are being finished; the next start finishes the others."""
         if self._finishing:
             await asyncio.wait(list(self._finishing.values()), timeout=GRACE_SECONDS)
 
     async def run_once(self) -> None:
         async with self._database.reading() as connection:
-            # Of those that other processes see too, whoever has just touched one will finish it.
+            # Several processes may see the upload: the one that has just touched it finishes it.
             within = self._lifetime - QUIET_SECONDS if self._files.is_shared else None
-            found = await uploads.list_open(connection, expire_within=within)
+            open_uploads = await uploads.list_open(connection, expire_within=within)
             expired = await uploads.list_expired(connection)
-        for row in found:
+        for row in open_uploads:
             size = (
                 row.length
                 if row.parts is not None
@@ -605,7 +599,7 @@ class Uploads:
 
 
 def _recovered(file: Growing, verified_offset: int | None) -> int:
-    """The offset, once bytes whose checksum was never compared are gone."""
+    """Return the offset after removing bytes whose checksum was never compared."""
     size = file.size()
     if verified_offset is not None and size > verified_offset:
         file.cut(verified_offset)
@@ -624,7 +618,7 @@ def _too_long(limit: int) -> FileTooLarge:
 
 
 async def _refuse_more(row: UploadRow, body: AsyncIterator[bytes], size: int | None) -> None:
-    """Of an upload that has become a file; one that was refused says why, whatever is sent."""
+    """Reject bytes for an upload that has become a file; a rejected one answers with its error."""
     if row.answer is None:
         return
     if size is None:
@@ -634,7 +628,7 @@ async def _refuse_more(row: UploadRow, body: AsyncIterator[bytes], size: int | N
 
 
 def as_error(problem: dict[str, Any]) -> RequestError:
-    """The refusal again, as it was stored."""
+    """Return the stored error of a rejection."""
     return request_errors()[problem["code"]](problem["detail"], errors=problem["errors"])
 
 
@@ -645,5 +639,5 @@ def _to_json(submission: Submission) -> dict[str, Any]:
 
 
 def _from_json(owner: str, value: dict[str, Any]) -> Submission:
-    kept = {name: value[name] for name in KEPT}
-    return Submission(owner, declared=Declared(**value["declared"]), **kept)
+    stored = {name: value[name] for name in KEPT}
+    return Submission(owner, declared=Declared(**value["declared"]), **stored)

@@ -1,4 +1,4 @@
-"""/api/v1/me, session, users: who is signed in, and who may."""
+"""/api/v1/me, session, users: the current user, sign-in, and administration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 
-from app.api.doorkeeper import COOKIE
+from app.api.authentication import COOKIE
 from app.api.errors import problem_responses
 from app.api.json import encoded
 from app.api.parameters import Integer, identifier, single_values
@@ -36,7 +36,7 @@ UserId = Annotated[
 
 @router.get("/me", response_model=Me, responses=problem_responses(401, 429))
 async def get_me(app: App, caller: SignedIn) -> Response:
-    """Who is signed in, with which key, and what they have of what they may have."""
+    """Return the current user, the key, and usage and limits."""
     return encoded(await _me(app, caller))
 
 
@@ -60,11 +60,11 @@ async def _me(app: Services, caller: Caller) -> dict[str, Any]:
 
 @router.post("/session", response_model=Me, responses=problem_responses(401, 403, 422, 429))
 async def sign_in(body: SignIn, request: Request, app: App) -> Response:
-    """Sign a browser in: a cookie that scripts cannot read, for pages that cannot send a header
-    with event streams and downloads.
+    """Sign a browser in with a cookie that scripts cannot read. Pages need it for event streams and
+    downloads, which send no header.
     """
-    app.doorkeeper.check_same_origin(request, must_be_proven=False)
-    caller = await app.doorkeeper.by_key(request, body.key.get_secret_value())
+    app.authenticator.check_same_origin(request, must_be_proven=False)
+    caller = await app.authenticator.by_key(request, body.key.get_secret_value())
     seconds = app.settings.session_hours * 3600
     answer = encoded(await _me(app, caller))
     answer.set_cookie(
@@ -80,7 +80,7 @@ async def sign_in(body: SignIn, request: Request, app: App) -> Response:
 
 @router.delete("/session", status_code=204, responses=problem_responses(401, 403))
 async def sign_out(app: App, caller: SignedIn) -> Response:
-    """End the session of this browser; the key stays."""
+    """End the session of this browser; the key stays valid."""
     if caller.session is not None:
         await app.users.close_session(caller.session)
     answer = Response(status_code=204)
@@ -97,10 +97,10 @@ async def list_users(
         str, Query(max_length=100, pattern=r"^[^\x00]*$", description="`next_after` of a page.")
     ] = "",
 ) -> Response:
-    """In the order of their names."""
-    found = await app.users.list(after=after, limit=limit)
-    next_after = found[-1]["user_id"] if len(found) == limit else None
-    return encoded({"items": found, "limit": limit, "next_after": next_after})
+    """List users sorted by name."""
+    listed = await app.users.list(after=after, limit=limit)
+    next_after = listed[-1]["user_id"] if len(listed) == limit else None
+    return encoded({"items": listed, "limit": limit, "next_after": next_after})
 
 
 @router.post(
@@ -110,7 +110,7 @@ async def list_users(
     responses=problem_responses(401, 403, 409, 422),
 )
 async def create_user(body: NewUser, app: App, admin: Admin) -> Response:
-    """A user with a first key. The key is in this answer and nowhere else."""
+    """Create a user with a first key. Only this response contains the key."""
     made = await app.users.create(body.user_id, is_admin=body.is_admin, days=body.expires_in_days)
     logger.info("%s created user %s", admin.user_id, body.user_id)
     user = await app.users.get(body.user_id)
@@ -124,8 +124,8 @@ async def get_user(user_id: UserId, app: App, _: Admin) -> Response:
 
 @router.delete("/users/{user_id}", status_code=204, responses=problem_responses(401, 403, 404))
 async def revoke_user(user_id: UserId, app: App, admin: Admin) -> Response:
-    """Revoke all keys of the user and stop the schedules. The files and jobs stay, and nobody else
-    gets the name.
+    """Revoke all keys of the user and stop the schedules. Files and jobs stay, and the name is not
+    reused.
     """
     await app.users.revoke(user_id)
     logger.info("%s revoked user %s", admin.user_id, user_id)
@@ -136,7 +136,7 @@ async def revoke_user(user_id: UserId, app: App, admin: Admin) -> Response:
     "/users/{user_id}/keys", response_model=UserKeyList, responses=problem_responses(401, 403, 404)
 )
 async def list_keys(user_id: UserId, app: App, _: Admin) -> Response:
-    """Oldest first, without the keys themselves: they are not stored."""
+    """List keys, oldest first, without their values, which are not stored."""
     return encoded({"items": await app.users.list_keys(user_id)})
 
 
@@ -147,21 +147,21 @@ async def list_keys(user_id: UserId, app: App, _: Admin) -> Response:
     responses=problem_responses(401, 403, 404, 409, 422),
 )
 async def create_key(user_id: UserId, body: NewUserKey, app: App, admin: Admin) -> Response:
-    """One more key. It is in this answer and nowhere else."""
-    made = await app.users.create_key(user_id, days=body.expires_in_days, label=body.label)
-    logger.info("%s created key %s of user %s", admin.user_id, made.id, user_id)
-    return encoded({"user_id": user_id, "label": body.label, **_shown(made)}, 201)
+    """Create another key. Only this response contains it."""
+    key = await app.users.create_key(user_id, days=body.expires_in_days, label=body.label)
+    logger.info("%s created key %s of user %s", admin.user_id, key.id, user_id)
+    return encoded({"user_id": user_id, "label": body.label, **_shown(key)}, 201)
 
 
 @router.delete(
     "/users/{user_id}/keys/{key_id}", status_code=204, responses=problem_responses(401, 403, 404)
 )
 async def revoke_key(user_id: UserId, key_id: str, app: App, admin: Admin) -> Response:
-    """It stops working with the next request, and the sessions that it opened with it."""
+    """Revoke a key. It and its sessions end with the next request."""
     await app.users.revoke_key(identifier(key_id), user_id)
     logger.info("%s revoked key %s of user %s", admin.user_id, key_id, user_id)
     return Response(status_code=204)
 
 
-def _shown(made: NewKey) -> dict[str, str]:
-    return {"key_id": str(made.id), "key": made.key}
+def _shown(key: NewKey) -> dict[str, str]:
+    return {"key_id": str(key.id), "key": key.key}

@@ -1,4 +1,4 @@
-"""What the routes of users and sessions take and answer."""
+"""Request and response models of users and sessions."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from app.jobs.users import MAX_DAYS
 
 Days = Annotated[
     Annotated[Integer, Field(ge=1, le=MAX_DAYS)] | None,
-    Field(description="Days until the key expires; if not given, it works until it is revoked."),
+    Field(description="Days until the key expires; by default it is valid until it is revoked."),
 ]
 Label = Annotated[
-    str, Field(max_length=100, pattern=r"^[^\x00]*$", description="To tell keys apart.")
+    str, Field(max_length=100, pattern=r"^[^\x00]*$", description="A name to tell keys apart.")
 ]
 
 USER_ID = "The name of the user."
-KEY_ID = "Of the key, which it does not give away."
-KEY = "The key itself: in this answer and nowhere else."
-EXPIRES_AT = "When it stops working; null if it does not."
-LAST_USED_AT = "When it was used last, to some minutes; null if never."
+KEY_ID = "Id of the key; does not reveal it."
+KEY = "The key itself, only in this response."
+EXPIRES_AT = "Time when it expires; null if it does not."
+LAST_USED_AT = "Approximate time of its last use; null if never used."
 
 
 class SignIn(BaseModel):
@@ -38,7 +38,10 @@ class NewUser(BaseModel):
 
     user_id: Annotated[
         str,
-        Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="The name; it never changes."),
+        Field(
+            pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",
+            description="Name of the user; it never changes.",
+        ),
     ]
     is_admin: StrictBool = False
     expires_in_days: Days = None
@@ -52,53 +55,53 @@ class NewUserKey(BaseModel):
 
 
 class OwnKey(Answer):
-    """The key that a request came with."""
+    """The key of this request."""
 
     key_id: UUID = Field(description=KEY_ID)
-    label: str = Field(description="To tell keys apart.")
+    label: str = Field(description="A name to tell keys apart.")
     expires_at: datetime | None = Field(description=EXPIRES_AT)
 
 
 class Usage(Answer):
-    """What is used of what is allowed."""
+    """Usage and limit."""
 
-    used: int = Field(description="What there is.")
-    limit: int | None = Field(description="What is allowed; null: any number.")
+    used: int = Field(description="Current usage.")
+    limit: int | None = Field(description="Limit; null means unlimited.")
 
 
 class OwnLimits(Answer):
-    """What you have of what you may have."""
+    """Your usage and limits."""
 
     stored_bytes: Usage = Field(description="Bytes of your files.")
-    queued_jobs: Usage = Field(description="Your jobs that wait or run.")
-    uploads: Usage = Field(description="Your resumable uploads that are not whole.")
+    queued_jobs: Usage = Field(description="Your waiting and running jobs.")
+    uploads: Usage = Field(description="Your unfinished resumable uploads.")
     requests_per_minute: int | None = Field(
-        description="Requests that you may make; null: any number."
+        description="Requests that you may send; null means unlimited."
     )
 
 
 class Me(Answer):
-    """Who is signed in."""
+    """The current user."""
 
     user_id: str = Field(description=USER_ID)
-    is_admin: bool = Field(description="Whether the user may look after others.")
+    is_admin: bool = Field(description="Whether the user may manage users.")
     is_signed_in: bool = Field(
-        description="False before the first user is made: then everybody is the same one."
+        description="False before the first user exists; everybody is the same user then."
     )
-    auth_required: bool = Field(description="Whether the settings ask for a key.")
-    key: OwnKey | None = Field(description="The key that was used; null without one.")
-    limits: OwnLimits = Field(description="What you have of what you may have.")
+    auth_required: bool = Field(description="Whether the settings require a key.")
+    key: OwnKey | None = Field(description="The key of this request; null without one.")
+    limits: OwnLimits = Field(description="Your usage and limits.")
 
 
 class User(Answer):
     """A user."""
 
     user_id: str = Field(description=USER_ID)
-    is_admin: bool = Field(description="Whether the user may look after others.")
-    status: Literal["active", "revoked"] = Field(description="`revoked`: no key works.")
-    valid_keys: int = Field(description="Keys that work.")
+    is_admin: bool = Field(description="Whether the user may manage users.")
+    status: Literal["active", "revoked"] = Field(description="`revoked`: no key is valid.")
+    valid_keys: int = Field(description="Number of valid keys.")
     created_at: datetime = Field(description=CREATED_AT)
-    revoked_at: datetime | None = Field(description="When it was revoked; null if it was not.")
+    revoked_at: datetime | None = Field(description="Time when it was revoked; null if it was not.")
     last_used_at: datetime | None = Field(description=LAST_USED_AT)
 
 
@@ -110,7 +113,7 @@ class UserWithKey(User):
 
 
 class UserPage(Answer):
-    """Users in the order of their names."""
+    """Users sorted by name."""
 
     items: list[User] = Field(description="At most `limit`.")
     limit: int = Field(description=LIMIT)
@@ -118,27 +121,27 @@ class UserPage(Answer):
 
 
 class UserKey(Answer):
-    """A key, without itself: it is not stored."""
+    """A key without its value, which is not stored."""
 
     key_id: UUID = Field(description=KEY_ID)
-    label: str = Field(description="To tell keys apart.")
-    status: Literal["valid", "revoked", "expired"] = Field(description="Whether it works.")
+    label: str = Field(description="A name to tell keys apart.")
+    status: Literal["valid", "revoked", "expired"] = Field(description="Whether it is valid.")
     created_at: datetime = Field(description=CREATED_AT)
     expires_at: datetime | None = Field(description=EXPIRES_AT)
-    revoked_at: datetime | None = Field(description="When it was revoked; null if it was not.")
+    revoked_at: datetime | None = Field(description="Time when it was revoked; null if it was not.")
     last_used_at: datetime | None = Field(description=LAST_USED_AT)
 
 
 class UserKeyList(Answer):
     """The keys of a user, oldest first."""
 
-    items: list[UserKey] = Field(description="All of them.")
+    items: list[UserKey] = Field(description="All keys.")
 
 
 class CreatedKey(Answer):
     """A new key."""
 
     user_id: str = Field(description=USER_ID)
-    label: str = Field(description="To tell keys apart.")
+    label: str = Field(description="A name to tell keys apart.")
     key_id: UUID = Field(description=KEY_ID)
     key: str = Field(description=KEY)

@@ -1,7 +1,7 @@
-"""Where a request that a user asks for may go: addresses of the public Internet, and no others.
+"""Addresses to which users may send requests: those of the public Internet only.
 
-The standard library's `is_global` will not do: it is true for multicast, for NAT64 and 6to4
-addresses of private ones, and for addresses of cloud providers' own services.
+The standard library's `is_global` does not suffice: it is true for multicast, for NAT64 and 6to4
+addresses of private ones, and for addresses of cloud providers' internal services.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ CLOSED_V4 = tuple(
             "203.0.113.0/24",
             "224.0.0.0/4",
             "240.0.0.0/4",
-            "168.63.129.16/32",  # Azure's own service, in a range that looks public
+            "168.63.129.16/32",  # an internal service of Azure, in a range that looks public
         ),
     )
 )
 OPEN_V6 = IPv6Network("2000::/3")
-"""All that IANA gives out for the public Internet. Loopback, link-local, unique local, multicast,
-site-local and the rest lie outside.
+"""All that IANA assigns to the public Internet. Loopback, link-local, unique local, multicast,
+site-local and the rest are outside of it.
 """
 CLOSED_V6 = tuple(
     map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20"))
@@ -50,25 +50,23 @@ class AddressRefused(OSError):
 
 
 def is_public(address: str) -> bool:
-    """Whether this literal address, as a resolver or a socket gives it, is one of the public
-    Internet.
-    """
+    """Return whether this literal address, from a resolver or a socket, is on the public Internet."""
     try:
-        found = ip_address(address)
+        ip = ip_address(address)
     except ValueError:
         return False
-    if isinstance(found, IPv6Address):
-        if found.scope_id is not None:
+    if isinstance(ip, IPv6Address):
+        if ip.scope_id is not None:
             return False
-        inner = _inside(found)
+        inner = _inside(ip)
         if inner is None:
-            return found in OPEN_V6 and not any(found in network for network in CLOSED_V6)
-        found = inner
-    return not any(found in network for network in CLOSED_V4)
+            return ip in OPEN_V6 and not any(ip in network for network in CLOSED_V6)
+        ip = inner
+    return not any(ip in network for network in CLOSED_V4)
 
 
 def _inside(address: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that a connection to this one would end at."""
+    """Return the IPv4 address at which a connection to this one would end."""
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
     if address in NAT64 or (address in OPEN_V6 and int(address) >> 32 & 0xFFFFFFFF in ISATAP):

@@ -1,8 +1,8 @@
-"""Webhooks over HTTP: one message to one receiver, signed as Standard Webhooks says, to public
+"""Sends webhooks over HTTP: one message to one receiver, signed as in Standard Webhooks, to public
 addresses only.
 
-Addresses are checked when the connection is made, those that the name resolved to for this very
-connection: what a name resolved to before, or how somebody else reads the URL, does not count.
+Addresses are checked when the connection is made, after its own resolution of the name: earlier
+resolutions and other parsings of the URL do not count.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MAX_PAUSE_SECONDS = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one attempt. Nothing of the body of an answer is read."""
+    """The outcome of one attempt. The body of the response is not read."""
 
     status_code: int | None
     error: str | None
@@ -48,7 +48,7 @@ class Answer:
     """
     duration_ms: int
     retry_after: float | None = None
-    """Seconds to wait, if the receiver said so."""
+    """Seconds to wait, if the receiver requested it."""
 
     @property
     def is_success(self) -> bool:
@@ -56,7 +56,7 @@ class Answer:
 
 
 class WebhookSender:
-    """One per process."""
+    """One sender for each process."""
 
     def __init__(
         self,
@@ -65,9 +65,7 @@ class WebhookSender:
         allow_private: bool,
         resolver: AbstractResolver | None = None,
     ) -> None:
-        """`allow_private`: http, and addresses of one's own network, are allowed. `resolver`: by
-        default the system's.
-        """
+        """`allow_private` allows http and private addresses. `resolver` is the system's by default."""
         self._timeout_seconds = timeout_seconds
         self._allow_private = allow_private
         self._resolver = resolver
@@ -78,8 +76,8 @@ class WebhookSender:
             await self._session.close()
 
     def check_url(self, url: str) -> None:
-        """Raises WebhookUrlRefused for what could never be sent to; names are looked up when
-        something is sent.
+        """Raises WebhookUrlRefused for a URL that can never be used. Names are resolved only when
+        sending.
         """
         if reason := self._objection(url):
             raise WebhookUrlRefused(reason)
@@ -102,16 +100,17 @@ class WebhookSender:
             return None
         if port not in (None, 443) and port < FIRST_FREE_PORT:
             return f"The port must be 443, or {FIRST_FREE_PORT} and above."
-        # What a socket would take for an address, in whatever form, ends in a number; no name does.
+        # A host that a socket would parse as an address ends in a number; no name does.
         is_number = ":" in host or host.rstrip(".").rpartition(".")[2][:1].isdigit()
         if (is_number and not is_public(host)) or host.lower().rstrip(".") == "localhost":
             return "The address of the URL is not one of the public Internet."
         return None
 
     async def send(self, url: str, message_id: str, body: str, secrets: Sequence[bytes]) -> Answer:
-        """One attempt; never raises for what the receiver does."""
+        """Make one attempt; never raises for anything that the receiver does."""
         if self._objection(url):
-            return Answer(None, "address_refused", 0)  # the settings were others when it was made
+            # the settings were different when it was created
+            return Answer(None, "address_refused", 0)
         data = body.encode()
         timestamp = int(time.time())
         headers = {
@@ -131,7 +130,7 @@ class WebhookSender:
             ) as response:
                 status = response.status
                 retry_after = _retry_after(response.headers.get("Retry-After", ""))
-                response.close()  # what it says does not matter, and may be endless
+                response.close()  # its body does not matter, and may be endless
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as failure:
             error = _reason(failure)
         return Answer(status, error, round((time.monotonic() - begin) * 1000), retry_after)
@@ -145,7 +144,7 @@ class WebhookSender:
                 resolver=resolver if self._allow_private else PublicResolver(resolver),
                 socket_factory=None if self._allow_private else _public_socket,
                 use_dns_cache=False,
-                # a connection that is kept would be one to an address of some time ago
+                # a kept connection would use an address that was resolved earlier
                 force_close=True,
                 limit=0,
             )
@@ -160,14 +159,14 @@ class WebhookSender:
 
 
 def signature(secret: bytes, message_id: str, timestamp: int, body: bytes) -> str:
-    """One part of the header `webhook-signature`."""
+    """Return one part of the header `webhook-signature`."""
     signed = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
     return "v1," + base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode()
 
 
 def _public_socket(info: Any) -> socket.socket:
-    """For the address that is about to be connected to, wherever it comes from: a URL may hold an
-    address itself.
+    """Check the address that is about to be connected to. A URL may contain an address, which needs
+    no resolver.
     """
     family, kind, protocol, _, address = info
     if not is_public(address[0]):
@@ -194,7 +193,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _retry_after(value: str) -> float | None:
-    """Seconds, from a number of them or from a date; never more than a day."""
+    """Return the seconds of a number or a date, at most a day."""
     if value.isascii() and value.isdecimal():
         seconds = float(value[:9])
     else:

@@ -1,6 +1,4 @@
-"""Deliveries: brings the messages of the outbox to their receivers, at least once each, whatever
-crashes meanwhile.
-"""
+"""Delivers the messages of the outbox at least once each, whatever crashes."""
 
 from __future__ import annotations
 
@@ -37,7 +35,7 @@ CHECK_SECONDS = 30.0
 
 
 class Deliveries:
-    """Any number of processes may run one over the same database: a message is claimed before it is
+    """Several processes may run this over the same database: a message is claimed before it is
     sent, and a claim outlives the longest attempt.
     """
 
@@ -61,7 +59,7 @@ class Deliveries:
         self._swept_at = self._checked_at = float("-inf")
 
     async def run(self) -> None:
-        """Send what is due, until cancelled; what is being sent then gets a few seconds to end."""
+        """Send due messages until cancelled; running attempts then get a few seconds to end."""
         try:
             while True:
                 try:
@@ -77,13 +75,13 @@ class Deliveries:
                 self._ended.clear()
         finally:
             if self._sending:
-                _, left = await asyncio.wait(self._sending, timeout=GRACE_SECONDS)
-                for task in left:
+                _, running = await asyncio.wait(self._sending, timeout=GRACE_SECONDS)
+                for task in running:
                     task.cancel()
             await self._sender.close()
 
     async def run_once(self) -> None:
-        """Claim what may be sent and is due, and begin to send it."""
+        """Claim due messages and start to send them."""
         free = AT_ONCE - len(self._sending)
         if not free:
             return
@@ -124,13 +122,13 @@ class Deliveries:
         counters.attempted(is_delivered=answer.is_success)
         hit("webhook.sent")
         status, delay = self._verdict(answer, delivery.attempt)
-        asked = answer.retry_after if status == "pending" else None
+        requested_pause = answer.retry_after if status == "pending" else None
         attempt = Attempt(
             at=at.isoformat(),
             status_code=answer.status_code,
             error=answer.error,
             duration_ms=answer.duration_ms,
-            retry_after=asked or UNSET,
+            retry_after=requested_pause or UNSET,
         )
 
         async def settle(connection: AsyncConnection) -> None:
@@ -147,7 +145,9 @@ class Deliveries:
             )
 
     def _verdict(self, answer: Answer, attempt: int) -> tuple[str, float]:
-        """(status, seconds until the next attempt) after the attempt of this number, from 1."""
+        """Return (status, seconds until the next attempt) after the attempt with this number, from
+        1.
+        """
         if answer.is_success:
             return "delivered", 0.0
         if answer.status_code == GONE or attempt > len(self._retry_seconds):
@@ -156,8 +156,8 @@ class Deliveries:
         return "pending", max(delay, answer.retry_after or 0.0)
 
     async def _trust_no_future(self) -> None:
-        """Send what waits for a moment that neither our waits nor what the receiver asked for
-        explain: it was stored before the clock was set back.
+        """Send messages whose wait is longer than our own waits and the receiver's request explain:
+        it was stored before the clock was set back.
         """
         if time.monotonic() - self._checked_at < CHECK_SECONDS:
             return
@@ -166,8 +166,8 @@ class Deliveries:
             rows = await webhooks.list_unexplained(connection, longest, self._lease_seconds)
         at = datetime.now(UTC)
         for row in rows:
-            asked = row.attempts[-1].get("retry_after", 0.0) if row.attempts else 0.0
-            if row.next_attempt_at > at + timedelta(seconds=asked):
+            requested_pause = row.attempts[-1].get("retry_after", 0.0) if row.attempts else 0.0
+            if row.next_attempt_at > at + timedelta(seconds=requested_pause):
                 await self._database.transact(lambda c, r=row: webhooks.send_now(c, r))  # type: ignore[misc]
         self._checked_at = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""/api/v1/webhooks: who is told when a job ends, the delivery log, test and replay."""
+"""/api/v1/webhooks: notifications of ended jobs, the delivery log, test and replay."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ WebhookId = Annotated[UUID, Depends(webhook_id)]
     responses=problem_responses(400, 409, 422, 503),
 )
 async def create_webhook(body: NewWebhook, app: App, owner: Owner) -> Response:
-    """From now on each job that ends is told to this URL, signed as Standard Webhooks says. The
-    secret is shown once.
+    """Send a message to this URL when a job ends, signed as in Standard Webhooks. Only this
+    response contains the secret.
     """
-    made = await app.of(Webhooks).create(owner, body.url, list(body.events))
-    return encoded(made, 201, {"Location": f"/api/v1/webhooks/{made['id']}"})
+    webhook = await app.of(Webhooks).create(owner, body.url, list(body.events))
+    return encoded(webhook, 201, {"Location": f"/api/v1/webhooks/{webhook['id']}"})
 
 
 @router.get("", response_model=WebhookList)
 async def list_webhooks(app: App, owner: Owner) -> Response:
-    """The oldest first."""
+    """List webhooks, oldest first."""
     return encoded(await app.of(Webhooks).list(owner))
 
 
 @router.get("/{webhook_id}", response_model=Webhook, responses=problem_responses(404))
 async def get_webhook(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
-    """Without its secret."""
+    """Return a webhook without its secret."""
     return encoded(await app.of(Webhooks).get(webhook_id, owner))
 
 
@@ -68,8 +68,8 @@ async def get_webhook(webhook_id: WebhookId, app: App, owner: Owner) -> Response
 async def change_webhook(
     webhook_id: WebhookId, body: WebhookChange, app: App, owner: Owner
 ) -> Response:
-    """Another URL or other events; `enabled` switches it off and on. What waits while it is off is
-    sent later.
+    """Change URL or events; `enabled` switches the webhook off and on. Messages that wait while it
+    is off are sent later.
     """
     new = WebhookUpdate(**body.model_dump(exclude_unset=True))
     return encoded(await app.of(Webhooks).change(webhook_id, owner, new))
@@ -77,7 +77,7 @@ async def change_webhook(
 
 @router.delete("/{webhook_id}", status_code=204, responses=problem_responses(404))
 async def delete_webhook(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
-    """With its delivery log; what is not delivered yet never will be."""
+    """Delete a webhook with its delivery log; undelivered messages are dropped."""
     await app.of(Webhooks).delete(webhook_id, owner)
     return Response(status_code=204)
 
@@ -86,7 +86,7 @@ async def delete_webhook(webhook_id: WebhookId, app: App, owner: Owner) -> Respo
     "/{webhook_id}/rotate", response_model=WebhookWithSecret, responses=problem_responses(404)
 )
 async def rotate_webhook_secret(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
-    """A new secret, shown once. Messages are signed with both for WEBHOOK_OLD_SECRET_HOURS."""
+    """Create a new secret, shown once. Messages are signed with both for WEBHOOK_OLD_SECRET_HOURS."""
     return encoded(await app.of(Webhooks).rotate(webhook_id, owner))
 
 
@@ -97,7 +97,7 @@ async def rotate_webhook_secret(webhook_id: WebhookId, app: App, owner: Owner) -
     responses=problem_responses(404, 409),
 )
 async def test_webhook(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
-    """Send a message of the type `webhook.test`; the delivery log tells what became of it."""
+    """Send a message of the type `webhook.test`; see the delivery log for its outcome."""
     return encoded(await app.of(Webhooks).test(webhook_id, owner), 202)
 
 
@@ -110,11 +110,11 @@ async def list_deliveries(
     owner: Owner,
     limit: Annotated[Integer, Query(ge=1, le=500)] = 50,
     before: Annotated[
-        Integer | None, Query(ge=1, le=2**62, description="`next_before` of the page before.")
+        Integer | None, Query(ge=1, le=2**62, description="`next_before` of the previous page.")
     ] = None,
     status: Annotated[Literal["pending", "delivered", "failed"] | None, Query()] = None,
 ) -> Response:
-    """The delivery log, newest first."""
+    """Return the delivery log, newest first."""
     return encoded(
         await app.of(Webhooks).deliveries(
             webhook_id, owner, before=before, limit=limit, status=status
@@ -134,5 +134,5 @@ async def replay_delivery(
     app: App,
     owner: Owner,
 ) -> Response:
-    """Send a message again under the same `webhook-id`, delivered or not."""
+    """Send a message again with the same `webhook-id`, delivered or not."""
     return encoded(await app.of(Webhooks).replay(webhook_id, message_id, owner), 202)

@@ -1,5 +1,5 @@
-"""SQL for webhooks and their deliveries. Who claims a delivery sends it, and nobody else until the
-claim has run out.
+"""SQL for webhooks and their deliveries. Only the sender that has claimed a delivery sends it,
+until the claim expires.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SHOWN_ATTEMPTS = 20
 
 
 class WebhookRow(msgspec.Struct, frozen=True):
-    """Where an owner wants to be told that jobs have ended."""
+    """Where an owner is notified of ended jobs."""
 
     id: UUID
     owner: str
@@ -36,7 +36,7 @@ class WebhookRow(msgspec.Struct, frozen=True):
 
 
 class NewWebhook(msgspec.Struct, frozen=True, kw_only=True):
-    """A webhook that is to be inserted."""
+    """A webhook to insert."""
 
     id: UUID = msgspec.field(default_factory=uuid4)
     owner: str
@@ -46,7 +46,7 @@ class NewWebhook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WebhookUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """What is changed of a webhook."""
+    """Changes of a webhook."""
 
     url: str | UnsetType = UNSET
     events: list[str] | UnsetType = UNSET
@@ -55,25 +55,25 @@ class WebhookUpdate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt to send a message, as the delivery log keeps it."""
+    """One attempt to send a message, as in the delivery log."""
 
     at: str
-    """When it began, as ISO 8601 has it."""
+    """Start time in ISO 8601."""
     status_code: int | None
     error: str | None
     """Why there is no status code."""
     duration_ms: int
     retry_after: float | UnsetType = UNSET
-    """Seconds that the receiver asked to wait before the next."""
+    """Seconds to wait before the next attempt, as the receiver requested."""
 
 
 class ClaimedDelivery(DeliveryRow, frozen=True):
-    """A delivery that is to be sent now, with what of its webhook that takes."""
+    """A delivery to send now, with the data of its webhook."""
 
     url: str
     secret: bytes
     old_secret: bytes | None
-    """Only while it counts."""
+    """None once it has expired."""
 
 
 _WEBHOOK = columns_of(WebhookRow, Webhook)
@@ -96,7 +96,7 @@ async def find_webhook(
 
 
 async def list_webhooks(connection: AsyncConnection, owner: str) -> list[WebhookRow]:
-    """The oldest first."""
+    """Return webhooks, oldest first."""
     query = select(*_WEBHOOK).where(Webhook.owner == owner).order_by(Webhook.created_at, Webhook.id)
     return await fetch_all(connection, WebhookRow, query)
 
@@ -112,7 +112,7 @@ async def change_webhook(
 async def rotate(
     connection: AsyncConnection, webhook_id: UUID, owner: str, secret: bytes, hours: float
 ) -> bool:
-    """The secret of now becomes the old one, and the old one is forgotten."""
+    """Make the current secret the old one, and drop the previous old one."""
     query = update(Webhook).where(Webhook.id == webhook_id, Webhook.owner == owner)
     query = query.values(
         secret=secret,
@@ -124,12 +124,12 @@ async def rotate(
 
 
 async def remove_webhook(connection: AsyncConnection, webhook_id: UUID, owner: str) -> bool:
-    """With its deliveries."""
+    """Remove a webhook with its deliveries."""
     query = delete(Webhook).where(Webhook.id == webhook_id, Webhook.owner == owner)
     return (await connection.execute(query)).rowcount == 1
 
 
-# ---------------------------------------------------------------------- the delivery log
+# ---------------------------------------------------------------------- delivery log
 
 
 async def list_deliveries(
@@ -140,7 +140,7 @@ async def list_deliveries(
     limit: int,
     status: str | None,
 ) -> list[DeliveryRow]:
-    """Newest first; `before` is the number of the last one seen."""
+    """Return deliveries, newest first; `before` is the number of the last one read."""
     query = select(*_DELIVERY).where(WebhookDelivery.webhook_id == webhook_id)
     if before is not None:
         query = query.where(WebhookDelivery.number < before)
@@ -153,19 +153,19 @@ async def list_deliveries(
 async def replay(
     connection: AsyncConnection, webhook_id: UUID, delivery_id: UUID
 ) -> DeliveryRow | None:
-    """The delivery, due now and with all its attempts before it; one that is being sent right now
-    is left alone.
+    """Make the delivery due now, with a full number of attempts; one that is being sent is
+    unchanged.
     """
-    mine = (WebhookDelivery.webhook_id == webhook_id, WebhookDelivery.id == delivery_id)
-    query = update(WebhookDelivery).where(*mine, WebhookDelivery.claim_token.is_(None))
+    is_delivery = (WebhookDelivery.webhook_id == webhook_id, WebhookDelivery.id == delivery_id)
+    query = update(WebhookDelivery).where(*is_delivery, WebhookDelivery.claim_token.is_(None))
     await connection.execute(
         query.values(status="pending", attempt=0, next_attempt_at=now(), finished_at=null())
     )
-    return await fetch_first(connection, DeliveryRow, select(*_DELIVERY).where(*mine))
+    return await fetch_first(connection, DeliveryRow, select(*_DELIVERY).where(*is_delivery))
 
 
 async def count_by_status(connection: AsyncConnection) -> dict[str, int]:
-    """Messages in the delivery log, of all owners."""
+    """Return the number of messages in the delivery log of all owners, by status."""
     query = select(WebhookDelivery.status, func.count()).group_by(WebhookDelivery.status)
     return {status: int(count) for status, count in (await connection.execute(query)).all()}
 
@@ -176,15 +176,15 @@ async def count_by_status(connection: AsyncConnection) -> dict[str, int]:
 async def find_due(
     connection: AsyncConnection, *, without: Collection[UUID], per_webhook: int, limit: int
 ) -> list[int]:
-    """Numbers of deliveries that may be sent now, the longest due first, a few for each webhook;
-    none for those webhooks that are `without`, nor of users who are revoked.
+    """Return the numbers of deliveries to send now, the longest due first, a few for each webhook.
+    Leaves out the webhooks in `without` and those of revoked users.
     """
-    place = func.row_number().over(
+    rank = func.row_number().over(
         partition_by=WebhookDelivery.webhook_id,
         order_by=(WebhookDelivery.next_attempt_at, WebhookDelivery.number),
     )
     due = (
-        select(WebhookDelivery.number, WebhookDelivery.next_attempt_at, place.label("place"))
+        select(WebhookDelivery.number, WebhookDelivery.next_attempt_at, rank.label("place"))
         .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
         .where(
             WebhookDelivery.status == "pending",
@@ -206,7 +206,7 @@ async def find_due(
 async def list_unexplained(
     connection: AsyncConnection, longest_waits: Sequence[float], lease_seconds: float
 ) -> list[DeliveryRow]:
-    """Deliveries that wait for longer than the wait behind their last attempt, by its number, or
+    """Return deliveries that wait longer than the pause after their last attempt, by its number, or
     than a claim.
     """
     waits = {attempt: max(wait, lease_seconds) for attempt, wait in enumerate(longest_waits, 1)}
@@ -222,7 +222,7 @@ async def list_unexplained(
 
 
 async def send_now(connection: AsyncConnection, delivery: DeliveryRow) -> None:
-    """Unless somebody has taken it meanwhile."""
+    """Make it due now, unless another sender has claimed it."""
     query = update(WebhookDelivery).where(
         WebhookDelivery.number == delivery.number,
         WebhookDelivery.attempt == delivery.attempt,
@@ -234,7 +234,7 @@ async def send_now(connection: AsyncConnection, delivery: DeliveryRow) -> None:
 async def claim(
     connection: AsyncConnection, numbers: Sequence[int], token: UUID, lease_seconds: float
 ) -> list[ClaimedDelivery]:
-    """Those of them that nobody has taken meanwhile, each with its webhook."""
+    """Claim those deliveries that no other sender has claimed, each with its webhook."""
     take = (
         update(WebhookDelivery)
         .where(
@@ -249,12 +249,12 @@ async def claim(
         )
         .returning(WebhookDelivery.number)
     )
-    taken = list((await connection.execute(take)).scalars())
+    claimed = list((await connection.execute(take)).scalars())
     old = case((Webhook.old_secret_until > now(), Webhook.old_secret))
     query = (
         select(*columns_of(ClaimedDelivery, WebhookDelivery, Webhook, old_secret=old))
         .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
-        .where(WebhookDelivery.number.in_(taken))
+        .where(WebhookDelivery.number.in_(claimed))
         .order_by(WebhookDelivery.number)
     )
     return await fetch_all(connection, ClaimedDelivery, query)
@@ -267,8 +267,8 @@ async def settle(
     status: str,
     delay_seconds: float,
 ) -> bool:
-    """What became of a claimed delivery: `delivered`, `failed`, or `pending` until `delay_seconds`
-    are over. False if somebody else has it by now.
+    """Store the outcome of a claimed delivery: `delivered`, `failed`, or `pending` for
+    `delay_seconds`. Returns False if another sender has it by now.
     """
     attempts = [*delivery.attempts, msgspec.to_builtins(attempt)][-SHOWN_ATTEMPTS:]
     query = (
@@ -296,7 +296,7 @@ async def disable(connection: AsyncConnection, webhook_id: UUID, reason: str) ->
 async def remove_finished(
     connection: AsyncConnection, older_than_seconds: float, limit: int
 ) -> int:
-    """From the delivery log, a bounded number; how many."""
+    """Remove a bounded number of entries from the delivery log; return their number."""
     old = (
         select(WebhookDelivery.number)
         .where(

@@ -1,4 +1,4 @@
-"""What the routes of webhooks take and answer."""
+"""Request and response models of webhooks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Url = Annotated[
 ]
 Event = Literal["job.completed", "job.completed_with_errors", "job.failed", "job.cancelled"]
 Events = Annotated[
-    list[Event], Field(min_length=1, max_length=20, description="Of which ends of jobs it is told.")
+    list[Event], Field(min_length=1, max_length=20, description="Events that it is notified of.")
 ]
 
 
@@ -35,7 +35,7 @@ class NewWebhook(BaseModel):
 
 
 class WebhookChange(BaseModel):
-    """What is to be changed."""
+    """Changes of a webhook."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -45,66 +45,65 @@ class WebhookChange(BaseModel):
 
 
 class Webhook(Answer):
-    """Who is told when a job ends."""
+    """A receiver of notifications about ended jobs."""
 
-    id: UUID = Field(description="Of the webhook.")
-    url: str = Field(description="Where messages are sent.")
-    events: list[str] = Field(description="Of which ends of jobs it is told.")
+    id: UUID = Field(description="Id of the webhook.")
+    url: str = Field(description="URL for the messages.")
+    events: list[str] = Field(description="Events that it is notified of.")
     enabled: bool = Field(description="Whether messages are sent.")
     disabled_reason: str | None = Field(
         description="switched_off, or gone: the receiver answered 410."
     )
     old_secret_until: datetime | None = Field(
         description=(
-            "Until then messages are signed with the secret before the rotation, too; null if there"
-            " is none."
+            "Until then, messages are also signed with the previous secret; null if there is none."
         )
     )
     created_at: datetime = Field(description=CREATED_AT)
-    updated_at: datetime = Field(description="When it was changed last.")
+    updated_at: datetime = Field(description="Time of the last change.")
 
 
 class WebhookWithSecret(Webhook):
     """A webhook with its secret."""
 
-    secret: str = Field(description="Shown this once: the key of the signatures.")
+    secret: str = Field(description="Key of the signatures, only in this response.")
 
 
 class WebhookList(Answer):
-    """Webhooks, the oldest first."""
+    """Webhooks, oldest first."""
 
-    items: list[Webhook] = Field(description="All of them.")
+    items: list[Webhook] = Field(description="All webhooks.")
 
 
 class Attempt(Answer):
     """One attempt to deliver a message."""
 
-    at: datetime = Field(description="When it began.")
-    status_code: int | None = Field(description="What the receiver answered; null if it did not.")
-    error: str | None = Field(description="Why there was no answer; null if there was one.")
-    duration_ms: int = Field(description="How long it took.")
-    retry_after: float = sometimes("Seconds that the receiver asked to wait.")
+    at: datetime = Field(description="Start time.")
+    status_code: int | None = Field(description="Status of the response; null if there was none.")
+    error: str | None = Field(description="Why there was no response; null if there was one.")
+    duration_ms: int = Field(description="Duration.")
+    retry_after: float = sometimes("Seconds to wait, as the receiver requested.")
 
 
 class Delivery(Answer):
-    """A message and what became of it."""
+    """A message and its outcome."""
 
-    id: str = Field(description="The `webhook-id` of the message, the same at every attempt.")
-    number: int = Field(description="Later messages have larger numbers.")
+    id: str = Field(description="`webhook-id` of the message, the same for every attempt.")
+    number: int = Field(description="Number of the message; later messages have larger numbers.")
     webhook_id: UUID = Field(description="The webhook.")
-    event: str = Field(description="The type of the message.")
-    job_id: UUID | None = Field(description="The job that it is about; null of a test.")
+    event: str = Field(description="Type of the message.")
+    job_id: UUID | None = Field(description="Job of the message; null for a test.")
     status: Literal["pending", "delivered", "failed"] = Field(
-        description="`failed`: it was given up."
+        description="`failed`: no more attempts."
     )
-    attempts: list[Attempt] = Field(description="The latest attempts, the newest last.")
+    attempts: list[Attempt] = Field(description="The latest attempts, newest last.")
     next_attempt_at: datetime | None = Field(
-        description="When it is tried next; null if it is not."
+        description="Time of the next attempt; null if there is none."
     )
-    body: str = Field(description="The body of the message, as it is signed.")
+    body: str = Field(description="Body of the message, as signed.")
     created_at: datetime = Field(description=CREATED_AT)
     finished_at: datetime | None = Field(
-        description="When it was delivered or given up; null before."
+        description="Time when it was delivered or given up; null before."
     )
 
 

@@ -1,4 +1,4 @@
-"""Webhooks: who is told when a job ends, where, and what became of each message."""
+"""Webhooks: notifications of ended jobs, and the outcome of each message."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Webhooks:
         self._old_secret_hours = old_secret_hours
 
     async def create(self, owner: str, url: str, events: list[str]) -> dict[str, Any]:
-        """With its secret, which nobody is shown again; raises WebhookUrlRefused,
+        """Create a webhook with a secret, which is never shown again; raises WebhookUrlRefused,
         TooManyWebhooks.
         """
         self._sender.check_url(url)
@@ -55,12 +55,12 @@ class Webhooks:
             }
 
     async def get(self, webhook_id: UUID, owner: str) -> dict[str, Any]:
-        """Raises NotFound."""
+        """Return a webhook; raises NotFound."""
         async with self._database.reading() as connection:
             return _body(await _get(connection, webhook_id, owner))
 
     async def change(self, webhook_id: UUID, owner: str, new: WebhookUpdate) -> dict[str, Any]:
-        """Another url or other events, or switch it off and on; raises NotFound,
+        """Change url or events, or switch the webhook off or on; raises NotFound,
         WebhookUrlRefused.
         """
         if new.url is not UNSET:
@@ -77,7 +77,7 @@ class Webhooks:
         return _body(await self._database.transact(change))
 
     async def rotate(self, webhook_id: UUID, owner: str) -> dict[str, Any]:
-        """With its new secret. Messages are signed with the one before too, for a while; raises
+        """Create a new secret. Messages are also signed with the previous one for a while; raises
         NotFound.
         """
         secret = secrets.token_bytes(SECRET_BYTES)
@@ -89,14 +89,14 @@ class Webhooks:
         return _body(await self._database.transact(rotate)) | {"secret": shown(secret)}
 
     async def delete(self, webhook_id: UUID, owner: str) -> None:
-        """With its delivery log, and what was not delivered; raises NotFound."""
+        """Delete a webhook with its delivery log and undelivered messages; raises NotFound."""
         if not await self._database.transact(
             lambda c: webhooks.remove_webhook(c, webhook_id, owner)
         ):
             raise NotFound
 
     async def test(self, webhook_id: UUID, owner: str) -> dict[str, Any]:
-        """The delivery of a message that says nothing; raises NotFound, WebhookDisabled."""
+        """Send a test message and return its delivery; raises NotFound, WebhookDisabled."""
 
         async def put(connection: AsyncConnection) -> DeliveryRow:
             await self._check_enabled(connection, webhook_id, owner)
@@ -108,7 +108,7 @@ class Webhooks:
     async def deliveries(
         self, webhook_id: UUID, owner: str, *, before: int | None, limit: int, status: str | None
     ) -> dict[str, Any]:
-        """Newest first; raises NotFound."""
+        """Return deliveries, newest first; raises NotFound."""
         async with self._database.reading() as connection:
             await _get(connection, webhook_id, owner)
             rows = await webhooks.list_deliveries(
@@ -121,7 +121,7 @@ class Webhooks:
         }
 
     async def replay(self, webhook_id: UUID, message_id: str, owner: str) -> dict[str, Any]:
-        """Send a message again, under its own id, as if for the first time; raises NotFound,
+        """Send a message again under its own id, with a full number of attempts; raises NotFound,
         WebhookDisabled.
         """
         delivery_id = _delivery_id(message_id)

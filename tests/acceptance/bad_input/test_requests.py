@@ -129,7 +129,6 @@ REFUSED = [
         Refused(f"{what} named .csv", 415, code, part(magic + bytes(range(256)) * 4) + END)
         for what, code, magic in (
             ("zip", "content_mismatch", b"PK\x03\x04\x14\0"),
-            ("xlsx", "content_mismatch", b"PK\x03\x04\x14\0\x06\0[Content_Types].xml"),
             ("parquet", "content_mismatch", b"PAR1\x15\x04"),
             ("PDF", "content_mismatch", b"%PDF-1.7\n"),
             ("ELF", "content_mismatch", b"\x7fELF\x02\x01\x01\0"),
@@ -137,6 +136,8 @@ REFUSED = [
             ("NULs", "binary_content", b"a\0\0b,\0\0\0" * 1000),
         )
     ),
+    raw("a workbook that is none", 422, "corrupt_workbook",
+        b"PK\x03\x04\x14\0\x06\0[Content_Types].xml" + bytes(range(256)) * 4),
     raw("zip in gzip", 415, "content_mismatch", gzip.compress(b"PK\x03\x04" + bytes(range(256))), GZIP),
     # digest
     raw("another digest", 422, "digest_mismatch", CSV, Repr_Digest=f"sha-256=:{digest(b'')}:"),

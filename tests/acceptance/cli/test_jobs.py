@@ -52,7 +52,7 @@ def test_a_dirty_file_from_the_upload_to_the_deletion(cli: Cli, tmp_path: Path) 
     assert cli("delete", identifier, "--yes").code == 0
     gone = cli("status", identifier)
     assert (gone.code, gone.out) == (4, "")
-    assert "has nothing under this id" in gone.err
+    assert "does not know this id" in gone.err
 
 
 def test_ctrl_c_leaves_the_job_running_and_says_how_to_watch_it(
@@ -65,7 +65,7 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_watch_it(
     terminal.wait_for(r"slow\.csv +━* +\d+% +\d+ rows")
     terminal.type("\x03")
     assert terminal.end() == 130
-    identifier = terminal.wait_for(r"The job goes on\. Watch: python -m app watch (\S+)")[1]
+    identifier = terminal.wait_for(r"The job continues\. Watch: python -m app watch (\S+)")[1]
     found = cli("status", identifier, "--json").json
     assert (found["status"], found["priority"]) == ("processing", 7)
     for command in ("results", "rejects"):
@@ -99,6 +99,6 @@ def test_sigterm_while_waiting_ends_as_a_signal_does(
     upload.send_signal(signal.SIGTERM)
     ended = upload.end()
     assert ended.code == 143
-    assert "The job goes on" in ended.err
+    assert "The job continues" in ended.err
     (server.storage.parent / "open").touch()
     assert cli("watch", ended.out.strip(), "--quiet").code == 0

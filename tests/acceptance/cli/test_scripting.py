@@ -67,7 +67,7 @@ def test_an_upload_goes_on_where_its_connection_broke(
             GRANULA_URL=f"http://127.0.0.1:{cutter.port}",
         )
     assert done.code == 0, done.err
-    assert done.err.count("Going on with big.csv") == 2
+    assert done.err.count("Resuming big.csv") == 2
     assert done.json["size_bytes"] == (tmp_path / "big.csv").stat().st_size
     assert cutter.passed < 1.5 * done.json["size_bytes"]  # not from the beginning each time
 
@@ -78,7 +78,7 @@ def test_a_wrong_key_no_key_and_a_wrong_option_are_told_in_sentences(cli: Cli) -
     assert "does not accept the key in GRANULA_KEY" in wrong.err
     none = cli("list", "--json", GRANULA_KEY="")
     assert (none.code, none.out) == (4, "")
-    assert "put it into the environment variable GRANULA_KEY" in none.err
+    assert "set the environment variable GRANULA_KEY" in none.err
     option = cli("upload", "-", "-O", "delimitr=x", stdin="a\n")
     assert option.code == 4
     assert "delimitr: Extra inputs are not permitted" in option.err

@@ -92,7 +92,7 @@ def test_a_database_that_cannot_be_reached_is_one_line_and_an_exit_code(
     if queue == "procrastinate" and url.startswith("sqlite"):
         code, named = USAGE, "QUEUE=procrastinate needs PostgreSQL"
     settings = environment(url, tmp_path / "storage", QUEUE=queue)
-    from_nothing = fault == "role" or command is PIPELINE
+    from_nothing = fault == "role"
     done = run(command, settings, from_nothing=from_nothing)
     said = done.stdout + done.stderr
     assert done.returncode == code, said

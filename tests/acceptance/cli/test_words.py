@@ -147,10 +147,10 @@ def test_a_number_and_the_beginning_of_an_id_are_ids(cli: Cli, jobs: dict[str, s
         ("999999", 4, "has no job number 999999"),
         ("#0", 4, "has no job number 0"),
         ("ffff-", 4, "No id of the newest 500 jobs begins with ffff-"),
-        ("abc", 2, "is no id"),
-        ("hello", 2, "is no id"),
+        ("abc", 2, "is not an id"),
+        ("hello", 2, "is not an id"),
         ("9" * 30, 4, "begins with 999"),
-        ("-", 2, "is no id"),
+        ("-", 2, "is not an id"),
     ],
 )
 def test_what_is_no_id_is_told(
@@ -169,7 +169,7 @@ def test_the_same_file_again_is_told_with_its_id(cli: Cli, tmp_path: Path) -> No
     first = cli("upload", tmp_path / "twice.csv", "--on-duplicate", "reject").out.strip()
     again = cli("upload", tmp_path / "twice.csv", "--on-duplicate", "reject")
     assert again.code == 4
-    assert f"It is here as {first}: python -m app status {first}" in again.err
+    assert f"Already uploaded as {first}: python -m app status {first}" in again.err
     assert "--on-duplicate new" in again.err
     assert "existing_id" not in again.err
 
@@ -212,9 +212,9 @@ def test_forms_and_bodies_are_told_the_nearest_name_as_well(
 def test_the_path_of_a_server_that_is_wrong_is_no_unknown_id(cli: Cli) -> None:
     done = cli("list", GRANULA_URL=f"{cli.environment['GRANULA_URL']}/foo/")
     assert done.code == 4
-    assert "/foo has nothing here. Check the path of --url" in done.err
+    assert "/foo: not found. Check the path of --url" in done.err
     assert "under this id" not in done.err
-    assert "has nothing under this id" in cli("status", uuid4()).err
+    assert "does not know this id" in cli("status", uuid4()).err
 
 
 def test_a_retry_without_failed_rows_names_the_command_for_rejected_ones(
@@ -234,7 +234,7 @@ def test_no_refusal_names_a_route() -> None:
         assert "`errors`" not in told or code == "invalid_transform"
     detail = "The job has 2 parts, and the rows are theirs: GET /api/v1/jobs?parent=1"
     assert explained({"code": "job_has_parts", "detail": detail})[0].startswith(
-        "The job has 2 parts, and the rows are theirs. Ask"
+        "The job has 2 parts, and the rows are theirs. Read"
     )
     assert explained(
         {"code": "x", "detail": "A batch is made of many files, by POST /api/v1/jobs/batch."}

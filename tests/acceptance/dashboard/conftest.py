@@ -12,6 +12,7 @@ from playwright.sync_api import (
     Browser,
     BrowserContext,
     ConsoleMessage,
+    Error,
     Page,
     expect,
     sync_playwright,
@@ -58,13 +59,62 @@ def browser(server: Server) -> Iterator[Browser]:
         opened.close()
 
 
-@pytest.fixture
-def new_page(browser: Browser, server: Server) -> Iterator[NewPage]:
-    """Opens a page in a browser context of its own. At the end no page may have reported an error,
-    or a violation of its Content-Security-Policy.
+class Tabs:
+    """Pages in browser contexts of their own, as many browsers. To make one costs a second of a
+    core; so each is used by one test after another, and between them it forgets all that a site may
+    leave in a browser.
     """
-    contexts: list[BrowserContext] = []
+
+    def __init__(self, browser: Browser, base_url: str) -> None:
+        self._browser = browser
+        self._base_url = base_url
+        self._kept: list[Page] = []
+
+    def make(self, **options: object) -> Page:
+        context = self._browser.new_context(
+            base_url=self._base_url,
+            reduced_motion="reduce",
+            **options,  # type: ignore[arg-type]
+        )
+        context.set_default_timeout(PATIENCE_MS)
+        return context.new_page()
+
+    def take(self, place: int) -> Page:
+        """The one at this place among those that a test uses."""
+        if place == len(self._kept):
+            self._kept.append(self.make())
+        return self._kept[place]
+
+    def clear(self) -> None:
+        """Of what the last test did, none is left."""
+        for page in self._kept:
+            page.unroute_all(behavior="ignoreErrors")
+            page.context.set_offline(False)
+            page.goto("about:blank")
+            page.context.clear_cookies()
+            devtools = page.context.new_cdp_session(page)
+            origin = {"origin": self._base_url, "storageTypes": "all"}
+            devtools.send("Storage.clearDataForOrigin", origin)
+            devtools.detach()
+
+
+@pytest.fixture(scope="module")
+def tabs(browser: Browser, server: Server) -> Tabs:
+    return Tabs(browser, f"http://127.0.0.1:{server.port}")
+
+
+@pytest.fixture
+def new_page(tabs: Tabs) -> Iterator[NewPage]:
+    """Opens a page in a browser context that has nothing of this site: one that was used before and
+    cleared; with `is_first_visit` or options of the context, a new one. At the end no page may have
+    reported an error, or a violation of its Content-Security-Policy.
+    """
+    pages: list[Page] = []
+    own: list[BrowserContext] = []
     complaints: list[str] = []
+
+    def complain(error: Error) -> None:
+        complaints.append(str(error))
 
     def note(message: ConsoleMessage) -> None:
         if (
@@ -72,19 +122,24 @@ def new_page(browser: Browser, server: Server) -> Iterator[NewPage]:
         ):  # an answer of 4xx, which is shown
             complaints.append(message.text)
 
-    def open_page(**options: object) -> Page:
-        base = f"http://127.0.0.1:{server.port}"
-        context = browser.new_context(base_url=base, reduced_motion="reduce", **options)  # type: ignore[arg-type]
-        context.set_default_timeout(PATIENCE_MS)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+    def open_page(*, is_first_visit: bool = False, **options: object) -> Page:
+        if is_first_visit or options:
+            page = tabs.make(**options)
+            own.append(page.context)
+        else:
+            page = tabs.take(len(pages) - len(own))
+        pages.append(page)
+        page.on("pageerror", complain)
         page.on("console", note)
         return page
 
     yield open_page
-    for context in contexts:
+    for page in pages:
+        page.remove_listener("pageerror", complain)
+        page.remove_listener("console", note)
+    for context in own:
         context.close()
+    tabs.clear()
     assert not complaints
 
 

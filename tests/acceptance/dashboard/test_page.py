@@ -203,7 +203,7 @@ def test_a_refused_field_is_named_with_the_reason(page: Page) -> None:
 
 
 def test_a_service_that_is_away_is_told_from_a_page_that_is_out_of_date(new_page: NewPage) -> None:
-    page = new_page()
+    page = new_page(is_first_visit=True)  # no view is in its cache
     page.goto("/")
     expect(page.get_by_text("Live")).to_be_visible()
     page.context.set_offline(True)
@@ -211,7 +211,7 @@ def test_a_service_that_is_away_is_told_from_a_page_that_is_out_of_date(new_page
     expect(page.get_by_role("heading", name="The service cannot be reached")).to_be_visible()
     expect(page.get_by_text("out of date")).to_have_count(0)
     page.context.set_offline(False)
-    expect(page.get_by_role("heading", name="Schedules")).to_be_visible()  # by itself
+    expect(page.get_by_role("heading", name="Schedules", exact=True)).to_be_visible()  # by itself
 
     page.route(re.compile(r"/js/views/webhooks\.js"), lambda route: route.fulfill(status=404))
     page.get_by_role("link", name="Webhooks").click()
@@ -220,7 +220,7 @@ def test_a_service_that_is_away_is_told_from_a_page_that_is_out_of_date(new_page
 
 def test_a_tab_of_a_job_that_cannot_be_loaded_says_so(new_page: NewPage, api: Api) -> None:
     job = api.run(b"id\n1\n", name="tabs.csv")
-    page = new_page()
+    page = new_page(is_first_visit=True)  # no view is in its cache
     page.goto(f"/#/jobs/{job['job_id']}")
     expect(page.locator(".proof.closed")).to_be_visible()
     page.context.set_offline(True)

@@ -128,7 +128,7 @@ def test_every_view_is_accessible_and_fits_the_screen(
 
 
 def test_the_first_load_is_small_and_needs_nobody_else(new_page: NewPage, server: Server) -> None:
-    page = new_page()
+    page = new_page(is_first_visit=True)
     loaded: dict[str, int] = {}
     page.on(
         "response",

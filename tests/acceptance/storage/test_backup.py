@@ -190,7 +190,7 @@ def test_a_damaged_storage_or_backup_is_told(home: Home, tmp_path: Path) -> None
             Api(client).run(b"id\n%d\n" % number)["file_id"] for number in range(3)
         )
         refused = home.command("restore", str(tmp_path / "none"), code=2)
-        assert "is no backup" in refused
+        assert "is not a complete backup" in refused
         (home.folder / "uploads" / lost).unlink()
         (home.folder / "uploads" / damaged).write_bytes(b"id\nx\n")
         said = home.command("backup", str(tmp_path / "backup"), code=1)

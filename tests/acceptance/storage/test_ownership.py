@@ -20,6 +20,8 @@ from app.config import Settings, load_settings
 from app.db.engine import Database
 from app.errors import StorageForeign
 from app.jobs.factory import JobFactory
+from app.jobs.file_jobs import FileJobs
+from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
 from app.jobs.submit import Submission, Submitter
 from app.pipeline.ownership import Ownership
@@ -101,8 +103,10 @@ async def service(
         lost_seconds=lost_seconds,
     )
     queue, limits = JobQueue(1.0), OwnerLimits(settings, database)
-    factory = JobFactory(settings, Processors(), limits, queue.enqueue)
-    submitter = Submitter(settings, database, places.storage, Processors(), limits, factory)
+    processors = Processors()
+    factory = JobFactory(settings, processors, limits, queue.enqueue)
+    job_types, file_jobs = JobTypes(processors), FileJobs(database, processors, factory)
+    submitter = Submitter(settings, database, places.storage, limits, factory, job_types, file_jobs)
     try:
         yield Service(database, places, ownership, sweeper, submitter)
     finally:

@@ -299,7 +299,7 @@ def test_the_doctor_tries_the_bucket(bucket: OurBucket, tmp_path: Path) -> None:
     url = bucket.url()
     assert found(url) == (
         "ok",
-        f"{url} can be read and written; 0 uploads are going on there or were broken off",
+        f"{url} can be read and written; 0 uploads are in progress or were interrupted",
     )
     assert bucket.below(url) == []
     assert found("s3://granula-nowhere/x")[0] == "bad"

@@ -12,7 +12,7 @@ import pytest
 from fastapi.routing import iter_route_contexts
 from starlette.routing import Mount
 
-from app.api.gate import is_open
+from app.api.auth_middleware import is_open
 from app.main import create_app
 from tests.acceptance.users.conftest import People
 from tests.api.checks import assert_problem

@@ -18,7 +18,7 @@ from schemathesis.checks import content_type_conformance
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
-from app.api.gate import is_open
+from app.api.auth_middleware import is_open
 from app.api.openapi import operations
 from app.main import create_app
 from tests.acceptance.users.conftest import People

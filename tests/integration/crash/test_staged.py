@@ -71,9 +71,12 @@ class Showcase(StagedResults):
     async def assemble(self, job: StagedJob, compute: Compute) -> Assembly | None:
         return Assembly(Conclusion({"rows": job.rows}, {}))
 
-    async def publish(self, connection: AsyncConnection, job_id: UUID, assembly: Assembly) -> None:
+    async def publish(
+        self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
+    ) -> dict[str, int]:
         of_job = job_id.hex if connection.dialect.name == "sqlite" else job_id
-        await connection.execute(text(PUBLISHED), {"job_id": of_job})
+        pages = await connection.execute(text(PUBLISHED), {"job_id": of_job})
+        return {"pages": pages.rowcount}
 
     async def discard(self, assembly: Assembly) -> None:
         Showcase.discarded += 1
@@ -126,7 +129,10 @@ def test_all_is_published_with_the_final_status_or_nothing(
     ((file_id,),) = engine.sql("SELECT id FROM files")
     with engine.api() as api:
         status = api.finished(str(file_id), RECOVERY_SECONDS)
-        assert (status["status"], status["summary"]) == ("completed", {"rows": 500})
+        assert (status["status"], status["summary"]) == (
+            "completed",
+            {"rows": 500, "pages": 5},
+        )
         assert published(engine) == whole
         assert api.rows(str(file_id)) == INPUT.results
         assert api.proof(str(file_id))["closes"]

@@ -17,6 +17,8 @@ import pytest
 from app.config import load_settings
 from app.db.engine import Database
 from app.jobs.factory import JobFactory
+from app.jobs.file_jobs import FileJobs
+from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
 from app.jobs.submit import Submission, Submitter
 from app.pipeline.finisher import Finisher
@@ -75,10 +77,12 @@ async def parts(url: str, tmp_path: Path) -> AsyncIterator[Parts]:
     queue = JobQueue(1.0)
     finisher = Finisher(database, sources, destinations, delete_file=False)
     limits = OwnerLimits(settings, database)
-    factory = JobFactory(settings, Processors(), limits, queue.enqueue)
+    processors = Processors()
+    factory = JobFactory(settings, processors, limits, queue.enqueue)
+    job_types, file_jobs = JobTypes(processors), FileJobs(database, processors, factory)
     yield Parts(
         storage,
-        Submitter(settings, database, storage, Processors(), limits, factory),
+        Submitter(settings, database, storage, limits, factory, job_types, file_jobs),
         Reconciler(database, queue, finisher, storage, outputs, renew_leases),
     )
     await database.close()

@@ -15,7 +15,7 @@ from app.db.engine import Database
 from app.db.jobs import JobFilter
 from app.db.rows import NewFile, NewJob, SplitPosition
 from app.errors import BinaryContent, QuotaExceeded
-from app.jobs.factory import JobFactory, Wanted
+from app.jobs.factory import JobFactory, JobSpec
 from app.jobs.limits import OwnerLimits
 from app.processors.registry import Processors
 from tests.conftest import Databases
@@ -66,8 +66,8 @@ async def test_a_job_with_parts_is_made_at_once_and_failed_parts_do_not_wait(
     async with opened(databases, tmp_path) as database:
         made = Made(database, tmp_path)
         whole, good, bad = a_file("whole"), a_file("good"), a_file("bad")
-        parent = made.factory.of_parts(Wanted(OWNER, "rows", {}), whole, [], part_count=2)
-        of_part = Wanted(OWNER, "rows", {}, parent_id=parent.id)
+        parent = made.factory.of_parts(JobSpec(OWNER, "rows", {}), whole, [], part_count=2)
+        of_part = JobSpec(OWNER, "rows", {}, parent_id=parent.id)
         reading = made.factory.reading(of_part, good, ["a"])
         failed = made.factory.failed(of_part, bad, BinaryContent("no text"))
         numbers = await made.make([parent, reading, failed], [whole, good, bad])
@@ -89,7 +89,7 @@ async def test_more_jobs_than_the_owner_may_have_are_not_made(
     async with opened(databases, tmp_path) as database:
         made = Made(database, tmp_path, max_jobs=1)
         files = [a_file("first"), a_file("second")]
-        wanted = Wanted(OWNER, "rows", {})
+        wanted = JobSpec(OWNER, "rows", {})
         with pytest.raises(QuotaExceeded):
             await made.make([made.factory.reading(wanted, file, []) for file in files], files)
         assert not await made.listed()
@@ -101,9 +101,9 @@ async def test_all_that_a_filter_says_must_hold(databases: Databases, tmp_path: 
     async with opened(databases, tmp_path) as database:
         made = Made(database, tmp_path)
         files = [a_file("Über.csv"), a_file("100%.csv"), a_file("part.csv")]
-        first = made.factory.reading(Wanted(OWNER, "rows", {}), files[0], [])
-        parent = made.factory.of_parts(Wanted(OWNER, "rows", {}), files[1], [], part_count=1)
-        part = made.factory.reading(Wanted(OWNER, "rows", {}, parent_id=parent.id), files[2], [])
+        first = made.factory.reading(JobSpec(OWNER, "rows", {}), files[0], [])
+        parent = made.factory.of_parts(JobSpec(OWNER, "rows", {}), files[1], [], part_count=1)
+        part = made.factory.reading(JobSpec(OWNER, "rows", {}, parent_id=parent.id), files[2], [])
         numbers = await made.make([first, parent, part], files)
         assert await made.listed() == [part.id, parent.id, first.id], "newest first"
         assert await made.listed(JobFilter(before=numbers[2])) == [parent.id, first.id]
@@ -123,7 +123,7 @@ async def test_a_filter_chooses_what_is_counted_too(databases: Databases, tmp_pa
         files = [a_file(f"{number}.csv") for number in range(4)]
         doors = ("imports", "imports", "batches", "imports")
         new = [
-            made.factory.reading(Wanted(OWNER, "rows", {}, door=door), file, [])
+            made.factory.reading(JobSpec(OWNER, "rows", {}, door=door), file, [])
             for door, file in zip(doors, files, strict=True)
         ]
         await made.make(new, files)
@@ -153,7 +153,7 @@ async def test_a_job_whose_chunks_are_cut_waits_for_no_split(
     async with opened(databases, tmp_path) as database:
         made = Made(database, tmp_path)
         of, file = a_file("corrected"), a_file("correction")
-        target = made.factory.reading(Wanted(OWNER, "rows", {}), of, ["a"])
+        target = made.factory.reading(JobSpec(OWNER, "rows", {}), of, ["a"])
         position = SplitPosition(
             split_offset=9,
             split_rows=2,
@@ -162,7 +162,7 @@ async def test_a_job_whose_chunks_are_cut_waits_for_no_split(
             split_done=True,
             chunk_count=1,
         )
-        wanted = Wanted(OWNER, "rows", {}, 3, "corrections", chunk_size=50, parent_id=target.id)
+        wanted = JobSpec(OWNER, "rows", {}, 3, "corrections", chunk_size=50, parent_id=target.id)
         cut = made.factory.cut(wanted, file, ["a"], position)
         await made.make([target, cut], [of, file])
         async with database.reading() as connection:

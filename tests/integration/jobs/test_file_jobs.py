@@ -23,10 +23,11 @@ from app.db.rows import JobRow, NewFile
 from app.errors import InvalidParameter, MissingColumn, NotFound, NotRows, StoredBytesGone
 from app.formats.base import Rows
 from app.jobs.factory import JobFactory
-from app.jobs.file_jobs import FileJobs, Made, Plan
+from app.jobs.file_jobs import FileJobs, Plan, SubmittedJob
+from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
 from app.processors.base import ChunkContext, ChunkOutcome, Processor
-from app.processors.options import Options, as_json
+from app.processors.options import Options
 from app.processors.registry import Processors
 from app.states import JobStatus
 from tests.conftest import Databases
@@ -106,14 +107,14 @@ class Service:
         await self.database.transact(lambda c: files.insert_file(c, file))
         return file.id
 
-    async def submit(self, file_id: UUID, *, fresh: bool = False, **options: Any) -> Made:
+    async def submit(self, file_id: UUID, *, fresh: bool = False, **options: Any) -> SubmittedJob:
         return await self.file_jobs.submit_plan(
             OWNER, file_id, self.plan(**options), 0, fresh=fresh
         )
 
     def plan(self, **options: Any) -> Plan:
         """As a type of jobs makes it; raises InvalidParameter."""
-        return Plan("chosen", as_json(self.processors.options("chosen", options)))
+        return Plan("chosen", JobTypes(self.processors).options("chosen", options))
 
     async def end(self, *job_ids: UUID, status: JobStatus = JobStatus.COMPLETED) -> None:
         """By way of `processing`, as a job does."""
@@ -196,7 +197,7 @@ async def test_the_same_asked_of_the_same_bytes_is_answered_by_the_job_that_ende
     assert not still_in_work.is_cached
     await service.end(first.job_id)
     again = await service.submit(await service.file(), column="b")
-    assert again == Made(first.job_id, first.file_id, is_cached=True)
+    assert again == SubmittedJob(first.job_id, first.file_id, is_cached=True)
     assert service.queued == [first.job_id, still_in_work.job_id], "nothing is queued for it"
 
 
@@ -213,7 +214,9 @@ async def test_only_what_the_result_depends_on_makes_another_job(service: Servic
     first = await service.submit(file_id, column="a", other_file=str(file_id))
     await service.end(first.job_id)
     same = await service.submit(other, column="a", other_file=str(other))
-    assert same == Made(first.job_id, first.file_id, is_cached=True), "an id stands for its bytes"
+    assert same == SubmittedJob(first.job_id, first.file_id, is_cached=True), (
+        "an id stands for its bytes"
+    )
     cases: tuple[tuple[UUID, dict[str, str]], ...] = (
         (await service.file(sha256="6b" * 32), {"column": "a"}),
         (await service.file(delimiter=";"), {"column": "a"}),
@@ -258,7 +261,7 @@ async def test_the_job_of_another_owner_is_no_answer(service: Service) -> None:
 # ---------------------------------------------------------------------- parts
 
 
-async def with_parts(service: Service, *file_ids: UUID, fresh: bool = False) -> Made:
+async def with_parts(service: Service, *file_ids: UUID, fresh: bool = False) -> SubmittedJob:
     plan = Plan("rows", {}, file_ids, "chosen")
     return await service.file_jobs.submit_plan(OWNER, file_ids[0], plan, 3, fresh=fresh)
 
@@ -293,7 +296,7 @@ async def test_an_earlier_job_of_the_same_parts_is_the_answer_in_the_same_order_
     parts = await service.parts(first.job_id)
     await service.end(*(part.id for part in parts), first.job_id)
     again = await with_parts(service, one, two)
-    assert again == Made(first.job_id, first.file_id, is_cached=True)
+    assert again == SubmittedJob(first.job_id, first.file_id, is_cached=True)
     assert not (await with_parts(service, two, one)).is_cached
     assert not (await with_parts(service, one, two, fresh=True)).is_cached
 

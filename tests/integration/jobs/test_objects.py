@@ -154,3 +154,16 @@ def test_what_is_wrong_is_said_before_a_job_is_made(api: EngineApi, bucket: Buck
         answer = api.client.post("/api/v1/jobs", json={**body, "source": source})
         assert_problem(answer, status, code)
     assert api.client.get("/api/v1/jobs").json()["items"] == []
+
+
+def test_an_object_is_previewed_where_it_lies(api: EngineApi, bucket: Bucket) -> None:
+    bucket.put("day/b.csv", CUSTOMERS)
+    bucket.put("day/a.csv", b"id,town\n1,Bonn\n2,Oslo\n")
+    for source in ("day/a.csv", "day/*.csv"):
+        answer = api.client.post(
+            "/api/v1/preview", params={"source": f"s3://{bucket.name}/{source}"}
+        )
+        assert answer.status_code == 200, answer.text
+        assert [row["data"] for row in answer.json()["rows"]] == [["1", "Bonn"], ["2", "Oslo"]]
+    gone = api.client.post("/api/v1/preview", params={"source": f"s3://{bucket.name}/none.csv"})
+    assert (gone.status_code, gone.json()["code"]) == (422, "s3_not_found")

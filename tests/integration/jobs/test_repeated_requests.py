@@ -14,7 +14,7 @@ import pytest
 from app.errors import IdempotencyKeyReused
 from app.features.job_types.requests import NewJob
 from app.features.job_types.service import JobStarter
-from app.jobs.file_jobs import Made
+from app.jobs.file_jobs import SubmittedJob
 from app.jobs.users import LOCAL_OWNER
 from tests.api.checks import assert_problem
 from tests.engine import Engine, EngineApi
@@ -76,7 +76,7 @@ def test_of_requests_at_once_one_makes_the_job(engine: Engine, api: EngineApi) -
     starter = engine.services.of(JobStarter)
     job = NewJob(type="rows", file_id=file_id)
 
-    async def all_at_once() -> list[tuple[Made, bool]]:
+    async def all_at_once() -> list[tuple[SubmittedJob, bool]]:
         starts = [starter.start_once(LOCAL_OWNER, job, "k") for _ in range(AT_ONCE)]
         return await asyncio.gather(*starts)
 
@@ -96,7 +96,7 @@ def test_different_requests_at_once_under_one_key_make_one_job(
     starter = engine.services.of(JobStarter)
     jobs = [NewJob(type="rows", file_id=file_id, priority=number) for number in range(AT_ONCE)]
 
-    async def all_at_once() -> list[tuple[Made, bool] | BaseException]:
+    async def all_at_once() -> list[tuple[SubmittedJob, bool] | BaseException]:
         starts = [starter.start_once(LOCAL_OWNER, job, "k") for job in jobs]
         return await asyncio.gather(*starts, return_exceptions=True)
 

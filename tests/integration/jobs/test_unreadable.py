@@ -35,6 +35,7 @@ def options_of(job_type: str, file_id: str) -> dict[str, Any]:
     options: dict[str, dict[str, Any]] = {
         "mapping": {"reference_file_id": file_id},
         "transform": COLUMNS,
+        "load": {"table": "orders", "mode": "create"},
     }
     return options.get(job_type, {})
 

@@ -117,7 +117,8 @@ class Settling(Pages, StagedResults):
 
     async def publish(
         self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
-    ) -> None: ...
+    ) -> dict[str, int]:
+        return {}
 
     async def discard(self, assembly: Assembly) -> None: ...
 

@@ -16,7 +16,7 @@ NAMES = {
     "describe_uploads", "create_upload", "append_to_upload", "delete_upload", "get_upload",
     "correct_rejects", "list_jobs", "create_job", "watch_jobs", "get_job", "change_priority",
     "get_proof", "get_chunks", "cancel_job", "retry_job", "get_job_status", "get_job_result",
-    "analyze_file", "create_template", "list_templates", "get_template", "edit_template",
+    "preview_file", "analyze_file", "create_template", "list_templates", "get_template", "edit_template",
     "delete_template", "transform_file", "map_columns", "create_batch_job", "list_job_types",
     "score_transactions", "list_schedules", "create_schedule", "get_schedule",
     "change_schedule", "delete_schedule", "run_schedule", "list_webhooks", "create_webhook",

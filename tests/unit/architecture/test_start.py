@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from app.data_files import ALEMBIC_INI
 from app.db import migrations
 from tests.harness import ROOT
 
@@ -33,5 +35,5 @@ def test_garbage_is_collected_again_once_the_service_is_loaded() -> None:
 
 
 def test_the_newest_revision_is_the_one_that_alembic_finds() -> None:
-    directory = ScriptDirectory.from_config(migrations._config(""))
+    directory = ScriptDirectory.from_config(Config(str(ALEMBIC_INI)))
     assert migrations.head() == directory.get_current_head()

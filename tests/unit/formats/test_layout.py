@@ -180,6 +180,15 @@ FOUND: dict[str, tuple[str, list[tuple[list[int], str]]]] = {
         "Cities of the north\n" + TABLE.replace(",", ";"),
         [([1, 1], "title")],
     ),
+    "a_title_above_years": (
+        "Cities of the north\ncity,1990,2000,2010\n"
+        + "".join(f"Town {i},{i}5,{i}1,{i}7\n" for i in range(4)),
+        [([1, 1], "title")],
+    ),
+    "a_title_above_names_that_repeat": (
+        "Cities of the north\n\ncity,name,name,\n" + "".join(f"Town {i},a,b,c\n" for i in range(4)),
+        [([1, 1], "title")],
+    ),
     "a_line_that_names_the_delimiter": (
         "sep=|\n" + TABLE.replace(",", "|"),
         [([1, 1], "delimiter")],
@@ -242,6 +251,67 @@ def test_what_is_below_skipped_lines_must_be_a_table_to_the_end_of_the_sample() 
         assert detected(data).skip_rows == skip  # type: ignore[union-attr]
 
 
+LAST = "Bergen,290000,1070\n"
+BELOW: dict[str, tuple[str, list[tuple[list[int], str]]]] = {
+    # text below the table, (lines, why) of what is skipped
+    "a_count": ("(4 rows affected)\n", [([6, 6], "count")]),
+    "a_count_behind_a_blank_line": ("\n4 rows selected.\n\n", [([7, 7], "count")]),
+    "a_source": ("\nSource: the office of towns\n", [([7, 7], "note")]),
+    "padded_notes": (
+        ",,\n* not all of the people,,\n** as of this year only,,\n",
+        [([6, 6], "empty"), ([7, 7], "note"), ([8, 8], "note")],
+    ),
+    "a_note_over_two_lines": ('\n"Note: people\nof the town"\n', [([7, 8], "note")]),
+    "a_note_without_a_line_end": ("\nSource: the office of towns", [([7, 7], "note")]),
+}
+
+
+@pytest.mark.parametrize("name", BELOW)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
+def test_lines_below_a_table_are_skipped_and_reported(name: str, end: str) -> None:
+    below, expected = BELOW[name]
+    data = (TABLE + LAST + below).replace("\n", end).encode()
+
+    dialect = detected(data)
+
+    assert isinstance(dialect, CsvDialect)
+    assert [(each.lines, each.why) for each in dialect.skipped] == expected
+    assert dialect.skip_footer == len(expected)
+    rows, rejects = read_all(data, dialect)
+    assert (len(rows), rejects) == (4, [])
+    assert detected(data, Declared(skip_footer=0)).skip_footer == 0
+
+
+MAY_BE_ROWS = {
+    "a_row_that_is_cut": "Rig",
+    "a_row_without_values": "Riga,,\n",
+    "a_name_behind_a_blank_line": "\nRiga\n",
+    "a_total": "Total,1930000,\n",
+    "numbers": "\n17\n",
+}
+
+
+@pytest.mark.parametrize("name", MAY_BE_ROWS)
+def test_nothing_below_is_skipped_where_it_could_be_a_row(name: str) -> None:
+    data = (TABLE + LAST + MAY_BE_ROWS[name]).encode()
+    dialect = detected(data)
+    assert isinstance(dialect, CsvDialect)
+    assert (dialect.skip_footer, dialect.skipped) == (0, [])
+    rows, rejects = read_all(data, dialect)
+    assert len(rows) + len(rejects) == 5
+
+
+def test_notes_are_rows_where_rows_have_one_cell_too() -> None:
+    data = (TABLE + "Bergen,,\n" + LAST + "Source: the office of towns,,\n").encode()
+    assert detected(data).skip_footer == 0
+
+
+def test_nothing_is_known_of_the_end_of_a_file_that_is_longer_than_the_sample() -> None:
+    data = (TABLE + LAST * 20 + "(23 rows affected)\n").encode()
+    assert detect(data, complete=False, declared=Declared()).skip_footer == 0
+    assert detect(data, complete=True, declared=Declared()).skip_footer == 1
+
+
 COLUMNS: dict[str, tuple[str, Declared, str, int]] = {
     # text, declared, delimiter, number of columns
     "text_with_some_commas": ("text\nred\nred, blue\nred, blue, green\n", Declared(), "\x1f", 1),
@@ -252,6 +322,11 @@ COLUMNS: dict[str, tuple[str, Declared, str, int]] = {
     "times": ("12:30\n13:45\n14:10\n", Declared(), ",", 1),
     "addresses": ("https://a.example/x\nhttps://b.example/y\n", Declared(), ",", 1),
     "colons": ("a:b\n1:2\n3:4\n", Declared(), ":", 2),
+    "two_colons_a_line": ("a:b:c\n1:x:y\n2:z:w\n3:u:v\n", Declared(), ":", 3),
+    "times_of_the_day": ("00:01:10\n00:02:20\n10:03:30\n", Declared(), ",", 1),
+    "doubled_bars": ("a||b||c\n1||||x|y\n2||u||z\n", Declared(), "|", 5),
+    "bars_that_are_always_doubled": ("a||b||c\n1||||x\n2||u||z\n", Declared(), "||", 3),
+    "carets_before_commas": ("a^b\n1^x, y\n2^z\n3^1,5\n", Declared(), "^", 2),
     "carets_and_text": ("name^city\nAnn^Rome\nBob^Oslo\n", Declared(), "^", 2),
     "a_header_with_ragged_rows": ("a,b,c\n1\n2,3\n4,5,6,7\n", Declared(), ",", 3),
     "commas_with_spaces": ("a, b, c\n1, 2, 3\n4, 5, 6\n", Declared(), ",", 3),
@@ -334,11 +409,29 @@ def test_spaces_around_quotes_are_found_and_reported(name: str) -> None:
     assert (rows, rejects) == (list(enumerate(expected, 1)), [])
 
 
-def test_without_quotes_behind_them_spaces_stay_in_the_cells() -> None:
-    dialect = detected(b"a, b\n1, 2\n")
+def test_a_space_behind_each_delimiter_belongs_to_it() -> None:
+    dialect = detected(b"a, b\n1, 2\n3, \n")
+    assert isinstance(dialect, CsvDialect)
+    assert dialect.skip_initial_space
+    assert dialect.columns == ["a", "b"]
+    assert read_all(b"a, b\n1, 2\n3, \n", dialect)[0] == [(1, ["1", "2"]), (2, ["3", ""])]
+
+
+@pytest.mark.parametrize(
+    ("data", "declared"),
+    [
+        (b"a, b\n1,2\n", Declared()),
+        (b"a, b\n1, 2\n", Declared(delimiter=",")),
+        (b"a, b\n1, 2\n", Declared(skip_initial_space=False)),
+    ],
+    ids=["not_behind_each", "declared_delimiter", "declared_spaces"],
+)
+def test_other_spaces_stay_in_the_cells(data: bytes, declared: Declared) -> None:
+    dialect = detected(data, declared)
     assert isinstance(dialect, CsvDialect)
     assert not dialect.skip_initial_space
-    assert read_all(b"a, b\n1, 2\n", dialect)[0] == [(1, ["1", " 2"])]
+    row = data.decode().split("\n")[1].split(",")
+    assert read_all(data, dialect)[0] == [(1, row)]
 
 
 NUMBERS: dict[str, tuple[str, int, list[str]]] = {

@@ -179,7 +179,7 @@ def test_the_processors_of_the_service_keep_the_contract() -> None:
     assert {name: problem_of(processors.get(name)) for name in processors.names} == dict.fromkeys(
         processors.names
     )
-    assert set(processors.names) - set(processors.uploadable) == {"batch", "mapping", "transform"}
+    assert set(processors.names) - set(processors.uploadable) == {"batch"}
 
 
 def test_counts_of_the_same_name_are_added_up() -> None:

@@ -66,10 +66,13 @@ export default function jobs({ params }) {
   let schemas = new Set();
   system().then((about) => {
     schemas = new Set(about.schemas);
-    say(limit, `CSV, JSON or JSON Lines, plain or gzipped, up to ${bytes(about.limits.max_upload_bytes)} each`);
+    say(limit, `CSV, JSON or JSON Lines, plain or compressed, up to ${bytes(about.limits.max_upload_bytes)} each`);
   }, fail);
   const options = h("div.row", { hidden: true });
   let types = [];
+  /** Whether text fields can ask for its options: a document, or the id of something, has a view of its own. */
+  const isSimple = ({ options }) => Object.values(options.properties ?? {}).flatMap((property) => property.anyOf ?? [property])
+    .every(({ type, format, $ref }) => type !== "object" && format !== "uuid" && !$ref);
   /** A field for each option of the processor; what stays empty is the default. */
   const ask = () => {
     const { properties = {}, required = [] } = types.find((type) => type.processor === processor.value)?.options ?? {};
@@ -81,7 +84,7 @@ export default function jobs({ params }) {
   processor.addEventListener("change", ask);
   api.get("/api/v1/job-types").then(({ items }) => {
     types = items;
-    const usable = types.filter((type) => type.is_uploadable && type.is_configured);
+    const usable = types.filter((type) => type.is_uploadable && type.is_configured && isSimple(type));
     usable.sort((a, b) => (a.processor !== "rows") - (b.processor !== "rows"));
     replace(processor, usable.map((type) => h("option", { value: type.processor }, type.title)));
     const names = new Set([...types.map((type) => type.processor), filter.processor].filter(Boolean));
@@ -89,7 +92,7 @@ export default function jobs({ params }) {
     kind.value = filter.processor;
     ask();
   }, fail);
-  const limit = h("p.muted", {}, "CSV, JSON or JSON Lines, plain or gzipped");
+  const limit = h("p.muted", {}, "CSV, JSON or JSON Lines, plain or compressed");
   const drop = h("section.drop", { "aria-label": "Upload" },
     h("div.drop-text", {}, icon("upload"), h("div", {}, h("p.lead", {}, "Drop files here, or ", button("choose files", () => files.click(), { kind: "link" })), limit)),
     h("div.row", {}, h("label.inline", {}, h("span", {}, "Processor"), processor), h("label.inline", {}, h("span", {}, "Priority"), priority)),

@@ -1,1 +1,1 @@
-"""A small model service to try scoring with. The service itself never imports it."""
+"""A small model service for trials of scoring. The service itself never imports it."""

@@ -1,7 +1,7 @@
-"""`python -m app ml-api`: a model service to try the pipeline with. It really predicts, and it
-fails on request.
+"""`python -m app ml-api`: a model service for trials of the pipeline. It makes real predictions,
+and fails on request.
 
-`PUT /faults` sets what goes wrong from now on, `GET /stats` tells what was asked of it.
+`PUT /faults` injects failures from now on, `GET /stats` returns what was requested.
 """
 
 from __future__ import annotations
@@ -34,24 +34,30 @@ class Faults(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    latency_ms: float = Field(default=0, ge=0, description="A request takes at least so long.")
+    latency_ms: float = Field(default=0, ge=0, description="Minimum duration of a request.")
     requests_per_second: float = Field(
-        default=0, ge=0, description="More are answered by 429; 0: any number."
+        default=0, ge=0, description="Requests beyond this number get a 429; 0 means no limit."
     )
-    retry_after: str = Field(default="1", description="Of the 429 answers; empty: none.")
-    error_rate: float = Field(default=0, ge=0, le=1, description="Answered by 500.")
+    retry_after: str = Field(
+        default="1", description="Retry-After of the 429 responses; none if empty."
+    )
+    error_rate: float = Field(
+        default=0, ge=0, le=1, description="Share of requests that get a 500."
+    )
     hang_rate: float = Field(default=0, ge=0, le=1, description="Never answered.")
     outage_seconds: float = Field(
-        default=0, ge=0, description="From now on everything is answered by 503."
+        default=0, ge=0, description="Every request gets a 503 from now on."
     )
     bad_answers: int = Field(
-        default=0, ge=0, description="The next answers are spoilt as `bad_answer` says."
+        default=0,
+        ge=0,
+        description="Number of next responses that are corrupted as `bad_answer` says.",
     )
     bad_answer: Literal["truncated", "missing", "other_ids", "nan", "html", "huge", "shuffled"] = (
         "truncated"
     )
     refuse: list[str] = Field(
-        default=[], description="A batch with one of these transaction_ids is answered by 422."
+        default=[], description="A batch with one of these transaction_ids gets a 422."
     )
     seed: int = 1
 
@@ -110,7 +116,7 @@ def create_model_service(model: Model) -> FastAPI:
 
     @app.delete("/stats", status_code=204)
     async def forget() -> Response:
-        """Also the answers remembered by Idempotency-Key."""
+        """Reset the statistics and the answers stored by Idempotency-Key."""
         state.stats = dict.fromkeys(state.stats, 0)
         state.by_status.clear()
         state.answers.clear()
@@ -131,8 +137,8 @@ def create_model_service(model: Model) -> FastAPI:
         request: Request,
         idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
     ) -> Response:
-        """One prediction for each transaction, under the id that it was sent with. A repeated
-        Idempotency-Key is answered by what was answered first.
+        """Return one prediction for each transaction, under its id. A repeated Idempotency-Key gets
+        the first answer again.
         """
         state.stats["requests"] += 1
         state.at_once += 1
@@ -156,7 +162,7 @@ def create_model_service(model: Model) -> FastAPI:
             return JSONResponse({"detail": "too many requests"}, 429, headers)
         if state.random.random() < faults.hang_rate:
             while (await request.receive())["type"] != "http.disconnect":
-                pass  # and no longer, or it would be counted among the calls at once
+                pass  # and no longer, or it would count among the concurrent calls
         if state.random.random() < faults.error_rate:
             return JSONResponse({"detail": "something broke"}, 500)
         if refused := [t for t in call.transactions if t.get("transaction_id") in faults.refuse]:

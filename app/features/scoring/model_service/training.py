@@ -1,5 +1,6 @@
-"""The model: features of a transaction, and a classifier trained on made transactions. Imported by
-the model service and `scripts/train_model.py` alone; the service itself never loads scikit-learn.
+"""The model: features of a transaction, and a classifier trained on generated transactions. Only
+the model service and `scripts/train_model.py` import it; the service itself never loads
+scikit-learn.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ import numpy.typing as npt
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from app.features.scoring.model_service.transactions import CATEGORIES, CHANNELS, Made, make
+from app.features.scoring.model_service.transactions import (
+    CATEGORIES,
+    CHANNELS,
+    LabelledTransaction,
+    make,
+)
 
 VERSION = "fraud-hgb-1"
 THRESHOLD = 0.5
@@ -23,8 +29,9 @@ Matrix = npt.NDArray[np.float64]
 
 
 def features(transactions: Iterable[dict[str, Any]]) -> Matrix:
-    """(n, 8): log of the amount, whether it is round, hour, category, channel, abroad, transactions
-    in 24 h, age of the account. Raises KeyError, ValueError for a transaction that lacks them.
+    """Return an array (n, 8): log of the amount, whether it is round, hour, category, channel,
+    abroad, transactions in 24 h, age of the account. Raises KeyError or ValueError if one is
+    missing or invalid.
     """
     rows = []
     for fields in transactions:
@@ -48,21 +55,21 @@ def features(transactions: Iterable[dict[str, Any]]) -> Matrix:
 class Trained:
     classifier: HistGradientBoostingClassifier
     roc_auc: float
-    """On transactions that it was not trained on."""
+    """Measured on transactions that it was not trained on."""
     average_precision: float
     trained_on: int
     tested_on: int
     version: str = VERSION
 
     def scores(self, transactions: Iterable[dict[str, Any]]) -> list[float]:
-        """Probability of fraud, 0 to 1, of each."""
+        """Return the probability of fraud, 0 to 1, of each transaction."""
         probabilities = self.classifier.predict_proba(features(transactions))
         return [round(float(p), 6) for p in probabilities[:, 1]]
 
 
 def train(count: int = 20_000, *, seed: int = 7) -> Trained:
-    """Train on `count` made transactions, test on half as many others; the same seed gives the same
-    model.
+    """Train on `count` generated transactions, test on half as many others. The same seed gives the
+    same model.
     """
     classifier = HistGradientBoostingClassifier(
         max_iter=40,
@@ -83,5 +90,5 @@ def train(count: int = 20_000, *, seed: int = 7) -> Trained:
     )
 
 
-def _labelled(made: Sequence[Made]) -> tuple[Matrix, npt.NDArray[np.int64]]:
+def _labelled(made: Sequence[LabelledTransaction]) -> tuple[Matrix, npt.NDArray[np.int64]]:
     return features(m.fields for m in made), np.array([m.is_fraud for m in made], dtype=np.int64)

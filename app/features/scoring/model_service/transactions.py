@@ -1,10 +1,10 @@
-"""Made transactions with planted fraud: what the model is trained on, and what the demos and tests
-score.
+"""Generated transactions with planted fraud: the model is trained on them, and the demos and tests
+score them.
 
 Four kinds of fraud are hidden among ordinary purchases: abroad at night online, bursts of small
-amounts (a stolen card being tried), large electronics from new accounts, and round sums drawn from
-machines in a hurry. Ordinary customers do each of these things alone; only together are they
-suspicious, and some fraud looks quite ordinary.
+amounts (trying a stolen card), large electronics from new accounts, and repeated round sums from
+cash machines. Ordinary customers do each of these things too; only in combination are they
+suspicious, and some fraud looks ordinary.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class LabelledTransaction:
     fields: dict[str, Any]
     is_fraud: bool
 
 
-def make(count: int, *, seed: int = 1, fraud_rate: float = 0.03) -> Iterator[Made]:
-    """`count` transactions, the same for the same seed."""
+def make(count: int, *, seed: int = 1, fraud_rate: float = 0.03) -> Iterator[LabelledTransaction]:
+    """Yield `count` transactions, the same for the same seed."""
     rng = random.Random(seed)
     for number in range(1, count + 1):
         is_fraud = rng.random() < fraud_rate
         fields = _ordinary(rng)
-        if is_fraud and rng.random() < 0.93:  # the rest cannot be told from honest ones
+        if is_fraud and rng.random() < 0.93:  # the rest looks honest
             rng.choice((_abroad_at_night, _card_being_tried, _new_account, _drawn_in_a_hurry))(
                 rng, fields
             )
         hour, day = fields.pop("hour"), rng.randrange(365)
         when = START + timedelta(days=day, hours=hour, seconds=rng.randrange(3600))
-        yield Made(
+        yield LabelledTransaction(
             {
                 "transaction_id": f"tx-{seed}-{number:09d}",
                 "timestamp": when.isoformat(),

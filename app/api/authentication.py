@@ -1,6 +1,4 @@
-"""Doorkeeper: finds out on whose behalf a request comes, from its headers alone, and how many
-requests are left.
-"""
+"""Authentication: identifies the caller of a request from its headers and applies the rate limits."""
 
 from __future__ import annotations
 
@@ -26,10 +24,10 @@ CHALLENGE = 'Bearer realm="granula"'
 class Admitted:
     caller: Caller
     headers: dict[str, str]
-    """For the answer, whatever it will be."""
+    """Headers for the response, whatever its status."""
 
 
-class Doorkeeper:
+class Authenticator:
     def __init__(self, settings: Settings, users: Users) -> None:
         self._users = users
         self._is_required = settings.auth_required
@@ -38,7 +36,7 @@ class Doorkeeper:
         self._failures = Buckets(settings.auth_failures_per_minute)
 
     async def admit(self, request: Request) -> Admitted:
-        """Raises Unauthenticated, CrossSite, RateLimited, DatabaseUnavailable."""
+        """Identify the caller. Raises Unauthenticated, CrossSite, RateLimited, DatabaseUnavailable."""
         caller = await self._caller(request)
         left, seconds = self._requests.take(caller.user_id)
         limit = self._requests.per_minute
@@ -56,8 +54,8 @@ class Doorkeeper:
         return Admitted(caller, headers)
 
     async def still_admits(self, request: Request) -> bool:
-        """Whether the key or session that a request came with still holds; it does while the
-        database cannot say.
+        """Return whether the key or session of a request is still valid; True while the database is
+        unavailable.
         """
         caller: Caller = request.scope["caller"]
         if caller.key_id is None:
@@ -71,26 +69,28 @@ class Doorkeeper:
             return True
 
     async def by_key(self, request: Request, key: str) -> Caller:
-        """Raises Unauthenticated, in the same words whatever is wrong with the key, or
-        RateLimited.
+        """Return the caller with this key.
+
+        Raises Unauthenticated, with the same message for every invalid key, or RateLimited.
         """
         caller = await self._users.by_key(key)
         return caller if caller is not None else self._refuse(request)
 
     def check_same_origin(self, request: Request, *, must_be_proven: bool) -> None:
-        """A browser adds a cookie, or the way through a firewall, to whatever any page makes it
-        send: raises CrossSite for what pages of other sites send, or for everything that a page of
-        this one has not provably sent.
+        """Raise CrossSite for a request that a page of another site sent.
+
+        Browsers add cookies, or their access through a firewall, to the requests of any page. With
+        `must_be_proven`, a request without proof of its origin is rejected too.
         """
         proof = self._is_same_origin(request)
         if proof is False or (proof is None and must_be_proven):
             raise CrossSite
 
     async def _caller(self, request: Request) -> Caller:
-        given = request.headers.getlist("authorization")
-        scheme, _, key = given[0].partition(" ") if given else ("", "", "")
+        values = request.headers.getlist("authorization")
+        scheme, _, key = values[0].partition(" ") if values else ("", "", "")
         if scheme.lower() == "bearer" and not await self._ignores_keys():
-            return await self.by_key(request, key.strip() if len(given) == 1 else "")
+            return await self.by_key(request, key.strip() if len(values) == 1 else "")
         is_unsafe = request.method not in SAFE_METHODS
         if (cookie := request.cookies.get(COOKIE)) is not None:
             caller = await self._users.by_session(cookie)
@@ -109,8 +109,8 @@ class Doorkeeper:
         return LOCAL
 
     async def _ignores_keys(self) -> bool:
-        """Whether no key can be valid and none is needed. Clients that always send one then work at
-        once.
+        """Return whether keys are neither valid nor required. Clients that always send one then
+        work at once.
         """
         return not self._is_required and not await self._users.any_exist()
 
@@ -127,7 +127,7 @@ class Doorkeeper:
         raise Unauthenticated(headers={**challenge, **(headers or {})})
 
     def _is_same_origin(self, request: Request) -> bool | None:
-        """None if the request does not say where it comes from, as those of curl."""
+        """Return None if the request does not name its origin, as with curl."""
         site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
         if origin is not None and origin in self._origins:
             return True
@@ -139,7 +139,7 @@ class Doorkeeper:
 
 
 def _address(request: Request) -> str:
-    """Of the client; of IPv6 the network, since who has one address there has 2^64."""
+    """Return the client's address, or its /64 network for IPv6, since one client has all of it."""
     host = request.client.host if request.client else ""
     try:
         address = ipaddress.ip_address(host)

@@ -1,5 +1,5 @@
-"""The one place where requests are let in: before anything of a body is read, and closed to every
-path that is not named.
+"""Authentication of every request, before any of its body is read. Paths that are not listed here
+require it.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from app.errors import RequestError, TransientError
 OPEN = frozenset({"/", "/health", "/ready", "/docs", "/redoc", "/guide", "/openapi.json"})
 OPEN_UNDER = ("/errors/", "/assets/", "/docs/", "/guide/")
 SIGN_IN = ("POST", "/api/v1/session")
-"""Checks the key in its body by itself."""
+"""Checks the key in its own body."""
 
 
 def is_open(method: str, path: str) -> bool:
-    """Whether nobody has to sign in for this, wherever they have to for the rest."""
+    """Return whether this needs no sign-in, even if sign-in is required."""
     reads = method in ("GET", "HEAD")
     return (reads and (path in OPEN or path.startswith(OPEN_UNDER))) or (method, path) == SIGN_IN
 
 
-class Gate:
+class AuthMiddleware:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":  # there are none
+        if scope["type"] == "websocket":  # the service has no WebSockets
             await send({"type": "websocket.close", "code": 1008})
             return
         if scope["type"] != "http" or is_open(scope["method"], scope["path"]):
@@ -37,7 +37,7 @@ class Gate:
             return
         request = Request(scope)
         try:
-            admitted = await services_of(request).doorkeeper.admit(request)
+            admitted = await services_of(request).authenticator.admit(request)
         except RequestError as error:
             await problem(request, error)(scope, receive, send)
             return

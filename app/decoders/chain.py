@@ -1,0 +1,120 @@
+"""The decoders of one file, each fed with what the one before it gives: first that of a declared
+Content-Encoding, then one for each kind that the content shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from app.decoders.base import Decoder, Kind, Report, Wanted
+from app.decoders.registry import by_content
+from app.errors import ContentMismatch
+
+BEGINNING_BYTES = 64 << 10
+"""What shows of which kind a file is. Fewer bytes are held back until more have come."""
+
+
+class Chain:
+    """Itself a decoder, of the kinds that it finds."""
+
+    def __init__(self, declared: Kind | None = None) -> None:
+        """`declared`: how the bytes come, if that was said; it is taken at its word."""
+        self._links = [] if declared is None else [_Link(declared)]
+        self._beginning = bytearray()
+        self._finished = 0
+        self._is_plain = False
+
+    @property
+    def name(self) -> str:
+        """Of the kinds, the outermost first; empty for plain bytes."""
+        return " in ".join(link.kind.name for link in reversed(self._links))
+
+    @property
+    def most_bytes(self) -> int:
+        """The largest output of a decoder so far."""
+        return max((link.size for link in self._links), default=0)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        return self._fed(iter((data,)), 0)
+
+    def finish(self, wanted: Wanted, *, also_heavy: bool = False) -> Iterator[bytes]:
+        """Stops before a heavy decoder unless that is asked for: then it is called again."""
+        while True:
+            while self._finished < len(self._links):
+                link = self._links[self._finished]
+                if link.kind.is_heavy and not also_heavy:
+                    return
+                self._finished += 1
+                yield from self._fed(link.finish(wanted), self._finished)
+            if self._is_plain:
+                return
+            yield from self._decided()
+
+    @property
+    def is_finished(self) -> bool:
+        return self._is_plain and self._finished == len(self._links)
+
+    def close(self) -> None:
+        for link in self._links:
+            link.decoder.close()
+
+    @property
+    def part(self) -> int:
+        """Of the piece that was given last: to which of the files that are made it belongs, from
+        0. Only the last decoder makes several.
+        """
+        return self._links[-1].decoder.part if self._links else 0
+
+    def reports(self, part: int) -> list[Report]:
+        """Of the decoders that one of these files passed, in this order."""
+        reports = [link.decoder.reports() for link in self._links]
+        return [of_parts[min(part, len(of_parts) - 1)] for of_parts in reports]
+
+    def _fed(self, pieces: Iterator[bytes], place: int) -> Iterator[bytes]:
+        """What the decoders from `place` on make of these pieces. An empty piece comes for each
+        that a decoder has given, so that the caller can look at `most_bytes`.
+        """
+        for piece in pieces:
+            if place:
+                yield b""
+            if place < len(self._links):
+                yield from self._fed(self._links[place].feed(piece), place + 1)
+            elif self._is_plain:
+                yield piece
+            else:
+                self._beginning += piece
+                if len(self._beginning) >= BEGINNING_BYTES:
+                    yield from self._decided()
+
+    def _decided(self) -> Iterator[bytes]:
+        """Of which kind the output of the last decoder is, and what becomes of its beginning."""
+        beginning = bytes(self._beginning)
+        self._beginning.clear()
+        kind = by_content(beginning)
+        self._is_plain = kind is None or not kind.is_compression
+        if kind is not None:
+            if kind.is_compression and self._links:
+                outer = self._links[-1].kind.name
+                raise ContentMismatch(f"The content is {kind.name} inside {outer}.")
+            self._links.append(_Link(kind))
+            yield from self._fed(iter((beginning,)), len(self._links) - 1)
+        elif beginning:
+            yield beginning
+
+
+class _Link:
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.decoder: Decoder = kind.open()
+        self.size = 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        return self._counted(self.decoder.feed(data))
+
+    def finish(self, wanted: Wanted) -> Iterator[bytes]:
+        return self._counted(self.decoder.finish(wanted))
+
+    def _counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self.size += len(piece)
+            yield piece

@@ -1,0 +1,63 @@
+"""Where rows come from, if their file is not the text that is stored."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from typing import Any
+
+import msgspec
+
+PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+LIKE_A_CELL = re.compile(r"[A-Za-z]{1,3}[0-9]{1,7}|[Rr][0-9]*[Cc][0-9]*")
+
+
+class SheetPlaces(msgspec.Struct, frozen=True, tag="sheet", tag_field="kind"):
+    """Rows of a sheet by lines of the stored text."""
+
+    sheet: str
+    first_column: int
+    """Place in the sheet, from 0, of the first cell of each row."""
+    runs: list[tuple[int, int]]
+    """(line of the stored text, row of the sheet), both from 1 and ascending: from one of them to
+    the next, each line is the row below the one before. Row 0: it is not known from there on.
+    """
+
+    def at(self, line: int, column: int | None) -> str:
+        """A cell as spreadsheets write it (`Sheet1!C17`), or a row (`Sheet1!17:17`). `line`: where
+        the row begins; `column`: place of the cell in the row, from 0.
+        """
+        run, row = self.runs[max(0, bisect_right(self.runs, line, key=lambda run: run[0]) - 1)]
+        if not row:
+            return quoted_sheet(self.sheet)
+        row += line - run
+        name = f"{column_letters(self.first_column + column)}{row}" if column is not None else ""
+        return f"{quoted_sheet(self.sheet)}!{name or f'{row}:{row}'}"
+
+
+Places = SheetPlaces
+
+
+def places_to_json(places: Places | None) -> dict[str, Any] | None:
+    return None if places is None else msgspec.to_builtins(places)
+
+
+def places_from_json(value: dict[str, Any] | None) -> Places | None:
+    return None if value is None else msgspec.convert(value, Places)
+
+
+def column_letters(place: int) -> str:
+    """The name of a column of a sheet: `A` of 0, `XFD` of 16383."""
+    letters = ""
+    place += 1
+    while place:
+        place, letter = divmod(place - 1, 26)
+        letters = chr(65 + letter) + letters
+    return letters
+
+
+def quoted_sheet(name: str) -> str:
+    """The name of a sheet in a reference: in apostrophes unless it can be nothing else."""
+    if PLAIN_NAME.fullmatch(name) and not LIKE_A_CELL.fullmatch(name):
+        return name
+    return "'" + name.replace("'", "''") + "'"

@@ -1,0 +1,1 @@
+"""Spreadsheets as CSV text, read in a process of their own."""

@@ -1,0 +1,1 @@
+"""Preview: what a file is, and what each way to read it would give, before anything is stored."""

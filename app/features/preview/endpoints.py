@@ -1,0 +1,111 @@
+"""/api/v1/preview: what a file is, from its first bytes. Nothing is stored."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from pydantic import ConfigDict, Field, model_validator
+
+from app.api.errors import problem_responses
+from app.api.json import encoded
+from app.api.multipart import MultipartBody
+from app.api.parameters import (
+    DialectOptions,
+    Flag,
+    Integer,
+    clean_filename,
+    media_type,
+    single_values,
+)
+from app.api.receiving import (
+    BINARY,
+    check_type,
+    declared_kind,
+    described_body,
+    form_with_file,
+    pieces,
+)
+from app.api.services import App, Owner, Services
+from app.features.preview.beginning import Beginning, of_body
+from app.features.preview.look import preview
+from app.features.preview.schemas import Preview
+from app.features.preview.service import Previews
+
+router = APIRouter(prefix="/api/v1", tags=["files"], dependencies=[Depends(single_values)])
+BODY = described_body({**form_with_file(), "application/octet-stream": {"schema": BINARY}})
+BODY["requestBody"]["required"] = False
+
+
+class PreviewOptions(DialectOptions):
+    """Which file, and how it is to be read."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file_id: UUID | None = Field(default=None, description="Of an upload; the body is not read.")
+    source: str | None = Field(
+        default=None,
+        max_length=2000,
+        description="An object, as `s3://bucket/key`, or the first of a pattern.",
+    )
+    filename: str | None = Field(default=None, max_length=255, description="Of a raw body.")
+    partial: Flag = Field(default=False, description="The body is only the beginning of the file.")
+    rows: Annotated[Integer, Field(ge=0, le=1000)] = Field(
+        default=50, description="How many rows are shown."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> PreviewOptions:
+        if self.file_id is not None and self.source is not None:
+            raise ValueError("give either a file_id or a source")
+        return self
+
+
+@router.post(
+    "/preview",
+    summary="Preview a file",
+    openapi_extra=BODY,
+    response_model=Preview,
+    responses=problem_responses(400, 403, 404, 408, 409, 413, 415, 422, 503),
+)
+async def preview_file(
+    request: Request, app: App, owner: Owner, options: Annotated[PreviewOptions, Query()]
+) -> Response:
+    """What a file is, with how much confidence, its first rows under the settings that you give,
+    and what other settings would give. The file is the body, an upload, or an object of a bucket.
+    The first 256 KiB are read, and nothing is stored.
+    """
+    if options.file_id is not None:
+        beginning = await app.of(Previews).of_file(owner, options.file_id)
+    elif options.source is not None:
+        beginning = await app.of(Previews).of_source(options.source)
+    else:
+        beginning = await _sent(request, app, options)
+    content_type = beginning.media_type
+    declared = options.declared(content_type)
+    named = Beginning(
+        beginning.sample,
+        beginning.is_complete,
+        options.filename or beginning.filename,
+        media_type(content_type),
+    )
+    return encoded(await asyncio.to_thread(preview, named, declared, options.rows))
+
+
+async def _sent(request: Request, app: Services, options: PreviewOptions) -> Beginning:
+    """The file in the body, with its content type as it was sent."""
+    content_type = request.headers.get("content-type", "")
+    if not content_type.lower().startswith("multipart/form-data"):
+        check_type(content_type, options.filename or "", app)
+        kind = declared_kind(request)
+        sample, is_complete = await of_body(pieces(request), kind, is_partial=options.partial)
+        return Beginning(sample, is_complete, clean_filename(options.filename or ""), content_type)
+    form = MultipartBody(content_type)
+    sample, is_complete = await of_body(
+        form.read(pieces(request)), None, is_partial=options.partial
+    )
+    check_type(form.media_type, form.filename, app)
+    return Beginning(sample, is_complete, clean_filename(form.filename), form.media_type)

@@ -1,0 +1,170 @@
+"""What the beginning of a file is, how it is read, and what other readings would give. Pure: bytes
+in, what is shown out.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from app.errors import RequestError
+from app.features.preview.beginning import Beginning
+from app.formats.base import Parsed, Reject, Span
+from app.formats.csv import CsvDialect
+from app.formats.csv_layout import Reading
+from app.formats.detect import Declared, csv_readings, detect
+from app.formats.registry import Dialect, open_format, to_json
+
+MAX_READINGS, MIN_CONFIDENCE = 5, 0.01
+SHOWN_REJECTS, SHOWN_NAMES = 20, 100
+SIZE_UNKNOWN = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """What one way of reading makes of the sample."""
+
+    dialect: Dialect
+    parsed: Parsed | None
+    """None if the sample holds no whole record."""
+
+    @property
+    def ok(self) -> int:
+        return 0 if self.parsed is None else len(self.parsed.rows)
+
+    @property
+    def rejects(self) -> Sequence[Reject]:
+        return [] if self.parsed is None else self.parsed.rejects
+
+    @property
+    def columns(self) -> list[str]:
+        if self.dialect.columns or self.parsed is None:
+            return self.dialect.columns
+        return list(self.parsed.rows.columns)
+
+
+def preview(beginning: Beginning, declared: Declared, rows: int) -> dict[str, Any]:
+    """How the file is read under these settings, its first rows, and the runners-up; raises the
+    RequestError that an upload would end with.
+    """
+    sampled = _sampled(beginning, declared)
+    dialect = sampled.dialect
+    readings: list[dict[str, Any]] = []
+    confidence = None
+    if isinstance(dialect, CsvDialect):
+        found = csv_readings(beginning.sample, complete=beginning.is_complete, declared=declared)
+        confidence = {
+            "delimiter": round(found[0].confidence, 3),
+            "header": dialect.header_confidence,
+        }
+        readings = _runners_up(beginning, declared, dialect, found[1:])
+    return {
+        "dialect": to_json(dialect),
+        "confidence": confidence,
+        "columns": sampled.columns,
+        "sample": {
+            "size_bytes": len(beginning.sample),
+            "is_complete": beginning.is_complete,
+            "rows": {
+                "total": sampled.ok + len(sampled.rejects),
+                "ok": sampled.ok,
+                "rejected": len(sampled.rejects),
+            },
+            "rejected_by_code": dict(Counter(each.code for each in sampled.rejects)),
+        },
+        "rows": _shown_rows(sampled, rows),
+        "rejects": [_shown_reject(each) for each in sampled.rejects[:SHOWN_REJECTS]],
+        "readings": readings,
+    }
+
+
+def _sampled(beginning: Beginning, declared: Declared) -> Sampled:
+    dialect = detect(
+        beginning.sample,
+        complete=beginning.is_complete,
+        declared=declared,
+        filename=beginning.filename,
+        media_type=beginning.media_type,
+    )
+    size = len(beginning.sample) if beginning.is_complete else SIZE_UNKNOWN
+    form = open_format(dialect.of_size(size))
+    window = beginning.sample[dialect.data_start :]
+    ends = form.scan(window, eof=beginning.is_complete)
+    count = len(ends) - (form.skip_footer if beginning.is_complete else 0)
+    if count <= 0:
+        return Sampled(dialect, None)
+    data = window[: int(ends[count - 1])]
+    start = dialect.data_start
+    span = Span(start, start + len(data), 1, count, dialect.data_line, zlib.crc32(data))
+    return Sampled(dialect, form.read(data, span))
+
+
+def _runners_up(
+    beginning: Beginning, declared: Declared, chosen: CsvDialect, others: Sequence[Reading]
+) -> list[dict[str, Any]]:
+    """Other settings that would be read, the likeliest first, with what each gives."""
+    changes: list[tuple[float, dict[str, Any]]] = [
+        (other.confidence, _settings(chosen, other.dialect)) for other in others
+    ]
+    if declared.header_rows is None:
+        other_rows = 0 if chosen.header_rows else 1
+        changes.append((1 - chosen.header_confidence, {"header_rows": other_rows}))
+    changes = [change for change in changes if change[0] >= MIN_CONFIDENCE]
+    changes.sort(key=lambda change: -change[0])
+    readings = []
+    for confidence, settings in changes[:MAX_READINGS]:
+        try:
+            sampled = _sampled(beginning, replace(declared, format="csv", **settings))
+        except RequestError:
+            continue  # a header that cannot be one: nobody would want that
+        readings.append(
+            {
+                "settings": settings,
+                "confidence": round(confidence, 3),
+                "columns": sampled.columns[:SHOWN_NAMES],
+                "column_count": len(sampled.columns),
+                "ok": sampled.ok,
+                "rejected": len(sampled.rejects),
+            }
+        )
+    return readings
+
+
+def _settings(chosen: CsvDialect, other: CsvDialect) -> dict[str, Any]:
+    """The options of an upload that make the other reading of the chosen one."""
+    settings: dict[str, Any] = {"delimiter": other.delimiter}
+    if other.quote != chosen.quote:
+        settings["quote"] = other.quote
+    if other.escape != chosen.escape:
+        settings["escape"] = other.escape
+    if other.skip_initial_space:
+        settings["skip_initial_space"] = True
+    return settings
+
+
+def _shown_rows(sampled: Sampled, rows: int) -> list[dict[str, Any]]:
+    if sampled.parsed is None:
+        return []
+    shown = sampled.parsed.rows.select(range(min(rows, sampled.ok)))
+    values = shown.undecoded()
+    data = [msgspec.Raw(each) if isinstance(each, bytes) else each for each in values]
+    return [
+        {"row_number": number, "data": cells}
+        for number, cells in zip(shown.numbers, data, strict=True)
+    ]
+
+
+def _shown_reject(reject: Reject) -> dict[str, Any]:
+    return {
+        "row_number": reject.row_number,
+        "line": reject.line,
+        "column": reject.column,
+        "code": reject.code,
+        "message": reject.message,
+        "value": reject.value,
+    }

@@ -1,0 +1,82 @@
+"""What a preview answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from app.api.answers import Answer, Dialect, Shown
+
+REJECTED = "Rows in it that would be rejected."
+
+
+class Confidence(Answer):
+    """How sure the parts of the dialect are, from 0 to 1; 1 of what was declared."""
+
+    delimiter: float = Field(description="That the delimiter is right.")
+    header: float = Field(description="That the header has so many rows.")
+
+
+class SampledRows(Answer):
+    """Rows by what would become of them."""
+
+    total: int = Field(description="Whole rows in the sample.")
+    ok: int = Field(description="Rows that would be loaded.")
+    rejected: int = Field(description=REJECTED)
+
+
+class Sample(Answer):
+    """The part of the file that was read."""
+
+    size_bytes: int = Field(description="Its size, decoded.")
+    is_complete: bool = Field(description="Whether it is all of the file.")
+    rows: SampledRows = Field(description="The rows in it.")
+    rejected_by_code: dict[str, int] = Field(description="Rejected rows by code.")
+
+
+class PreviewRow(Answer):
+    """A row as it would be loaded."""
+
+    row_number: int = Field(description="Its number in the file, from 1; the header is none.")
+    data: list[Any] | Shown = Field(description="The cells of CSV, or the object of JSON.")
+
+
+class PreviewReject(Answer):
+    """A row that would be rejected."""
+
+    row_number: int = Field(description="Its number in the file, from 1.")
+    line: int = Field(description="The line where it begins, from 1.")
+    column: str | None = Field(
+        description="The column that is wrong; null if it is the row as a whole."
+    )
+    code: str = Field(description="Which mistake.")
+    message: str = Field(description="What is wrong, in a sentence.")
+    value: str | None = Field(description="The value that is wrong; null if it is not one.")
+
+
+class OtherReading(Answer):
+    """Another way to read the file, and what it would give."""
+
+    settings: Shown = Field(description="The options of an upload that read it so.")
+    confidence: float = Field(description="That this is the right way, from 0 to 1.")
+    columns: list[str] = Field(description="Names of the first columns, at most 100.")
+    column_count: int = Field(description="How many columns there would be.")
+    ok: int = Field(description="Rows of the sample that would be loaded.")
+    rejected: int = Field(description="Rows of the sample that would be rejected.")
+
+
+class Preview(Answer):
+    """What a file is, and how it would be read."""
+
+    dialect: Dialect = Field(description="As you said, the rest as it was detected.")
+    confidence: Confidence | None = Field(description="Of a CSV file; null for JSON.")
+    columns: list[str] = Field(description="Names of the columns, of JSON those of the sample.")
+    sample: Sample = Field(description="What was read, and what would become of it.")
+    rows: list[PreviewRow] = Field(description="The first rows, at most `rows`.")
+    rejects: list[PreviewReject] = Field(
+        description="The first that would be rejected, at most 20."
+    )
+    readings: list[OtherReading] = Field(
+        description="Runners-up, the likeliest first: other delimiters, with a header or without."
+    )

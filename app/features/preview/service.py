@@ -1,0 +1,53 @@
+"""The beginnings of files that are not in the body of the request."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from uuid import UUID
+
+from app.decoders.registry import by_content
+from app.errors import BinaryContent, ObjectNotFound
+from app.features.preview.beginning import Beginning
+from app.formats.detect import SAMPLE_BYTES
+from app.jobs.file_jobs import FileJobs
+from app.jobs.objects import as_request_error
+from app.sources.base import Sources
+
+
+class Previews:
+    def __init__(self, file_jobs: FileJobs, sources: Sources) -> None:
+        self._file_jobs = file_jobs
+        self._sources = sources
+
+    async def of_file(self, owner: str, file_id: UUID) -> Beginning:
+        """Of an upload; raises NotFound, StoredBytesGone, NotRows."""
+        file = await self._file_jobs.file(owner, file_id)
+        assert file.storage_uri is not None
+        size = file.stored_bytes
+        read = partial(self._sources.read, file.storage_uri, 0, min(size, SAMPLE_BYTES), file.etag)
+        sample = await as_request_error(asyncio.to_thread(read))
+        return Beginning(sample, size <= SAMPLE_BYTES, file.filename)
+
+    async def of_source(self, uri: str) -> Beginning:
+        """Of an object, or of the first one where the URI stands for several; raises BadSourceUri,
+        NotConfigured, ObjectNotFound, ObjectAccessDenied, Unavailable, BinaryContent.
+        """
+        source = self._sources.remote(uri)
+        source.check_configured()
+        full = source.full(uri)
+        single = await as_request_error(asyncio.to_thread(source.single, full))
+        if single is None:
+            objects = await as_request_error(asyncio.to_thread(source.find, full, 1))
+            if not objects:
+                raise ObjectNotFound(f"No object matches {full}.")
+            single = objects[0]
+        end = min(single.size, SAMPLE_BYTES)
+        read = partial(source.read, single.uri, 0, end, single.etag)
+        sample = await as_request_error(asyncio.to_thread(read))
+        if by_content(sample) is not None:
+            raise BinaryContent(
+                f"{single.uri} is compressed; only plain objects can be read in place."
+            )
+        name = single.uri.rpartition("/")[2]
+        return Beginning(sample, single.size <= SAMPLE_BYTES, name)

@@ -1,0 +1,3 @@
+"""Tables: accepted rows loaded into the user's own typed tables."""
+
+__all__ = ["parameters"]

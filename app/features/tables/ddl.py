@@ -1,0 +1,221 @@
+"""Tables and columns that a load makes: types from what an analysis found, and the statements.
+
+A type is given only if every value of the file has exactly one reading in it; else it is text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.features.tables.definition import (
+    Column,
+    Constraint,
+    Dialect,
+    TableDefinition,
+    TableName,
+    quoted,
+)
+
+INT64_END = 1 << 63
+MAX_NAME_BYTES = 63
+"""PostgreSQL would cut a longer name."""
+MAX_COLUMNS: dict[Dialect, int] = {"postgresql": 1600, "sqlite": 2000}
+TEXT: dict[Dialect, str] = {"postgresql": "text", "sqlite": "TEXT"}
+SQLITE_TYPES = ("INTEGER", "REAL", "TEXT", "BLOB", "ANY")
+POSTGRESQL_TYPE = re.compile(
+    r"(?:smallint|integer|bigint|real|double precision|boolean|date|uuid|json|jsonb|bytea|text"
+    r"|numeric(?:\([1-9]\d{0,2}(?:,\d{1,3})?\))?"
+    r"|(?:character varying|varchar|character|char)\([1-9]\d{0,6}\)|character varying|varchar"
+    r"|(?:timestamp|time)(?:\([0-6]\))?(?: (?:with|without) time zone)?|timestamptz"
+    r"|inet|cidr|macaddr)(?:\[\])?"
+)
+ALIASES = {
+    "varchar": "character varying",
+    "char": "character",
+    "timestamptz": "timestamp with time zone",
+    "timestamp": "timestamp without time zone",
+    "time": "time without time zone",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What an analysis found in a column of the file."""
+
+    name: str
+    type: str
+    """number, date, boolean or text."""
+    subtype: str = ""
+    """integer, decimal, date or datetime."""
+    format: str = ""
+    """Of dates, as strftime names it."""
+    least: str | None = None
+    """Of numbers, as it is written."""
+    greatest: str | None = None
+
+
+def facts_of(profile: Mapping[str, Any]) -> list[Facts]:
+    """Of all columns in the result of an analysis."""
+    return [
+        Facts(
+            column["name"],
+            column["type"],
+            column["subtype"] or "",
+            (column["format"] or "") if column["type"] == "date" else "",
+            column["min"],
+            column["max"],
+        )
+        for column in profile["columns"]
+    ]
+
+
+def type_for(facts: Facts | None, dialect: Dialect) -> str:
+    """Of a column that holds these values; text without facts."""
+    if facts is None:
+        return TEXT[dialect]
+    if dialect == "sqlite":
+        return _sqlite_type(facts)
+    if facts.type == "number":
+        return "bigint" if _fits_bigint(facts) else "numeric"
+    if facts.type == "boolean":
+        return "boolean"
+    if facts.type == "date" and facts.subtype == "date":
+        return "date"
+    if facts.type == "date":
+        zone = "with" if "%z" in facts.format else "without"
+        return f"timestamp {zone} time zone"
+    return "text"
+
+
+def _sqlite_type(facts: Facts) -> str:
+    """Decimals are text: a floating-point number would not keep them. Dates and truth values have
+    no type of their own.
+    """
+    if facts.type == "number" and _fits_bigint(facts):
+        return "INTEGER"
+    return "TEXT"
+
+
+def _fits_bigint(facts: Facts) -> bool:
+    if facts.subtype != "integer" or facts.least is None or facts.greatest is None:
+        return False
+    try:
+        return -INT64_END <= int(facts.least) and int(facts.greatest) < INT64_END
+    except ValueError:
+        return False
+
+
+def name_problems(
+    name: TableName,
+    pairs: Sequence[tuple[str, str]],
+    dialect: Dialect,
+    there: Iterable[str] = (),
+) -> list[str]:
+    """What keeps new columns from having these names; `there` are those that the table has."""
+    problems = []
+    taken = {_folded(other, dialect) for other in there}
+    if _is_too_long(name.table, dialect) or "\0" in name.table:
+        problems.append(f"The name {name.table[:60]!r} of the table has more than 63 bytes.")
+    if len(pairs) + len(taken) > MAX_COLUMNS[dialect]:
+        problems.append(f"A table has at most {MAX_COLUMNS[dialect]} columns.")
+    for column, _ in pairs:
+        folded = _folded(column, dialect)
+        if not column or "\0" in column:
+            problems.append(f"A column cannot have the name {column[:60]!r}.")
+        elif _is_too_long(column, dialect):
+            problems.append(f"The name {column[:60]!r} of a column has more than 63 bytes.")
+        elif folded in taken:
+            problems.append(f"There would be two columns {column[:60]!r}.")
+        elif dialect == "postgresql" and column in SYSTEM_COLUMNS:
+            problems.append(f"The name {column!r} is that of a column of the system.")
+        taken.add(folded)
+    return problems
+
+
+SYSTEM_COLUMNS = ("oid", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")
+
+
+def _folded(name: str, dialect: Dialect) -> str:
+    """SQLite compares names without regard to the case of ASCII letters."""
+    if dialect == "postgresql":
+        return name
+    return "".join(character.lower() if character.isascii() else character for character in name)
+
+
+def _is_too_long(name: str, dialect: Dialect) -> bool:
+    return dialect == "postgresql" and len(name.encode()) > MAX_NAME_BYTES
+
+
+def type_problems(
+    types: Mapping[str, str], columns: Mapping[str, str], dialect: Dialect
+) -> list[str]:
+    """What is wrong with the types that a user chose."""
+    problems = []
+    for column, written in types.items():
+        if column not in columns:
+            problems.append(f"The table has no column {column[:60]!r}.")
+        elif not _is_type(written, dialect):
+            problems.append(f"{written[:60]!r} is no type that a column can be made of.")
+    return problems
+
+
+def _is_type(written: str, dialect: Dialect) -> bool:
+    if dialect == "sqlite":
+        return written in SQLITE_TYPES
+    return POSTGRESQL_TYPE.fullmatch(written) is not None
+
+
+def definition_of(
+    name: TableName, types: Mapping[str, str], key: tuple[str, ...], dialect: Dialect
+) -> TableDefinition:
+    """The table as the catalogue will describe it."""
+    columns = tuple(
+        Column(column, full, column not in key, base_type=full)
+        for column, full in ((column, _in_full(type_)) for column, type_ in types.items())
+    )
+    constraints = []
+    if key:
+        constraints.append(Constraint("", "primary_key", key))
+    constraints += [Constraint("", "not_null", (column,), "NOT NULL") for column in key]
+    return TableDefinition(
+        name,
+        "table",
+        columns,
+        tuple(constraints),
+        dialect=dialect,
+        is_strict=dialect == "sqlite",
+    )
+
+
+def _in_full(written: str) -> str:
+    """As the catalogue writes it."""
+    match = re.fullmatch(r"(\w+)(\(.*?\))?(.*)", written)
+    assert match is not None
+    name, limits, rest = match[1], match[2] or "", match[3]
+    full = ALIASES.get(name, name) if " time zone" not in rest else name
+    if name == "numeric" and limits and "," not in limits:
+        limits = f"{limits[:-1]},0)"
+    word, space, zone = full.partition(" ")
+    if zone.endswith("time zone"):
+        return f"{word}{limits}{space}{zone}{rest}"
+    return f"{full}{limits}{rest}"
+
+
+def create_table(definition: TableDefinition) -> str:
+    lines = [_column(column) for column in definition.columns]
+    if key := definition.primary_key:
+        lines.append(f"PRIMARY KEY ({', '.join(map(quoted, key))})")
+    options = " STRICT" if definition.is_strict else ""
+    return f"CREATE TABLE {definition.name.sql} (\n    " + ",\n    ".join(lines) + f"\n){options}"
+
+
+def _column(column: Column) -> str:
+    not_null = "" if column.is_nullable else " NOT NULL"
+    return f"{quoted(column.name)} {column.type}{not_null}"
+
+
+def add_column(name: TableName, column: Column) -> str:
+    return f"ALTER TABLE {name.sql} ADD COLUMN {quoted(column.name)} {column.type}"

@@ -1,0 +1,60 @@
+"""/api/v1/connections and /api/v1/tables: what can be loaded, and what was."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query
+from fastapi.responses import Response
+
+from app.api.errors import problem_responses
+from app.api.json import encoded_any
+from app.api.parameters import Integer, Name, Offset, single_values
+from app.api.services import App, Owner
+from app.features.tables.schemas import ConnectionList, TableDescription, TableList
+from app.features.tables.service import Tables
+
+router = APIRouter(prefix="/api/v1", tags=["tables"], dependencies=[Depends(single_values)])
+
+Connection = Annotated[
+    Name,
+    Query(description="One of GET /api/v1/connections; the service's own database if not given."),
+]
+
+
+@router.get("/connections", response_model=ConnectionList, responses=problem_responses(403))
+async def list_connections(app: App, owner: Owner) -> Response:
+    """The service's own database, and those of CONNECTIONS."""
+    return encoded_any(await app.of(Tables).list_connections(owner))
+
+
+@router.get("/tables", response_model=TableList, responses=problem_responses(403, 404, 422, 503))
+async def list_tables(
+    app: App,
+    owner: Owner,
+    connection: Connection = "",
+    schema: Annotated[Name, Query(description="The default one if not given.")] = "",
+    limit: Annotated[Integer, Query(ge=1, le=1000)] = 100,
+    offset: Annotated[Offset, Query()] = 0,
+) -> Response:
+    """Tables and views that the role of the connection may read or write. Those in which the
+    service keeps its own data are not among them.
+    """
+    tables = app.of(Tables)
+    listed = await tables.list_tables(owner, connection, schema, limit=limit, offset=offset)
+    return encoded_any(listed)
+
+
+@router.get(
+    "/tables/{name}",
+    response_model=TableDescription,
+    responses=problem_responses(403, 404, 422, 503),
+)
+async def get_table(
+    name: Annotated[str, Path(description="`orders` or `public.orders`.")],
+    app: App,
+    owner: Owner,
+    connection: Connection = "",
+) -> Response:
+    """Columns, keys, constraints, the number of rows, and your latest loads."""
+    return encoded_any(await app.of(Tables).describe(owner, name, connection))

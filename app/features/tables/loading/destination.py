@@ -1,0 +1,501 @@
+"""The destination of a load: a table of the user.
+
+write: rows go into a staging table of the job, in the transaction of their chunk
+settle: rows that the table refuses become rejects, chunk by chunk
+publish: all staged rows go into the table, and the staging table away, with the final status
+
+Killed anywhere, it begins again with what is staged. Rows are looked at one by one only if the
+table has refused the whole, so that a clean file costs nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import chunks, jobs
+from app.db.engine import Database
+from app.db.results import PageHead
+from app.db.rows import ChunkRow, PageRow
+from app.destinations.base import ReadBack, ResultDestination
+from app.destinations.rejects import Rejects
+from app.destinations.staged import Assembly, Compute, StagedJob, StagedResults
+from app.errors import TerminalError, TransientError
+from app.failpoints import hit
+from app.features.tables.catalogue import read_definition
+from app.features.tables.loading.loader import Loader, LoadRefused, Range, RowsRefused
+from app.features.tables.loading.processor import NAME
+from app.features.tables.loading.refusals import Refusal, clashes, found_by
+from app.features.tables.loading.statements import Finder, Statements
+from app.features.tables.loading.stored import from_text
+from app.features.tables.plan import LoadPlan
+from app.formats.base import Page, Reject, Span
+from app.formats.rejecting import located
+from app.processors.base import Conclusion
+from app.sources.base import Sources
+from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus
+
+logger = logging.getLogger(__name__)
+CHUNKS_AT_ONCE = 500
+SWEEP_SECONDS = 600.0
+MOST_REFUSALS = 20
+"""Of the whole, after all rows that could be found were taken out. Others may write to the table
+meanwhile; a table that changes faster than it can be loaded is an error.
+"""
+WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
+
+
+class TableChanged(TerminalError):
+    """The definition of the table changed while the load ran. Nothing was loaded."""
+
+    code = "table_changed"
+
+
+class TooManyDeletes(TerminalError):
+    """The mirror would delete more rows than `max_delete` allows. Nothing was loaded."""
+
+    code = "too_many_deletes"
+
+
+class MirrorIncomplete(TerminalError):
+    """Rows of the file were rejected, and a mirror would delete theirs. Nothing was loaded."""
+
+    code = "mirror_incomplete"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadParts:
+    """What all loads of a process share."""
+
+    database: Database
+    sources: Sources
+    rejects: Rejects
+    loader: Loader
+    refused: Counter[UUID]
+    """How often the table has refused the whole of a job. Lost with the process, it is found out
+    again.
+    """
+
+
+class LoadedTables:
+    """The destinations of loads, one for each job."""
+
+    def __init__(
+        self, database: Database, sources: Sources, rejects: Rejects, loader: Loader
+    ) -> None:
+        self._parts = LoadParts(database, sources, rejects, loader, Counter())
+
+    def of(self, processor: str, options: Mapping[str, Any]) -> ResultDestination | None:
+        if processor != NAME:
+            return None
+        return LoadedTable(self._parts, from_text(options["plan"]))
+
+    async def run(self) -> None:
+        """Sweep now and then, until cancelled."""
+        while True:
+            await _left_for_the_sweep(self.sweep())
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    async def sweep(self) -> None:
+        """Remove staging tables that no job needs any more."""
+        parts = self._parts
+        async with parts.database.working() as connection:
+            job_ids = await parts.loader.staged_jobs(connection)
+        for job_id in job_ids:
+            await parts.database.transact(lambda c, j=job_id: _drop_unneeded(c, parts.loader, j))  # type: ignore[misc]
+
+
+class LoadedTable(StagedResults):
+    incomplete: ClassVar[dict[str, str]] = {
+        "code": "load_incomplete",
+        "message": "Some chunks failed, so nothing was loaded. Retry the job to run them again.",
+    }
+
+    def __init__(self, parts: LoadParts, plan: LoadPlan) -> None:
+        self._parts = parts
+        self._loader = parts.loader
+        self._plan = plan
+
+    # ------------------------------------------------------------------ a chunk
+
+    async def write(
+        self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page]
+    ) -> dict[str, int]:
+        await self._loader.stage(connection, job_id, self._plan, [page.data for page in rows])
+        hit("load.staged")
+        return {}
+
+    async def count(self, connection: AsyncConnection, job_id: UUID) -> int:
+        """Staged, or loaded by a job that has ended."""
+        if await self._loader.has_stage(connection, job_id):
+            return await self._loader.count(connection, self._statements(job_id).count_staged)
+        job = await jobs.load_job(connection, job_id)
+        is_loaded = job is not None and JobStatus(job.status) in WHOLE and job.summary
+        return int(job.summary["rows"]) if job is not None and job.summary and is_loaded else 0
+
+    async def read_back(
+        self, connection: AsyncConnection, job_id: UUID, first_rows: Sequence[int]
+    ) -> ReadBack:
+        return ReadBack()
+
+    async def heads(
+        self, connection: AsyncConnection, job_id: UUID, first_row: int
+    ) -> list[PageHead]:
+        return []
+
+    async def pages(
+        self, connection: AsyncConnection, job_id: UUID, after: int, limit: int, most_bytes: int
+    ) -> Sequence[PageRow]:
+        """The rows are in the table of the user."""
+        return ()
+
+    async def remove(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> bool:
+        """What was loaded is the user's."""
+        return False
+
+    def _statements(self, job_id: UUID) -> Statements:
+        return Statements(self._plan, job_id)
+
+    # ------------------------------------------------------------------ rows that the table refuses
+
+    async def settle(self, job: StagedJob, compute: Compute) -> None:
+        """Make rejects of the rows that the table refuses: those that a question finds, and, if
+        that was not enough, those that an attempt does.
+        """
+        if not await self._is_staged(job):
+            return
+        statements = self._statements(job.id)
+        refused = self._parts.refused[job.id]
+        if refused > MOST_REFUSALS:
+            raise LoadRefused(
+                "The table refused the load again and again, although each row by itself fits."
+            )
+        steps = [self._by_foreign_keys, self._by_keys]
+        if refused:
+            steps = [self._by_checks, self._by_foreign_keys, self._by_keys]
+            if not statements.has_hidden_rules:
+                steps.append(self._by_clashes)
+            await self._parts.database.transact(
+                lambda c: self._loader.run(c, statements.index_stage)
+            )
+        if refused > 1 or (refused and statements.has_hidden_rules):
+            steps.append(self._by_attempt)
+        for step in steps:
+            while refusals := await step(statements, job):
+                await self._reject(job, statements, refusals)
+
+    async def _is_staged(self, job: StagedJob) -> bool:
+        """Whether there are rows, and no chunk has failed."""
+        async with self._parts.database.working() as connection:
+            if not await self._loader.has_stage(connection, job.id):
+                return False
+        async for chunk in self._chunks(job):
+            if chunk.status != ChunkStatus.COMPLETED:
+                return False
+        return True
+
+    async def _find(self, finders: Sequence[Finder]) -> list[tuple[Finder, list[Any]]]:
+        """Nothing of a question that the database cannot answer for these rows: an attempt finds
+        them.
+        """
+        found: list[tuple[Finder, list[Any]]] = []
+        for finder in finders:
+            try:
+                async with self._parts.database.working() as connection:
+                    found.append((finder, await self._loader.fetch(connection, finder.sql)))
+            except (RowsRefused, LoadRefused) as error:
+                logger.info("%s cannot be looked at: %s", finder.constraint.name, error)
+        return found
+
+    async def _by_checks(self, statements: Statements, job: StagedJob) -> list[Refusal]:
+        return await self._by_questions(list(statements.checks()))
+
+    async def _by_foreign_keys(self, statements: Statements, job: StagedJob) -> list[Refusal]:
+        return await self._by_questions(list(statements.foreign_keys()))
+
+    async def _by_questions(self, finders: Sequence[Finder]) -> list[Refusal]:
+        refusals: dict[int, Refusal] = {}
+        for finder, rows in await self._find(finders):
+            for number, values, other in rows:
+                refusal = found_by(finder.constraint, finder.code, number, values, other)
+                refusals.setdefault(number, refusal)
+        return list(refusals.values())
+
+    async def _by_keys(self, statements: Statements, job: StagedJob) -> list[Refusal]:
+        """Of modes that compare: they would take any of the rows with the same key."""
+        repeated, without = statements.repeated_keys, statements.without_counterpart
+        refusals = [] if repeated is None else await self._clashes([repeated])
+        if not refusals and without is not None:
+            refusals = await self._by_questions([without])
+        return refusals
+
+    async def _by_clashes(self, statements: Statements, job: StagedJob) -> list[Refusal]:
+        return await self._clashes(statements.uniques())
+
+    async def _clashes(self, finders: Sequence[Finder]) -> list[Refusal]:
+        found = [
+            (finder.constraint, finder.code, rows) for finder, rows in await self._find(finders)
+        ]
+        return await asyncio.to_thread(clashes, found)
+
+    async def _by_attempt(self, statements: Statements, job: StagedJob) -> list[Refusal]:
+        """All is written as it will be, and rolled back. Rows that have values of others are
+        tried alone: most of them would be found by many halves.
+        """
+        refusals: list[Refusal] = []
+        alone = await self._find(statements.uniques())
+        numbers = {row[0] for _, rows in alone for row in rows if row[2] != row[0]}
+        ranges = _around(sorted(numbers), job.rows)
+
+        async def attempt(connection: AsyncConnection) -> None:
+            await self._open(connection)
+            for step in statements.before():
+                await self._loader.run(connection, step.sql)
+            refusals.extend(await self._loader.attempt(connection, statements, ranges))
+            raise _RolledBack
+
+        try:
+            await self._parts.database.transact(attempt)
+        except _RolledBack:
+            pass
+        return refusals
+
+    async def _reject(
+        self, job: StagedJob, statements: Statements, refusals: Sequence[Refusal]
+    ) -> None:
+        by_row = {refusal.row_number: refusal for refusal in refusals}
+        async for chunk in self._chunks(job):
+            behind = chunk.first_row + chunk.row_count
+            numbers = sorted(n for n in by_row if chunk.first_row <= n < behind)
+            if numbers:
+                refused = [by_row[number] for number in numbers]
+                await self._reject_in(job, statements, chunk, refused)
+                hit("load.settled")
+
+    async def _reject_in(
+        self,
+        job: StagedJob,
+        statements: Statements,
+        chunk: ChunkRow,
+        refusals: Sequence[Refusal],
+    ) -> None:
+        rejects = await asyncio.to_thread(self._rejects, job, chunk, refusals)
+
+        async def write(connection: AsyncConnection) -> None:
+            row = await jobs.lock_job(connection, job.id)
+            if row is None or JobStatus(row.status) not in ACTIVE_JOBS:
+                raise RowsRefused("The job ended meanwhile.")
+            rows_ok = chunk.rows_ok
+            for code, count in Counter(refusal.code for refusal in refusals).items():
+                is_as_read = await chunks.demote(
+                    connection, job.id, chunk.chunk_index, rows_ok=rows_ok, by=count, code=code
+                )
+                if not is_as_read:
+                    raise RowsRefused("A chunk of the job changed meanwhile.")
+                rows_ok -= count
+            await self._parts.rejects.write(connection, job.id, rejects)
+            numbers = [refusal.row_number for refusal in refusals]
+            await self._loader.unstage(connection, statements, numbers)
+
+        await self._parts.database.transact(write)
+
+    def _rejects(
+        self, job: StagedJob, chunk: ChunkRow, refusals: Sequence[Refusal]
+    ) -> list[Reject]:
+        data = self._parts.sources.read(job.uri, chunk.byte_start, chunk.byte_end, job.etag)
+        rejects = [
+            Reject(
+                refusal.row_number,
+                0,
+                0,
+                0,
+                b"",
+                refusal.code,
+                refusal.message,
+                refusal.column,
+                refusal.value,
+            )
+            for refusal in refusals
+        ]
+        span = Span(
+            chunk.byte_start,
+            chunk.byte_end,
+            chunk.first_row,
+            chunk.row_count,
+            chunk.first_line,
+            chunk.crc32,
+        )
+        return located(job.form, span, data, rejects)
+
+    async def _chunks(self, job: StagedJob) -> AsyncIterator[ChunkRow]:
+        after = -1
+        while True:
+            async with self._parts.database.working() as connection:
+                some = await chunks.list_chunks(
+                    connection, job.id, after=after, limit=CHUNKS_AT_ONCE
+                )
+            if not some:
+                return
+            for chunk in some:
+                yield chunk
+            after = some[-1].chunk_index
+
+    # ------------------------------------------------------------------ into the table
+
+    async def assemble(self, job: StagedJob, compute: Compute) -> Assembly | None:
+        async for chunk in self._chunks(job):
+            if chunk.status != ChunkStatus.COMPLETED:
+                return None
+        async with self._parts.database.working() as connection:
+            rows = await self.count(connection, job.id)
+        result = {
+            "table": str(self._plan.definition.name),
+            "mode": self._plan.mode,
+            "rows": {"total": job.rows, "ok": rows, "rejected": job.rows - rows},
+        }
+        return Assembly(Conclusion({"rows": rows}, result), made=job.rows - rows)
+
+    async def publish(
+        self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
+    ) -> dict[str, int]:
+        try:
+            counts = await self._load(connection, job_id, assembly)
+        except RowsRefused:
+            self._parts.refused[job_id] += 1
+            raise
+        hit("load.published")
+        return counts
+
+    async def _load(
+        self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
+    ) -> dict[str, int]:
+        loader, plan, statements = self._loader, self._plan, self._statements(job_id)
+        await self._open(connection)
+        counts = {"inserted": 0, "updated": 0, "unchanged": 0, "skipped": 0, "deleted": 0}
+        if not await loader.has_stage(connection, job_id):
+            if plan.mode not in ("replace", "mirror"):
+                return counts
+            await loader.run(connection, statements.create_stage)
+        if plan.mode == "mirror":
+            await self._check_deletes(connection, statements, rejected=assembly.made)
+        matched = 0
+        staged = await loader.count(connection, statements.count_staged)
+        for step in statements.before():
+            counts[step.counted] += await loader.run(connection, step.sql)
+        if plan.mode in ("update", "upsert", "mirror"):
+            matched = await loader.count(connection, statements.count_matched)
+        for step in statements.steps():
+            counts[step.counted] += await loader.run(connection, step.sql)
+        await loader.end(connection)
+        counts["unchanged"] = matched - counts["updated"]
+        counts["skipped"] = staged - matched - counts["inserted"]
+        await loader.drop_stage(connection, job_id)
+        return counts
+
+    async def _open(self, connection: AsyncConnection) -> None:
+        """The table as it was planned, held until the end of the transaction. Raises TableChanged,
+        TableLocked, LoadRefused.
+        """
+        plan, planned = self._plan, self._plan.definition
+        await self._loader.begin(connection)
+        if plan.mode == "create":
+            if await read_definition(connection, planned.name) is not None:
+                raise TableChanged(f"There is a table {planned.name} by now. Nothing was loaded.")
+        else:
+            await self._check_definition(connection)
+        for statement in plan.statements:
+            await self._loader.run(connection, statement)
+
+    async def _check_definition(self, connection: AsyncConnection) -> None:
+        planned = self._plan.definition
+        kept = tuple(column for column in planned.columns if column.name not in self._plan.added)
+        before = replace(planned, columns=kept)
+        now = await read_definition(connection, before.name)
+        if now is not None:
+            await self._loader.hold(connection, self._plan)
+            now = await read_definition(connection, before.name)
+        if now is None:
+            raise TableChanged(f"The table {before.name} is gone. Nothing was loaded.")
+        if now.fingerprint() != before.fingerprint():
+            raise TableChanged(
+                f"The definition of {before.name} changed while the load ran. Nothing was loaded."
+            )
+
+    async def _check_deletes(
+        self, connection: AsyncConnection, statements: Statements, *, rejected: int
+    ) -> None:
+        if rejected:
+            raise MirrorIncomplete
+        missing = await self._loader.count(connection, statements.count_missing)
+        rows = await self._loader.count(connection, statements.count_table)
+        most = most_of(self._plan.max_delete, rows)
+        if missing > most:
+            raise TooManyDeletes(
+                f"The file lacks {missing} of {rows} rows of the table, and max_delete allows"
+                f" {self._plan.max_delete}. Nothing was loaded."
+            )
+
+    async def discard(self, assembly: Assembly) -> None:
+        """What is staged may be needed for another try."""
+
+    async def forget(self, job_id: UUID) -> None:
+        self._parts.refused.pop(job_id, None)
+        work = self._parts.database.transact(lambda c: self._loader.drop_stage(c, job_id))
+        await _left_for_the_sweep(work)
+
+    async def failed(self, job_id: UUID) -> None:
+        self._parts.refused.pop(job_id, None)
+        work = self._parts.database.transact(lambda c: _drop_unneeded(c, self._loader, job_id))
+        await _left_for_the_sweep(work)
+
+
+class _RolledBack(Exception):
+    """Nothing of an attempt stays."""
+
+
+def _around(alone: Sequence[int], last: int) -> list[Range]:
+    """The numbers from 1 to `last`: each of these alone, and the others between them together."""
+    ranges: list[Range] = []
+    begin = 1
+    for number in alone:
+        if begin < number:
+            ranges.append((begin, number - 1))
+        ranges.append((number, number))
+        begin = number + 1
+    if begin <= last:
+        ranges.append((begin, last))
+    return ranges
+
+
+def most_of(limit: str, rows: int) -> int:
+    """The number that `5`, or `10%` of so many rows, stands for."""
+    if limit.endswith("%"):
+        return int(rows * float(limit[:-1]) / 100)
+    return int(limit)
+
+
+async def _drop_unneeded(connection: AsyncConnection, loader: Loader, job_id: UUID) -> None:
+    """A staging table is needed while its job works, and while failed chunks can be retried."""
+    job = await jobs.lock_job(connection, job_id)
+    if job is not None:
+        status = JobStatus(job.status)
+        can_retry = status is JobStatus.FAILED and await chunks.errors(connection, job_id, limit=1)
+        if status in ACTIVE_JOBS or can_retry:
+            return
+    logger.info("Dropping the staging table of %s", job_id)
+    await loader.drop_stage(connection, job_id)
+
+
+async def _left_for_the_sweep(work: Awaitable[Any]) -> None:
+    """Where a job has its final status already, and its staging table may stay for a while."""
+    try:
+        await work
+    except TransientError as error:
+        logger.warning("Could not drop a staging table; the sweep will: %s", error)

@@ -1,0 +1,41 @@
+"""The job type `load`: a file into a table."""
+
+from __future__ import annotations
+
+from app.errors import InvalidParameter
+from app.features.tables.loading.processor import NAME, LoadProcessor
+from app.features.tables.loading.stored import as_text
+from app.features.tables.requests import LoadOptions
+from app.features.tables.service import Tables, stored_names
+from app.jobs.file_jobs import InputFile, Plan
+from app.jobs.job_types import JobType, PlanFor
+
+
+def load(tables: Tables) -> JobType:
+    async def prepare(owner: str, options: LoadOptions) -> PlanFor:
+        planned = await tables.planned(owner, options)
+
+        async def plan(file: InputFile) -> Plan:
+            load_plan = await planned(file)
+            stored = {**stored_names(load_plan), "plan": as_text(load_plan)}
+            return Plan(NAME, stored, columns=load_plan.names)
+
+        return plan
+
+    return JobType(
+        NAME,
+        NAME,
+        LoadProcessor.title,
+        LoadOptions,
+        prepare,
+        is_uploadable=True,
+        check=_check,
+    )
+
+
+def _check(options: LoadOptions) -> None:
+    """Raises InvalidParameter for what cannot be done yet."""
+    if options.connection:
+        raise InvalidParameter("Tables of named connections can be listed, and not loaded yet.")
+    if options.visibility == "progressive":
+        raise InvalidParameter("A load is atomic; `progressive` is not there yet.")

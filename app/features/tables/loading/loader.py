@@ -1,0 +1,96 @@
+"""Loader: what a load needs of one kind of database. Each method works inside the transaction of
+its caller.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.errors import TerminalError, TransientError
+from app.features.tables.definition import quoted
+from app.features.tables.loading.refusals import Found, Refusal
+from app.features.tables.loading.statements import Statements, stage_of
+from app.features.tables.plan import LoadPlan
+
+Range = tuple[int, int]
+"""The first and the last number of some rows."""
+
+
+class RowsRefused(TransientError):
+    """The table refuses a row of the load; which, is looked for."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, retry_after=0.01)
+
+
+class LoadRefused(TerminalError):
+    """The database refuses the load as a whole."""
+
+    code = "load_refused"
+
+
+class TableLocked(TransientError):
+    """Others have locked the table."""
+
+    waiting_on = "table"
+
+
+class Loader(ABC):
+    @abstractmethod
+    async def stage(
+        self, connection: AsyncConnection, job_id: UUID, plan: LoadPlan, pieces: Sequence[bytes]
+    ) -> None:
+        """Put rows into the staging table of the job, which is made where it is not there."""
+
+    @abstractmethod
+    async def has_stage(self, connection: AsyncConnection, job_id: UUID) -> bool: ...
+
+    @abstractmethod
+    async def staged_jobs(self, connection: AsyncConnection) -> list[UUID]:
+        """All that have a staging table."""
+
+    async def drop_stage(self, connection: AsyncConnection, job_id: UUID) -> None:
+        await self.run(connection, f"DROP TABLE IF EXISTS {quoted(stage_of(job_id))}")
+
+    @abstractmethod
+    async def run(self, connection: AsyncConnection, sql: str) -> int:
+        """Rows that it changed. Raises RowsRefused, LoadRefused, TableLocked."""
+
+    @abstractmethod
+    async def fetch(self, connection: AsyncConnection, sql: str) -> list[Found]:
+        """What a Finder asks for."""
+
+    @abstractmethod
+    async def count(self, connection: AsyncConnection, sql: str) -> int: ...
+
+    @abstractmethod
+    async def begin(self, connection: AsyncConnection) -> None:
+        """Wait for locks of others no longer than a few seconds."""
+
+    @abstractmethod
+    async def hold(self, connection: AsyncConnection, plan: LoadPlan) -> None:
+        """Hold the definition of the table until the end of the transaction. Raises TableLocked,
+        LoadRefused.
+        """
+
+    @abstractmethod
+    async def end(self, connection: AsyncConnection) -> None:
+        """Have deferred constraints checked. Raises RowsRefused."""
+
+    @abstractmethod
+    async def attempt(
+        self, connection: AsyncConnection, statements: Statements, ranges: Sequence[Range]
+    ) -> list[Refusal]:
+        """Write the staged rows with the numbers of these ranges, one range after the other and
+        each halved where a row is refused, and say which those are. What was written stays.
+        """
+
+    @abstractmethod
+    async def unstage(
+        self, connection: AsyncConnection, statements: Statements, numbers: Sequence[int]
+    ) -> None:
+        """These rows are rejected."""

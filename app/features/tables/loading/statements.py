@@ -1,0 +1,320 @@
+"""The SQL of a load, for either database. Nothing is run here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from app.features.tables.definition import Column, Constraint, quoted
+from app.features.tables.loading.stored import staged_columns
+from app.features.tables.plan import KEYED, LoadPlan
+
+STAGE_PREFIX = "granula_load_"
+ROW = "granula_row"
+"""The column of a staging table with the number of the row in its file."""
+CHECK = re.compile(r"CHECK (\(.*\))(?: NO INHERIT)?(?: NOT VALID)?", re.DOTALL)
+WITHOUT_EQUALITY = ("json", "xml", "point", "polygon")
+"""Types of PostgreSQL whose values are compared as text."""
+
+
+def stage_of(job_id: UUID) -> str:
+    return STAGE_PREFIX + job_id.hex
+
+
+def job_of(stage: str) -> UUID | None:
+    """The job whose staging table has this name; None if no job's has."""
+    digits = stage.removeprefix(STAGE_PREFIX)
+    try:
+        return UUID(hex=digits) if len(digits) == 32 else None
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    counted: str
+    """What its rows are counted as: inserted, updated, deleted."""
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """A question for the rows of the stage that a constraint refuses."""
+
+    constraint: Constraint
+    code: str
+    sql: str
+    """Gives for each its number, the values, and of another row the number in the file or the key
+    in the table. Of values that several rows have it gives all rows, each with the first of them.
+    """
+
+
+class Statements:
+    def __init__(self, plan: LoadPlan, job_id: UUID) -> None:
+        self._plan = plan
+        self._definition = plan.definition
+        self._is_sqlite = plan.definition.dialect == "sqlite"
+        self.table = plan.definition.name.sql
+        self.stage = quoted(stage_of(job_id))
+        self._columns = staged_columns(plan)
+        self._loaded = [name for name, _ in self._columns]
+        self._names = [quoted(name) for name in self._loaded]
+
+    # ------------------------------------------------------------------ the stage
+
+    @property
+    def create_stage(self) -> str:
+        """SQLite takes any value for a column without a type."""
+        types = ["" if self._is_sqlite else f" {kind}" for _, kind in self._columns]
+        columns = [name + kind for name, kind in zip(self._names, types, strict=True)]
+        number = f"{ROW} INTEGER PRIMARY KEY" if self._is_sqlite else f"{ROW} bigint NOT NULL"
+        options = "" if self._is_sqlite else " WITH (autovacuum_enabled = false)"
+        return f"CREATE TABLE {self.stage} ({', '.join([number, *columns])}){options}"
+
+    @property
+    def insert_staged(self) -> str:
+        """With a parameter for each value, of SQLite."""
+        listed = ", ".join([ROW, *self._names])
+        marks = ", ".join("?" * (1 + len(self._names)))
+        return f"INSERT INTO {self.stage} ({listed}) VALUES ({marks})"  # noqa: S608 quoted names
+
+    @property
+    def index_stage(self) -> str:
+        return f'CREATE INDEX IF NOT EXISTS {self.stage[:-1]}_row" ON {self.stage} ({ROW})'
+
+    @property
+    def count_staged(self) -> str:
+        return f"SELECT count(*) FROM {self.stage}"  # noqa: S608
+
+    # ------------------------------------------------------------------ into the table
+
+    def before(self) -> list[Step]:
+        """What is done once, before any row is written."""
+        if self._plan.mode == "replace":
+            return [Step("deleted", f"DELETE FROM {self.table}")]  # noqa: S608
+        if self._plan.mode == "mirror":
+            missing = self._not_in("t", self.stage, "s")
+            return [Step("deleted", f"DELETE FROM {self.table} AS t WHERE {missing}")]  # noqa: S608
+        return []
+
+    def steps(self, low: str = "", high: str = "") -> list[Step]:
+        """What writes the staged rows, or those with the numbers from `low` to `high`."""
+        source = self.stage
+        if low:
+            among = f"{ROW} BETWEEN {low} AND {high}"
+            source = f"(SELECT * FROM {self.stage} WHERE {among})"  # noqa: S608
+        mode = self._plan.mode
+        steps: list[Step] = []
+        if mode in ("upsert", "update", "mirror") and self._changed:
+            steps.append(self._update(source))
+        if mode != "update":
+            steps.append(self._insert(source))
+        return steps
+
+    def _insert(self, source: str) -> Step:
+        values = ", ".join(f"s.{name}" for name in self._names)
+        insert = (
+            f"INSERT INTO {self.table} ({', '.join(self._names)})"  # noqa: S608
+            f" SELECT {values} FROM {source} AS s"
+        )
+        if self._plan.mode in KEYED:
+            insert += f" WHERE {self._not_in('s', self.table, 't')}"
+        return Step("inserted", insert)
+
+    @property
+    def _changed(self) -> list[str]:
+        """Columns that an update sets."""
+        return [quoted(name) for name in self._loaded if name not in self._plan.key]
+
+    def _update(self, source: str) -> Step:
+        changes = ", ".join(f"{name} = s.{name}" for name in self._changed)
+        differs = " OR ".join(self._differ(column) for column in self._loaded)
+        update = (
+            f"UPDATE {self.table} AS t SET {changes} FROM {source} AS s"  # noqa: S608
+            f" WHERE {self._same_key} AND ({differs})"
+        )
+        return Step("updated", update)
+
+    def _differ(self, name: str) -> str:
+        column = self._definition.column(name)
+        assert column is not None
+        mine, other = f"t.{quoted(name)}", f"s.{quoted(name)}"
+        if self._is_sqlite:
+            return f"{mine} IS NOT {other}"
+        if _base(column) in WITHOUT_EQUALITY:
+            mine, other = f"{mine}::text", f"{other}::text"
+        return f"{mine} IS DISTINCT FROM {other}"
+
+    @property
+    def _same_key(self) -> str:
+        return self._same(self._plan.key, self._plan.key, "t", "s")
+
+    def _not_in(self, mine: str, other: str, alias: str) -> str:
+        key = self._plan.key
+        return (
+            f"NOT EXISTS (SELECT 1 FROM {other} AS {alias}"  # noqa: S608
+            f" WHERE {self._same(key, key, mine, alias)})"
+        )
+
+    @staticmethod
+    def _same(left: Sequence[str], right: Sequence[str], mine: str, other: str) -> str:
+        pairs = zip(left, right, strict=True)
+        return " AND ".join(f"{mine}.{quoted(a)} = {other}.{quoted(b)}" for a, b in pairs)
+
+    @property
+    def count_matched(self) -> str:
+        """Staged rows whose key the table has."""
+        return (
+            f"SELECT count(*) FROM {self.stage} AS s JOIN {self.table} AS t"  # noqa: S608
+            f" ON {self._same_key}"
+        )
+
+    @property
+    def count_table(self) -> str:
+        return f"SELECT count(*) FROM {self.table}"  # noqa: S608
+
+    @property
+    def count_missing(self) -> str:
+        """Rows of the table whose key is not staged."""
+        missing = self._not_in("t", self.stage, "s")
+        return f"SELECT count(*) FROM {self.table} AS t WHERE {missing}"  # noqa: S608
+
+    # ------------------------------------------------------------------ rows that constraints refuse
+
+    @property
+    def repeated_keys(self) -> Finder | None:
+        """Of the file itself: needed before a mode that compares by key, which would take any of
+        them.
+        """
+        if self._plan.mode not in KEYED:
+            return None
+        constraint = self._definition.unique_on(self._plan.key)
+        assert constraint is not None
+        return self._repeated(constraint)
+
+    @property
+    def without_counterpart(self) -> Finder | None:
+        """Of an update: rows whose key the table lacks."""
+        constraint = self._definition.unique_on(self._plan.key)
+        if self._plan.mode != "update" or constraint is None:
+            return None
+        shown = self._shown("s", constraint.columns)
+        missing = self._not_in("s", self.table, "t")
+        sql = (
+            f"SELECT s.{ROW}, {shown}, NULL FROM {self.stage} AS s"  # noqa: S608
+            f" WHERE {missing} ORDER BY 1"
+        )
+        return Finder(constraint, "not_there", sql)
+
+    def foreign_keys(self) -> Iterator[Finder]:
+        for constraint in self._definition.constraints:
+            if constraint.kind == "foreign_key" and self._has(constraint.columns):
+                yield self._unreferenced(constraint)
+
+    def checks(self) -> Iterator[Finder]:
+        for constraint in self._definition.constraints:
+            condition = CHECK.fullmatch(constraint.definition)
+            is_whole = self._has([column.name for column in self._definition.columns])
+            is_known = self._has(constraint.columns) if constraint.columns else is_whole
+            if constraint.kind == "check" and condition is not None and is_known:
+                shown = self._shown("s", constraint.columns)
+                sql = (
+                    f"SELECT s.{ROW}, {shown}, NULL FROM {self.stage} AS s"  # noqa: S608
+                    f" WHERE NOT ({condition[1]}) ORDER BY 1"
+                )
+                yield Finder(constraint, "check_failed", sql)
+
+    def uniques(self) -> list[Finder]:
+        """Of modes that only insert: for each constraint, one for rows that the table has and one
+        for rows that have the same values.
+        """
+        if self._plan.mode not in ("append", "create", "replace"):
+            return []
+        finders: list[Finder] = []
+        for constraint in self._definition.constraints:
+            if constraint.kind in ("primary_key", "unique") and self._is_plain(constraint):
+                if self._plan.mode == "append":
+                    finders.append(self._there(constraint))
+                finders.append(self._repeated(constraint))
+        return finders
+
+    @property
+    def has_hidden_rules(self) -> bool:
+        """Whether rows may be refused for what no question asks. Then only an attempt in the order
+        of the file tells which of two rows with the same values comes first.
+        """
+        definition = self._definition
+        if definition.triggers or definition.has_row_security or definition.partition_bound:
+            return True
+        asked = {id(finder.constraint) for finder in [*self.checks(), *self.foreign_keys()]}
+        for constraint in definition.constraints:
+            is_asked = constraint.kind == "not_null" or id(constraint) in asked
+            if constraint.kind in ("primary_key", "unique"):
+                is_asked = self._is_plain(constraint)
+            if not is_asked:
+                return True
+        columns = [definition.column(name) for name in self._loaded]
+        casts = [column.cast.kind for column in self._plan.columns]
+        return "database" in casts or any(c is not None and c.domain_checks for c in columns)
+
+    def _is_plain(self, constraint: Constraint) -> bool:
+        is_special = constraint.nulls_are_equal or constraint.is_temporal
+        is_special = is_special or bool(constraint.expressions or constraint.predicate)
+        return not is_special and self._has(constraint.columns)
+
+    def _has(self, columns: Sequence[str]) -> bool:
+        return bool(columns) and set(columns) <= set(self._loaded)
+
+    def _shown(self, alias: str, columns: Sequence[str]) -> str:
+        """Values as a text."""
+        if not columns:
+            return "NULL"
+        texts = [f"coalesce(CAST({alias}.{quoted(name)} AS text), '')" for name in columns]
+        return " || ', ' || ".join(texts)
+
+    def _repeated(self, constraint: Constraint) -> Finder:
+        columns = constraint.columns
+        listed = ", ".join(map(quoted, columns))
+        there = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in columns)
+        sql = (
+            f"SELECT s.{ROW}, {self._shown('s', columns)}, d.first FROM {self.stage} AS s"  # noqa: S608
+            f" JOIN (SELECT {listed}, min({ROW}) AS first FROM {self.stage} WHERE {there}"
+            f" GROUP BY {listed} HAVING count(*) > 1) AS d"
+            f" ON {self._same(columns, columns, 's', 'd')} ORDER BY 1"
+        )
+        return Finder(constraint, "not_unique", sql)
+
+    def _there(self, constraint: Constraint) -> Finder:
+        columns = constraint.columns
+        other = self._shown("t", self._definition.primary_key)
+        sql = (
+            f"SELECT s.{ROW}, {self._shown('s', columns)}, {other} FROM {self.stage} AS s"  # noqa: S608
+            f" JOIN {self.table} AS t ON {self._same(columns, columns, 's', 't')} ORDER BY 1"
+        )
+        return Finder(constraint, "already_there", sql)
+
+    def _unreferenced(self, constraint: Constraint) -> Finder:
+        """A table that refers to itself may find the row in the file, before or behind."""
+        columns, referenced = constraint.columns, constraint.referenced_columns
+        name = constraint.references
+        assert name is not None
+        given = " AND ".join(f"s.{quoted(column)} IS NOT NULL" for column in columns)
+        places = [name.sql]
+        if name == self._definition.name and self._has(referenced):
+            places.append(self.stage)
+        missing = " AND ".join(
+            f"NOT EXISTS (SELECT 1 FROM {place} AS r"  # noqa: S608
+            f" WHERE {self._same(referenced, columns, 'r', 's')})"
+            for place in places
+        )
+        sql = (
+            f"SELECT s.{ROW}, {self._shown('s', columns)}, NULL FROM {self.stage} AS s"  # noqa: S608
+            f" WHERE {given} AND {missing} ORDER BY 1"
+        )
+        return Finder(constraint, "foreign_key", sql)
+
+
+def _base(column: Column) -> str:
+    return column.base_type or column.type

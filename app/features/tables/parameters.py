@@ -1,0 +1,76 @@
+"""The options of a load under names of their own: `?table=public.orders&mode=upsert`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from app.api.parameters import JobOptions, given_twice
+from app.features.tables.plan import Mode, OnSchemaChange
+from app.jobs.submit import Submission
+
+LOAD = "load"
+OPTIONS = ("connection", "mode", "key", "on_schema_change", "max_delete")
+"""Besides the table."""
+
+
+def _names(value: object) -> object:
+    return value.split(",") if isinstance(value, str) else value
+
+
+class TableParameters(JobOptions):
+    table: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=400,
+        pattern=r"^[^\x00]*$",
+        description="The table that the rows are loaded into, as `public.orders`.",
+    )
+    connection: str | None = Field(
+        default=None, max_length=40, description="Of the table; one of GET /api/v1/connections."
+    )
+    mode: Mode | None = Field(
+        default=None, description="Of the table: `append` if not given; see the processor `load`."
+    )
+    key: Annotated[list[str], BeforeValidator(_names)] | None = Field(
+        default=None,
+        description="Of the table: the columns that tell rows apart, separated by commas.",
+    )
+    on_schema_change: OnSchemaChange | None = Field(
+        default=None,
+        description="Of the table: what becomes of columns that it lacks; `refuse` if not given.",
+    )
+    max_delete: str | None = Field(
+        default=None,
+        max_length=20,
+        description="Of the table: how many rows a `mirror` may delete, as `100` or `5%`.",
+    )
+
+    @model_validator(mode="after")
+    def _belong_to_a_table(self) -> TableParameters:
+        lonely = next((name for name in OPTIONS if getattr(self, name) is not None), None)
+        if self.table is None and lonely is not None:
+            raise ValueError(f"`{lonely}` is of a load: give a table")
+        processor = getattr(self, "processor", LOAD)
+        if self.table is not None and "processor" in self.model_fields_set and processor != LOAD:
+            raise ValueError("a table is loaded by the processor `load`, and by no other")
+        return self
+
+    def processor_options(self) -> dict[str, str]:
+        """Raises InvalidParameter for one that is given by both of its names."""
+        options = super().processor_options()
+        for name in ("table", *OPTIONS):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if name in options:
+                raise given_twice("query", name)
+            options[name] = json.dumps(value) if isinstance(value, list) else value
+        return options
+
+    def apply_to(self, submission: Submission, content_type: str) -> Submission:
+        submission = super().apply_to(submission, content_type)
+        return submission if self.table is None else replace(submission, processor=LOAD)

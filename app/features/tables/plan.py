@@ -1,0 +1,478 @@
+"""Decides how a file is loaded into a table: which column goes where, by which cast, and which take
+their defaults. Pure; nothing here asks a database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import msgspec
+
+from app.errors import TableMismatch, TableUnusable
+from app.features.tables import ddl
+from app.features.tables.casts import MOMENTS, Cast, cast_for
+from app.features.tables.ddl import Facts
+from app.features.tables.definition import Column, Dialect, Right, TableDefinition, TableName
+from app.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from app.features.mapping import names as column_names
+else:  # it imports rapidfuzz, and a start reads only the types of this module
+    column_names = LazyModule("app.features.mapping.names")
+
+Mode = Literal["create", "append", "upsert", "update", "insert_new", "replace", "mirror"]
+OnSchemaChange = Literal["refuse", "add_columns", "ignore", "rescue"]
+Visibility = Literal["atomic", "progressive"]
+MatchedBy = Literal["name", "normal_form", "columns", "template"]
+
+KEYED: tuple[Mode, ...] = ("upsert", "update", "insert_new", "mirror")
+"""Modes that look for the row of the table that a row of the file stands for."""
+INSERTING: tuple[Mode, ...] = ("create", "append", "upsert", "insert_new", "replace", "mirror")
+UPDATING: tuple[Mode, ...] = ("upsert", "update", "mirror")
+DELETING: tuple[Mode, ...] = ("replace", "mirror")
+SHOWN_NAMES, MAX_PROBLEMS = 5, 50
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a user said of a load, as far as it decides about columns."""
+
+    mode: Mode = "append"
+    key: tuple[str, ...] = ()
+    """Columns of the table; empty for its primary key."""
+    columns: tuple[tuple[str, str], ...] | None = None
+    """(column of the table, column of the file) of all that are loaded; None: by their names."""
+    on_schema_change: OnSchemaChange = "refuse"
+    rescue_column: str = "_rescued"
+    """Of the table, of a type for JSON: takes the columns that the table lacks, as one object."""
+    visibility: Visibility = "atomic"
+    max_delete: str = ""
+    """Of a mirror: rows, or percent of the table's with a percent sign."""
+    empty: Literal["null", "text"] = "null"
+    """What an empty cell of a text column becomes: NULL, as COPY reads it, or an empty text. In
+    other columns it is NULL. Of JSON an empty text stays one.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedColumn:
+    """A column of the table that is loaded."""
+
+    source: str
+    """Of the file."""
+    name: str
+    """Of the table."""
+    cast: Cast
+    is_nullable: bool
+    matched_by: MatchedBy = "name"
+
+    @property
+    def type(self) -> str:
+        """As the database writes it, without the domain."""
+        return self.cast.type
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """What a load does, as it is kept with its job."""
+
+    definition: TableDefinition
+    """Of the table as the load will find it: with columns that are added, and in the mode `create`
+    as it will be made.
+    """
+    mode: Mode
+    columns: tuple[PlannedColumn, ...]
+    """In the order of the table."""
+    key: tuple[str, ...] = ()
+    """By which rows of the file are those of the table; empty for modes that compare nothing."""
+    defaulted: tuple[str, ...] = ()
+    """Columns of the table that the file lacks, and that take their defaults or NULL."""
+    left_alone: tuple[str, ...] = ()
+    """Columns that the database computes or numbers itself."""
+    overrides_identity: bool = False
+    """Whether values for GENERATED ALWAYS AS IDENTITY are written: INSERT ... OVERRIDING SYSTEM
+    VALUE.
+    """
+    ignored: tuple[str, ...] = ()
+    """Columns of the file that are not loaded."""
+    rescue_column: str = ""
+    """Of the table; empty if nothing is rescued."""
+    rescued: tuple[str, ...] = ()
+    """Columns of the file that go into it."""
+    statements: tuple[str, ...] = ()
+    """DDL that is run before the rows are published: CREATE TABLE, or ALTER TABLE ADD COLUMN."""
+    visibility: Visibility = "atomic"
+    max_delete: str = ""
+    empty: Literal["null", "text"] = "null"
+
+    added: tuple[str, ...] = ()
+    """Columns that the statements add to a table that is there."""
+
+    @property
+    def names(self) -> list[str]:
+        """Of the table's columns that are loaded."""
+        return [column.name for column in self.columns]
+
+    def as_json(self) -> dict[str, Any]:
+        document: dict[str, Any] = msgspec.to_builtins(self)
+        return document
+
+
+def restored(document: Mapping[str, Any]) -> LoadPlan:
+    """From what `as_json` made; raises msgspec.ValidationError."""
+    return msgspec.convert(document, LoadPlan)
+
+
+def plan_load(
+    header: Sequence[str],
+    definition: TableDefinition,
+    wanted: Wanted,
+    facts: Sequence[Facts] = (),
+) -> LoadPlan:
+    """For a table that is there; `facts` are what an analysis found in the columns of the file.
+
+    Raises TableUnusable, and TableMismatch with all that does not fit.
+    """
+    _check_table(definition, wanted.mode)
+    problems: list[Problem] = []
+    matches = matched(header, definition, wanted, problems)
+    used = {match.source for match in matches.values()}
+    unknown = tuple(name for name in header if name not in used)
+    plan = LoadPlan(
+        definition,
+        wanted.mode,
+        (),
+        visibility=wanted.visibility,
+        max_delete=wanted.max_delete,
+        empty=wanted.empty,
+    )
+    plan = _with_unknown(plan, unknown, wanted, facts, problems)
+    for name in plan.added:
+        matches[name] = Match(name, "name")
+    plan = _with_columns(plan, matches, wanted, facts, problems)
+    key = _key(plan, wanted, problems)
+    if problems:
+        raise mismatch(problems)
+    return replace(plan, key=key)
+
+
+def plan_creation(
+    header: Sequence[str],
+    name: TableName,
+    dialect: Dialect,
+    wanted: Wanted,
+    facts: Sequence[Facts],
+    types: Mapping[str, str] | None = None,
+) -> LoadPlan:
+    """For a table that is not there. `types`: by column of the table, instead of what the facts
+    say. Raises TableMismatch.
+    """
+    problems: list[Problem] = []
+    pairs = wanted.columns
+    if pairs is None:
+        pairs = tuple((column, column) for column in header)
+    for _, source in pairs:
+        if source not in header:
+            problems.append(Problem("columns", f"The file has no column {source[:60]!r}."))
+    by_name = {each.name: each for each in facts}
+    chosen = {
+        target: (types or {}).get(target) or ddl.type_for(by_name.get(source), dialect)
+        for target, source in pairs
+    }
+    problems += [Problem("columns", text) for text in ddl.name_problems(name, pairs, dialect)]
+    problems += [Problem("types", text) for text in ddl.type_problems(types or {}, chosen, dialect)]
+    for column in wanted.key:
+        if column not in chosen:
+            problems.append(Problem("key", f"The key {column[:60]!r} is no column of the table."))
+    if wanted.on_schema_change != "refuse":
+        problems.append(Problem("on_schema_change", "A table that is created has all columns."))
+    if problems:
+        raise mismatch(problems)
+    definition = ddl.definition_of(name, chosen, wanted.key, dialect)
+    columns = [
+        _planned(definition, column, Match(source, "name"), by_name.get(source))
+        for column, (_, source) in zip(definition.columns, pairs, strict=True)
+    ]
+    used = {source for _, source in pairs}
+    return LoadPlan(
+        definition,
+        "create",
+        tuple(columns),
+        key=wanted.key,
+        ignored=tuple(column for column in header if column not in used),
+        statements=(ddl.create_table(definition),),
+        visibility=wanted.visibility,
+        empty=wanted.empty,
+    )
+
+
+# ---------------------------------------------------------------------- problems
+
+
+class Problem(NamedTuple):
+    """Something of the file or the request that does not fit the table."""
+
+    option: str
+    """What decides about it."""
+    text: str
+
+
+def mismatch(problems: Sequence[Problem]) -> TableMismatch:
+    errors = [
+        {"code": "table_mismatch", "pointer": f"options/{problem.option}", "detail": problem.text}
+        for problem in problems[:MAX_PROBLEMS]
+    ]
+    more = len(problems) - 1
+    detail = problems[0].text
+    if more:
+        detail += f" There {'is 1 more problem' if more == 1 else f'are {more} more problems'}."
+    return TableMismatch(detail, errors=errors)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name[:60]) for name in names[:SHOWN_NAMES])
+    more = len(names) - SHOWN_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _check_table(definition: TableDefinition, mode: Mode) -> None:
+    """Raises TableUnusable."""
+    name = str(definition.name)
+    if definition.kind not in ("table", "partitioned"):
+        kind = definition.kind.replace("_", " ")
+        raise TableUnusable(f"{name} is a {kind}; only tables can be loaded.")
+    if definition.rules:
+        rules = _listed(definition.rules)
+        raise TableUnusable(f"{name} has the rule {rules}, which rewrites what is written into it.")
+    needed: list[tuple[Right, Sequence[Mode]]] = [("delete", DELETING), ("select", KEYED)]
+    for right, modes in needed:
+        if mode in modes and right not in definition.rights:
+            raise TableUnusable(f"The mode {mode} needs the right {right.upper()} on {name}.")
+
+
+# ---------------------------------------------------------------------- which column goes where
+
+
+class Match(NamedTuple):
+    source: str
+    """The column of the file."""
+    by: MatchedBy
+
+
+def matched(
+    header: Sequence[str],
+    definition: TableDefinition,
+    wanted: Wanted,
+    problems: list[Problem],
+) -> dict[str, Match]:
+    """By column of the table. What could go to several places goes to none, and is a problem."""
+    if wanted.columns is not None:
+        return _as_told(header, definition, wanted.columns, problems)
+    names = [column.name for column in definition.columns]
+    there = set(names)
+    matches = {name: Match(name, "name") for name in header if name in there}
+    for form in (_letters, _words):
+        targets = _by_form([name for name in names if name not in matches], form)
+        used = {match.source for match in matches.values()}
+        sources = _by_form([name for name in header if name not in used], form)
+        for normal_form in targets.keys() & sources.keys():
+            columns, fed_by = targets[normal_form], sources[normal_form]
+            if len(columns) == len(fed_by) == 1:
+                matches[columns[0]] = Match(fed_by[0], "normal_form")
+            else:
+                text = f"The columns {_listed(fed_by)} of the file could be {_listed(columns)}."
+                problems.append(Problem("columns", text))
+                matches |= {column: Match(fed_by[0], "normal_form") for column in columns}
+    return matches
+
+
+def _letters(name: str) -> str:
+    return column_names.normal(name).plain
+
+
+def _words(name: str) -> str:
+    return " ".join(column_names.normal(name).words)
+
+
+def _by_form(names: Iterable[str], form: Callable[[str], str]) -> dict[str, list[str]]:
+    """Names without a letter or digit have no form."""
+    by_form: dict[str, list[str]] = {}
+    for name in names:
+        if normal_form := form(name):
+            by_form.setdefault(normal_form, []).append(name)
+    return by_form
+
+
+def _as_told(
+    header: Sequence[str],
+    definition: TableDefinition,
+    columns: Sequence[tuple[str, str]],
+    problems: list[Problem],
+) -> dict[str, Match]:
+    matches: dict[str, Match] = {}
+    for target, source in columns:
+        column = definition.column(target)
+        if column is None:
+            problems.append(Problem("columns", f"The table has no column {target[:60]!r}."))
+        elif source not in header:
+            problems.append(Problem("columns", f"The file has no column {source[:60]!r}."))
+        elif column.generated == "computed":
+            problems.append(Problem("columns", f"The column {target[:60]!r} is computed."))
+        elif target in matches:
+            problems.append(Problem("columns", f"The column {target[:60]!r} is named twice."))
+        else:
+            matches[target] = Match(source, "columns")
+    return matches
+
+
+def _with_unknown(
+    plan: LoadPlan,
+    unknown: tuple[str, ...],
+    wanted: Wanted,
+    facts: Sequence[Facts],
+    problems: list[Problem],
+) -> LoadPlan:
+    """What becomes of columns of the file that the table lacks."""
+    if wanted.on_schema_change == "rescue":
+        return _with_rescue(plan, unknown, wanted, problems)
+    if not unknown or wanted.columns is not None or wanted.on_schema_change == "ignore":
+        return replace(plan, ignored=unknown)
+    if wanted.on_schema_change == "refuse":
+        text = f"The table has no column for {_listed(unknown)}."
+        problems.append(Problem("on_schema_change", text))
+        return replace(plan, ignored=unknown)
+    definition = plan.definition
+    if "own" not in definition.rights:
+        text = "Only the owner of the table can add columns to it."
+        problems.append(Problem("on_schema_change", text))
+    by_name = {each.name: each for each in facts}
+    types = {name: ddl.type_for(by_name.get(name), definition.dialect) for name in unknown}
+    pairs = [(name, name) for name in unknown]
+    there = [column.name for column in definition.columns]
+    of_names = ddl.name_problems(definition.name, pairs, definition.dialect, there)
+    problems += [Problem("on_schema_change", text) for text in of_names]
+    new = tuple(Column(name, type_, True, base_type=type_) for name, type_ in types.items())
+    return replace(
+        plan,
+        definition=replace(definition, columns=(*definition.columns, *new)),
+        added=unknown,
+        statements=tuple(ddl.add_column(definition.name, column) for column in new),
+    )
+
+
+def _with_rescue(
+    plan: LoadPlan, unknown: tuple[str, ...], wanted: Wanted, problems: list[Problem]
+) -> LoadPlan:
+    name = wanted.rescue_column
+    column = plan.definition.column(name)
+    if column is None or column.generated:
+        text = f"The table has no column {name[:60]!r} to take {_listed(unknown) or 'the rest'}."
+        problems.append(Problem("rescue_column", text))
+        return plan
+    kind = cast_for(column, plan.definition.dialect, is_strict=plan.definition.is_strict).kind
+    if kind != "json" and not (plan.definition.dialect == "sqlite" and kind in ("text", "any")):
+        text = f"The column {name[:60]!r} is of the type {column.type}, and not of one for JSON."
+        problems.append(Problem("rescue_column", text))
+    return replace(plan, rescue_column=name, rescued=unknown)
+
+
+def _with_columns(
+    plan: LoadPlan,
+    matches: Mapping[str, Match],
+    wanted: Wanted,
+    facts: Sequence[Facts],
+    problems: list[Problem],
+) -> LoadPlan:
+    """With the columns that are loaded, in the order of the table, and those that are not."""
+    by_name = {each.name: each for each in facts}
+    columns: list[PlannedColumn] = []
+    left_alone: list[str] = []
+    defaulted: list[str] = []
+    ignored = list(plan.ignored)
+    key = wanted.key or plan.definition.primary_key
+    for column in plan.definition.columns:
+        match = matches.get(column.name)
+        is_told = wanted.columns is not None or (wanted.mode in KEYED and column.name in key)
+        is_left = column.generated == "computed" or (
+            column.generated == "identity_always" and not is_told
+        )
+        if match is not None and column.name == plan.rescue_column:
+            text = f"The file has the column {match.source[:60]!r}, which takes what is rescued."
+            problems.append(Problem("rescue_column", text))
+        elif match is not None and not is_left:
+            planned = _planned(plan.definition, column, match, by_name.get(match.source))
+            columns.append(planned)
+            problems += _right_problems(plan, column)
+            problems += _type_problems(planned)
+        elif is_left or column.generated:
+            left_alone.append(column.name)
+            ignored += [match.source] if match is not None else []
+        elif column.name != plan.rescue_column:
+            defaulted.append(column.name)
+            problems += _value_problems(plan, column)
+    if not columns:
+        problems.append(Problem("columns", "No column of the file is one of the table."))
+    always = {c.name for c in plan.definition.columns if c.generated == "identity_always"}
+    return replace(
+        plan,
+        columns=tuple(columns),
+        defaulted=tuple(defaulted),
+        left_alone=tuple(left_alone),
+        ignored=tuple(ignored),
+        overrides_identity=any(column.name in always for column in columns),
+    )
+
+
+def _planned(
+    definition: TableDefinition, column: Column, match: Match, facts: Facts | None
+) -> PlannedColumn:
+    cast = cast_for(column, definition.dialect, is_strict=definition.is_strict)
+    if facts is not None and cast.kind in MOMENTS and facts.type == "date":
+        cast = replace(cast, format=facts.format)
+    return PlannedColumn(match.source, column.name, cast, column.is_nullable, match.by)
+
+
+def _type_problems(column: PlannedColumn) -> Iterator[Problem]:
+    casts = (column.cast, column.cast.element)
+    if any(cast is not None and cast.kind == "refused" for cast in casts):
+        text = f"The column {column.name[:60]!r} is of the type {column.type}"
+        yield Problem("columns", f"{text}, whose values depend on settings or are cut.")
+
+
+def _right_problems(plan: LoadPlan, column: Column) -> Iterator[Problem]:
+    rights = plan.definition.rights
+    if plan.mode in INSERTING and "insert" not in rights and not column.can_insert:
+        yield Problem("table", f"The role may not insert into the column {column.name[:60]!r}.")
+    if plan.mode in UPDATING and "update" not in rights and not column.can_update:
+        yield Problem("table", f"The role may not update the column {column.name[:60]!r}.")
+
+
+def _value_problems(plan: LoadPlan, column: Column) -> Iterator[Problem]:
+    if plan.mode in INSERTING and not column.has_value_without_source:
+        text = f"The column {column.name[:60]!r} must have a value, and the file has none for it."
+        yield Problem("columns", text)
+
+
+# ---------------------------------------------------------------------- the key
+
+
+def _key(plan: LoadPlan, wanted: Wanted, problems: list[Problem]) -> tuple[str, ...]:
+    if plan.mode not in KEYED:
+        if wanted.key:
+            problems.append(Problem("key", f"The mode {plan.mode} compares no key."))
+        return ()
+    key = wanted.key or plan.definition.primary_key
+    if not key:
+        problems.append(Problem("key", f"The mode {plan.mode} needs a key; the table has none."))
+        return ()
+    missing = [name for name in key if name not in plan.names]
+    if missing:
+        problems.append(Problem("key", f"The key {_listed(missing)} is not loaded."))
+    elif plan.definition.unique_on(key) is None:
+        text = f"No primary key or unique constraint is on just {_listed(key)}."
+        problems.append(Problem("key", text))
+    elif plan.mode == "update" and len(key) == len(plan.columns):
+        problems.append(Problem("columns", "Besides its key the file has nothing to update."))
+    return key

@@ -1,0 +1,106 @@
+"""What a request says of a load."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from app.features.tables.plan import Mode, OnSchemaChange, Wanted
+from app.processors.options import Options
+
+Identifier = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+TableText = Annotated[str, Field(min_length=1, max_length=400, pattern=r"^[^\x00]*$")]
+LIMIT = re.compile(r"\d{1,15}|\d{1,3}(?:\.\d{1,4})?%")
+MAX_COLUMNS = 2000
+
+
+class LoadOptions(Options):
+    """A load into a table."""
+
+    table: TableText = Field(
+        description=(
+            "`orders`, or with its schema `public.orders`; a part with a dot in double quotes."
+        )
+    )
+    connection: str = Field(
+        default="",
+        max_length=40,
+        description="One of GET /api/v1/connections; the service's own database if not given.",
+    )
+    mode: Mode = Field(
+        default="append",
+        description=(
+            "`create`: a new table. `append`: all rows are new. `upsert`: by key, else new."
+            " `update`: by key, others are rejected. `insert_new`: those whose key is there are"
+            " skipped. `replace`: all rows are exchanged. `mirror`: upsert, and rows that the file"
+            " lacks are deleted."
+        ),
+    )
+    key: list[Identifier] = Field(
+        default=[],
+        max_length=32,
+        description="Columns of the table that tell rows apart; its primary key if not given.",
+    )
+    columns: dict[Identifier, Identifier] | None = Field(
+        default=None,
+        max_length=MAX_COLUMNS,
+        description=(
+            "By column of the table, the column of the file; all others are not loaded. By their"
+            " names if not given."
+        ),
+    )
+    on_schema_change: OnSchemaChange = Field(
+        default="refuse",
+        description=(
+            "What becomes of columns that the table lacks. `rescue`: one JSON object in"
+            " `rescue_column`."
+        ),
+    )
+    rescue_column: Identifier = "_rescued"
+    types: dict[Identifier, Annotated[str, Field(max_length=100)]] = Field(
+        default={},
+        max_length=MAX_COLUMNS,
+        description="Of `create`: types of columns, instead of those that the analysis tells.",
+    )
+    visibility: Literal["atomic", "progressive"] = Field(
+        default="atomic",
+        description="`atomic`: readers see the table before or after. `progressive`: by chunk.",
+    )
+    max_delete: str = Field(
+        default="",
+        max_length=20,
+        description="Of `mirror`: how many rows it may delete, as `100` or `5%`.",
+    )
+    empty: Literal["null", "text"] = Field(
+        default="null", description="What an empty cell is in a text column."
+    )
+
+    @field_validator("max_delete")
+    @classmethod
+    def _is_limit(cls, value: str) -> str:
+        if value and not LIMIT.fullmatch(value):
+            raise ValueError("must be a number of rows, or a percentage such as 5%")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_mode(self) -> LoadOptions:
+        if (self.mode == "mirror") != bool(self.max_delete):
+            raise ValueError("`mirror` needs max_delete, and no other mode takes it")
+        if self.types and self.mode != "create":
+            raise ValueError("only `create` takes types")
+        return self
+
+    def wanted(self) -> Wanted:
+        pairs = None if self.columns is None else tuple(self.columns.items())
+        return Wanted(
+            self.mode,
+            tuple(self.key),
+            pairs,
+            self.on_schema_change,
+            self.rescue_column,
+            self.visibility,
+            self.max_delete,
+            self.empty,
+        )

@@ -1,0 +1,119 @@
+"""What the routes of tables answer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from app.api.answers import CREATED_AT, FILE_ID, JOB_ID, LIMIT, OFFSET, Answer, Shown, Status
+from app.features.tables.definition import ConstraintKind, Right, TableKind
+from app.features.tables.plan import Mode
+
+NAME = "As requests name it: with its schema, in double quotes where a part has a dot."
+
+
+class ConnectionItem(Answer):
+    """A database whose tables can be loaded."""
+
+    name: str = Field(description="Empty for the service's own database.")
+    kind: Literal["postgresql", "sqlite"] = Field(description="What it is.")
+    address: str | None = Field(
+        description="`host:port/database` of a named connection, without user and password."
+    )
+    default_schema: str | None = Field(
+        description="Where names without a schema are looked for; null: the search path."
+    )
+    reachable: bool = Field(description="Whether it answered just now.")
+
+
+class ConnectionList(Answer):
+    """Databases whose tables can be loaded."""
+
+    items: list[ConnectionItem] = Field(
+        description="The service's own first, then those of CONNECTIONS."
+    )
+
+
+class TableItem(Answer):
+    """A table or view."""
+
+    name: str = Field(description=NAME)
+    schema_name: str = Field(alias="schema", description="Its schema; `main` on SQLite.")
+    table: str = Field(description="Its name without the schema.")
+    kind: TableKind = Field(description="Only tables can be loaded, partitioned ones included.")
+    estimated_rows: int | None = Field(
+        description="By the statistics of the database; null if it has none."
+    )
+
+
+class TableList(Answer):
+    """A page of tables and views."""
+
+    items: list[TableItem] = Field(description="By schema and name.")
+    total: int = Field(description="On all pages.")
+    limit: int = Field(description=LIMIT)
+    offset: int = Field(description=OFFSET)
+
+
+class TableColumn(Answer):
+    """A column of a table."""
+
+    name: str = Field(description="Its name.")
+    type: str = Field(description="As the database writes it.")
+    nullable: bool = Field(description="Whether a row can do without a value.")
+    default: str | None = Field(description="An expression of the database.")
+    generated: Literal["identity_always", "identity_by_default", "computed"] | None = Field(
+        description="How the database makes its values; null if it does not."
+    )
+
+
+class TableConstraint(Answer):
+    """A rule that each row must keep."""
+
+    name: str | None = Field(description="Null where the database has none.")
+    kind: ConstraintKind = Field(description="What it demands.")
+    columns: list[str] = Field(description="That it is about, as far as the database says.")
+    definition: str | None = Field(description="As the database writes it.")
+    references: str | None = Field(description="The table that a foreign key refers to.")
+    referenced_columns: list[str] = Field(description="And its columns.")
+
+
+class TableLoad(Answer):
+    """A job that loads the table, or has loaded it."""
+
+    job_id: UUID = Field(description=JOB_ID)
+    file_id: UUID = Field(description=FILE_ID)
+    filename: str = Field(description="Of the file.")
+    mode: Mode = Field(description="What it does with rows that are there.")
+    status: Status = Field(description="Of the job.")
+    summary: Shown | None = Field(description="Its counts; null until it has some.")
+    created_at: datetime = Field(description=CREATED_AT)
+    finished_at: datetime | None = Field(description="When it ended; null if it has not.")
+
+
+class TableDescription(Answer):
+    """A table as its database describes it."""
+
+    name: str = Field(description=NAME)
+    schema_name: str = Field(alias="schema", description="Its schema; `main` on SQLite.")
+    table: str = Field(description="Its name without the schema.")
+    connection: str = Field(description="Empty for the service's own database.")
+    kind: TableKind = Field(description="Only tables can be loaded, partitioned ones included.")
+    columns: list[TableColumn] = Field(description="In their order.")
+    primary_key: list[str] = Field(description="Its columns; empty if there is none.")
+    constraints: list[TableConstraint] = Field(
+        description="Keys, conditions, and unique indexes that belong to no constraint."
+    )
+    triggers: list[str] = Field(description="Those that are enabled, by name.")
+    has_row_security: bool = Field(
+        description="Whether policies hide or refuse rows from the role of the connection."
+    )
+    rights: list[Right] = Field(description="Of the role of the connection.")
+    rows: int | None = Field(description="How many it has; null if that is not known.")
+    rows_are_exact: bool = Field(
+        description="False for an estimate: of large tables, and of views."
+    )
+    loads: list[TableLoad] = Field(description="Your latest, the newest first.")

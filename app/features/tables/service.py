@@ -1,0 +1,304 @@
+"""Tables: what is there to be loaded, and the plan of a load."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.config import Settings
+from app.db import jobs, users
+from app.db.engine import Database
+from app.errors import (
+    AdminOnly,
+    AnalysisNeeded,
+    InvalidParameter,
+    TableExists,
+    UnknownTable,
+)
+from app.features.tables import catalogue, queries
+from app.features.tables.connections import OWN, Connections
+from app.features.tables.ddl import Facts, facts_of
+from app.features.tables.definition import Column, Constraint, TableDefinition, TableName
+from app.features.tables.plan import LoadPlan, plan_creation, plan_load
+from app.features.tables.queries import LoadRow
+from app.features.tables.requests import LoadOptions
+from app.jobs.file_jobs import FileJobs, InputFile, Plan
+from app.jobs.users import LOCAL_OWNER
+
+LOAD, PROFILE = "load", "profile"
+"""Processors: of loads, and of the analysis that tells types."""
+COUNTED_ROWS = 1_000_000
+"""A table with more, by the statistics of its database, is not counted for each request."""
+COUNT_SECONDS = 5.0
+SHOWN_LOADS = 20
+
+Planned = Callable[[InputFile], Awaitable[LoadPlan]]
+
+
+class Tables:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        connections: Connections,
+        file_jobs: FileJobs,
+        own_tables: Iterable[str] = (),
+    ) -> None:
+        """`own_tables`: of the processors that the settings name."""
+        self._settings = settings
+        self._database = database
+        self._connections = connections
+        self._file_jobs = file_jobs
+        self._own = frozenset(own_tables)
+
+    async def check_access(self, owner: str) -> None:
+        """Tables belong to nobody: whoever may use them sees and changes what others have loaded.
+        Raises AdminOnly.
+        """
+        settings = self._settings
+        if settings.tables_access == "users":
+            return
+        if owner == LOCAL_OWNER and not settings.auth_required:
+            return
+        async with self._database.reading() as connection:
+            user = await users.find_user(connection, owner)
+        if user is None or not user.is_admin:
+            raise AdminOnly("Only administrators may use tables here.")
+
+    # ------------------------------------------------------------------ what is there
+
+    async def list_connections(self, owner: str) -> dict[str, Any]:
+        await self.check_access(owner)
+        names = self._connections.names
+        reachable = await asyncio.gather(*map(self._connections.is_reachable, names))
+        own = {
+            "name": OWN,
+            "kind": "sqlite" if self._database.is_sqlite else "postgresql",
+            "address": None,
+            "default_schema": self._default_schema(OWN) or None,
+            "reachable": True,
+        }
+        named = [
+            {
+                "name": name,
+                "kind": "postgresql",
+                "address": self._connections.address(name),
+                "default_schema": None,
+                "reachable": is_reachable,
+            }
+            for name, is_reachable in zip(names, reachable, strict=True)
+        ]
+        return {"items": [own, *named]}
+
+    async def list_tables(
+        self, owner: str, connection_name: str, schema: str, *, limit: int, offset: int
+    ) -> dict[str, Any]:
+        """Of a schema; those of the default ones without one. Raises UnknownConnection."""
+        await self.check_access(owner)
+        self._connections.check(connection_name)
+        schema = schema or self._default_schema(connection_name)
+        async with self._connections.reading(connection_name) as connection:
+            schemas = [schema] if schema else await catalogue.default_schemas(connection)
+            items = [
+                {
+                    "name": str(TableName(each, table.name)),
+                    "schema": each,
+                    "table": table.name,
+                    "kind": table.kind,
+                    "estimated_rows": table.estimated_rows,
+                }
+                for each in schemas
+                for table in await catalogue.list_tables(connection, each, self._own)
+            ]
+        page = items[offset : offset + limit]
+        return {"items": page, "total": len(items), "limit": limit, "offset": offset}
+
+    async def describe(self, owner: str, written: str, connection_name: str) -> dict[str, Any]:
+        """Raises UnknownConnection, UnknownTable."""
+        await self.check_access(owner)
+        name = self._name(written, connection_name)
+        async with self._connections.reading(connection_name) as connection:
+            definition = await self._definition(connection, name)
+            rows = await self._rows(connection, definition)
+        async with self._database.reading() as connection:
+            loads = await queries.list_loads(
+                connection, owner, LOAD, str(definition.name), connection_name, limit=SHOWN_LOADS
+            )
+        return _described(definition) | rows | {"loads": [_load(load) for load in loads]}
+
+    async def _rows(
+        self, connection: AsyncConnection, definition: TableDefinition
+    ) -> dict[str, Any]:
+        estimated = definition.estimated_rows
+        unknown = {"rows": estimated, "rows_are_exact": False}
+        is_table = definition.kind in ("table", "partitioned")
+        if not is_table or "select" not in definition.rights or (estimated or 0) > COUNTED_ROWS:
+            return unknown
+        with suppress(TimeoutError):
+            async with asyncio.timeout(COUNT_SECONDS):
+                rows = await catalogue.count_rows(connection, definition.name)
+                return {"rows": rows, "rows_are_exact": True}
+        return unknown
+
+    def _default_schema(self, connection_name: str) -> str:
+        """Empty for the search path of a named connection."""
+        if connection_name != OWN:
+            return ""
+        return "main" if self._database.is_sqlite else self._settings.tables_schema
+
+    def _name(self, written: str, connection_name: str) -> TableName:
+        """Raises UnknownConnection, UnknownTable."""
+        self._connections.check(connection_name)
+        parts = catalogue.parse_name(written)
+        if parts is None:
+            raise UnknownTable(f"{written[:100]!r} is no name of a table.")
+        schema, table = parts
+        return TableName(schema or self._default_schema(connection_name), table, connection_name)
+
+    async def _find(self, connection: AsyncConnection, name: TableName) -> TableDefinition | None:
+        return await catalogue.read_definition(connection, name, self._own)
+
+    async def _definition(self, connection: AsyncConnection, name: TableName) -> TableDefinition:
+        """Raises UnknownTable, with the name that differs by capitals alone, if there is one."""
+        definition = await self._find(connection, name)
+        if definition is not None:
+            return definition
+        lower = TableName(name.schema, name.table.lower(), name.connection)
+        hint = ""
+        if lower != name and await self._find(connection, lower) is not None:
+            hint = f" There is {str(lower)!r}."
+        raise UnknownTable(f"There is no table {str(name)[:100]!r}.{hint}")
+
+    # ------------------------------------------------------------------ plans
+
+    async def planned(self, owner: str, options: LoadOptions) -> Planned:
+        """What plans the load of a file. What can be refused without one is refused now: raises
+        AdminOnly, UnknownConnection, UnknownTable, TableExists. The plan raises TableUnusable,
+        TableMismatch, AnalysisNeeded.
+        """
+        await self.check_access(owner)
+        name = self._name(options.table, options.connection)
+        async with self._connections.reading(options.connection) as connection:
+            if options.mode == "create":
+                name = await self._new_name(connection, name)
+                definition = None
+            else:
+                definition = await self._definition(connection, name)
+
+        async def plan(file: InputFile) -> LoadPlan:
+            header = file.dialect.get("columns") or ()
+            if definition is None:
+                return await self._creation(owner, file, name, options, header)
+            facts: Sequence[Facts] = ()
+            if options.on_schema_change == "add_columns":
+                facts = await self._facts(owner, file)
+            header = header or [each.name for each in facts]
+            return plan_load(header, definition, options.wanted(), facts)
+
+        return plan
+
+    async def _new_name(self, connection: AsyncConnection, name: TableName) -> TableName:
+        """With the schema in which the table will be made; raises TableExists."""
+        if not name.schema:
+            schemas = await catalogue.default_schemas(connection)
+            if not schemas:
+                raise InvalidParameter("The search path has no schema: name one before the table.")
+            name = TableName(schemas[0], name.table, name.connection)
+        is_taken = await self._find(connection, name) is not None
+        if is_taken or await catalogue.is_own(connection, name, self._own):
+            raise TableExists(f"There is a table {str(name)[:100]!r} already.")
+        return name
+
+    async def _creation(
+        self,
+        owner: str,
+        file: InputFile,
+        name: TableName,
+        options: LoadOptions,
+        header: Sequence[str],
+    ) -> LoadPlan:
+        facts = await self._facts(owner, file)
+        loaded = list(header) if options.columns is None else list(options.columns)
+        if not facts and not (loaded and all(column in options.types for column in loaded)):
+            raise AnalysisNeeded
+        is_sqlite = self._connections.is_sqlite(name.connection)
+        return plan_creation(
+            header or [each.name for each in facts],
+            name,
+            "sqlite" if is_sqlite else "postgresql",
+            options.wanted(),
+            facts,
+            options.types,
+        )
+
+    async def _facts(self, owner: str, file: InputFile) -> list[Facts]:
+        """Of the latest analysis of the same bytes; empty if there is none."""
+        async with self._database.reading() as connection:
+            plan = Plan(PROFILE, {})
+            job = await self._file_jobs.find_cached(connection, owner, file, plan, {})
+            result = None if job is None else await jobs.find_result(connection, job.id)
+        return [] if result is None else facts_of(result.data)
+
+
+def stored_names(plan: LoadPlan) -> dict[str, str]:
+    """What the options of a load say besides its plan, by which the loads of a table are found."""
+    name = plan.definition.name
+    return {"table": str(name), "connection": name.connection, "mode": plan.mode}
+
+
+# ---------------------------------------------------------------------- answers
+
+
+def _described(definition: TableDefinition) -> dict[str, Any]:
+    return {
+        "name": str(definition.name),
+        "schema": definition.name.schema,
+        "table": definition.name.table,
+        "connection": definition.name.connection,
+        "kind": definition.kind,
+        "columns": [_column(column) for column in definition.columns],
+        "primary_key": list(definition.primary_key),
+        "constraints": [_constraint(each) for each in definition.constraints],
+        "triggers": list(definition.triggers),
+        "has_row_security": definition.has_row_security,
+        "rights": sorted(definition.rights),
+    }
+
+
+def _column(column: Column) -> dict[str, Any]:
+    return {
+        "name": column.name,
+        "type": column.type,
+        "nullable": column.is_nullable,
+        "default": column.default,
+        "generated": column.generated or None,
+    }
+
+
+def _constraint(constraint: Constraint) -> dict[str, Any]:
+    references = constraint.references
+    return {
+        "name": constraint.name or None,
+        "kind": constraint.kind,
+        "columns": list(constraint.columns),
+        "definition": constraint.definition or None,
+        "references": None if references is None else str(references),
+        "referenced_columns": list(constraint.referenced_columns),
+    }
+
+
+def _load(load: LoadRow) -> dict[str, Any]:
+    return {
+        "job_id": str(load.id),
+        "file_id": str(load.file_id),
+        "filename": load.filename,
+        "mode": load.options["mode"],
+        "status": load.status,
+        "summary": load.summary,
+        "created_at": load.created_at.isoformat(),
+        "finished_at": load.finished_at.isoformat() if load.finished_at else None,
+    }

@@ -1,0 +1,203 @@
+"""What a received upload becomes: the files that its bytes are stored as, how each is read, and the
+keys by which the upload is found again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import structs
+
+from app.db.rows import JobRow, NewFile, NewJob
+from app.decoders.base import Report
+from app.decoders.places import Places, places_to_json
+from app.decoders.registry import plain_name
+from app.errors import EmptyFile, RequestError
+from app.formats.csv import CsvDialect
+from app.formats.detect import SAMPLE_BYTES, detect
+from app.formats.registry import Dialect, reading_of, to_json
+from app.jobs.file_jobs import Plan
+from app.sources.base import OBJECTS
+from app.sources.places import Stored
+from app.sources.upload import Part, Received
+
+if TYPE_CHECKING:
+    from app.jobs.submit import Submission
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a file of an upload is read, or why it cannot be read."""
+
+    part: Part
+    dialect: Dialect
+    error: RequestError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """A file of an upload with the job over it, or the error that its job ends with."""
+
+    file: NewFile
+    plan: Plan
+    error: RequestError | None = None
+
+    def stored_at(self, stored: Stored) -> PlannedFile:
+        file = structs.replace(self.file, storage_uri=stored.uri, etag=stored.etag)
+        return replace(self, file=file)
+
+
+def readings(submission: Submission, received: Received) -> list[Reading]:
+    """Detect how each file of the upload is read. Blocking."""
+    return [_reading(submission, part) for part in received.parts]
+
+
+def _reading(submission: Submission, part: Part) -> Reading:
+    try:
+        return Reading(part, _detect(submission, part))
+    except RequestError as error:
+        return Reading(part, CsvDialect(), error)
+
+
+def _detect(submission: Submission, part: Part) -> Dialect:
+    if not part.stored_bytes:
+        raise EmptyFile("The file is empty.")
+    declared = submission.declared
+    for report in part.reports:
+        declared = replace(declared, **report.declared)
+    dialect = detect(
+        part.sample,
+        complete=part.stored_bytes <= SAMPLE_BYTES,
+        declared=declared,
+        filename=plain_name(submission.filename, [report.decoder for report in part.reports]),
+        media_type=submission.media_type,
+    )
+    return dialect.of_size(part.stored_bytes)
+
+
+def new_file(
+    submission: Submission,
+    received: Received,
+    reading: Reading,
+    content_key: str,
+    *,
+    is_part: bool,
+) -> NewFile:
+    """Return the row of a file that is not stored yet. A part is one of several files of an upload:
+    it is named by its sheet, and cannot be found as the upload.
+    """
+    part, dialect = reading.part, reading.dialect
+    file = NewFile(
+        id=part.file_id,
+        owner=submission.owner,
+        filename=submission.filename,
+        media_type=submission.media_type,
+        format=dialect.format_name,
+        encoding=dialect.encoding,
+        dialect=to_json(dialect),
+        size_bytes=received.size_bytes,
+        stored_bytes=part.stored_bytes,
+        sha256=received.sha256,
+        crc32=part.crc32,
+        content_key=content_key,
+        dedup_key=None if submission.on_duplicate == "new" else content_key,
+        storage_uri="",
+        decoding=[report.shown() for report in part.reports] or None,
+        places=places_to_json(_places(part.reports)),
+    )
+    if not is_part:
+        return file
+    sheet = next(report.facts["sheet"] for report in part.reports if report.facts)
+    key = hashlib.sha256(f"{content_key} {sheet}".encode()).hexdigest()
+    shown = CONTROL.sub("_", sheet)[:100]
+    name = f"{submission.filename[:150]}#{shown}"
+    return structs.replace(file, filename=name, content_key=key, dedup_key=None)
+
+
+def whole_file(submission: Submission, received: Received, content_key: str) -> NewFile:
+    """Return the file that stands for an upload of several files, and has no bytes of its own."""
+    dialect = CsvDialect()
+    return NewFile(
+        owner=submission.owner,
+        filename=submission.filename,
+        media_type=submission.media_type,
+        format=OBJECTS,
+        encoding=dialect.encoding,
+        dialect=to_json(dialect),
+        size_bytes=received.size_bytes,
+        stored_bytes=sum(part.stored_bytes for part in received.parts),
+        sha256=received.sha256,
+        content_key=content_key,
+        dedup_key=None if submission.on_duplicate == "new" else content_key,
+    )
+
+
+def _places(reports: Sequence[Report]) -> Places | None:
+    """Return where rows come from, as the last decoder that knows says."""
+    return next((report.places for report in reversed(reports) if report.places), None)
+
+
+def answer(file: NewFile | JobRow, job: NewJob | JobRow, number: int) -> dict[str, Any]:
+    """Return the response to the upload."""
+    return {
+        "file_id": str(job.file_id),
+        "job_id": str(job.id),
+        "number": number,
+        **({"public_id": job.public_id} if job.public_id else {}),
+        "status": str(job.status),
+        "filename": file.filename,
+        "sha256": file.sha256,
+        "size_bytes": file.size_bytes,
+        "format": file.format,
+        "dialect": file.dialect,
+        "decoding": file.decoding or [],
+        "columns": job.columns,
+        "processor": job.processor,
+        "priority": job.priority,
+        "duplicate": False,
+    }
+
+
+def fingerprint(submission: Submission, received: Received) -> str:
+    """Return the same for the same request with the same bytes, to compare under an
+    Idempotency-Key.
+    """
+    declared = msgspec.to_builtins(submission.declared)
+    # Keeps the fingerprints of requests that were stored before these options existed or could be
+    # absent.
+    for added in ("skip_initial_space", "sheet"):
+        if declared[added] is None:
+            del declared[added]
+    declared["skip_footer"] = declared["skip_footer"] or 0
+    del declared["cell_faults"]  # follows from the bytes
+    same = [
+        received.sha256,
+        submission.processor,
+        submission.options,
+        declared,
+        submission.chunk_size,
+        submission.priority,
+    ]
+    return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()
+
+
+def content_key(submission: Submission, received: Received, readings: Sequence[Reading]) -> str:
+    """Return the same for the same bytes, read and processed in the same way."""
+    read_as = [reading_of(reading.dialect) for reading in readings]
+    same = [
+        received.sha256,
+        read_as[0] if len(read_as) == 1 else read_as,
+        submission.processor,
+        submission.options,
+    ]
+    reports = [report for reading in readings for report in reading.part.reports]
+    if sheets := [report.facts["sheet"] for report in reports if "sheet" in report.facts]:
+        same.append(sheets)
+    return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()

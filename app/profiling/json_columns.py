@@ -1,0 +1,188 @@
+"""The columns of JSON objects: the text of each value under its key.
+
+Most files hold records of one shape: the same keys in the same order, and no object or list in
+them. Their values are found by where colons and commas stand, without decoding any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import repeat
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from app.formats.blocks import Codes, blocks, joined
+from app.formats.csv_scan import between_quotes
+from app.formats.json_structure import IS_BLANK, opening_brackets
+
+Places = npt.NDArray[np.int64]
+
+QUOTE, COMMA, COLON, SPACE = 34, 44, 58, 32
+WORD_BYTES = 8
+PADDING = bytes(WORD_BYTES)
+MOST_BYTES = 1 << 30
+"""Arrow counts the bytes of an array by 32 bits."""
+
+_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_decoder_of_many = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+
+
+class KeyColumn(NamedTuple):
+    name: str
+    values: pa.StringArray
+    """As they are written, strings with their quotes."""
+    records: Places | None
+    """Which of them have the key, by their places; None: all."""
+
+
+def columns_of(raw: Sequence[bytes], most: int) -> tuple[list[KeyColumn], int]:
+    """(the first `most` keys in the order in which they come, how many keys there are besides).
+
+    `raw`: valid objects without blanks around them, none with a key twice.
+    """
+    if not raw:
+        return [], 0
+    names = list(_decoder.decode(raw[0]))
+    columns = _columns_alike(raw, len(names))
+    if columns is None:
+        return _columns_decoded(raw, most)
+    alike = [
+        KeyColumn(name, values, None)
+        for name, values in zip(names[:most], columns[:most], strict=True)
+    ]
+    return alike, max(0, len(names) - most)
+
+
+# ---------------------------------------------------------------------- records of one shape
+
+
+def _columns_alike(raw: Sequence[bytes], width: int) -> list[pa.StringArray] | None:
+    """The values under each key, if all records are written like the first one: the same keys in
+    the same order with the same blanks between them, and no object or list. Else None.
+    """
+    if not width or sum(map(len, raw)) > MOST_BYTES:
+        return None
+    text = b"\n".join([*raw, PADDING])
+    marks = _marks(text, len(raw), width)
+    if marks is None:
+        return None
+    codes = np.frombuffer(text, np.uint8)
+    sizes = np.fromiter(map(len, raw), np.int64, len(raw))
+    record_ends = np.cumsum(sizes + 1) - 1
+    # A row for each mark: what is looked at together stands together.
+    table = np.ascontiguousarray(marks.reshape(len(raw), 2 * width - 1).T)
+    if not _alternate(codes, table, record_ends - sizes, record_ends):
+        return None
+    colons, commas = table[0::2], table[1::2]
+    key_starts = [record_ends - sizes + 1, *(commas + 1)]
+    value_starts, value_ends = colons + 1, [*commas, record_ends - 1]
+    if not all(map(_are_repeated, repeat(text), key_starts, colons)):
+        return None
+    if (codes[value_starts] == SPACE).all():
+        value_starts += 1
+    bounds = np.empty((len(raw), width, 2), np.int32)
+    for place, (starts, ends) in enumerate(zip(value_starts, value_ends, strict=True)):
+        if IS_BLANK[codes[starts]].any() or IS_BLANK[codes[ends - 1]].any():
+            return None
+        bounds[:, place, 0] = starts
+        bounds[:, place, 1] = ends
+    # Values and what stands between them in turns, of which every second is taken.
+    pieces = pa.StringArray.from_buffers(bounds.size - 1, pa.py_buffer(bounds), pa.py_buffer(text))
+    return [
+        pieces.take(pa.array(np.arange(2 * place, bounds.size - 1, 2 * width)))
+        for place in range(width)
+    ]
+
+
+def _marks(text: bytes, count: int, width: int) -> Places | None:
+    """Places of the colons and commas outside strings, if there are as many as so many flat records
+    of so many keys have, and no bracket but theirs. Else None.
+    """
+    if b"\\" in text:
+        # What is escaped neither begins nor ends a string.
+        text = text.replace(b"\\\\", b"  ").replace(b'\\"', b"  ")
+    codes = np.frombuffer(text, np.uint8)
+    in_string = between_quotes(codes, QUOTE)
+    may_nest = text.count(b"{") != count or b"[" in text
+    openings, places = 0, []
+    for start, end in blocks(len(codes)):
+        part, is_outside = codes[start:end], ~in_string[start:end]
+        is_mark = part == COLON
+        is_mark |= part == COMMA
+        is_mark &= is_outside
+        places.append(np.flatnonzero(is_mark) + start)
+        if may_nest:
+            openings += int(np.count_nonzero(opening_brackets(part) & is_outside))
+            if openings > count:
+                return None
+    marks = joined(places)
+    return marks if len(marks) == count * (2 * width - 1) else None
+
+
+def _alternate(codes: Codes, table: Places, starts: Places, ends: Places) -> bool:
+    """Whether each record has colons and commas in turns, beginning and ending with a colon.
+    `table`: (marks, records)
+    """
+    kinds = codes[table]
+    return bool(
+        (kinds[0::2] == COLON).all()
+        and (kinds[1::2] == COMMA).all()
+        and (table[0] > starts).all()
+        and (table[-1] < ends).all()
+    )
+
+
+def _are_repeated(text: bytes, starts: Places, ends: Places) -> bool:
+    """Whether the same stands between each two of these places."""
+    words = np.ndarray((len(text) - WORD_BYTES + 1,), "<u8", text, strides=(1,))
+    length = int(ends[0] - starts[0])
+    if not (ends - starts == length).all():
+        return False
+    if length < WORD_BYTES:
+        found = words[starts] << np.uint64(8 * (WORD_BYTES - length))
+        return bool((found == found[0]).all())
+    # The last word overlaps the one before it.
+    for offset in [*range(0, length - WORD_BYTES, WORD_BYTES), length - WORD_BYTES]:
+        found = words[starts + offset]
+        if not (found == found[0]).all():
+            return False
+    return True
+
+
+# ---------------------------------------------------------------------- any records
+
+
+def _columns_decoded(raw: Sequence[bytes], most: int) -> tuple[list[KeyColumn], int]:
+    records = _decoder_of_many.decode(b"[" + b",".join(raw) + b"]")
+    gathered: dict[str, tuple[list[msgspec.Raw], list[int]]] = {}
+    left_out: set[str] = set()
+    for place, record in enumerate(records):
+        for name, value in record.items():
+            if name not in gathered:
+                if len(gathered) == most:
+                    left_out.add(name)
+                    continue
+                gathered[name] = [], []
+            values, places = gathered[name]
+            values.append(value)
+            places.append(place)
+    columns = [
+        KeyColumn(name, _written(values), np.array(places, np.int64))
+        for name, (values, places) in gathered.items()
+    ]
+    return columns, len(left_out)
+
+
+def _written(values: Sequence[msgspec.Raw]) -> pa.StringArray:
+    lengths = np.fromiter(map(len, values), np.int64, len(values))
+    return laid_out(b"".join(values), lengths)
+
+
+def laid_out(data: bytes, lengths: Places) -> pa.StringArray:
+    """Texts of so many bytes each, one behind the other."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.StringArray.from_buffers(len(lengths), pa.py_buffer(offsets), pa.py_buffer(data))

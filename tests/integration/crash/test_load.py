@@ -1,0 +1,96 @@
+"""Death while a file is loaded into a table: its readers see the state before or the one after, and
+in the end it is that of a run that nobody disturbed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.crash.service import RECOVERY_SECONDS
+from tests.engine import Engine
+
+ROWS = 500
+REPEATED = (120, 333)
+"""Rows with the id of the row before them."""
+TABLE = (
+    "CREATE TABLE prices (id INTEGER PRIMARY KEY, price INTEGER)",
+    "INSERT INTO prices VALUES (0, 7)",
+)
+BEFORE = [(0, 7)]
+AFTER = BEFORE + [(i, 2 * i) for i in range(1, ROWS + 1) if i not in REPEATED]
+
+
+def price_list() -> bytes:
+    ids = [i - 1 if i in REPEATED else i for i in range(1, ROWS + 1)]
+    lines = [f"{number},{2 * i}\n" for i, number in enumerate(ids, 1)]
+    return ("id,price\n" + "".join(lines)).encode()
+
+
+def prices(engine: Engine) -> list[tuple[Any, ...]]:
+    return engine.sql("SELECT id, price FROM prices ORDER BY id")
+
+
+def stages(engine: Engine) -> list[tuple[Any, ...]]:
+    if engine.url.startswith("sqlite"):
+        return engine.sql("SELECT name FROM sqlite_schema WHERE name LIKE 'granula_load_%'")
+    return engine.sql("SELECT relname::text FROM pg_class WHERE relname LIKE 'granula_load_%'")
+
+
+def begin(engine: Engine, **options: Any) -> str:
+    with engine.api() as api:
+        file_id = api.upload(price_list())["file_id"]
+        api.finished(file_id)
+        body = {
+            "type": "load",
+            "file_id": file_id,
+            "options": {"table": "prices", **options},
+            "chunk_size": 100,
+        }
+        answer = api.client.post("/api/v1/jobs", json=body)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["job_id"])
+
+
+def ended(engine: Engine, job_id: str) -> dict[str, Any]:
+    with engine.api() as api:
+
+        def final() -> dict[str, Any] | None:
+            status = dict(api.client.get(f"/api/v1/jobs/{job_id}/status").json())
+            return None if status["is_active"] else status
+
+        return api.wait_until(final, RECOVERY_SECONDS, "the end of the load") or {}
+
+
+@pytest.mark.parametrize(
+    ("point", "is_loaded"),
+    [
+        ("load.staged=kill", False),
+        ("chunk.after_commit=kill@4", False),
+        ("load.settled=kill", False),
+        ("load.settled=kill@2", False),
+        ("load.published=kill", False),
+        ("job.before_finish=kill@2", False),
+        ("job.after_finish=kill@2", True),
+    ],
+)
+def test_all_rows_are_in_the_table_or_none(engine: Engine, point: str, is_loaded: bool) -> None:
+    engine.sql(*TABLE)
+    engine.start(GRANULA_FAIL=point)
+    job_id = begin(engine)
+    engine.wait_for_death()
+    assert prices(engine) == (AFTER if is_loaded else BEFORE)
+
+    engine.start()
+    status = ended(engine, job_id)
+    assert status["status"] == "completed", status
+    assert prices(engine) == AFTER
+    assert not stages(engine)
+    with engine.api() as api:
+        rejects = api.rejects(job_id)
+        assert [each["row_number"] for each in rejects] == list(REPEATED)
+        assert {each["code"] for each in rejects} == {"not_unique"}
+        proof = api.proof(job_id)
+        assert proof["closes"], proof["problems"]
+        assert proof["counts"]["loaded"] == ROWS - 2

@@ -1,0 +1,175 @@
+"""The rows that a load rejects are those that the database refuses if they are inserted one by one
+in the order of the file, and the table ends with the same rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.engine import Engine
+from tests.integration.tables.test_load import load
+from tests.integration.tables.test_modes import cell
+
+Row = tuple[Any, ...]
+POSTGRESQL = """
+CREATE TABLE regions (code TEXT PRIMARY KEY);
+INSERT INTO regions VALUES ('n'), ('s');
+CREATE DOMAIN percent AS INTEGER CHECK (VALUE BETWEEN 0 AND 100);
+CREATE TABLE {table} (
+    id INTEGER PRIMARY KEY,
+    code TEXT UNIQUE,
+    region TEXT NOT NULL REFERENCES regions (code) DEFERRABLE INITIALLY DEFERRED,
+    share PERCENT,
+    low INTEGER CHECK (low <> 13),
+    high INTEGER,
+    mail TEXT,
+    UNIQUE (low, high),
+    CONSTRAINT in_order CHECK (low <= high),
+    CONSTRAINT {table}_apart EXCLUDE USING gist (int4range(low, high) WITH &&) WHERE (region = 'n')
+);
+CREATE UNIQUE INDEX ON {table} (lower(mail));
+CREATE UNIQUE INDEX ON {table} (share) WHERE region = 's' AND share > 90;
+CREATE FUNCTION refuse_odd() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.mail LIKE 'odd%' THEN RAISE EXCEPTION 'odd mail'; END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER odd BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse_odd();
+INSERT INTO {table} VALUES (1, 'one', 'n', 5, 5, 6, 'a@x');
+"""
+SQLITE = """
+CREATE TABLE regions (code TEXT PRIMARY KEY);
+INSERT INTO regions VALUES ('n'), ('s');
+CREATE TABLE {table} (
+    id INTEGER PRIMARY KEY,
+    code TEXT UNIQUE,
+    region TEXT NOT NULL REFERENCES regions (code),
+    share INTEGER CHECK (share BETWEEN 0 AND 100),
+    low INTEGER CHECK (low <> 13),
+    high INTEGER,
+    mail TEXT,
+    UNIQUE (low, high),
+    CONSTRAINT in_order CHECK (low <= high)
+);
+CREATE UNIQUE INDEX {table}_mail ON {table} (lower(mail));
+CREATE UNIQUE INDEX {table}_share ON {table} (share) WHERE region = 's' AND share > 90;
+CREATE TRIGGER {table}_odd BEFORE INSERT ON {table} WHEN NEW.mail LIKE 'odd%'
+BEGIN SELECT RAISE(ABORT, 'odd mail'); END;
+INSERT INTO {table} VALUES (1, 'one', 'n', 5, 5, 6, 'a@x');
+"""
+COLUMNS = ("id", "code", "region", "share", "low", "high", "mail")
+
+
+def rows(source: random.Random, count: int) -> list[Row]:
+    made: list[Row] = []
+    for number in range(2, count + 2):
+        low = 20 * number
+        row = [number, f"c{number}", "n", number % 90, low, low + 10, f"M{number}@x"]
+        fault = source.randrange(30)
+        earlier = source.randrange(1, number)
+        faults: dict[int, tuple[int, Any]] = {
+            0: (0, earlier),
+            1: (1, f"c{earlier}"),
+            2: (2, "w"),
+            3: (2, None),
+            4: (3, 101),
+            5: (4, 13),
+            6: (5, low - 1),
+            7: (4, 20 * earlier + 5),
+            8: (6, f"m{earlier}@X"),
+            9: (6, "odd"),
+            10: (2, "s"),
+            11: (3, -1),
+        }
+        if fault in faults:
+            place, value = faults[fault]
+            row[place] = value
+        if fault == 10:
+            row[3] = source.randrange(89, 100)
+        if fault == 7:
+            row[5] = 20 * earlier + 10
+        made.append(tuple(row))
+    return made
+
+
+async def _one_by_one(url: str, statement: str, given: Sequence[Row]) -> dict[int, str]:
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    refused: dict[int, str] = {}
+    for number, row in enumerate(given, 1):
+        try:
+            await connection.execute(statement, *row)
+        except asyncpg.PostgresError as error:
+            refused[number] = getattr(error, "constraint_name", None) or ""
+    await connection.close()
+    return refused
+
+
+def inserted_one_by_one(engine: Engine, given: Sequence[Row]) -> dict[int, str]:
+    """Into the table `oracle`: the numbers of the rows that are refused, with the constraint."""
+    if not engine.url.startswith("sqlite"):
+        marks = ", ".join(f"${i}" for i in range(1, 8))
+        return asyncio.run(_one_by_one(engine.url, f"INSERT INTO oracle VALUES ({marks})", given))
+    refused = {}
+    connection = sqlite3.connect(engine.url.partition("///")[2], isolation_level=None)
+    connection.execute("PRAGMA foreign_keys = ON")
+    for number, row in enumerate(given, 1):
+        try:
+            connection.execute("INSERT INTO oracle VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        except sqlite3.IntegrityError:
+            refused[number] = ""
+    connection.close()
+    return refused
+
+
+def make(engine: Engine, table: str) -> None:
+    if engine.url.startswith("sqlite"):
+        script = SQLITE.format(table=table)
+        connection = sqlite3.connect(engine.url.partition("///")[2])
+        if table != "oracle":
+            script = script[script.index("CREATE TABLE things") :]
+        connection.executescript(script)
+        connection.close()
+        return
+    script = POSTGRESQL.format(table=table)
+    if table != "oracle":
+        function = script[script.index("CREATE FUNCTION") : script.index("CREATE TRIGGER")]
+        script = script[script.index("CREATE TABLE things") :].replace(function, "")
+
+    async def run() -> None:
+        connection = await asyncpg.connect(engine.url.replace("+asyncpg", ""))
+        await connection.execute(script)
+        await connection.close()
+
+    asyncio.run(run())
+
+
+def things(engine: Engine, table: str) -> list[Row]:
+    return engine.sql(f"SELECT {', '.join(COLUMNS)} FROM {table} ORDER BY id")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_just_the_rows_are_rejected_that_the_database_refuses(engine: Engine, seed: int) -> None:
+    given = rows(random.Random(seed), 400)
+    for table in ("oracle", "things"):
+        make(engine, table)
+    refused = inserted_one_by_one(engine, given)
+    assert len(refused) > 60
+    engine.start()
+    with engine.api() as api:
+        lines = [",".join(map(cell, row)) + "\n" for row in given]
+        job = load(api, ",".join(COLUMNS) + "\n" + "".join(lines), table="things")
+        assert job["status"] == "completed_with_errors", job
+        rejects = {each["row_number"]: each for each in api.rejects(job["job_id"])}
+        assert rejects.keys() == refused.keys()
+        for number, constraint in refused.items():
+            name = constraint.replace("oracle", "things")
+            assert name in rejects[number]["message"], (rejects[number], constraint)
+        assert things(engine, "things") == things(engine, "oracle")
+        assert api.proof(job["job_id"])["closes"]

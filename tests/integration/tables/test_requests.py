@@ -1,0 +1,188 @@
+"""Loads as requests ask for them: new tables, new columns, and what a table says of its loads."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from tests.engine import Engine, EngineApi
+
+PRICES = b"sku,price,valid from,paid\nA-1,1.50,31/12/2026,true\nB-2,20.00,01/02/2026,false\n"
+
+
+def uploaded(api: EngineApi, data: bytes, *, is_analysed: bool = False) -> str:
+    file_id = str(api.upload(data)["file_id"])
+    api.finished(file_id)
+    if is_analysed:
+        made = api.client.post("/api/v1/jobs/analyze", json={"file_id": file_id})
+        api.finished(made.json()["job_id"])
+    return file_id
+
+
+def load(api: EngineApi, file_id: str, **options: Any) -> dict[str, Any]:
+    """The status of the job at its end."""
+    body = {"type": "load", "file_id": file_id, "options": options}
+    answer = api.client.post("/api/v1/jobs", json=body)
+    assert answer.status_code == 202, answer.text
+    return api.finished(answer.json()["job_id"])
+
+
+def refused(api: EngineApi, file_id: str, **options: Any) -> dict[str, Any]:
+    body = {"type": "load", "file_id": file_id, "options": options}
+    answer = api.client.post("/api/v1/jobs", json=body)
+    assert answer.is_client_error, answer.text
+    return dict(answer.json())
+
+
+def test_a_new_table_has_the_types_of_the_analysis(engine: Engine) -> None:
+    engine.start()
+    with engine.api() as api:
+        file_id = uploaded(api, PRICES)
+        assert refused(api, file_id, table="prices", mode="create")["code"] == "analysis_needed"
+        file_id = uploaded(api, PRICES, is_analysed=True)
+        done = load(api, file_id, table="prices", mode="create", key=["sku"])
+        assert done["status"] == "completed", done
+        rows = engine.sql('SELECT sku, price, "valid from", paid FROM prices ORDER BY sku')
+        if engine.url.startswith("sqlite"):
+            assert rows == [
+                ("A-1", "1.50", "31/12/2026", "true"),
+                ("B-2", "20.00", "01/02/2026", "false"),
+            ]
+        else:
+            assert rows == [
+                ("A-1", Decimal("1.50"), date(2026, 12, 31), True),
+                ("B-2", Decimal("20.00"), date(2026, 2, 1), False),
+            ]
+            assert str(rows[0][1]) == "1.50"
+        assert refused(api, file_id, table="prices", mode="create")["code"] == "table_exists"
+
+
+def test_a_new_table_has_the_types_that_were_told(engine: Engine) -> None:
+    engine.start()
+    kind = "TEXT" if engine.url.startswith("sqlite") else "varchar(3)"
+    with engine.api() as api:
+        file_id = uploaded(api, b"a,b\nx,toolong\ny,ok\n")
+        done = load(api, file_id, table="told", mode="create", types={"a": kind, "b": kind})
+        rows = engine.sql("SELECT a, b FROM told ORDER BY a")
+        if engine.url.startswith("sqlite"):
+            assert rows == [("x", "toolong"), ("y", "ok")]
+        else:
+            assert (rows, done["status"]) == ([("y", "ok")], "completed_with_errors")
+        wrong = refused(api, file_id, table="t", mode="create", types={"a": "money", "b": "text"})
+        assert wrong["code"] == "table_mismatch"
+
+
+def test_columns_that_the_table_lacks_are_added(engine: Engine) -> None:
+    engine.sql("CREATE TABLE prices (sku TEXT PRIMARY KEY)")
+    engine.start()
+    with engine.api() as api:
+        file_id = uploaded(api, PRICES, is_analysed=True)
+        wrong = refused(api, file_id, table="prices")
+        assert [each["pointer"] for each in wrong["errors"]] == ["options/on_schema_change"]
+        done = load(api, file_id, table="prices", on_schema_change="add_columns")
+        assert done["status"] == "completed", done
+        described = api.client.get("/api/v1/tables/prices").json()
+        assert [each["name"] for each in described["columns"]] == [
+            "sku",
+            "price",
+            "valid from",
+            "paid",
+        ]
+        assert described["rows"] == 2
+
+
+def test_a_table_lists_the_loads_of_who_asks(engine: Engine) -> None:
+    engine.sql("CREATE TABLE numbers (n INTEGER)")
+    engine.start()
+    with engine.api() as api:
+        file_id = uploaded(api, b"n\n1\nx\n")
+        done = load(api, file_id, table="numbers", mode="append")
+        loads = api.client.get("/api/v1/tables/numbers").json()["loads"]
+        assert [(each["job_id"], each["mode"], each["status"]) for each in loads] == [
+            (done["job_id"], "append", "completed_with_errors")
+        ]
+        assert loads[0]["summary"]["inserted"] == 1
+        assert api.client.get("/api/v1/tables/numbers").json()["rows"] == 1
+
+
+def test_options_that_do_not_belong_together_are_refused(engine: Engine) -> None:
+    engine.sql("CREATE TABLE numbers (n INTEGER)")
+    engine.start()
+    with engine.api() as api:
+        file_id = uploaded(api, b"n\n1\n")
+        for options, said in (
+            ({"mode": "mirror"}, "max_delete"),
+            ({"max_delete": "5"}, "max_delete"),
+            ({"mode": "mirror", "max_delete": "many"}, "number of rows"),
+            ({"types": {"n": "text"}}, "create"),
+            ({"mode": "merge"}, "mode"),
+        ):
+            told = refused(api, file_id, table="numbers", **options)
+            assert said in told["detail"], told
+
+
+def test_an_upload_goes_into_the_table_that_it_names(engine: Engine) -> None:
+    engine.sql("CREATE TABLE prices (sku TEXT PRIMARY KEY, price NUMERIC)")
+    engine.sql("INSERT INTO prices VALUES ('A', 1), ('B', 2)")
+    engine.start()
+    with engine.api() as api:
+        query = {"table": "prices", "mode": "upsert", "key": "sku"}
+        made = api.upload(b"sku,price\nA,5\nC,x\nD,7\n", **query)
+        assert (made["processor"], made["columns"]) == ("load", ["sku", "price"])
+        done = api.finished(made["file_id"])
+        counts = {name: done["summary"][name] for name in ("inserted", "updated")}
+        assert (done["status"], counts) == ("completed_with_errors", {"inserted": 1, "updated": 1})
+        assert engine.sql("SELECT sku, price FROM prices ORDER BY sku") == [
+            ("A", 5),
+            ("B", 2),
+            ("D", 7),
+        ]
+
+
+def test_an_upload_that_does_not_fit_its_table_is_refused_and_not_kept(engine: Engine) -> None:
+    engine.sql("CREATE TABLE prices (sku TEXT PRIMARY KEY, price NUMERIC)")
+    engine.start()
+    with engine.api() as api:
+        for data, query, status, code in (
+            (b"sku,weight\nA,1\n", {"table": "prices"}, 422, "table_mismatch"),
+            (b"sku,price\nA,1\n", {"table": "nowhere"}, 404, "unknown_table"),
+            (b"sku,price\nA,1\n", {"table": "jobs"}, 404, "unknown_table"),
+            (b"sku,price\nA,1\n", {"table": "new", "mode": "create"}, 409, "analysis_needed"),
+            (b"sku,price\nA,1\n", {"table": "prices", "mode": "mirror"}, 422, "invalid_parameter"),
+            (
+                b"sku,price\nA,1\n",
+                {"table": "prices", "processor": "rows"},
+                422,
+                "invalid_parameter",
+            ),
+            (b"sku,price\nA,1\n", {"mode": "append"}, 422, "invalid_parameter"),
+        ):
+            for answer in (
+                api.client.post("/api/v1/upload", params=query, content=data),
+                api.client.post("/api/v1/upload", params=query, files={"file": ("a.csv", data)}),
+                api.client.post("/api/v1/upload", data=query, files={"file": ("a.csv", data)}),
+            ):
+                assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+        assert api.client.get("/api/v1/jobs").json()["items"] == []
+        stored = [path for path in engine.storage.rglob("*") if path.is_file()]
+        assert not [path for path in stored if "granula" not in path.name], stored
+
+
+def test_the_same_upload_into_the_same_table_is_known_again(engine: Engine) -> None:
+    engine.sql("CREATE TABLE numbers (n INTEGER)")
+    engine.sql("CREATE TABLE others (n INTEGER)")
+    engine.start()
+    with engine.api() as api:
+        data = b"n\n1\n2\n"
+        first = api.upload(data, table="numbers", on_duplicate="existing")
+        api.finished(first["file_id"])
+        again = api.client.post(
+            "/api/v1/upload", params={"table": "numbers", "on_duplicate": "existing"}, content=data
+        )
+        assert (again.status_code, again.json()["file_id"]) == (200, first["file_id"])
+        other = api.upload(data, table="others", on_duplicate="existing")
+        api.finished(other["file_id"])
+        assert engine.sql("SELECT count(*) FROM numbers") == engine.sql(
+            "SELECT count(*) FROM others"
+        )
