@@ -1,3 +1,3 @@
-"""Granula: big files in, rows that can be trusted out."""
+"""Granula: load large files, get trustworthy rows."""
 
 __version__ = "0.1.0"

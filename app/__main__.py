@@ -1,4 +1,4 @@
-"""`python -m app`: what can be done from a terminal."""
+"""Entry point of `python -m app`."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""`python -m app pipeline`: score the objects of a bucket once, tell how it goes, and say by the
-exit code how it went.
+"""`python -m app pipeline`: scores the objects of a bucket once, logs the progress, and tells the
+outcome by its exit code.
 
-It works on its own jobs and on no others, so that it may run beside the service on the same
-PostgreSQL. A run that was stopped, in whatever way, is continued by the next one with the same
-source.
+It runs only its own jobs, so it can share a PostgreSQL with the service. A run that was stopped, in
+whatever way, is continued by the next one with the same source.
 """
 
 from __future__ import annotations
@@ -47,14 +46,14 @@ OK, SOME_FAILED, NOT_STARTED, GAVE_UP, INTERRUPTED = 0, 1, 2, 3, 130
 class RunOptions:
     source: str
     give_up_after: float
-    """Seconds without any progress while the run waits for somebody else; 0: wait for ever."""
+    """Seconds without progress while the run waits for a service; 0: wait forever."""
     log_file: Path | None
 
 
 def run(settings: Settings, options: RunOptions, processes: Processes) -> int:
-    """`processes` compute for it, and are closed at the end.
+    """Run the pipeline. `processes` compute for it, and are closed at the end.
 
-    The exit code: 0 all scored or invalid, 1 some failed, 2 not begun, 3 given up waiting, 130
+    Returns the exit code: 0 all scored or invalid, 1 some failed, 2 not started, 3 timed out, 130
     interrupted.
     """
     with _bars() as bars, _logging_to(options.log_file, bars):
@@ -74,35 +73,37 @@ async def _run(
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    own: set[UUID] = set()
-    async with _services(settings, own, processes) as services:
-        job_id = await _begin(services, options.source, own)
+    job_ids: set[UUID] = set()
+    async with _services(settings, job_ids, processes) as services:
+        job_id = await _begin(services, options.source, job_ids)
         return await _follow(services, job_id, options, stop, bars)
 
 
 @asynccontextmanager
 async def _services(
-    settings: Settings, own: set[UUID], processes: Processes
+    settings: Settings, job_ids: set[UUID], processes: Processes
 ) -> AsyncIterator[Core]:
-    services = await start(settings, only=own, processes=processes)
+    services = await start(settings, only=job_ids, processes=processes)
     try:
         yield services
     finally:
         await services.close()
 
 
-async def _begin(services: Core, source: str, own: set[UUID]) -> UUID:
-    """The run that was stopped, or a new one."""
+async def _begin(services: Core, source: str, job_ids: set[UUID]) -> UUID:
+    """Return the run to continue, or a new one."""
     async with services.database.reading() as connection:
-        left = await jobs.find_active_of_door(connection, LOCAL_OWNER, DOOR, {"source": source})
-        parts = await jobs.children(connection, left.id) if left is not None else []
-    if left is not None:
-        own |= {left.id, *(part.id for part in parts)}
-        for job in [left, *parts]:
+        unfinished = await jobs.find_active_of_door(
+            connection, LOCAL_OWNER, DOOR, {"source": source}
+        )
+        parts = await jobs.children(connection, unfinished.id) if unfinished is not None else []
+    if unfinished is not None:
+        job_ids |= {unfinished.id, *(part.id for part in parts)}
+        for job in [unfinished, *parts]:
             if not JobStatus(job.status).is_final:
                 services.machine.dispatch(job.id, job.priority)
-        logger.info("Pipeline Run ID: %s (continued)", left.public_id)
-        return left.id
+        logger.info("Pipeline Run ID: %s (continued)", unfinished.public_id)
+        return unfinished.id
     scoring = services.job_types.get("scoring")
     while True:
         run_id = f"batch_{datetime.now():%Y%m%d_%H%M%S}"
@@ -110,12 +111,12 @@ async def _begin(services: Core, source: str, own: set[UUID]) -> UUID:
             submission = ObjectsSubmission(
                 LOCAL_OWNER, source, scoring, door=DOOR, public_id=run_id
             )
-            made = await services.objects.submit(submission, announce=own.update)
-        except IntegrityError:  # another run began in this very second
+            submitted = await services.objects.submit(submission, announce=job_ids.update)
+        except IntegrityError:  # another process started a run in this very second
             await asyncio.sleep(1)
             continue
         logger.info("Pipeline Run ID: %s", run_id)
-        return UUID(made["job_id"])
+        return UUID(submitted["job_id"])
 
 
 async def _follow(
@@ -123,15 +124,15 @@ async def _follow(
 ) -> int:
     watch = Watch(services.database, job_id)
     with _bar(bars) as show:
-        moved_at, done, waiting_on = time.monotonic(), -1, None
+        moved_at, processed, waiting_on = time.monotonic(), -1, None
         while True:
             status = await _patiently(_look(services.statuses, job_id, watch))
             if status is not None:
                 show(status)
                 if JobStatus(status["status"]).is_final:
                     return _conclude(status)
-                if status["bytes"]["processed"] != done:
-                    moved_at, done = time.monotonic(), status["bytes"]["processed"]
+                if status["bytes"]["processed"] != processed:
+                    moved_at, processed = time.monotonic(), status["bytes"]["processed"]
                 if status["waiting_on"] not in (None, waiting_on):
                     logger.warning(
                         "Waiting for %s",
@@ -153,14 +154,14 @@ async def _follow(
 
 
 async def _look(statuses: Statuses, job_id: UUID, watch: Watch) -> dict[str, Any]:
-    """The status, once every chunk that it counts is logged: of a final one, all."""
+    """Return the status once every chunk that it counts is logged; for a final one, all chunks."""
     status = await statuses.get(job_id, LOCAL_OWNER)
     await watch.log_new_chunks()
     return status
 
 
 async def _patiently(work: Any) -> Any:
-    """None while the database does not answer."""
+    """Return None while the database is unavailable."""
     try:
         return await work
     except TransientError as error:
@@ -170,23 +171,21 @@ async def _patiently(work: Any) -> Any:
 
 
 class Watch:
-    """Logs each completed chunk once, whatever the order in which their transactions commit and
-    whatever their clocks say.
+    """Logs each completed chunk once, in whatever order transactions commit and whatever the clocks
+    say.
     """
 
     def __init__(self, database: Database, job_id: UUID) -> None:
         self._database = database
         self._job_id = job_id
         self._logged: dict[UUID, set[int]] = {}
-        """Indexes by job."""
+        """Logged chunk indexes by job."""
         self._before: dict[UUID, int] = {}
-        """By job: all chunks before this index are logged, so that they need not be read again."""
+        """By job: all chunks before this index are logged and need not be read again."""
         self._count = 0
 
     async def log_new_chunks(self) -> None:
-        """All that are committed now and were not logged before, in the order in which they
-        ended.
-        """
+        """Log all committed chunks that were not logged before, in the order in which they ended."""
         new: list[CompletedChunk] = []
         async with self._database.reading() as connection:
             for job_id, count in (await chunks.count_completed(connection, self._job_id)).items():
@@ -229,16 +228,16 @@ def _conclude(status: dict[str, Any]) -> int:
     return OK if is_whole and not rows["failed"] and not rows["unprocessed"] else SOME_FAILED
 
 
-# ---------------------------------------------------------------------- what is seen
+# ---------------------------------------------------------------------- display
 
 
 def _bars() -> Any:
-    """Those of standard error if somebody watches it, else None."""
+    """Return the bars of standard error if it is a terminal, otherwise None."""
     return Bars() if sys.stderr.isatty() else nullcontext()
 
 
 class _Lines(logging.Handler):
-    """Lines to standard output, around the bar if it is on the same terminal."""
+    """Writes lines to standard output, around the bar if it is on the same terminal."""
 
     def __init__(self, bars: Bars | None) -> None:
         super().__init__()
@@ -257,7 +256,7 @@ class _Lines(logging.Handler):
 
 @contextmanager
 def _logging_to(path: Path | None, bars: Bars | None) -> Iterator[None]:
-    """Lines to standard output, and to a file."""
+    """Log to standard output and to a file."""
     form = logging.Formatter("%(asctime)s - %(levelname)s - %(message)s", "%Y-%m-%d %H:%M:%S")
     handlers: list[logging.Handler] = [_Lines(bars)]
     if path is not None:
@@ -283,7 +282,7 @@ def _logging_to(path: Path | None, bars: Bars | None) -> Iterator[None]:
 
 @contextmanager
 def _bar(bars: Bars | None) -> Iterator[Any]:
-    """Calls to `show(status)` move a bar on a terminal, and do nothing elsewhere."""
+    """Yield a function `show(status)` that moves a bar on a terminal, and does nothing elsewhere."""
     if bars is None:
         yield lambda status: None
         return

@@ -76,7 +76,7 @@ def _address(value: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine reaches a server that listens there."""
+    """Return whether only this machine can reach a server that listens there."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     """
 
     queue: Literal["embedded", "procrastinate"] = "embedded"
-    """Who runs jobs. `embedded`: the service itself. `procrastinate`: any number of `python -m
+    """Processes that run jobs. `embedded`: the service itself. `procrastinate`: any number of `python -m
     app worker`, on PostgreSQL.
     """
 
@@ -293,8 +293,8 @@ class Settings(BaseSettings):
     """PostgreSQL schema of tables that are named without one. On SQLite there is only one."""
 
     tables_access: Literal["admins", "users"] = "admins"
-    """Who may see and load tables, where users sign in. `admins`: administrators. `users`:
-    everyone, whatever the roles of the databases allow.
+    """Users who may see and load tables if users sign in. `admins`: administrators. `users`:
+    everyone, as far as the roles of the databases allow.
     """
 
     connections: Annotated[

@@ -75,9 +75,7 @@ _armed: dict[str, _Armed] = {}
 
 
 def arm(spec: str) -> None:
-    """Replace all armed points by those of `spec`; raises ValueError for an unknown name or
-    action.
-    """
+    """Replace all armed points by those of `spec`; raises ValueError for an unknown name or action."""
     _armed.clear()
     for part in filter(None, spec.split(";")):
         name, _, what = part.partition("=")
@@ -88,8 +86,8 @@ def arm(spec: str) -> None:
 
 
 def die() -> None:
-    """End the process as nothing else does: no clean-up, no last word. A test in whose process this
-    is puts another here.
+    """End the process like SIGKILL: no cleanup, no message. Tests that run it in their own process
+    replace this.
     """
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -1,9 +1,9 @@
 """Feature: what one package under app/features adds to the service.
 
-The core knows this class and no feature. `app.features.FEATURES` lists them; `wiring` makes their
-processors and services, `main` serves their routes, the command line adds their commands. A
-feature's module is imported in every process, also in those that only compute, so it imports what
-it needs inside its functions.
+The core knows this class, but no feature. `app.features.FEATURES` lists them; `wiring` creates
+their processors and services, `main` serves their routes, the command line adds their commands.
+Every process imports a feature's module, even compute processes, so it imports what it needs inside
+its functions.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What processors are made from, in the service and in each process that computes."""
+    """What processors are created from, in the service and in compute processes."""
 
     settings: Settings
     embedder: Embedder
@@ -37,13 +37,13 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """An object that a feature's endpoints find by its class: `app.of(Class)`."""
+    """An object that a feature's endpoints get by its class: `app.of(Class)`."""
 
-    made: object
+    instance: object
     run: Callable[[], Coroutine[Any, Any, None]] | None = None
-    """Runs in the background of a process that answers requests, until it is cancelled."""
+    """Runs in the background of a process that serves requests, until cancelled."""
     drain: Callable[[], None] | None = None
-    """Called when the process is told to end: end what would never end by itself."""
+    """Called when a shutdown begins: ends what would never end itself."""
     close: Callable[[], Awaitable[None]] | None = None
     """Called before the engine stops."""
 
@@ -63,25 +63,25 @@ def _no_job_types(core: Core) -> Iterable[JobType]:
 @dataclass(frozen=True, slots=True)
 class Feature:
     name: str
-    """Of its package."""
+    """Name of its package."""
     has_endpoints: bool = True
     """Whether its module `endpoints` has a `router`."""
     has_commands: bool = False
-    """Whether its module `commands` has a Typer `app`, whose commands stand among the others."""
+    """Whether its module `commands` has a Typer `app`; its commands become top-level commands."""
     metrics: Callable[[AsyncConnection, CollectorRegistry], Awaitable[None]] | None = None
-    """Adds what the database says to the answer of /metrics."""
+    """Adds values from the database to /metrics."""
     exposed_headers: tuple[str, ...] = ()
-    """Of its answers, which pages of other origins may read."""
+    """Response headers that pages of other origins may read."""
     tables: tuple[Table, ...] = ()
-    """That its processors, or others, fill besides their results: in the order in which an undo
-    takes their rows back.
+    """Tables that processors fill besides their results, in the order in which an undo removes
+    their rows.
     """
     processors: Callable[[Tools], Iterable[Processor]] = _no_processors
     """Raises SettingsInvalid."""
     services: Callable[[Core], Iterable[Service]] = _no_services
-    """Called in the order of FEATURES; those of earlier features are found by `core.of`."""
+    """Called in the order of FEATURES; `core.of` returns services of earlier features."""
     job_types: Callable[[Core], Iterable[JobType]] = _no_job_types
-    """Called after all services are made."""
+    """Called after all services have been created."""
 
     @property
     def router(self) -> APIRouter:

@@ -1,4 +1,4 @@
-"""create_app and its lifespan: the parts behind the doors of HTTP."""
+"""create_app and its lifespan: the HTTP service."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The service for these settings, by default those of the environment; raises
+    """Return the service for these settings, by default those of the environment; raises
     SettingsInvalid.
     """
     settings = settings or load_settings()
@@ -45,30 +45,30 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         core = await start(settings, role=Role.API if settings.is_shared else Role.EMBEDDED)
         services = Services.around(core, authenticator=Authenticator(settings, core.users))
         app.state.services = services
-        beside = [
+        background = [
             asyncio.create_task(service.run(), name=kind.__name__)
             for kind, service in services.services.items()
             if service.run is not None
         ]
         limited = connections.install(app, settings)
         if limited is not None:
-            beside.append(asyncio.create_task(limited.run(), name="connections"))
-        with _told_of_signals(services):
+            background.append(asyncio.create_task(limited.run(), name="connections"))
+        with drain_on_signal(services):
             yield
-        for task in beside:
+        for task in background:
             task.cancel()
-        await asyncio.wait(beside)
+        await asyncio.wait(background)
         await services.close()
 
     app = FastAPI(
         title="Granula",
         version=__version__,
         description=(
-            "Big files in, rows that can be trusted out: every row is in the results, in the"
+            "Load large files, get trustworthy rows: every row is in the results, in the"
             " rejects, or unprocessed."
         ),
         lifespan=lifespan,
-        docs_url=None,  # ours needs no internet
+        docs_url=None,  # our own page needs no internet
         redoc_url=None,
     )
     errors.install(app)
@@ -78,8 +78,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs.router,  # /docs
         health.router,  # /, /health, /ready, /metrics, /errors
     ):
-        # Not include_router: of routers in routers, FastAPI matches each again for every request, a
-        # third of what a short answer costs.
+        # Not include_router: FastAPI matches nested routers again for every request, which takes a
+        # third of the time of a short response.
         app.router.routes.extend(router.routes)
     openapi.name_operations(app.router.routes)
     app.router.routes.extend(heads.twins(app.router.routes))
@@ -88,7 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(heads.HeadsOnly)
     app.add_middleware(AuthMiddleware)
     app.add_middleware(Frame, settings=settings)
-    if settings.cors_origins:  # around everything: a page must be able to read a 500, too
+    if settings.cors_origins:  # outermost: a page must be able to read a 500, too
         app.add_middleware(
             Cors,
             allow_origins=list(settings.cors_origins),
@@ -103,9 +103,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 @contextmanager
-def _told_of_signals(services: Services) -> Iterator[None]:
-    """Begin to drain at SIGTERM or SIGINT itself: the web server runs the end of the lifespan only
-    when every connection is closed, and open event streams and uploads would keep it waiting.
+def drain_on_signal(services: Services) -> Iterator[None]:
+    """Start to drain on SIGTERM or SIGINT: the web server runs the end of the lifespan only once
+    every connection is closed, and open event streams and uploads would delay it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -132,7 +132,7 @@ try:
     app = create_app()
 except (
     SettingsInvalid
-) as error:  # `uvicorn app.main:app`: a sentence, not the traceback of an import
+) as error:  # with `uvicorn app.main:app`: a message instead of an import's traceback
     sys.stderr.write(f"{error.detail}\n")
     sys.exit(error.exit_code)
 loading.end()

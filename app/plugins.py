@@ -1,5 +1,5 @@
-"""What the features add to the engine of this process: processors, besides those that the settings
-name, and tables.
+"""What the features add to the engine of this process: tables, and processors besides those of the
+settings.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ def tools(settings: Settings) -> Tools:
     )
 
 
-def make_processors(settings: Settings, given: Tools | None = None) -> Processors:
-    """In the service, and in each process that runs a suspect. Raises SettingsInvalid."""
-    given = given or tools(settings)
-    built_in = [processor for feature in FEATURES for processor in feature.processors(given)]
-    return Processors(settings.processors, given=built_in)
+def make_processors(settings: Settings, shared: Tools | None = None) -> Processors:
+    """Create the processors, in the service and in each process that runs a suspect. Raises
+    SettingsInvalid.
+    """
+    shared = shared or tools(settings)
+    built_in = [processor for feature in FEATURES for processor in feature.processors(shared)]
+    return Processors(settings.processors, instances=built_in)
 
 
 def make_destinations(
     *, is_sqlite: bool, rows_per_write: int = 1000, new_tables: Sequence[NewTable] = ()
 ) -> Destinations:
-    """`rows_per_write`: of a table with a key in one statement. `new_tables`: of processors from
-    outside. Raises SettingsInvalid.
+    """Create the destinations. `rows_per_write` limits the rows of a keyed table in one statement;
+    `new_tables` are those of custom processors. Raises SettingsInvalid.
     """
     tables = [table for feature in FEATURES for table in feature.tables]
     return Destinations(

@@ -1,6 +1,4 @@
-"""The states of a job and of a chunk, who moves them, and which moves are legal. Pure: no database,
-no I/O.
-"""
+"""The states of jobs and chunks, who changes them, and the legal moves. Pure: no database, no I/O."""
 
 from __future__ import annotations
 
@@ -8,34 +6,34 @@ from enum import StrEnum
 
 
 class JobStatus(StrEnum):
-    """A stored value equals its name, and is what the API shows."""
+    """Status of a job. The stored value equals the name that the API shows."""
 
     QUEUED = "queued"
-    """Accepted and durable; no chunk has been cut yet. The first split moves it to processing."""
+    """Accepted and durable, without chunks. The first split moves it to processing."""
     PROCESSING = "processing"
-    """Chunks are being cut and run. The finisher moves it on when every chunk is final."""
+    """Chunks are being cut and run. The finisher moves it to a final status once every chunk is
+    final.
+    """
     COMPLETED = "completed"
-    """Final: every row is in the results, and the counts close."""
+    """Final: every row is in the results, and the counts add up."""
     COMPLETED_WITH_ERRORS = "completed_with_errors"
-    """Final: some rows are in the rejects or in failed chunks; the counts close. Correcting all of
-    them moves it on.
+    """Final: some rows are in the rejects or in failed chunks, and the counts add up. Correcting
+    all of them moves it to completed.
     """
     FAILED = "failed"
-    """Final: no chunk could be completed, or the file itself is not readable any more. A retry
-    moves it back.
+    """Final: no chunk could be completed, or the file is no longer readable. A retry moves it back
+    to processing.
     """
     CANCELLED = "cancelled"
-    """Final: stopped by a user; finished rows stay readable, the others count as unprocessed."""
+    """Final: stopped by a user. Finished rows stay readable, the others count as unprocessed."""
 
     @property
     def is_final(self) -> bool:
         return self not in (JobStatus.QUEUED, JobStatus.PROCESSING)
 
     @property
-    def in_five(self) -> str:
-        """In the words of the doors that have five statuses: pending, processing, completed,
-        failed, cancelled.
-        """
+    def public_status(self) -> str:
+        """Return the status in five words: pending, processing, completed, failed, cancelled."""
         return {JobStatus.QUEUED: "pending", JobStatus.COMPLETED_WITH_ERRORS: "completed"}.get(
             self, self.value
         )
@@ -45,7 +43,7 @@ class ChunkStatus(StrEnum):
     PENDING = "pending"
     """Waits to be claimed, from `available_at` on. With attempt > 0 it is a retry."""
     PROCESSING = "processing"
-    """Claimed under a lease. Complete, release, fail, cancel and rescue move it on."""
+    """Claimed under a lease. Ends by complete, release, fail, cancel or rescue."""
     COMPLETED = "completed"
     """Final: its rows, rejects and counts were committed together."""
     FAILED = "failed"
@@ -89,7 +87,7 @@ ACTIVE_CHUNKS = tuple(s for s in ChunkStatus if not s.is_final)
 
 
 def conclude(*, completed_chunks: int, failed_chunks: int, rejects: int) -> JobStatus:
-    """The final status of a job whose chunks are all final and whose counts close."""
+    """Return the final status of a job whose chunks are all final and whose counts add up."""
     if failed_chunks and not completed_chunks:
         return JobStatus.FAILED
     return JobStatus.COMPLETED_WITH_ERRORS if failed_chunks or rejects else JobStatus.COMPLETED
@@ -98,7 +96,7 @@ def conclude(*, completed_chunks: int, failed_chunks: int, rejects: int) -> JobS
 def row_counts(
     *, total: int, ok: int, invalid: int, failed: int, in_failed_chunks: int
 ) -> dict[str, int]:
-    """What became of the rows of a job, in the four words that every surface shows. They add up to
+    """Return the rows of a job by outcome, in the four words of all interfaces. They add up to
     `total`.
 
     loaded: in the results. rejected: in the rejects, each with its reason. failed: in chunks that

@@ -1,6 +1,5 @@
-"""Bars on standard error. Standard output is never touched by them: what is asked for goes where it
-was sent, at once and as it is, whether the bars are on the same terminal, on another one, or
-nowhere.
+"""Progress bars on standard error. Data on standard output stays unchanged and unbuffered, whether
+the bars are on the same terminal, on another one, or nowhere.
 """
 
 from __future__ import annotations
@@ -17,9 +16,7 @@ REDRAW_SECONDS = 0.1
 
 
 class Bars:
-    """A bar for each key, drawn from the first to the last; nothing is left of them. May be called
-    from several threads.
-    """
+    """One bar for each key; nothing is left of them at the end. May be called from several threads."""
 
     def __init__(self) -> None:
         columns = (
@@ -28,8 +25,7 @@ class Bars:
             TaskProgressColumn(),
             TextColumn("{task.fields[note]}", markup=False),
         )
-        # Drawn only by our own calls: a thread that draws on its own would draw into what is
-        # written meanwhile.
+        # Drawn only by our own calls: a background thread would draw into other output.
         self._progress = Progress(
             *columns,
             console=Console(stderr=True),
@@ -54,7 +50,7 @@ class Bars:
             self._progress.stop()
 
     def show(self, key: str, description: str, percent: float | None, note: str) -> None:
-        """`percent`: None if nobody knows."""
+        """Show a bar; `percent` is None if unknown."""
         with self._lock:
             is_new = key not in self._tasks
             if is_new:
@@ -67,7 +63,7 @@ class Bars:
                 self._draw()
 
     def drop(self, key: str) -> None:
-        """The bar of this key goes, if there is one."""
+        """Remove the bar of this key, if there is one."""
         with self._lock:
             task = self._tasks.pop(key, None)
             if task is None:
@@ -78,12 +74,14 @@ class Bars:
                 self._progress.stop()
 
     def say(self, text: str) -> None:
-        """A line on standard error, above the bars."""
+        """Print a line on standard error, above the bars."""
         with self._lock:
             self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def put(self, text: str) -> None:
-        """A line on standard output; bars on the same terminal make way while it is written."""
+        """Print a line on standard output; bars on the same terminal are hidden while it is
+        written.
+        """
         with self._lock:
             if sys.stdout.isatty():
                 self._set_visible(False)

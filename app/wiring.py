@@ -1,5 +1,5 @@
-"""Where the parts are wired together, for the doors of HTTP and for those without: nothing of a web
-server is imported here.
+"""Creates and connects the parts of a process, with and without HTTP: nothing of a web server is
+imported here.
 """
 
 from __future__ import annotations
@@ -73,16 +73,16 @@ class Core:
     users: Users
     end_tracing: Callable[[], None]
     services: dict[type, Service]
-    """Of the features, by the class of what was made."""
+    """Services of the features, by class."""
 
     def of(self, kind: type[Kind]) -> Kind:
-        """The service of this class; raises KeyError if no feature has made one."""
-        made = self.services[kind].made
-        assert isinstance(made, kind)
-        return made
+        """Return the service of this class; raises KeyError if no feature has created one."""
+        instance = self.services[kind].instance
+        assert isinstance(instance, kind)
+        return instance
 
     def drain(self) -> None:
-        """The process was told to end: take no new work, end what would never end by itself."""
+        """Start the shutdown: accept no new work, end what would never end itself."""
         self.machine.is_draining = True
         self.feed.close()
         for service in self.services.values():
@@ -90,7 +90,7 @@ class Core:
                 service.drain()
 
     async def close(self, grace_seconds: float = GRACE_SECONDS) -> None:
-        """End what is going on, give back what is not done, let go of everything."""
+        """Stop running work, give back unfinished chunks, release everything."""
         await self.control.close()
         for service in self.services.values():
             if service.close is not None:
@@ -110,8 +110,8 @@ async def start(
     only: set[UUID] | None = None,
     processes: Processes | None = None,
 ) -> Core:
-    """The parts, made and running; `only`: for these jobs and no others; `processes`: those that
-    were started already.
+    """Create and start the parts. `only` limits them to these jobs; `processes` are compute
+    processes that were started already.
 
     Raises MigrationsPending, MigrationsRefused, SettingsInvalid, DatabaseTaken,
     DatabaseUnavailable, StorageForeign, StorageUnavailable, DiskFull.
@@ -129,7 +129,7 @@ async def start(
         s3.credentials,
         most_bytes=settings.max_upload_bytes,
     )
-    settings.storage_dir.mkdir(parents=True, exist_ok=True, mode=0o700)  # of the embedded database
+    settings.storage_dir.mkdir(parents=True, exist_ok=True, mode=0o700)  # for the embedded database
     places.prepare()
     database = Database(settings)
     database.start()
@@ -137,7 +137,7 @@ async def start(
     try:
         if only is None:
             await presence.claim()
-        # The tables of PostgreSQL may be in use by others: the operator decides when they change.
+        # Other processes may use the tables of PostgreSQL: the operator decides when they change.
         await migrations.prepare(database, settings.url, update=settings.is_sqlite)
         ownership = Ownership(database, places)
         await ownership.claim()
@@ -212,15 +212,17 @@ async def start(
         services={},
     )
     for feature in FEATURES:
-        core.services.update({type(service.made): service for service in feature.services(core)})
+        core.services.update(
+            {type(service.instance): service for service in feature.services(core)}
+        )
     for feature in FEATURES:
         core.job_types.add(feature.job_types(core))
     await machine.start()
-    # Each time the loop waits for the network it must win the interpreter lock back from the
-    # threads that parse. At the default of 5 ms it waits that long for each of them, several times
-    # a request.
+    # After each wait for the network, the loop must get the interpreter lock back from parsing
+    # threads. At the default of 5 ms it would wait that long for each of them, several times a
+    # request.
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
-    gc.freeze()  # what is loaded now stays: leave it out of every later collection
-    gc.set_threshold(100_000, 20, 20)  # a chunk is 10 000 lists of cells, none of them in a cycle
+    gc.freeze()  # exclude what is loaded now from every later collection
+    gc.set_threshold(100_000, 20, 20)  # a chunk is 10 000 lists of cells without cycles
     return core

@@ -1,4 +1,4 @@
-"""A worker process: the machine without doors, but for those that look after it."""
+"""A worker process: runs jobs without serving HTTP, except for monitoring."""
 
 from __future__ import annotations
 
@@ -19,46 +19,48 @@ from app.telemetry import logs
 from app.wiring import Core, start
 
 logger = logging.getLogger(__name__)
-LEFT_AT_ONCE = 1
+EXITED_AT_ONCE = 1
 
 
 def run(settings: Settings, metrics_host: str, metrics_port: int) -> int:
-    """Until it is told to end; the exit code."""
+    """Run until a signal; return the exit code."""
     logs.install(settings)
     return asyncio.run(_run(settings, metrics_host, metrics_port))
 
 
 async def _run(settings: Settings, metrics_host: str, metrics_port: int) -> int:
-    told, told_again = asyncio.Event(), asyncio.Event()
+    stopping, exiting = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: told_again.set() if told.is_set() else told.set())
+        loop.add_signal_handler(
+            number, lambda: exiting.set() if stopping.is_set() else stopping.set()
+        )
     core = await start(settings, role=Role.WORKER)
     logger.info(
         "Worker %s started with %d concurrent turns",
         core.machine.leases.worker_id,
         core.machine.pool.slots,
     )
-    async with _looked_after(core, metrics_host, metrics_port):
-        await told.wait()
+    async with _monitoring(core, metrics_host, metrics_port):
+        await stopping.wait()
         logger.info("Received a signal to stop; finishing current chunks")
         core.drain()
         ending = asyncio.create_task(core.close(GRACE_SECONDS))
-        at_once = asyncio.create_task(told_again.wait())
+        at_once = asyncio.create_task(exiting.wait())
         await asyncio.wait({ending, at_once}, return_when=asyncio.FIRST_COMPLETED)
         if not ending.done():
             logger.warning(
                 "Second signal; exiting now. Other workers take over the chunks when their leases expire"
             )
             logging.shutdown()
-            os._exit(LEFT_AT_ONCE)
+            os._exit(EXITED_AT_ONCE)
         at_once.cancel()
         await ending
     return 0
 
 
 @asynccontextmanager
-async def _looked_after(core: Core, host: str, port: int) -> AsyncIterator[None]:
+async def _monitoring(core: Core, host: str, port: int) -> AsyncIterator[None]:
     """Serve /health, /ready and /metrics meanwhile."""
     if not port:
         yield
@@ -86,7 +88,7 @@ async def _looked_after(core: Core, host: str, port: int) -> AsyncIterator[None]
 
 
 class _Server(uvicorn.Server):
-    """Its signals are the worker's."""
+    """A server that leaves signals to the worker."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -85,7 +85,7 @@ SMALL_ROWS, SMALL_FILES = 1_000, 20
 PROBE_SECONDS = 0.010
 TARGET_SQLITE, TARGET_MIB, TARGET_HEALTH_MS, TARGET_LATENCY = 1.0, 300, 50, 0.5
 SMALL_MB = 20
-"""Of the file that the memory part compares a big one with."""
+"""Size of the small file that the memory part compares with a big one."""
 MARKERS = ("<!-- benchmark -->", "<!-- /benchmark -->")
 MEDIA_TYPES = {"csv": "text/csv", "json": "application/json", "jsonl": "application/x-ndjson"}
 PEER = Table(
@@ -95,7 +95,7 @@ GRANULA, PEER_NAME = "Granula", "SQLAlchemy bulk insert of JSON rows"
 
 
 class BenchmarkError(Exception):
-    """The measurement cannot go on, or its figures would be worth nothing."""
+    """The measurement cannot continue, or its figures would be worthless."""
 
 
 @dataclass
@@ -107,7 +107,7 @@ class Run:
     cpu: dict[str, float] = field(default_factory=dict)
     bytes_per_row: float = 0.0
     reading: dict[str, float] = field(default_factory=dict)
-    """Seconds of the proof and of each download, afterwards."""
+    """Seconds of the proof and of each download after the load."""
 
 
 @dataclass
@@ -129,14 +129,14 @@ class Sample:
 
 @dataclass
 class Results:
-    """All that was measured so far."""
+    """All measurements so far."""
 
     facts: list[str] = field(default_factory=list)
     loaders: dict[str, str] = field(default_factory=dict)
-    """By database."""
+    """Loader by database."""
     samples: dict[str, Sample] = field(default_factory=dict)
     speed: dict[str, dict[str, dict[str, list[Run]]]] = field(default_factory=dict)
-    """By database, kind of file and contestant."""
+    """Runs by database, kind of file and contestant."""
     latency: list[dict[str, Any]] = field(default_factory=list)
     memory: list[dict[str, Any]] = field(default_factory=list)
 
@@ -145,35 +145,33 @@ class Results:
 
 
 class Engine:
-    """A database with a loader of its own."""
+    """A database with its loader."""
 
     name: str
     loader: str
     facts: str
 
     def fresh(self) -> AbstractContextManager[str]:
-        """The URL of an empty database, which is gone after the block."""
+        """Yield the URL of an empty database, which is removed after the block."""
         raise NotImplementedError
 
     def compares(self, kind: Kind) -> bool:
-        """Whether the loader loads files of this kind."""
+        """Return whether the loader loads files of this kind."""
         raise NotImplementedError
 
     def load(self, url: str, sample: Path, kind: Kind) -> float:
-        """Seconds that the loader takes for the table `bare`."""
+        """Return the seconds that the loader takes for the table `bare`."""
         raise NotImplementedError
 
     def size(self, url: str, table: str) -> int:
-        """Bytes of the table with its indexes."""
+        """Return the bytes of the table with its indexes."""
         raise NotImplementedError
 
     def processes(self) -> dict[str, psutil.Process]:
         return {}
 
     def settle(self) -> None:
-        """Bring to disk what still has to go there, so that no contestant pays for the one
-        before.
-        """
+        """Flush pending writes to disk, so that no contestant pays for the previous one."""
         os.sync()
 
 
@@ -317,9 +315,7 @@ async def _copy(url: str, sample: Path, kind: Kind) -> float:
 
 @contextmanager
 def serving(url: str, max_upload_bytes: int = 0) -> Iterator[Server]:
-    """A server process on this database with a storage folder of its own; both end with the
-    block.
-    """
+    """Run a server process on this database with its own storage folder; both end with the block."""
     environment = (
         {"MAX_UPLOAD_MB": (max_upload_bytes >> 20) + 1} if max_upload_bytes >= 500 << 20 else {}
     )
@@ -327,7 +323,7 @@ def serving(url: str, max_upload_bytes: int = 0) -> Iterator[Server]:
         server = Server(url, Path(folder) / "storage", **environment)
         try:
             if not url.startswith("sqlite"):
-                migrate(url, server.storage)
+                migrate(url)
             yield server.start()
         finally:
             try:
@@ -366,7 +362,7 @@ def ask(
 
 
 def upload(server: Server, sample: Path, priority: int = 0) -> str:
-    """The file's id."""
+    """Upload the file; return its id."""
     media_type = MEDIA_TYPES[sample.suffix[1:]]
     headers = {"Content-Type": media_type, "Content-Length": str(sample.stat().st_size)}
     with sample.open("rb") as file:
@@ -378,7 +374,7 @@ def upload(server: Server, sample: Path, priority: int = 0) -> str:
 def process_file(
     server: Server, sample: Path, priority: int = 0, poll_seconds: float = 0.5
 ) -> tuple[str, Run]:
-    """One file through the service: its job, and how long what took."""
+    """Process one file; return its job and the time of each step."""
     started = time.time()
     file_id = upload(server, sample, priority)
     while (status := ask(server, "GET", f"/api/v1/status/{file_id}"))["status"] not in FINAL:
@@ -403,7 +399,7 @@ def process_file(
 
 @contextmanager
 def clocked(run: Run, **processes: psutil.Process) -> Iterator[None]:
-    """Note the CPU seconds that the processes use within the block."""
+    """Record the CPU seconds that the processes use within the block."""
     before = {name: _cpu_seconds(process) for name, process in processes.items()}
     yield
     time.sleep(0.1)  # what a database process used is known when its parent has seen it end
@@ -411,9 +407,7 @@ def clocked(run: Run, **processes: psutil.Process) -> Iterator[None]:
 
 
 def _cpu_seconds(process: psutil.Process) -> float:
-    """Of the process with its children, ended ones included; of this process only the ended
-    ones.
-    """
+    """Return the seconds of the process and its children, including ended ones of children only."""
     seconds = sum(process.cpu_times()[:4])
     for child in process.children(recursive=True) if process.pid != os.getpid() else []:
         with suppress(psutil.Error):
@@ -423,8 +417,8 @@ def _cpu_seconds(process: psutil.Process) -> float:
 
 @contextmanager
 def probing(server: Server) -> Iterator[list[float]]:
-    """Ask for /health every 10 ms; the latencies in milliseconds, also of the probes that a slow
-    answer left out.
+    """Request /health every 10 ms; yield the latencies in milliseconds, including those of probes
+    that a slow response delayed.
     """
     latencies: list[float] = []
     stop = threading.Event()
@@ -450,11 +444,11 @@ def probing(server: Server) -> Iterator[list[float]]:
         thread.join()
 
 
-# ---------------------------------------------------------------------- what is measured
+# ---------------------------------------------------------------------- measurements
 
 
 def run_plain(engine: Engine, url: str, table: str, rows: int, work: Callable[[], float]) -> Run:
-    """Whatever fills this table without any service, in the seconds that `work` gives back."""
+    """Measure `work`, which fills this table without the service and returns its seconds."""
     run = Run()
     engine.settle()
     with clocked(run, **engine.processes(), client=psutil.Process()):
@@ -493,7 +487,7 @@ def run_granula(engine: Engine, url: str, sample: Sample, small: Path) -> Run:
 
 
 def download(server: Server, path: str) -> float:
-    """Seconds until the last byte is here."""
+    """Return the seconds until the last byte has arrived."""
     started = time.perf_counter()
     with connect(server) as connection:
         connection.request("GET", path)
@@ -602,19 +596,19 @@ def measure_memory(engine: Engine, sample: Sample, show: Callable[[str], None]) 
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """By nearest rank: always one of the values."""
+    """Return the percentile by nearest rank: always one of the values."""
     return sorted(values)[max(0, math.ceil(percent / 100 * len(values)) - 1)]
 
 
 def rows_of(folder: Path, kind: Kind, megabytes: int) -> int:
-    """How many rows make a file of this kind and about this size."""
+    """Return the number of rows for a file of this kind with about this size."""
     tried = Sample.write(folder, kind, 20_000)
-    # The ids of a larger file are longer.
+    # Ids in a larger file are longer.
     return int(20_000 * megabytes / (tried.megabytes * 1.1))
 
 
 def measure(args: argparse.Namespace, folder: Path, results: Results, console: Console) -> None:
-    """Every part that was asked for, into `results`."""
+    """Run every requested part and store its results."""
     sizes: list[int] = []
     if args.memory_mb and args.only in (None, "memory"):
         sizes = sorted({SMALL_MB, args.memory_mb})
@@ -733,7 +727,7 @@ def _speed_row(
 
 
 def _compared(results: Results, engine: str, kind: Kind) -> tuple[float | None, str, float]:
-    """Seconds to compare a kind with, what took them, and how many times as long it may take."""
+    """Return the seconds to compare a kind with, their source, and the allowed factor."""
     by_kind = results.speed[engine]
     clean = by_kind.get("clean")
     if engine == SQLite.name:
@@ -806,7 +800,7 @@ def machine_facts(folder: Path) -> list[str]:
 
 
 def write_page(text: str | None) -> None:
-    """Put the text between the markers; with None, only find out whether there are markers."""
+    """Put the text between the markers; with None, only check for the markers."""
     before, start, rest = PAGE.read_text(encoding="utf-8").partition(MARKERS[0])
     _, end, after = rest.partition(MARKERS[1])
     if not (start and end):
@@ -825,7 +819,7 @@ def _kinds(text: str) -> tuple[Kind, ...]:
 
 
 def main() -> None:
-    """Run the command line. Exits with 1 when a measurement cannot go on, 130 when interrupted."""
+    """Run the command line. Exits with 1 if a measurement cannot continue, 130 when interrupted."""
     parser = argparse.ArgumentParser(
         description="Measure Granula beside the databases' own loaders."
     )

@@ -107,7 +107,7 @@ def sentence_transformers(folder: str, threads: int) -> Contestant:
 
 
 def sample(count: int) -> list[str]:
-    """Different texts, in an order that a seed fixes."""
+    """Return different texts, in an order fixed by a seed."""
     folder = (
         Path(os.environ.get("GRANULA_CORPORA", ROOT.parent / "shared" / "corpora")) / "sentiment"
     )

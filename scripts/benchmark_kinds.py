@@ -23,7 +23,7 @@ WITH_COMMAS = ("Lovelace, Ada", "Hopper, Grace", 'Hamilton, "Maggie"')
 FOLDERS = ("Users", "Program Files", "temp", "new", "reports", "backup", "2026")
 
 Tail = Callable[[random.Random], str]
-"""One row behind its id, with the comma before it and its line end."""
+"""The rest of a row after its id, with comma and line end."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Kind:
     title: str
     suffix: str
     write: Callable[[Path, int], int]
-    """(path, rows): how many of them are bad."""
+    """Writes (path, rows) and returns the number of bad rows."""
     columns: int = 3
     rows_share: float = 1.0
-    """Of the rows that are asked for: wide rows are fewer."""
+    """Share of the requested rows, since wide rows are fewer."""
     times_loader: float = 1.5
-    """The target on PostgreSQL: seconds by those of the loader."""
+    """Target on PostgreSQL: seconds relative to those of the loader."""
     times_clean: float | None = None
-    """The same by those of the clean file, where a loader would refuse the file."""
+    """Target relative to the clean file, for files that the loader would refuse."""
 
     @property
     def is_json(self) -> bool:
@@ -79,7 +79,7 @@ def _wide(rng: random.Random) -> str:
 
 
 def _bad(rng: random.Random) -> str:
-    """A row that no reader may take: a cell too many or too few, or a quote inside a cell."""
+    """Return an invalid row: a cell too many or too few, or a quote inside a cell."""
     wrong = (f",{rng.choice(NAMES)}\n", f",{rng.choice(NAMES)},1,2\n", ',"Ada"x,3\n')
     return rng.choice(wrong)
 
@@ -137,7 +137,7 @@ def _with_bad_rows(share: float) -> Callable[[Path, int], int]:
 
 
 def _records() -> Iterator[str]:
-    """Each behind its id: `, "name": ..., "value": ...}`."""
+    """Yield records without their id: `, "name": ..., "value": ...}`."""
     rng = random.Random(SEED)
     pool = []
     for _ in range(POOL_ROWS):

@@ -36,7 +36,7 @@ HEADER = "id,customer,amount,day,at,city,active,email,quantity,note"
 
 
 def write_file(path: Path, rows: int) -> None:
-    """Ten columns of all types; the same for the same number of rows."""
+    """Write ten columns of all types; the same for the same number of rows."""
     rng = random.Random(1)
     with path.open("w", encoding="utf-8", newline="") as out:
         out.write(HEADER + "\n")
@@ -51,13 +51,13 @@ def write_file(path: Path, rows: int) -> None:
 
 
 def as_quoted(source: Path, target: Path) -> None:
-    """The same rows, each cell in quotes."""
+    """Write the same rows with each cell in quotes."""
     with source.open(newline="") as rows, target.open("w", newline="") as out:
         csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(csv.reader(rows))
 
 
 def as_json_lines(source: Path, target: Path) -> None:
-    """The same rows as objects, with numbers and truth values."""
+    """Write the same rows as objects, with numbers and booleans."""
     with source.open(newline="") as rows, target.open("w", encoding="utf-8") as out:
         for row in csv.DictReader(rows):
             record: dict[str, Any] = dict(row)
@@ -71,9 +71,9 @@ class Kind:
     ending: str
     media_type: str
     reader: str
-    """Of DuckDB."""
+    """Reader function of DuckDB."""
     write: Callable[[Path, Path], None] | None = None
-    """(source as plain CSV, target); None: the source itself."""
+    """Writes (source as plain CSV, target); None for the source itself."""
 
 
 KINDS = {
@@ -84,7 +84,7 @@ KINDS = {
 
 
 def cpu_seconds(pid: int) -> tuple[float, float]:
-    """(of the service, of its computing processes)"""
+    """Return the seconds of (the service, its compute processes)."""
     service = psutil.Process(pid)
     children = sum(sum(child.cpu_times()[:2]) for child in service.children(recursive=True))
     return float(sum(service.cpu_times()[:2])), float(children)
@@ -96,7 +96,7 @@ def own_cpu_seconds() -> float:
 
 
 def memory(pid: int) -> tuple[float, float]:
-    """MiB of the service, and of it with its computing processes."""
+    """Return the memory in MiB of (the service, the service with its compute processes)."""
     service = psutil.Process(pid)
     own = service.memory_info().rss
     children = sum(child.memory_info().rss for child in service.children(recursive=True))
@@ -104,7 +104,7 @@ def memory(pid: int) -> tuple[float, float]:
 
 
 def analyse(api: Api, file_id: str) -> float:
-    """Seconds from the request to the final status."""
+    """Return the seconds from the request to the final status."""
     begin = time.perf_counter()
     job_id = api.client.post("/api/v1/jobs/analyze?fresh=true", json={"file_id": file_id}).json()[
         "job_id"
@@ -120,7 +120,7 @@ def analyse(api: Api, file_id: str) -> float:
 
 
 def summarize(path: Path, reader: str) -> tuple[float, float]:
-    """(seconds, seconds of CPU)"""
+    """Return (seconds, CPU seconds)."""
     begin, used = time.perf_counter(), own_cpu_seconds()
     with duckdb.connect() as connection:
         connection.execute(f"SUMMARIZE FROM {reader}('{path}')").fetchall()
@@ -128,7 +128,7 @@ def summarize(path: Path, reader: str) -> tuple[float, float]:
 
 
 def peak_of(pid: int, work: Callable[[], float]) -> tuple[float, float, float]:
-    """(seconds, MiB of the service, MiB with its processes), the memory at its highest."""
+    """Return (seconds, MiB of the service, MiB with its processes), with the memory at its peak."""
     done = threading.Event()
     seen = [(0.0, 0.0)]
 
@@ -166,7 +166,7 @@ def main() -> None:
         storage = folder / "storage"
         storage.mkdir()
         url = f"sqlite+aiosqlite:///{storage / 'granula.db'}"
-        migrate(url, storage)
+        migrate(url)
         server = Server(url, storage, MAX_UPLOAD_MB=20_000).start()
         assert server.process is not None
         pid = server.process.pid

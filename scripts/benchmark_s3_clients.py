@@ -36,7 +36,7 @@ KEY = "object.bin"
 
 
 def memory_mib(name: str) -> float:
-    """VmRSS: what is resident now; VmHWM: the most that was."""
+    """Return VmRSS, the resident memory now, or VmHWM, its peak."""
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) / 1024 for line in file if line.startswith(f"{name}:"))
 
@@ -103,7 +103,7 @@ def cpu_seconds() -> float:
 
 
 async def child(which: str, s3: dict[str, str], etag: str, size: int) -> None:
-    """One client reads the object once; prints what that took as JSON."""
+    """Read the object once with one client; print the measurements as JSON."""
     before, bare = cpu_seconds(), memory_mib("VmRSS")
     if which == "aiobotocore":
         from aiobotocore.session import get_session

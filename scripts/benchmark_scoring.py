@@ -55,11 +55,12 @@ CAP, ERROR_RATE, OUTAGE_BEGINS = 20.0, 0.05, 10.0
 IDS = re.compile(rb'"id":"(\d+)"')
 
 
-# ---------------------------------------------------------------------- the model service, in a process of its own
+# ---------------------------------------------------------------------- model service, in a
+# separate process
 
 
 class Stub:
-    """What is answered, and what was asked."""
+    """Answers of the stub, and counts of its requests."""
 
     def __init__(self, *, faults: bool, outage: float) -> None:
         self.faults = faults
@@ -69,7 +70,7 @@ class Stub:
         self.at_once = 0
         self.began = self.ended = self.moved_at = 0.0
         self.busy_seconds = 0.0
-        """Seconds for which calls were being answered, those of calls at once added up."""
+        """Seconds spent on calls, summed over concurrent calls."""
         self.stats: dict[str, Any] = {"calls": 0, "rows": 0, "most_at_once": 0, "by_status": {}}
 
     def status(self) -> int:
@@ -86,7 +87,7 @@ class Stub:
         return 500 if self.random.random() < ERROR_RATE else 200
 
     def count(self, change: int) -> None:
-        """A call came (1) or was answered (-1)."""
+        """Count a call that arrived (1) or was answered (-1)."""
         now = time.monotonic()
         self.began = self.began or now
         self.busy_seconds += self.at_once * (now - (self.moved_at or now))
@@ -104,7 +105,7 @@ class Stub:
 
 
 class Connection(asyncio.Protocol):
-    """HTTP/1.1 as far as httpx needs it."""
+    """HTTP/1.1, as far as the client needs it."""
 
     def __init__(self, stub: Stub) -> None:
         self._stub = stub
@@ -171,7 +172,7 @@ async def serve_stub(port: int, stub: Stub) -> None:
 
 @contextmanager
 def process(*command: str, **environment: str) -> Iterator[psutil.Process]:
-    """SIGTERM at the end."""
+    """Run a process; end it by SIGTERM."""
     inherited = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "GRANULA_FAIL")}
     with tempfile.TemporaryFile() as log:
         started = subprocess.Popen(
@@ -185,7 +186,7 @@ def process(*command: str, **environment: str) -> Iterator[psutil.Process]:
 
 
 def cpu_seconds(server: psutil.Process) -> float:
-    """Of the service and of the processes that compute for it."""
+    """Return the seconds of the service and its compute processes."""
     return sum(sum(each.cpu_times()[:2]) for each in (server, *server.children(recursive=True)))
 
 
@@ -216,7 +217,7 @@ def transactions(count: int, seed: int) -> bytes:
 
 
 def score(client: httpx.Client, data: bytes) -> tuple[dict[str, Any], float]:
-    """(final status, seconds)"""
+    """Return (final status, seconds)."""
     began = time.time()
     answer = client.post(
         "/api/v1/upload?processor=scoring", files={"file": ("t.csv", data, "text/csv")}
@@ -296,8 +297,8 @@ def run(
 
 @contextmanager
 def postgresql(given: str) -> Iterator[str]:
-    """The URL of an empty database: of a private server with its default settings, unless one is
-    given.
+    """Yield the URL of an empty database: of the given server, or of a private one with default
+    settings.
     """
     if given:
         yield given

@@ -1,5 +1,5 @@
-"""Measure the memory of the service while it scores gigabytes that lie on an S3 server. Prints
-Markdown; asserts nothing.
+"""Measure the memory of the service while it scores gigabytes on an S3 server. Prints Markdown;
+asserts nothing.
 
     TEST_S3_URL=http://KEY:SECRET@127.0.0.1:9000 .venv/bin/python scripts/benchmark_scoring_memory.py
     ... --objects 4 --object-mb 100 --database postgresql
@@ -11,10 +11,10 @@ How it is measured:
 - The service is a real server process with default settings on an empty database. The model service
   is the stub of benchmark_scoring.py, which answers each call after 50 ms. One job scores all
   objects.
-- Each 100 ms: the resident memory of the service, of its largest compute process, and of all of
-  them together, in which pages that they share are counted once for each. The peaks are told, and
-  those of the first tenth of the rows beside those of the last: what grows shows there.
-- Every run ends with a check: as many predictions as rows, and the proof closes.
+- Every 100 ms: the resident memory of the service, of its largest compute process, and of all of
+  them together, in which shared pages count once for each. The report has the peaks, and those of
+  the first tenth of the rows next to those of the last, where growth would show.
+- Every run ends with a check: as many predictions as rows, and the proof holds.
 """
 
 from __future__ import annotations
@@ -55,17 +55,17 @@ MIB = 1 << 20
 
 @dataclass(slots=True)
 class Peaks:
-    """Bytes of resident memory, each the largest that was seen."""
+    """Peaks of resident memory in bytes."""
 
     service: int = 0
     service_ever: int = 0
-    """As the kernel counted it, with the start and the proof."""
+    """Peak reported by the kernel, including the start and the proof."""
     compute: int = 0
-    """Of one compute process."""
+    """Peak of one compute process."""
     together: int = 0
     processes: int = 0
     by_tenth: dict[int, int] = field(default_factory=dict)
-    """Of all together, for each tenth of the rows."""
+    """Peak of all together, for each tenth of the rows."""
 
     def look(self, server: psutil.Process, tenth: int) -> None:
         own = server.memory_info().rss
@@ -83,7 +83,7 @@ class Peaks:
 
 
 def wide_rows(number: int, size: int) -> Iterator[bytes]:
-    """A CSV of about `size` bytes, in pieces: the columns of a transaction and a text."""
+    """Yield a CSV of about `size` bytes in pieces: the columns of a transaction and a text."""
     rng = random.Random(number)
     vocabulary = [*WORDS, *(f"{rng.randrange(10**8)}" for _ in range(500))]
     texts = [" ".join(rng.choices(vocabulary, k=TEXT_BYTES // 6))[:TEXT_BYTES] for _ in range(50)]
@@ -100,7 +100,7 @@ def wide_rows(number: int, size: int) -> Iterator[bytes]:
 
 @contextmanager
 def filled_bucket(client: Any, objects: int, size: int) -> Iterator[str]:
-    """Its name."""
+    """Yield the name of a bucket with these objects."""
     name = f"granula-{uuid4().hex[:12]}"
     client.create_bucket(Bucket=name)
     try:
@@ -139,7 +139,7 @@ def filled_bucket(client: Any, objects: int, size: int) -> Iterator[str]:
 def follow(
     client: httpx.Client, server: psutil.Process, job_id: str
 ) -> tuple[dict[str, Any], Peaks]:
-    """The final status."""
+    """Follow the job; return its final status."""
     peaks, asked_at = Peaks(), 0.0
     status: dict[str, Any] = {"progress_percent": 0.0, "finished_at": None}
     while not status["finished_at"]:
@@ -151,7 +151,7 @@ def follow(
 
 
 def run(s3: dict[str, str], url: str, bucket: str) -> tuple[Peaks, float]:
-    """(peaks, seconds)"""
+    """Return (peaks, seconds)."""
     port, stub_port = free_port(), free_port()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="granula-"))

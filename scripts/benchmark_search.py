@@ -120,7 +120,7 @@ def write_people(path: Path, rows: int) -> None:
 
 
 def vectors_of(people: Path, kept: Path | None, progress: Progress) -> np.ndarray:
-    """(rows, 384), from the file if it has them."""
+    """Return an array (rows, 384), from the file if it exists."""
     with people.open(encoding="utf-8") as file:
         texts = [f"{row['name']}, {row['department']}" for row in csv.DictReader(file)]
     if kept is not None and kept.exists():
@@ -146,7 +146,7 @@ def serving(url: str, folder: Path, model: Path) -> Iterator[Server]:
 
 
 def load(url: str, folder: Path, people: Path, vectors: np.ndarray) -> None:
-    """Import the people, without a model, and give them their vectors."""
+    """Import the people without a model, and insert their vectors."""
     with (
         serving(url, folder, folder / "none") as server,
         server.client() as client,
@@ -258,7 +258,7 @@ def encoding(queries: int) -> str:
 
 
 def timed(call: Callable[[str], Answer], texts: list[str]) -> tuple[np.ndarray, list[Answer]]:
-    """Milliseconds and answers, one call after another; some calls before do not count."""
+    """Return milliseconds and answers of consecutive calls; the first ones are not counted."""
     for i in range(5):
         call(f"warm up {i}")
     times, answers = [], []
@@ -300,7 +300,7 @@ def main() -> None:
             postgres = Postgres(folder / "pg")
             try:
                 url = postgres.url(postgres.create())
-                migrate(url, folder)
+                migrate(url)
                 lines += measure(
                     "PostgreSQL, HNSW", url, folder / "files", people, vectors, arguments.queries
                 )

@@ -33,7 +33,7 @@ BARE_TEXTS = 20_000
 
 @contextmanager
 def only_on(cores: set[int]) -> Iterator[None]:
-    """Whatever is started now stays on these."""
+    """Run processes started within on these cores only."""
     all_cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -43,7 +43,7 @@ def only_on(cores: set[int]) -> Iterator[None]:
 
 
 def of_service(file: Path, rows: int, folder: Path, cores: set[int]) -> float:
-    """Rows per second from the answer to the upload to the end."""
+    """Return rows per second from the answer to the upload to the end."""
     folder.mkdir()
     server = Server(f"sqlite+aiosqlite:///{folder / 'granula.db'}", folder)
     with only_on(cores):
@@ -70,7 +70,7 @@ def of_service(file: Path, rows: int, folder: Path, cores: set[int]) -> float:
 
 
 def of_library(cores: set[int]) -> float:
-    """Texts per second of the library, a process to a core."""
+    """Return texts per second of the library, one process per core."""
     with only_on(cores):
         context = multiprocessing.get_context("spawn")
         ready, go = context.Semaphore(0), context.Semaphore(0)

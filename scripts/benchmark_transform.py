@@ -164,7 +164,7 @@ def start(folder: Path, url: str) -> tuple[subprocess.Popen[bytes], str]:
 
 
 def transform(base: str, source: Path, runs: int, pid: int) -> tuple[list[float], int, bytes]:
-    """(seconds of each run, peak memory in MiB of the largest process, the file)."""
+    """Return (seconds of each run, peak memory in MiB of the largest process, the file)."""
     with httpx.Client(base_url=base, timeout=600, trust_env=False) as client:
         while True:
             try:
@@ -190,7 +190,7 @@ def transform(base: str, source: Path, runs: int, pid: int) -> tuple[list[float]
 
 
 def ended(client: httpx.Client, job_id: str) -> dict[str, Any]:
-    """Asked seldom, so that it costs nothing: the times are the service's own."""
+    """Wait for the end with few polls, which cost nothing: the times are the service's own."""
     while True:
         status: dict[str, Any] = client.get(f"/api/v1/jobs/{job_id}").json()
         if status["finished_at"]:

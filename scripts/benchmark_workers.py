@@ -69,7 +69,7 @@ def score_all(some: list[str]) -> int:
 
 
 def bare(processes: int, some: list[str]) -> float:
-    """Texts a second."""
+    """Return texts per second."""
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         list(pool.map(score_all, [some[:10]] * processes))
         began = time.perf_counter()
@@ -77,7 +77,7 @@ def bare(processes: int, some: list[str]) -> float:
         return len(some) / (time.perf_counter() - began)
 
 
-# ---------------------------------------------------------------------- the processes
+# ---------------------------------------------------------------------- processes
 
 
 class Cluster:
@@ -95,14 +95,14 @@ class Cluster:
     def running(
         self, workers: int, **settings: object
     ) -> Iterator[tuple[Api, list[psutil.Process], str]]:
-        """(API, the processes of the service, the URL of the database): a new database each
+        """Yield (API, processes of the service, URL of the database), with a new database each
         time.
         """
         self._count += 1
         name, storage = f"bench{self._count}", self._folder / f"storage{self._count}"
         query(f"postgresql+asyncpg://postgres@/postgres{self._base}", f"CREATE DATABASE {name}")
         url = f"postgresql+asyncpg://postgres@/{name}{self._base}"
-        migrate(url, storage)
+        migrate(url)
         given = {
             "QUEUE": "procrastinate",
             "COMPUTE_PROCESSES": 1,
@@ -137,7 +137,7 @@ class Cluster:
 
 
 def cpu(processes: list[psutil.Process]) -> float:
-    """Seconds that these and what they started have used."""
+    """Return the CPU seconds of these processes and their children."""
     total = 0.0
     for process in processes:
         for each in [process, *process.children(recursive=True)]:
@@ -150,7 +150,7 @@ def cpu(processes: list[psutil.Process]) -> float:
 
 
 def timed(api: Api, data: bytes, **params: Any) -> float:
-    """Seconds from the upload's answer to the end, by the service's own clock."""
+    """Return the seconds from the upload's answer to the end, by the service's clock."""
     upload = api.upload(data, **params)
     with api.client.stream(
         "GET", f"/api/v1/status/{upload['file_id']}/events", timeout=600
@@ -171,7 +171,7 @@ def _elapsed(status: dict[str, Any]) -> float:
     ).total_seconds()
 
 
-# ---------------------------------------------------------------------- what is measured
+# ---------------------------------------------------------------------- measurements
 
 
 def scaling(cluster: Cluster, rows: int) -> None:

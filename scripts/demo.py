@@ -2,7 +2,7 @@
 is there, clean up.
 
     python scripts/demo.py                              in a temporary folder; nothing is left behind
-    python scripts/demo.py --keep                       in ./storage (or STORAGE_DIR); the service goes on
+    python scripts/demo.py --keep                       in ./storage (or STORAGE_DIR); the service keeps running
     python scripts/demo.py --rows 50000 --dirty 0.1     with odd rows, to see rejects
     python scripts/demo.py --database-url postgresql+asyncpg://user:password@localhost/granula
 
@@ -64,11 +64,11 @@ console = Console(highlight=False)
 
 
 class Failure(Exception):
-    """The demo cannot go on; the text says why."""
+    """The demo cannot continue; the text says why."""
 
 
 class Service:
-    """The service as a process of its own, on a free port of 127.0.0.1, with its log in the storage
+    """The service as a separate process, on a free port of 127.0.0.1, with its log in the storage
     folder.
     """
 
@@ -106,8 +106,8 @@ class Service:
                     f"A demo that was kept still works in {_shown_path(self.log.parent)}: stop it"
                     " first."
                 ) from None
-            # In a session of its own, so that Ctrl-C reaches only the demo, which then stops the
-            # service in order.
+            # In its own session, so that Ctrl-C reaches only the demo, which then stops the service
+            # in order.
             self._process = subprocess.Popen(
                 command,
                 cwd=ROOT,
@@ -158,7 +158,7 @@ class Service:
 
 
 class Demo:
-    """One run, step by step."""
+    """One run of the demo, step by step."""
 
     def __init__(self, service: Service, client: httpx.Client, args: argparse.Namespace) -> None:
         self._service = service
@@ -179,7 +179,7 @@ class Demo:
         )
 
     def run(self, sample: Path) -> bool:
-        """Whether the job completed and its proof closes."""
+        """Run all steps; return whether the job completed and its proof holds."""
         self._generate(sample)
         self.file_id = file_id = self._upload(sample)
         status = self._follow(file_id)
@@ -191,7 +191,7 @@ class Demo:
         return self._show_proof(file_id) and status["status"] in good
 
     def forget(self) -> None:
-        """Take the rows out again, where the database outlives the demo."""
+        """Delete the rows again, if the database outlives the demo."""
         if self.file_id is None:
             return
         try:
@@ -217,7 +217,7 @@ class Demo:
         say("Generated", f"{made.rows:,} rows, {_megabytes(made.bytes)}, in {made.seconds:.1f} s")
 
     def _upload(self, sample: Path) -> str:
-        """As a raw body, which is the fastest, straight from disk."""
+        """Upload as a raw body straight from disk, which is the fastest way."""
         started, size = time.monotonic(), sample.stat().st_size
         with bar(TextColumn("{task.fields[megabytes]}")) as progress:
             task = progress.add_task("Uploading", total=size, megabytes="")
@@ -244,7 +244,7 @@ class Demo:
         return str(answer["file_id"])
 
     def _follow(self, file_id: str) -> dict[str, Any]:
-        """A progress bar until the job is final; its last status."""
+        """Show a progress bar until the job is final; return its last status."""
         seen: tuple[Any, ...] = ()
         moved = time.monotonic()
         with bar(TextColumn("{task.fields[rows]}"), TextColumn("{task.fields[speed]}")) as progress:
@@ -279,7 +279,7 @@ class Demo:
         )
 
     def _statuses(self, file_id: str) -> Iterator[dict[str, Any]]:
-        """Each change as the service tells it; by asking, should the event stream break."""
+        """Yield each change of the status; poll if the event stream breaks."""
         timeout = httpx.Timeout(10, read=SILENCE_SECONDS)
         try:
             with self._client.stream(
@@ -336,7 +336,7 @@ class Demo:
         )
 
     def _show_proof(self, file_id: str) -> bool:
-        """The proof, and whether it closes over as many rows as were generated."""
+        """Show the proof; return whether it holds for as many rows as were generated."""
         with console.status("Reading all rows again for the proof"):
             proof = self._ask("GET", f"/api/v1/jobs/{file_id}/proof", timeout=600)
         rows, stored, hashes = proof["rows"], proof["stored"], proof["hash"]
@@ -382,7 +382,7 @@ def say(what: str, text: str) -> None:
 
 
 def bar(*columns: ProgressColumn) -> Progress:
-    """On a terminal only; each step says in one line what came of it."""
+    """Return a progress bar for terminals; elsewhere each step prints one line."""
     first = (TextColumn("[bold]{task.description:<11}"), BarColumn(), TaskProgressColumn())
     quiet = not console.is_terminal
     return Progress(
@@ -407,7 +407,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 
 
 def shown(value: object, limit: int = 32) -> str:
-    """Text on one line; what could play tricks on a terminal is escaped."""
+    """Return the text on one line, with control characters escaped."""
     text = value if isinstance(value, str) else json.dumps(value)
     cut = text if len(text) <= limit else f"{text[: limit - 3]}..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
@@ -433,7 +433,7 @@ def show_kept(service: Service, sample: Path, file_id: str | None) -> None:
 
 
 def _shown_path(path: Path) -> str:
-    """Short when it is below the folder one is in."""
+    """Return the path relative to the current folder if it is below it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
@@ -459,7 +459,7 @@ def _took(status: dict[str, Any]) -> float:
 
 
 def run(args: argparse.Namespace) -> bool:
-    """Everything, with the cleaning up; whether all is well."""
+    """Run everything and clean up; return whether all went well."""
     with ExitStack() as cleanup:
         if args.keep:
             storage = Path(os.environ.get("STORAGE_DIR") or ROOT / "storage").absolute()
@@ -494,7 +494,7 @@ def run(args: argparse.Namespace) -> bool:
 
 
 def _finish_undisturbed() -> None:
-    """Called first when cleaning up: a second Ctrl-C must not leave half of it."""
+    """Ignore further Ctrl-C while cleaning up."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 

@@ -418,18 +418,18 @@ def generate(
     names: Sequence[str] = DEFAULT_NAMES,
     progress: Callable[[int], None] | None = None,
 ) -> Summary:
-    """Write a sample file of `rows` rows and, if `dirty` is above 0, its verdicts beside it.
+    """Write a sample file of `rows` rows and, if `dirty` is above 0, its verdicts in a second file.
 
     `kind` is "users" (id, name, value), "people" or "reviews" (CSV only); `repeat` is the share of
-    reviews whose text returns. `dirty` is the share of odd rows (0 to 1; in CSV slightly more, as
-    the row after an unclosed quote is odd by force). `minimum` and `maximum` are the inclusive
-    bounds of `value`. The same arguments and seed give the same bytes (under one version of numpy);
+    reviews whose text is repeated. `dirty` is the share of odd rows (0 to 1; in CSV slightly more,
+    since the row after an unclosed quote is always odd). `minimum` and `maximum` are the inclusive
+    bounds of `value`. The same arguments and seed give the same bytes (with one version of numpy);
     without a seed every run differs. With `gzip` the name gets `.gz` unless it ends so. `progress`
     is called after each block with the number of rows written so far. A clean run removes the
     verdicts of an earlier dirty one, since they no longer describe the file.
 
     Raises BadArgument (a ValueError) before anything is written, and OSError if the file cannot be
-    written; then, and when interrupted, whatever stood under the final names still does.
+    written. After an error or an interruption, files with the final names are unchanged.
     """
     _check(rows, format, dirty, seed, minimum, maximum, names)
     _check_kind(kind, format, dirty, repeat)

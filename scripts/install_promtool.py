@@ -2,9 +2,9 @@
 
     python scripts/install_promtool.py
 
-Taken is what is there: GRANULA_PROMTOOL, that on the PATH, or that in `storage/tools`. Else, on
-Debian or Ubuntu, it is taken out of the package `prometheus`, which is not installed: no Prometheus
-is started. The exit code is 0 if there is a promtool now, 1 if not.
+Uses GRANULA_PROMTOOL, the one on the PATH, or the one in `storage/tools`. Otherwise extracts it
+from the package `prometheus` on Debian or Ubuntu, without installing it: no Prometheus is started.
+The exit code is 0 if there is a promtool now, 1 if not.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "storage" / "tools"
 
 
 def find() -> str | None:
-    """The path of a promtool, or None."""
+    """Return the path of a promtool, or None."""
     if named := os.environ.get("GRANULA_PROMTOOL"):
         return named
     return shutil.which("promtool") or shutil.which("promtool", path=str(FOLDER))
@@ -47,8 +47,8 @@ def main() -> int:
 
 
 def _take_out(folder: Path) -> bool:
-    """Whether promtool is in its place now."""
-    # As a user of its own, apt could not write into a folder that is ours alone.
+    """Extract promtool; return whether it is in its place now."""
+    # apt may run as another user, which cannot write into a private folder.
     if not _is_done(
         ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", "prometheus"], folder
     ):

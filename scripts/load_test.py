@@ -58,7 +58,7 @@ console = Console(highlight=False)
 
 
 class Failure(Exception):
-    """The test cannot begin; the text says why."""
+    """The test cannot start; the text says why."""
 
 
 class Answer(NamedTuple):
@@ -70,7 +70,7 @@ class Answer(NamedTuple):
 
 
 class Span(NamedTuple):
-    """How long a job waited for its first turn."""
+    """The times of a job."""
 
     priority: int
     created: float
@@ -91,19 +91,19 @@ class Job:
         return self.status.get("status") in FINAL
 
     def at(self, moment: str) -> float | None:
-        """`created`, `started` or `finished`, as seconds by the database's clock."""
+        """Return `created`, `started` or `finished` in seconds by the database's clock."""
         value = self.status.get(f"{moment}_at")
         return datetime.fromisoformat(value).timestamp() if value else None
 
     @property
     def seconds(self) -> float | None:
-        """From its acceptance to its end."""
+        """Return the seconds from acceptance to end."""
         created, finished = self.at("created"), self.at("finished")
         return None if created is None or finished is None else finished - created
 
 
 class Load:
-    """One run. What it found is in `jobs`, `latencies`, `codes` and `faults`."""
+    """One run; its results are in `jobs`, `latencies`, `codes` and `faults`."""
 
     def __init__(
         self, client: aiohttp.ClientSession, args: argparse.Namespace, progress: Progress
@@ -174,7 +174,7 @@ class Load:
             self._ended.set()
 
     async def _poll(self) -> None:
-        # they do not all begin at once
+        # spread the start of the pollers
         await asyncio.sleep(self._args.poll_seconds * self._random.random())
         while not self._ended.is_set():
             draw = self._random.random()
@@ -237,7 +237,7 @@ class Load:
 
 
 def make_files(args: argparse.Namespace) -> tuple[bytes, list[bytes]]:
-    """The big file, and some small ones."""
+    """Return the big file and some small ones."""
     with tempfile.TemporaryDirectory(prefix="granula-load-") as folder:
 
         def make(rows: int, number: int) -> bytes:
@@ -250,14 +250,16 @@ def make_files(args: argparse.Namespace) -> tuple[bytes, list[bytes]]:
 
 
 def percentile(values: Iterable[float], share: float) -> float:
-    """The nearest rank: the smallest value that at least `share` of all do not exceed."""
+    """Return the percentile by nearest rank: the smallest value that at least `share` of all do not
+    exceed.
+    """
     ranked = sorted(values)
     return ranked[max(0, math.ceil(share * len(ranked)) - 1)]
 
 
 def order(spans: Sequence[Span]) -> tuple[int, int]:
-    """(pairs in which the higher priority started first, all pairs of different priority that
-    waited at the same time).
+    """Return (pairs in which the higher priority started first, all pairs of different priority
+    that waited at the same time).
     """
     kept = pairs = 0
     for high in spans:
@@ -270,7 +272,7 @@ def order(spans: Sequence[Span]) -> tuple[int, int]:
 
 
 def report(load: Load) -> list[str]:
-    """Print what was found; what is wrong."""
+    """Print the results; return what is wrong."""
     console.print(
         f"\n{len(load.jobs)} jobs, {sum(load.codes.values()):,} answers in {load.seconds:.1f} s"
     )
@@ -353,7 +355,7 @@ def _said(answer: Answer | None) -> str:
 
 @asynccontextmanager
 async def connected(args: argparse.Namespace) -> AsyncIterator[aiohttp.ClientSession]:
-    """A client of a service that is there and ready; raises Failure."""
+    """Yield a client of a service that is ready; raises Failure."""
     connector = aiohttp.TCPConnector(limit=args.concurrency + args.pollers + 4)
     timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
     # trust_env stays off: the environment's proxies are not for this machine.
@@ -376,7 +378,7 @@ async def connected(args: argparse.Namespace) -> AsyncIterator[aiohttp.ClientSes
 
 
 async def run(args: argparse.Namespace) -> list[str]:
-    """Everything; what is wrong."""
+    """Run everything; return what is wrong."""
     columns = (
         TextColumn("[bold]{task.description:<13}"),
         BarColumn(),
@@ -413,7 +415,7 @@ def _positive(text: str) -> int:
     return value
 
 
-_positive.__name__ = "number"  # argparse puts it into its messages
+_positive.__name__ = "number"  # argparse uses it in its messages
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,8 +1,9 @@
-"""Write the parts of docs/ that are made from the code: the commands, the routes, the settings, the
-frame of each page about an error (its causes and cures are written by hand). A test compares them.
+"""Write the parts of docs/ that are generated from the code: the commands, the routes, the
+settings, and the frame of each error page (causes and remedies are written by hand). A test
+compares them.
 
-python scripts/make_reference.py            after a change of commands, routes or settings
-python scripts/make_reference.py --check    says what is out of date; exit code 1 if anything is
+    python scripts/make_reference.py            after a change of commands, routes or settings
+    python scripts/make_reference.py --check    list outdated files; exit code 1 if there are any
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ WHY, CURE = "## Why it happens", "## What to do"
 
 
 def commands() -> str:
-    """A table of options for each command."""
+    """Return a table of options for each command."""
     os.environ.pop("GRANULA_URL", None)
     import typer.main
 
@@ -70,7 +71,7 @@ def _command(name: str, command: Any) -> str:
 
 
 def settings() -> str:
-    """All settings with what the code says of them."""
+    """Return all settings with their descriptions from the code."""
     from app.config import Settings
 
     tree = ast.parse((ROOT / "app" / "config.py").read_text())
@@ -125,8 +126,8 @@ def _limits(metadata: list[Any]) -> Iterator[str]:
 
 
 def api() -> str:
-    """Each route: what it does, its parameters and what it may answer; then the members of all
-    answers.
+    """Return each route with its description, parameters and responses, then the members of all
+    responses.
     """
     from app.main import create_app
 
@@ -157,7 +158,7 @@ every other one is always there, and null where its meaning says so. Moments are
 
 
 def _answered(document: dict[str, Any]) -> set[str]:
-    """Names of the schemas of all answers that are no problems, and of what those are made of."""
+    """Return the names of the schemas of all successful responses, and of their parts."""
     names: set[str] = set()
     to_do = [
         content
@@ -233,7 +234,7 @@ def _route(method: str, path: str, operation: dict[str, Any], document: dict[str
 
 
 def _answers(responses: dict[str, Any]) -> Iterator[str]:
-    """The statuses that a route answers with, and a link to what the body of each is."""
+    """Yield the statuses of a route, each with a link to its body."""
     shown = []
     for status, answer in responses.items():
         contents = answer.get("content", {}).items()
@@ -246,7 +247,7 @@ def _answers(responses: dict[str, Any]) -> Iterator[str]:
 
 
 def _data(content: dict[str, Any]) -> dict[str, Any]:
-    """Of a stream of events, the data of each."""
+    """Return the schema of the body; for a stream of events, that of the data of one event."""
     schema: dict[str, Any] = content.get("schema", {})
     of_event: dict[str, Any] = (
         schema.get("properties", {}).get("data", {}).get("contentSchema", schema)
@@ -270,7 +271,7 @@ def _fields(schema: dict[str, Any], document: dict[str, Any]) -> list[str]:
 
 
 def _type(schema: dict[str, Any], *, is_answer: bool = False) -> str:
-    """In words. Of answers also that it may be null, with links to what it is made of."""
+    """Return the type in words. For responses, nullable types and links to parts are included."""
     if "$ref" in schema:
         name = str(schema["$ref"].rpartition("/")[2])
         return f"[{name}](#{name.lower()})" if is_answer else name
@@ -303,9 +304,7 @@ def _type(schema: dict[str, Any], *, is_answer: bool = False) -> str:
 
 
 def error_page(code: str, error: Any, page: str) -> str:
-    """The page with what the code says of the error: its head and the example. Causes and cures are
-    written by hand.
-    """
+    """Return the page with the head and the example of the error; the rest is written by hand."""
     _, found, rest = page.partition(f"{WHY}\n")
     written, _, example = rest.partition("\n## Example\n")
     told = re.search(r"```json\n(.*?)```", example, re.DOTALL)
@@ -345,7 +344,7 @@ def _cell(text: str) -> str:
 
 
 def made() -> dict[Path, str]:
-    """What each file must hold."""
+    """Return the expected content of each file."""
     page = ROOT / "docs" / "cli.md"
     marks = "<!-- commands -->", "<!-- /commands -->"
     before, _, rest = page.read_text().partition(marks[0])

@@ -24,7 +24,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "tests" / "integration" / "embedd
 def main(model_folder: str) -> None:
     texts = json.loads((FOLDER / "reference_texts.json").read_text("utf-8"))
     model = SentenceTransformer(model_folder, device="cpu")
-    # One by one: so no padding and no order of ours could be what makes the two agree.
+    # One by one, so that the agreement cannot depend on padding or order.
     vectors = np.stack([model.encode(text, normalize_embeddings=True) for text in texts])
     # Halves the file; it turns a vector by less than 0.001 of the 0.0001 that the test allows.
     np.save(FOLDER / "reference_vectors.npy", vectors.astype(np.float16))

@@ -1,4 +1,4 @@
-"""Measures what detection makes of generated tables, against their truth.
+"""Measure detection on generated tables, by comparing it with their truth.
 
 python scripts/measure_detection.py -n 2000
 """
@@ -14,7 +14,7 @@ from random import Random
 from app.errors import RequestError
 from app.formats.csv import CsvDialect
 from app.formats.detect import Declared, csv_readings, detect
-from scripts.generate_tables import Table, make_table
+from scripts.generate_tables import Table, make_table, make_untidy_table
 from tests.formats.reading import read_all
 
 BINS = (0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.01)
@@ -23,18 +23,18 @@ BINS = (0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.01)
 @dataclass(frozen=True)
 class Verdict:
     header: bool
-    """Whether the header has as many rows as it should."""
+    """Whether the header has the right number of rows."""
     width: bool
-    """Whether there are as many columns as there should be."""
+    """Whether the number of columns is right."""
     edges: bool
-    """Whether what stands above and below is left out, and nothing else."""
+    """Whether exactly the lines above and below the table are left out."""
     rows: bool
-    """Whether each row came through, cell by cell."""
+    """Whether every cell of every row is right."""
     lost: int
-    """Rows that are no result, no reject, and no part of the header."""
+    """Rows that are neither results nor rejects nor part of the header."""
     dialect: CsvDialect | None
     confidence: float
-    """That the delimiter is right."""
+    """Confidence that the delimiter is right."""
 
     @property
     def is_right(self) -> bool:
@@ -49,10 +49,11 @@ def judge(table: Table) -> Verdict:
     assert isinstance(dialect, CsvDialect)
     readings = csv_readings(table.data, complete=True, declared=Declared(format="csv"))
     rows, rejects = read_all(table.data, dialect)
-    expected = max(0, len(table.rows) + table.header_rows - dialect.header_rows)
+    filled = sum(1 for row in table.rows if row)
+    expected = filled + table.header_rows - dialect.header_rows
     return Verdict(
         header=dialect.header_rows == table.header_rows,
-        width=len(dialect.columns) == len(table.rows[0]),
+        width=len(dialect.columns) == (len(table.columns) or len(table.rows[0])),
         edges=(dialect.skip_rows, dialect.skip_footer) == (table.above, table.below),
         rows=[cells for _, cells in rows] == table.rows,
         lost=max(0, expected - len(rows) - len(rejects)),
@@ -65,14 +66,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-n", "--number", type=int, default=2000, help="how many tables")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--untidy", action="store_true", help="tables as offices publish them")
     parser.add_argument("--show", type=int, default=0, help="so many that went wrong")
     arguments = parser.parse_args()
+    make = make_untidy_table if arguments.untidy else make_table
     counts: Counter[str] = Counter()
     delimiters: list[tuple[float, bool]] = []
     headers: list[tuple[float, bool]] = []
     shown = 0
     for seed in range(arguments.seed, arguments.seed + arguments.number):
-        table = make_table(Random(seed))
+        table = make(Random(seed))
         verdict = judge(table)
         counts.update(
             name
@@ -95,7 +98,7 @@ def main() -> None:
 
 
 def print_calibration(what: str, judged: list[tuple[float, bool]]) -> None:
-    """Of those shown with about the same confidence, how many are right."""
+    """Print the share of right answers for each level of confidence."""
     print(f"confidence of the {what}: shown, right, tables")
     for low, high in pairwise(BINS):
         inside = [(shown, right) for shown, right in judged if low <= shown < high]

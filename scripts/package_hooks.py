@@ -1,5 +1,5 @@
-"""Gives hatchling, which builds the package, the dependencies, whose ranges are in requirements.in
-and nowhere else, and the guide, which mkdocs makes from docs.
+"""Pass the dependencies and the guide to hatchling, which builds the package: the ranges are only in
+requirements.in, and mkdocs makes the guide from docs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ HEADING = re.compile(r"# \[(?P<extra>[a-z0-9-]+)\](?: with \[(?P<other>[a-z0-9-]
 
 
 def sections(path: Path) -> dict[str, list[str]]:
-    """The requirements under each heading `# [extra]` of a file; those above the first under ''."""
+    """Return the requirements under each heading `# [extra]` of a file; those above the first under
+    ''.
+    """
     extra = ""
     by_extra: dict[str, list[str]] = {extra: []}
     for line in path.read_text().splitlines():
@@ -32,7 +34,7 @@ def sections(path: Path) -> dict[str, list[str]]:
 
 
 def extras(path: Path) -> dict[str, list[str]]:
-    """The requirements of each extra, and of `all`."""
+    """Return the requirements of each extra, and of `all`."""
     by_extra = {extra: requirements for extra, requirements in sections(path).items() if extra}
     everything = {requirement for requirements in by_extra.values() for requirement in requirements}
     return by_extra | {"all": sorted(everything)}

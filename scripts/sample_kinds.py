@@ -1,6 +1,4 @@
-"""What `generate_csv.py --kind people` and `--kind reviews` write, block by block, with the truth
-about it.
-"""
+"""The rows and the truth of `generate_csv.py --kind people` and `--kind reviews`, block by block."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -61,7 +59,7 @@ DEPARTMENTS = (
 DOMAINS = ("example.com", "example.org", "mail.example.net")
 YOUNGEST, OLDEST = 18, 90
 REMEMBERED = 1_000
-"""So many clean people may be planted again."""
+"""Number of clean people that may be repeated."""
 
 BAD_EMAILS = (
     "{0}.example.com",
@@ -125,19 +123,19 @@ CLOSERS = (
     "Wow",
 )
 POPULAR = 500
-"""So many different texts are those that repeat."""
+"""Number of different texts that repeat."""
 
 
 class Maker(Protocol):
-    """Makes a file of one kind, whose rows are numbered from 1."""
+    """Makes a file of one kind, with rows numbered from 1."""
 
     header: str
 
     def block(self, first: int, count: int) -> tuple[bytes, bytes]:
-        """The rows from number `first` on, and the lines of truth about them."""
+        """Return the rows from number `first` on, and the lines of truth about them."""
 
     def summary(self) -> dict[str, int] | None:
-        """The truth about the whole file, where there is none about its rows."""
+        """Return the truth about the whole file, if there is none about its rows."""
 
 
 class Person(NamedTuple):
@@ -169,14 +167,14 @@ DIRT: dict[str, tuple[Callable[[Person, int], Person], list[str]]] = {
     "missing_name": (_missing_name, ["name"]),
     "two_faults": (_two_faults, ["name", "age"]),
 }
-"""How each sort of odd person is made, and which fields are wrong then. A duplicate is made
-otherwise: it is right in itself.
+"""How each sort of odd person is made, with the fields that are wrong then. Duplicates are made
+elsewhere: they are valid themselves.
 """
 
 
 class People:
-    """name, email, age, department. E-mails are unique but for planted duplicates; of such a person
-    every field is that of the earlier row, the e-mail sometimes in capitals.
+    """name, email, age, department. E-mails are unique except for planted duplicates, whose fields
+    all equal those of an earlier row; the e-mail is sometimes in capitals.
     """
 
     header = "name,email,age,department\n"
@@ -199,7 +197,7 @@ class People:
         ):
             person, said = self._make(number, clean, kinds[kind], draw)
             lines.append(",".join(person) + "\n")
-            # No name, e-mail, age or department made here holds anything that JSON would escape.
+            # No generated name, e-mail, age or department needs an escape in JSON.
             data = '{{"name": "{}", "email": "{}", "age": "{}", "department": "{}"}}'.format(
                 *person
             )
@@ -234,8 +232,8 @@ class People:
         ]
 
     def _make(self, number: int, clean: Person, kind: str, draw: int) -> tuple[Person, str]:
-        """The row, and what is true of it as JSON; the first row cannot repeat another and is clean
-        then.
+        """Return the row, and its truth as JSON. The first row cannot repeat another one and is
+        clean then.
         """
         if kind == "duplicate" and self._clean:
             earlier, person = self._clean[draw % len(self._clean)]
@@ -260,9 +258,7 @@ CLEAN = _truth("valid", "clean")
 
 
 class Reviews:
-    """id, text. A text is that of one row alone, or, at the rate `repeat`, one of a few hundred
-    that return.
-    """
+    """id, text. A text occurs once, or, at the rate `repeat`, is one of a few hundred that repeat."""
 
     header = "id,text\n"
 
@@ -297,7 +293,7 @@ class Reviews:
         return {"rows": self._rows, "distinct_texts": self._rows - self._repeated + len(distinct)}
 
     def _texts(self, count: int) -> list[str]:
-        """Already quoted for CSV, with a place for what makes a text unlike all others."""
+        """Return texts quoted for CSV, with a placeholder for what makes a text unique."""
 
         def picks(options: tuple[str, ...]) -> list[str]:
             return [options[i] for i in self._rng.integers(len(options), size=count).tolist()]

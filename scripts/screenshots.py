@@ -1,8 +1,8 @@
-"""Take pictures of every view of the dashboard, in both themes and at two widths, from a service of
-its own with sample data.
+"""Take pictures of every view of the dashboard, in both themes and at two widths, from its own
+service with sample data.
 
-python scripts/screenshots.py                    into docs/screenshots, small enough to be kept
-python scripts/screenshots.py --all --to /tmp/x  every view in every theme and width, to look at
+    python scripts/screenshots.py                    into docs/screenshots, small enough to be kept
+    python scripts/screenshots.py --all --to /tmp/x  every view in every theme and width
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _shoot(page: Page, base: str, view: tuple[str, Callable[[Page], Any]], targe
     page.goto(f"{base}/#/{path}")
     page.reload()
     prepare(page)
-    page.wait_for_timeout(300)  # for what is still being drawn
+    page.wait_for_timeout(300)  # wait for pending rendering
     _shrink(page.screenshot(), target)
     overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     print(
@@ -179,7 +179,7 @@ def _until(probe: Callable[[], Any], seconds: float = 120) -> Any:
 
 @contextmanager
 def _receiver() -> Iterator[str]:
-    """The URL of a receiver of webhooks that takes whatever comes."""
+    """Yield the URL of a webhook receiver that accepts everything."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -197,7 +197,9 @@ def _receiver() -> Iterator[str]:
 
 
 def _load(client: httpx.Client, folder: Path) -> dict[str, tuple[str, Callable[[Page], Any]]]:
-    """Sample data, and by view: its path, and what to do before the picture is taken."""
+    """Create sample data; return for each view its path, and what to do before the picture is
+    taken.
+    """
 
     def sample(name: str, *options: str) -> bytes:
         command = [

@@ -1,15 +1,15 @@
-"""Where the walls are with 10, 100 and 1 000 workers: arithmetic from measured constants, and a
+"""Compute the limits of 10, 100 and 1 000 workers: arithmetic from measured constants, and a
 simulation that checks it.
 
     .venv/bin/python scripts/simulate_scale.py                 the tables of docs/scale.md
     .venv/bin/python scripts/simulate_scale.py --chunk 0.05    with other costs: see --help
 
-The simulation is a queueing network in virtual time. Workers of one turn take a token (PostgreSQL
-is a station of so many cores, and each token costs it something), claim chunks, compute (each has a
-core of its own), and commit rows (the same station, and a disk that takes so many bytes a second of
-write-ahead log). The arithmetic takes the tightest of these walls; the simulation shows what the
-waiting in line adds. Nothing here is measured: the constants are, by scripts/benchmark_workers.py
-and scripts/benchmark.py on two cores, and say what a machine of that kind does.
+The simulation is a queueing network in virtual time. Workers with one turn take a token (PostgreSQL
+is a station with some cores, and each token costs it time), claim chunks, compute (each on its own
+core), and commit rows (the same station, and a disk with a limited rate of write-ahead log). The
+arithmetic takes the tightest of these limits; the simulation adds the waiting in queues. Nothing is
+measured here: the constants come from scripts/benchmark_workers.py and scripts/benchmark.py on two
+cores.
 """
 
 from __future__ import annotations
@@ -24,39 +24,39 @@ from dataclasses import dataclass, fields
 @dataclass(frozen=True)
 class Costs:
     rows: int = 10_000
-    """Rows of a chunk."""
+    """Rows per chunk."""
     chunk: float = 1.0
-    """CPU seconds of a worker for a chunk: 1.0 is a processor of 10 000 rows a second and core."""
+    """CPU seconds of a worker per chunk: 1.0 is a processor of 10 000 rows per second and core."""
     token_worker: float = 0.006
-    """CPU seconds of a worker for a token."""
+    """CPU seconds of a worker per token."""
     token_database: float = 0.003
-    """CPU seconds of PostgreSQL for a token."""
+    """CPU seconds of PostgreSQL per token."""
     chunk_database: float = 0.004
-    """CPU seconds of PostgreSQL for a chunk: claim, rows, fence, counts."""
+    """CPU seconds of PostgreSQL per chunk: claim, rows, fence, counts."""
     row_wal: float = 34.0
-    """Bytes of write-ahead log for a row."""
+    """Bytes of write-ahead log per row."""
     turns: float = 0.25
     """Seconds for which a token is kept."""
     database_cores: int = 16
     wal_bytes: float = 500e6
-    """Bytes a second that the disk of the write-ahead log takes, synced."""
+    """Bytes per second of synced write-ahead log."""
     lanes: int = 8
-    """Tokens that a job has at most."""
+    """Maximum tokens of a job."""
     lane: float = 0.012
-    """Seconds from putting a token back to its being taken by another."""
+    """Seconds from putting a token back to its claim by another worker."""
     connections: int = 8
-    """Of a worker: pool and queue."""
+    """Connections of a worker: pool and queue."""
 
 
 def walls(costs: Costs, workers: int, jobs: int) -> dict[str, float]:
-    """Rows a second that each part could give, with so many jobs at once."""
-    held = max(costs.turns, costs.chunk)  # a token is given back after the turn that is going on
+    """Return the rows per second that each part could handle, with so many concurrent jobs."""
+    held = max(costs.turns, costs.chunk)  # a token is given back after the current turn
     per_token = max(1.0, held / costs.chunk) * costs.rows
     compute = workers * costs.rows / (costs.chunk + costs.token_worker * costs.rows / per_token)
     database = costs.database_cores / (
         costs.chunk_database / costs.rows + costs.token_database / per_token
     )
-    # A token is put back before its turn: a lane starts a turn each `lane` seconds, whatever the
+    # A token is put back before its turn: a lane starts a turn every `lane` seconds, however long
     # turns take.
     tokens = jobs * costs.lanes / costs.lane * per_token
     return {
@@ -68,20 +68,22 @@ def walls(costs: Costs, workers: int, jobs: int) -> dict[str, float]:
 
 
 def simulate(costs: Costs, workers: int, seconds: float, seed: int = 1) -> float:
-    """Rows a second of so many workers with more than enough jobs, in virtual time."""
+    """Return the rows per second of so many workers with more than enough jobs, in virtual time."""
     dice = random.Random(seed)
     warm, done = seconds / 3, 0
     cores, disk = [0.0] * costs.database_cores, [0.0]  # when each is free
 
     def serve(station: list[float], at: float, work: float) -> float:
-        """When it is done. Whoever comes first is served first: calls come in the order of `at`."""
+        """Return the end of the work. First come, first served: calls are made in the order of
+        `at`.
+        """
         begin = max(at, heapq.heappop(station))
         heapq.heappush(station, begin + work)
         return begin + work
 
     def steps() -> Iterator[tuple[list[float] | None, float, bool]]:
-        """(station, None for a core of its own; seconds of work; whether a chunk is done then), for
-        ever.
+        """Yield (station, None for a separate core; seconds of work; whether a chunk is done then),
+        forever.
         """
         while True:
             yield cores, costs.token_database, False

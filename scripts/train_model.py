@@ -1,6 +1,6 @@
 #!/usr/bin/env python
-"""Train the fraud model on made transactions and say how well it tells others: ROC AUC, average
-precision.
+"""Train the fraud model on generated transactions, and print how well it works on others: ROC AUC,
+average precision.
 """
 
 from __future__ import annotations

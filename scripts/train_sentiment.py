@@ -45,7 +45,7 @@ PAGE = ROOT / "docs" / "sentiment.md"
 CORPORA = {"movie reviews": "movieReviewSnippets", "newspaper editorials": "nytEditorialSnippets"}
 FOLDS, INNER_FOLDS = 10, 5
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0)
-NEUTRAL_TO = 0.5  # of a mean human rating; what the authors of the corpora use
+NEUTRAL_TO = 0.5  # mean human rating; the authors of the corpora use the same
 RATING_MAX = 4.0
 LEXICON_CUT = 0.05  # what the lexicon's own page recommends
 Floats = npt.NDArray[np.float64]
@@ -53,7 +53,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Texts with what is known of them, all of the same length n. `truth` is -1, 0 or 1."""
+    """Texts with their ratings, all of the same length n. `truth` is -1, 0 or 1."""
 
     corpus: npt.NDArray[np.int64]
     group: npt.NDArray[np.str_]
@@ -87,8 +87,8 @@ def cut(scores: Floats, negative_to: float, positive_from: float) -> npt.NDArray
 
 
 def ridge(sample: Sample, penalties: Sequence[float]) -> list[tuple[Floats, float]]:
-    """Per penalty the weights and bias that minimise the mean squared error, in which each corpus
-    has the same say, plus `penalty` / n times the squared weights.
+    """Return for each penalty the weights and bias that minimise the mean squared error, weighting
+    each corpus equally, plus `penalty` / n times the squared weights.
     """
     targets = sample.ratings / RATING_MAX
     say = shares(sample.corpus) * len(targets)
@@ -102,14 +102,14 @@ def ridge(sample: Sample, penalties: Sequence[float]) -> list[tuple[Floats, floa
 
 
 def best_cuts(scores: Floats, sample: Sample) -> tuple[float, float]:
-    """The two cuts, of two decimals, with the best accuracy when each label of each corpus has the
-    same say.
+    """Return the two cuts, with two decimals, with the best accuracy when each label of each corpus
+    has the same weight.
     """
     truth = sample.truth
     say = shares(sample.corpus * 3 + truth)
     grid = np.round(np.arange(-0.6, 0.61, 0.01), 2)
-    # A cut that moves past a text wins or loses that text alone, so each can be judged without the
-    # other.
+    # Moving a cut past a text changes the outcome of that text alone, so each cut can be judged
+    # separately.
     negative = [
         say[(scores <= g) & (truth == -1)].sum() - say[(scores <= g) & (truth == 0)].sum()
         for g in grid
@@ -126,7 +126,7 @@ def best_cuts(scores: Floats, sample: Sample) -> tuple[float, float]:
 
 
 def shares(kinds: npt.NDArray[np.int64]) -> Floats:
-    """A weight for each, such that every kind weighs the same and all together 1."""
+    """Return a weight for each, such that every kind weighs the same and all together 1."""
     _, inverse, counts = np.unique(kinds, return_inverse=True, return_counts=True)
     return 1 / (counts[inverse] * len(counts))
 
@@ -134,8 +134,8 @@ def shares(kinds: npt.NDArray[np.int64]) -> Floats:
 def splits(
     sample: Sample, folds: int, salt: str
 ) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
-    """Masks (train, test). A text that is in the test part is not in the training part, wherever it
-    came from.
+    """Yield masks (train, test). A text in the test part is never in the training part, wherever it
+    comes from.
     """
     fold = np.array(
         [int(hashlib.sha256(f"{salt}{g}".encode()).hexdigest(), 16) % folds for g in sample.group]
@@ -156,14 +156,14 @@ def train(sample: Sample) -> Head:
 
 
 def agreement(scores: Floats, sample: Sample) -> float:
-    """The mean over the corpora of Pearson's r with the ratings."""
+    """Return the mean over the corpora of Pearson's r with the ratings."""
     masks = [sample.corpus == number for number in np.unique(sample.corpus)]
     return float(np.mean([np.corrcoef(scores[mask], sample.ratings[mask])[0, 1] for mask in masks]))
 
 
 def measure(sample: Sample) -> list[dict[str, Any]]:
-    """Per way of splitting and corpus: correlation and accuracy of the head and of the lexicon on
-    held-out texts.
+    """Return correlation and accuracy of the head and of the lexicon on held-out texts, for each
+    way of splitting and each corpus.
     """
     names = list(CORPORA)
     rows = []

@@ -407,8 +407,8 @@ def _runs(server: uvicorn.Server, app: ASGIApp) -> bool:
 
 
 def _trust(config: uvicorn.Config, settings: Settings) -> None:
-    """Of proxies that nobody has named none is believed, one on this machine neither: everything
-    here can send from there.
+    """Trust only configured proxies, and not even one on this machine by default: every local
+    process can send from there.
     """
     if not isinstance(config.loaded_app, ProxyHeadersMiddleware):
         return

@@ -32,7 +32,7 @@ from app.errors import (
     Unavailable,
 )
 from app.schemas.faults import faults
-from app.sources.faults import as_ours
+from app.sources.faults import to_granula_error
 
 logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -181,7 +181,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(OSError)
     async def system_error(request: Request, error: OSError) -> JSONResponse:
         """Answer an OSError from a file outside the storage, such as a spool or a temporary folder."""
-        known_error = as_ours(error, "The disk")
+        known_error = to_granula_error(error, "The disk")
         return failure(request, error) if known_error is None else unavailable(request, known_error)
 
     @app.exception_handler(StoredFileMissing)

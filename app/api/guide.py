@@ -55,13 +55,13 @@ def policy() -> str:
 
 
 def _script_hashes() -> set[str]:
-    found: set[str] = set()
+    hashes: set[str] = set()
     for name in ("index.html", "reference/api.html"):
         path = GUIDE / name
         text = path.read_text() if path.exists() else ""
         for script in INLINE_SCRIPT.findall(text):
-            found.add(base64.b64encode(hashlib.sha256(script.encode()).digest()).decode())
-    return found
+            hashes.add(base64.b64encode(hashlib.sha256(script.encode()).digest()).decode())
+    return hashes
 
 
 guide = Guide()

@@ -70,7 +70,7 @@ Limit = Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Only th
     ),
 )
 def results(
-    given: Id,
+    shown_id: Id,
     output: Output = None,
     format: Annotated[
         Format | None,
@@ -99,7 +99,7 @@ def results(
     cancelled; 4 the job has not ended; 5 the transfer broke off, and no file was written.
     """
     client = connect(url)
-    identifier = client.resolve(given)
+    identifier = client.resolve(shown_id)
     if as_json:
         for item in _items(client, f"/results/{identifier}", limit, format="object"):
             print_json(item)

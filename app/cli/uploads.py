@@ -176,7 +176,7 @@ def upload(
     ),
 )
 def fix(
-    given: Id,
+    corrected_id: Id,
     file: Annotated[
         str, typer.Argument(help="The corrected file of `rejects`; - reads standard input.")
     ],
@@ -201,7 +201,7 @@ def fix(
 
     params = {"run_unchanged": "true" if run_unchanged else None, "priority": priority}
     client = connect(url)
-    identifier = client.resolve(given)
+    identifier = client.resolve(corrected_id)
     with board(quiet) as shown_on:
         run = _Run(
             client,

@@ -55,9 +55,9 @@ def create_user(
 @users.command("list")
 def list_users() -> None:
     """List all users with the number of their valid keys."""
-    found = _run(lambda u: u.list())
+    all_users = _run(lambda u: u.list())
     columns = ("user_id", "is_admin", "status", "valid_keys", "created_at", "last_used_at")
-    _table(columns, found, "There are no users: python -m app users create NAME")
+    _table(columns, all_users, "There are no users: python -m app users create NAME")
 
 
 @users.command("revoke")

@@ -39,11 +39,11 @@ def explained(problem: dict[str, Any]) -> list[str]:
     """Return what happened and what to do, and a line for each invalid item."""
     code = str(problem.get("code", ""))
     remedy = REMEDIES.get(code, str(problem.get("remedy") or ""))
-    told = [
+    sentences = [
         _sentence(ROUTE.sub("", str(problem.get("detail") or ""))),
         _sentence(ROUTE.sub("", remedy)),
     ]
-    lines = [" ".join(filter(None, told))]
+    lines = [" ".join(filter(None, sentences))]
     if existing := problem.get("existing_id"):
         lines.append(
             f"    Already uploaded as {shown(str(existing))}: {PROGRAM} status {shown(str(existing))}"

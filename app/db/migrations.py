@@ -31,9 +31,9 @@ REVISION = re.compile(r"^(revision|down_revision)\b[^=\n]*= \"([^\"]+)\"", re.MU
 
 
 def _config(url: str) -> config.Config:
-    made = config.Config(str(ALEMBIC_INI))
-    made.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-    return made
+    alembic_config = config.Config(str(ALEMBIC_INI))
+    alembic_config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    return alembic_config
 
 
 async def upgrade(url: str, revision: str = "head") -> None:
@@ -104,5 +104,5 @@ async def current_is_head(database: Database) -> bool:
 def _current(connection: Connection) -> str | None:
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
-    found: str | None = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))
-    return found
+    revision: str | None = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))
+    return revision

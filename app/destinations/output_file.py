@@ -43,7 +43,7 @@ from app.processors.registry import Processors
 from app.sources.base import Sources, is_remote
 from app.sources.faults import translated
 from app.sources.places import Stored, Writer
-from app.sources.upload import kept_young
+from app.sources.upload import touch_periodically
 from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus
 
 logger = logging.getLogger(__name__)
@@ -345,7 +345,7 @@ class OutputFile(StagedResults):
         most_bytes = len(layout.header) + OUTPUT_OF_PARTS * sum(part.size for part in staged.parts)
         writer = await asyncio.to_thread(storage.writer, file_id, most_bytes)
         self._files[job.id] = file_id
-        async with kept_young(storage, [file_id], release=False):
+        async with touch_periodically(storage, [file_id], release=False):
             try:
                 if is_joined:
                     blocks = partial(self._parts.blocks, job.id)

@@ -283,7 +283,7 @@ __all__ = [
 
 
 def request_errors() -> dict[str, type[RequestError]]:
-    """Every stable code with its class, for the documentation and its test."""
+    """Return every stable code with its class, for the documentation and its test."""
     by_code: dict[str, type[RequestError]] = {}
     pending = RequestError.__subclasses__()
     while pending:

@@ -1,4 +1,4 @@
-"""The error that all others are, and the three kinds of it that a job or a request can meet."""
+"""The base of all errors, and the three kinds that a job or a request can meet."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 
 class GranulaError(Exception):
-    """Something went wrong in Granula."""
+    """Granula failed."""
 
     exit_code: ClassVar[int] = 2
-    """Of a process that cannot start because of it."""
+    """Exit code of a process that cannot start because of it."""
 
     def __init__(self, detail: str | None = None) -> None:
         self.detail = detail or self.meaning()
@@ -17,7 +17,7 @@ class GranulaError(Exception):
 
     @classmethod
     def meaning(cls) -> str:
-        """The first paragraph of its docstring, on one line."""
+        """Return the first paragraph of the docstring on one line."""
         return " ".join((cls.__doc__ or "").partition("\n\n")[0].split())
 
 
@@ -47,19 +47,19 @@ class RequestError(GranulaError):
 
 
 class TerminalError(GranulaError):
-    """A condition that no further attempt will cure."""
+    """A condition that no retry can fix."""
 
     code: ClassVar[str] = "processing_failed"
 
 
 class TransientError(GranulaError):
-    """A condition that passes by itself."""
+    """A transient condition."""
 
     exit_code = 5
     waiting_on: ClassVar[str | None] = None
-    """What a job that meets it waits for, as its status says it."""
+    """What a job with this error waits for, as shown in its status."""
 
     def __init__(self, detail: str | None = None, *, retry_after: float | None = None) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
-        """Seconds after which another attempt makes sense, if that is known."""
+        """Seconds after which a retry makes sense, if known."""

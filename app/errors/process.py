@@ -1,4 +1,4 @@
-"""Why a process does not start, or a command does not run."""
+"""Errors that keep a process from starting or a command from running."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from app.errors.base import GranulaError
 
 
 class BackupUnusable(GranulaError):
-    """The backup cannot be made or put back."""
+    """The backup cannot be created or restored."""
 
 
 class DatabaseTaken(GranulaError):
@@ -16,19 +16,20 @@ class DatabaseTaken(GranulaError):
 
 
 class MigrationsPending(GranulaError):
-    """The tables in the database are not those of this version. Run `alembic upgrade
-    head`, or `python -m app serve --migrate`."""
+    """The schema in the database is not that of this version. Run `alembic upgrade head`, or
+    `python -m app serve --migrate`.
+    """
 
     def __init__(self) -> None:
         super().__init__(self.meaning())
 
 
 class MigrationsRefused(GranulaError):
-    """The database does not let us make or change its tables."""
+    """The database does not allow creating or changing the tables."""
 
 
 class SettingsInvalid(GranulaError):
-    """A setting has a value that cannot be used."""
+    """A setting has an invalid value."""
 
 
 class StorageForeign(GranulaError):

@@ -1,4 +1,4 @@
-"""What no further attempt will cure."""
+"""Errors that no retry can fix."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class ModelUnavailable(TerminalError):
 
 
 class OutOfMemory(TerminalError):
-    """What was to be computed needs more memory than a computing process may take."""
+    """The computation needs more memory than a compute process may take."""
 
     code = "out_of_memory"
 
 
 class RowsGone(TerminalError):
-    """Rows went away while they were read."""
+    """Rows were deleted while they were read."""
 
     code = "rows_gone"
 
 
 class SourceAccessDenied(TerminalError):
-    """The object store does not let us read the object."""
+    """The object store denies access to the object."""
 
     code = "s3_access_denied"
 
@@ -54,6 +54,6 @@ class StoredFileCorrupt(TerminalError):
 
 
 class StoredFileMissing(TerminalError):
-    """The stored upload is not on disk any more."""
+    """The stored upload is missing from the disk."""
 
     code = "stored_file_missing"

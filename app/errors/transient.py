@@ -1,4 +1,4 @@
-"""What passes by itself: it burns no retry."""
+"""Transient errors: they do not count as an attempt."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from app.errors.base import TransientError
 
 
 class DiskFull(TransientError):
-    """There is no room on the disk."""
+    """The disk is full."""
 
     waiting_on = "disk"
     numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class LeaseLost(TransientError):
-    """The chunk was cancelled, or belongs to another worker by now."""
+    """The chunk was cancelled, or belongs to another worker now."""
 
 
 class MLApiUnavailable(TransientError):
-    """The model service does not answer now."""
+    """The model service is not responding."""
 
     waiting_on = "ml_api"
 
 
 class SourceUnavailable(TransientError):
-    """The object store does not answer now."""
+    """The object store is not responding."""
 
     waiting_on = "source"
 
 
 class StorageUnavailable(TransientError):
-    """The folder or the object store that holds the files cannot be used now."""
+    """The folder or the object store of the files cannot be used now."""
 
     waiting_on = "storage"

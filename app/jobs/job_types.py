@@ -42,7 +42,7 @@ class JobType:
 
     @property
     def whose(self) -> str:
-        """Whose the options are, for error messages."""
+        """Owner of the options in error messages."""
         return f"the processor {self.processor}"
 
     def read(self, values: Mapping[str, Any]) -> BaseModel:

@@ -40,7 +40,7 @@ from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
 from app.jobs.uploaded import PlannedFile, Reading
 from app.sources.places import Storage
-from app.sources.upload import Received, UploadSource, check_room, kept_young
+from app.sources.upload import Received, UploadSource, check_room, touch_periodically
 
 DOOR = "files"
 DECODED_AT_ONCE = 2
@@ -201,9 +201,12 @@ class Submitter:
             declared=submission.declared_kind,
             inspect=None if submission.inspector is None else submission.inspector.feed,
         )
-        async with upload, kept_young(self._storage, upload.file_ids):
+        async with upload, touch_periodically(self._storage, upload.file_ids):
             try:
+                upload.declare(submission.declared.encoding)
                 async for data in body:
+                    if complete is not None and not upload.received_bytes:
+                        upload.declare(_encoding_so_far(submission, complete))
                     await upload.write(data)
                 if complete is not None:
                     submission = complete()
@@ -446,3 +449,11 @@ async def answered_before(
     if answer.fingerprint != fingerprint:
         raise IdempotencyKeyReused
     return Accepted(answer.status_code, answer.body, replayed=True)
+
+
+def _encoding_so_far(submission: Submission, complete: Complete) -> str | None:
+    """Return the encoding that the query or a form field before the file declares."""
+    try:
+        return complete().declared.encoding
+    except RequestError:  # fields behind the file may still mend it
+        return submission.declared.encoding

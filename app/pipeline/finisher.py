@@ -308,10 +308,10 @@ def _combined(job: JobSnapshot, summaries: Iterable[dict[str, Any]]) -> dict[str
     except GranulaError:
         raise
     except Exception as error:
-        raise as_ours(error) from error
+        raise to_granula_error(error) from error
 
 
-def as_ours(error: Exception) -> GranulaError:
+def to_granula_error(error: Exception) -> GranulaError:
     """What a processor raised, as the end of its job if it is not one of our errors."""
     if isinstance(error, GranulaError):
         return error

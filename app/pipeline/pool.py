@@ -25,7 +25,7 @@ from app.errors import GranulaError, TransientError
 from app.pipeline.chunk_runner import ChunkRunner
 from app.pipeline.concluder import concludes
 from app.pipeline.detached import DetachedBudget
-from app.pipeline.finisher import Finisher, as_ours
+from app.pipeline.finisher import Finisher, to_granula_error
 from app.pipeline.leases import Leases
 from app.pipeline.queue import JobQueue, Queue
 from app.pipeline.running import JobSnapshot, RunningJob, load
@@ -232,6 +232,9 @@ class WorkerPool:
 
     async def _claim_and_run(self, job: RunningJob) -> bool:
         """Run some chunks in this turn; false if there is none."""
+        chunk_count = job.snapshot.chunk_count
+        if not self._is_shared and job.in_flight.are_all_taken(chunk_count, time.monotonic()):
+            return False
         claims = await self._claim(job)
         if not claims:
             return False
@@ -318,8 +321,11 @@ class WorkerPool:
             yield is_mine
 
     async def _claim(self, job: RunningJob) -> list[Claim]:
-        claims = await self._leases.claim(job.id, self._chunks_per_turn(job.snapshot))
+        wanted, chunk_count = self._chunks_per_turn(job.snapshot), job.snapshot.chunk_count
+        claims = await self._leases.claim(job.id, wanted)
         job.in_flight.chunks.update(claim.index for claim in claims)
+        if len(claims) < wanted:
+            job.in_flight.found_all_taken(chunk_count, time.monotonic())
         return claims
 
     def _chunks_per_turn(self, job: JobSnapshot) -> int:
@@ -345,6 +351,7 @@ class WorkerPool:
         finally:
             job.in_flight.chunks.difference_update(claim.index for claim in claims)
         if delay is not None:
+            job.in_flight.has_waiting_chunks = True
             self._queue.put_later(job.id, delay)
         # else its other chunks would only find out the same
         if delay is None or not job.snapshot.waiting_on:
@@ -376,7 +383,7 @@ class WorkerPool:
             self._queue.put_later(job.id, error.retry_after or UNAVAILABLE_DELAY_SECONDS)
         except Exception as error:
             logger.exception("Job %s could not be concluded", job.id)
-            await self._fail(job.id, as_ours(error))
+            await self._fail(job.id, to_granula_error(error))
         finally:
             job.in_flight.is_reducing = False
 

@@ -104,7 +104,7 @@ class Sweeper:
         """
         count = 0
         for place in self._places():
-            found = await asyncio.to_thread(place.lost.found)
+            found = await asyncio.to_thread(place.lost.ages)
             needed = await self._need_bytes(place, found)
             for file_id in found:
                 if not needed.get(file_id, False):
@@ -156,7 +156,7 @@ class Sweeper:
         return await self._settle(place, idle, has_limit)
 
     async def _settle(self, place: _Place, ids: Sequence[UUID], has_limit: bool) -> Swept:
-        before = await asyncio.to_thread(place.lost.found)
+        before = await asyncio.to_thread(place.lost.ages)
         needed = await self._need_bytes(place, {*ids, *before})
         for file_id in [each for each in ids if needed.get(each) is False]:
             logger.info("Deleting %s/%s, which is no longer needed", place.name, file_id)

@@ -1,5 +1,5 @@
-"""What a processor is: rows in, results and rejects out. It never sees the database, a file or the
-network's retries.
+"""The processor contract: rows in, results and rejects out. A processor never sees the database, a
+file or the retries.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from app.schemas.base import RecordSchema
 
 
 def compute_here(function: Callable[..., Any], *arguments: Any) -> Any:
-    """In the calling thread: what a processor gets where there are no processes to compute in."""
+    """Call the function in this thread: the `compute` of a context without compute processes."""
     return function(*arguments)
 
 
@@ -27,7 +27,7 @@ TableEncoder = Callable[[str, Sequence[tuple[Any, ...]]], list[Any]]
 
 
 def as_given(name: str, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """What a processor gets as `encode_table` where nothing is to be stored."""
+    """Return the rows unchanged: the `encode_table` of a context that stores nothing."""
     return list(rows)
 
 
@@ -37,31 +37,27 @@ async def _at_once(work: Callable[..., Any], *arguments: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ChunkContext:
-    """What a processor may know of the chunk it works on. `key` is the same for every attempt at
-    this chunk.
-    """
+    """What a processor may know of its chunk. `key` is the same for every attempt at this chunk."""
 
     job_id: UUID
     chunk_index: int
     attempt: int
     options: Any
-    """Of this job: an instance of the processor's `options`."""
+    """Options of the job: an instance of the processor's `options`."""
     delimiter: str = ","
-    """Of a CSV file."""
+    """Delimiter of a CSV file."""
     compute: Callable[..., Any] = compute_here
-    """`compute(function, *arguments)` calls a function of a module in a process beside the service
-    and returns its result or raises its exception: for Python that needs a core, and for native
-    code that may crash. A process that dies raises WorkerDied, which costs the chunk an attempt;
-    one that takes more memory than it may raises OutOfMemory, which fails it.
+    """`compute(function, *arguments)` calls a module's function in a compute process and returns
+    its result or raises its exception. Use it for Python that needs a core, and for native code
+    that may crash. A process that dies raises WorkerDied, which counts as an attempt; one that
+    exceeds its memory raises OutOfMemory, which fails the chunk.
     """
     in_thread: Callable[..., Awaitable[Any]] = _at_once
-    """`await context.in_thread(work, *arguments)`: for the parts of a coroutine that compute
-    instead of waiting.
-    """
+    """`await context.in_thread(work, *arguments)` runs the computing parts of a coroutine."""
     encode_table: TableEncoder = as_given
-    """`encode_table(table, rows)`: rows of a typed table in the form in which the database takes
-    them, for the `tables` of an outcome. It may be handed to `compute`. Needed for tables with a
-    key of their own (transactions, predictions).
+    """`encode_table(table, rows)` encodes rows of a typed table for the database, for the `tables`
+    of an outcome. It may be passed to `compute`. Tables with a key (transactions, predictions) need
+    it.
     """
 
     @property
@@ -71,85 +67,86 @@ class ChunkContext:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What some rows become in the file that the job makes."""
+    """The rows of a chunk in the output file of the job."""
 
     data: Pieces
     keys: Pieces
-    """What the whole file needs to find values that are there twice."""
+    """What the whole file needs to find repeated values."""
     key_counts: Sequence[Sequence[int]] = ()
-    """How many keys each piece has for each rule."""
+    """Number of keys in each piece for each rule."""
 
 
 @dataclass(slots=True)
 class ChunkOutcome:
-    """Each row given must be in `results` or in `rejects`, under its own number; the runner checks
-    that the counts close. It also fills in where a rejected row stands (line, bytes) if the
-    processor leaves `byte_end` at 0.
+    """Each row must be in `results` or in `rejects`, under its own number; the runner checks that
+    the counts add up. It also fills in the place of a reject (line, bytes) if the processor leaves
+    `byte_end` at 0.
     """
 
     results: Results
     rejects: list[Reject] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, list[Any]] = field(default_factory=dict)
-    """Rows for typed tables, by table (app/processors/tables.py), written in the same transaction
-    as the results.
+    """Rows for typed tables, by table (app/processors/tables.py), written in the transaction of the
+    results.
     """
     output: Output | None = None
-    """Of a processor that makes a file: it lies on disk before the transaction names it."""
+    """Output of a processor that makes a file. It is on disk before the transaction names it."""
 
 
 class OutputMaker(ABC):
-    """How the file of a job is made from what its chunks left: the `output` of a MakesFile.
+    """Makes the output file of a job from the `output` of a MakesFile's chunks.
 
-    Where the pieces of the chunks one after the other are the file, `described` is all that has to
-    be written. The last three are for values that must be unique in the whole file, and for
-    parquet. `described` and those three are called in a process beside the service, with the
-    document of the job.
+    If the concatenated pieces of the chunks are the file, `described` is all that has to be
+    written. The last three methods are for values that must be unique in the whole file, and for
+    parquet. These and `described` run in a compute process, with the document of the job.
     """
 
     preview_rows = 20
 
     def document(self, options: Any) -> bytes:
-        """What is to be done, for the functions below; `options` are those of the job, as JSON if
-        not said otherwise.
+        """Return the job's document for the methods below; `options` are those of the job, as JSON
+        unless stated otherwise.
         """
         return options.model_dump_json().encode()  # type: ignore[no-any-return]
 
     def format(self, options: Any) -> str:
-        """csv, jsonl or parquet."""
+        """Return csv, jsonl or parquet."""
         return "csv"
 
     def is_dry_run(self, options: Any) -> bool:
-        """Whether the job only looks what would become of the rows."""
+        """Return whether the job only shows what would become of the rows."""
         return False
 
     @abstractmethod
     def described(self, document: bytes) -> tuple[bytes, list[tuple[str, str]]]:
-        """The header of the file, and names and types of its columns."""
+        """Return the header of the file, and names and types of its columns."""
 
     def find_repeated(self, folder: str, key_files: Sequence[tuple[str, Any]], rows: int) -> int:
-        """How many rows repeat what must be unique, from (key file, keys of each piece) and the
-        rows of the job. It leaves a file `rule` in the folder, a byte for each row: 0 where it
-        repeats nothing.
+        """Return the number of rows that repeat a unique value, from (key file, keys of each piece)
+        and the number of rows of the job. Writes a file `rule` to the folder, a byte for each row:
+        0 if it repeats nothing.
         """
         raise NotImplementedError
 
     def repeated_values(
         self, document: bytes, folder: str, part: Any, rows: Sequence[int]
     ) -> list[tuple[str, str, int]]:
-        """For each of these rows of a part the column, the value and the row that has it first."""
+        """Return for each of these rows of a part the column, the value, and the first row with the
+        value.
+        """
         raise NotImplementedError
 
     def encoded(
         self, document: bytes, folder: str, parts: Sequence[Any], path: str, without_repeated: bool
     ) -> Any:
-        """The file, written to the path from parts that are no final pieces."""
+        """Write the file from parts that are not final pieces."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What is known of a job's file when its chunks are final."""
+    """What is known of a job's file once its chunks are final."""
 
     filename: str
     format: str
@@ -157,26 +154,26 @@ class FileFacts:
     size_bytes: int
     sha256: str
     rows: int
-    """Rows of the file, however they ended."""
+    """Rows of the file with any outcome."""
     rejects: dict[str, int]
-    """Rejected rows by code."""
+    """Number of rejects by code."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """What a job ends with, where that is more than its rows."""
+    """The result of a job that is more than its rows."""
 
     summary: dict[str, Any]
     """Small: part of every status."""
     result: dict[str, Any]
-    """For the result route."""
+    """For the result endpoint."""
     state: str | None = None
-    """What other jobs may go on from."""
+    """State for later jobs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a job, at its end."""
+    """A part of a job at its end."""
 
     file_id: UUID
     filename: str
@@ -188,58 +185,55 @@ class Part:
 class Processor(ABC):
     """What is done with each row. Subclass it; only `name` and `process` have no default.
 
-    One is made per process, and called from several threads at a time. What it can do besides is
-    the class that it derives from: Reduces, ReducesParts, CollectsFiles, MakesFile, WritesTables,
-    WaitsForService, ChecksRecords. They combine.
+    There is one instance in each process, called from several threads at a time. Further
+    capabilities are base classes: Reduces, ReducesParts, CollectsFiles, MakesFile, WritesTables,
+    WaitsForService, ChecksRecords. They can be combined.
     """
 
     name: str
-    """By which uploads and jobs name it."""
+    """Name in uploads and jobs."""
     title: str = ""
-    """For people who choose from a list; the name if it is empty."""
+    """Title for people who choose from a list; the name if it is empty."""
     options: ClassVar[type[Options]] = NoOptions
-    """What a job may say: a pydantic model, and part of the OpenAPI document. A bad value is
-    refused with 422.
+    """Options of a job: a pydantic model, part of the OpenAPI document. An invalid value is a 422.
     """
     job_type: str = ""
-    """Its name as a type of jobs, if that is not `name`."""
+    """Name as a job type, if it is not `name`."""
     version: str | None = None
-    """A text that changes whenever the results would, of a processor whose results depend on bytes
-    and options alone: then a finished job may be answered with again.
+    """A text that changes whenever the results would, for a processor whose results depend on bytes
+    and options alone. A finished job may then be reused.
     """
     made_by: str = ""
-    """A sentence on how its jobs are made, if no upload and no job can name it: a feature makes
-    them.
-    """
+    """A sentence on how its jobs are created, if neither uploads nor jobs can name it."""
     stores_results: bool = True
-    """Whether the rows that come out are kept."""
+    """Whether the resulting rows are stored."""
     chunk_size: int | None = None
-    """Rows of a chunk, if not the usual number."""
+    """Rows per chunk; None for the default."""
     chunk_bytes: int | None = None
-    """Bytes of a chunk at most, if not the usual number."""
+    """Maximum bytes per chunk; None for the default."""
     computes_with: Sequence[str] = ()
-    """Modules that `compute` needs: they are imported in its processes when a job begins."""
+    """Modules that `compute` needs, imported in compute processes when a job begins."""
     stages: Stages = IN_WORK
-    """What the status of a job names as its stages."""
+    """Stages in the status of its jobs."""
 
     needs: str = ""
     """The extra that installs what it imports (app/extras.py)."""
 
     is_configured: bool = True
-    """Whether the settings name all that it needs."""
+    """Whether all settings that it needs are set."""
 
     @property
     def is_uploadable(self) -> bool:
-        """Whether it works on one file by itself."""
+        """Return whether it works on single files."""
         return not self.made_by
 
     def check(self, options: Any) -> None:  # noqa: B027
-        """Raises a RequestError for options of the right types that cannot be used all the same."""
+        """Raises a RequestError for options that have the right types but cannot be used."""
 
     def columns(self, header: Sequence[str], options: Any) -> Sequence[str]:
-        """The columns of the results for a file with these columns; raises MissingColumn if one
-        that is needed is not there. `header` is empty for JSON, whose columns are known only when
-        all of it has been read.
+        """Return the columns of the results for a file with this header; raises MissingColumn for a
+        missing one. `header` is empty for JSON, whose columns are known only when all of it has
+        been read.
         """
         return header
 
@@ -247,15 +241,17 @@ class Processor(ABC):
     def process(
         self, rows: Rows, context: ChunkContext
     ) -> ChunkOutcome | Coroutine[Any, Any, ChunkOutcome]:
-        """The results of these rows. It runs in a thread, and for WaitsForService on the event
-        loop. It may be called again for the same rows, or for a part of them when one of them makes
-        it raise. TransientError means later; any other exception is tried MAX_RETRIES times, then
-        the rows are halved until the bad ones are alone.
+        """Return the results of these rows.
+
+        Runs in a thread, and for WaitsForService on the event loop. May be called again for the
+        same rows, or for some of them after one of them has raised. TransientError means a later
+        retry; any other exception is retried MAX_RETRIES times, then the rows are halved until the
+        bad ones are isolated.
         """
 
     def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
-        """The summary of the job from those of its chunks, in any order. As it is, it adds up
-        counts of the same name, and leaves out what is no number.
+        """Return the summary of a job from those of its chunks, in any order. The default adds up
+        numbers with the same name and leaves out everything else.
         """
         total: dict[str, Any] = {}
         for summary in summaries:
@@ -267,44 +263,44 @@ class Processor(ABC):
     def without(
         self, summary: dict[str, Any], removed: Mapping[str, Sequence[Mapping[str, Any]]]
     ) -> dict[str, Any]:
-        """The summary as if some rejects had never been: their rows were corrected and are run
-        again. `removed` has, by typed table, the rows that were written for them. As it is, the
-        summary counts no rejects.
+        """Return the summary without some rejects, whose rows were corrected and run again.
+        `removed` has their rows in typed tables, by table. The default assumes that the summary
+        counts no rejects.
         """
         return summary
 
     def depends_on(self, options: Any) -> str | None:
-        """What the results depend on besides bytes, options and `version`, such as the precision of
-        a model; None if equal ones may give other results the next time.
+        """Return what the results depend on besides bytes, options and `version`, such as the
+        precision of a model; None if the same input may give other results next time.
         """
         return ""
 
     async def close(self) -> None:  # noqa: B027
-        """Let go of what it holds, such as connections to others."""
+        """Release resources, such as connections."""
 
 
 class Reduces(Processor):
-    """Looks at rows without storing them; the job ends with a result. Its summaries count what they
-    cover as `rows`.
+    """Reads rows without storing them; the job ends with a result. Its summaries count the covered
+    rows as `rows`.
     """
 
     stores_results = False
 
     @abstractmethod
     def conclude(self, combined: dict[str, Any], facts: FileFacts) -> Conclusion:
-        """From what `combine` made of all chunks. Like `combine`, it is called in a process of its
-        own, so the processor must be picklable.
+        """Return the result from what `combine` returned for all chunks. Like `combine`, it runs in
+        a compute process, so the processor must be picklable.
         """
 
 
 class ReducesParts(Processor):
-    """Its job is made of others, and ends with what they found out. It never sees a row."""
+    """A processor whose job consists of parts and ends with their results. It never sees a row."""
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
         raise AssertionError("the parts of the job have the rows")
 
     def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
-        """What the parts counted is theirs."""
+        """Return nothing: the parts have their own summaries."""
         return {}
 
     @abstractmethod
@@ -315,52 +311,52 @@ class ReducesParts(Processor):
         compute: Callable[..., Awaitable[Any]],
         in_thread: Callable[..., Awaitable[Any]],
     ) -> Conclusion:
-        """The last two are called like those of a ChunkContext, and awaited. Raises TransientError
-        to be asked later.
+        """Return the result; `compute` and `in_thread` work like those of a ChunkContext, but are
+        awaited. Raises TransientError for a later retry.
         """
 
 
 class CollectsFiles(Processor):
-    """Its job is made of others, one for each of many files, and ends with what became of them. It
-    never sees a row.
+    """A processor whose job consists of parts, one for each of many files, and ends with their
+    outcomes. It never sees a row.
     """
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
         raise AssertionError("the parts of the job have the rows")
 
     def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
-        """Its parts may be of any type: their summaries are not added up."""
+        """Return nothing: the parts may have any type, and their summaries are not added up."""
         return {}
 
     @abstractmethod
     def collected(self, options: Any) -> Mapping[UUID, UUID | None]:
-        """The files in the order in which they are told, each with the earlier job whose result is
-        used for it; None where a part of the job has it.
+        """Return the files in the order of the request, each with the earlier job whose result is
+        reused; None if a part of the job has it.
         """
 
     @abstractmethod
     def report(self, options: Any, children: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """For the result route, from what became of each file: see ChildOutcome of the feature
+        """Return the result from the outcome of each file: see ChildOutcome of the feature
         `batch_jobs`.
         """
 
 
 class MakesFile(Processor):
-    """Its job ends with a file, made from the `output` of each outcome."""
+    """A processor whose job ends with a file, made from the `output` of each outcome."""
 
     stores_results = False
     output: OutputMaker
 
 
 class WritesTables(Processor):
-    """Its outcomes carry rows for typed tables."""
+    """A processor whose outcomes have rows for typed tables."""
 
     tables: tuple[str | NewTable, ...]
     """Names of tables that a feature registers in its `feature.py`, and tables of its own."""
 
 
 class WaitsForService(Processor):
-    """Waits for others instead of computing: it holds no worker meanwhile. What it computes goes
+    """Waits for a service instead of computing, and holds no worker meanwhile. Its computations go
     through `context.in_thread`.
     """
 
@@ -368,22 +364,20 @@ class WaitsForService(Processor):
     async def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome: ...
 
     def check_available(self) -> None:
-        """Raises a TransientError while the others are known to be away: then chunks are not even
-        read.
+        """Raises a TransientError while the service is known to be unavailable: chunks are not even
+        read then.
         """
 
 
 class ChecksRecords(Processor):
-    """Holds rows against a schema, whose name is that of the processor."""
+    """Validates rows with a schema that has the processor's name."""
 
     schema: type[RecordSchema]
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a processor can do besides processing rows. Each is the processor itself, or None if it
-    cannot.
-    """
+    """What a processor can do besides processing rows. Each is the processor itself, or None."""
 
     reduces: Reduces | None = None
     reduces_parts: ReducesParts | None = None
@@ -392,7 +386,7 @@ class Capabilities:
     waits: WaitsForService | None = None
     records: ChecksRecords | None = None
     tables: frozenset[str] = frozenset()
-    """That it may write to."""
+    """Tables that it may write to."""
 
     @classmethod
     def of(cls, processor: Processor) -> Capabilities:
@@ -416,8 +410,8 @@ def _names_of_tables(processor: Processor) -> frozenset[str]:
 
 
 def version_of(processor: Processor, options: Any) -> str | None:
-    """What the results depend on besides bytes and options; None if equal ones may give other
-    results the next time.
+    """Return what the results depend on besides bytes and options; None if the same input may give
+    other results next time.
     """
     depends = None if processor.version is None else processor.depends_on(options)
     return None if depends is None else f"{processor.version}/{depends}"

@@ -1,4 +1,4 @@
-"""Bytes that are handed on piece after piece, in memory while they are few."""
+"""Bytes that are passed on in pieces, in memory while they are few."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ BLOCK_BYTES = 1 << 20
 
 
 class Pieces:
-    """Beyond IN_MEMORY bytes in a temporary file (TMPDIR) without a name, which is gone with this,
-    or with the process.
+    """More than IN_MEMORY bytes are in an unnamed temporary file (TMPDIR), which is removed with
+    this object or with the process.
     """
 
     def __init__(self) -> None:
@@ -40,13 +40,13 @@ class Pieces:
             self._file = tempfile.TemporaryFile(buffering=0)
             weakref.finalize(self, self._file.close)
         for piece in self._held:
-            rest = memoryview(piece)
-            while len(rest):
-                rest = rest[self._file.write(rest) :]
+            remaining = memoryview(piece)
+            while len(remaining):
+                remaining = remaining[self._file.write(remaining) :]
         self._held = []
 
     def blocks(self) -> Iterator[bytes]:
-        """All of them, from the beginning. Nothing is added meanwhile."""
+        """Yield all pieces from the beginning. Nothing may be added meanwhile."""
         if self._file is None:
             yield from self._held
             return

@@ -1,4 +1,4 @@
-"""The processors by name: that of plain rows, those of the features, and
+"""The processors by name: the one for plain rows, those of the features, and those of
 `PROCESSORS=package.module:Class`.
 """
 
@@ -39,33 +39,33 @@ MEMBERS: dict[str, Any] = {
     "check_available": WaitsForService,
     "schema": ChecksRecords,
 }
-"""What a processor can have only if it derives from this class."""
-TAKEN = {"source", "reference_file_id", "template_id"}
-"""Names that the engine keeps beside the options of a job."""
+"""Members that a processor may have only if it derives from this class."""
+RESERVED = {"source", "reference_file_id", "template_id"}
+"""Names that the engine stores together with the options of a job."""
 
 
 class Processors:
-    """Every processor of this process, made once, with what each can do."""
+    """All processors of this process, created once, with their capabilities."""
 
-    def __init__(self, extra: Iterable[str] = (), *, given: Iterable[Processor] = ()) -> None:
-        """`extra` are named by the settings, `given` were made by who knows what they need. Raises
-        SettingsInvalid.
-        """
-        made = [RowsProcessor(), *given, *(_load(name) for name in extra)]
-        self._by_name = {processor.name: processor for processor in made}
+    def __init__(self, extra: Iterable[str] = (), *, instances: Iterable[Processor] = ()) -> None:
+        """`extra` are named by the settings; `instances` are added as they are. Raises SettingsInvalid."""
+        processors = [RowsProcessor(), *instances, *(_load(name) for name in extra)]
+        self._by_name = {processor.name: processor for processor in processors}
         self._capabilities = {
             name: Capabilities.of(processor) for name, processor in self._by_name.items()
         }
 
     @property
     def schemas(self) -> dict[str, type[RecordSchema]]:
-        """Those that processors hold rows against, by name, which is also that of the processor."""
+        """Return the schemas of processors that validate rows, by name, which is also the
+        processor's.
+        """
         checking = {name: can.records for name, can in self._capabilities.items()}
         return {name: records.schema for name, records in checking.items() if records is not None}
 
     @property
     def new_tables(self) -> list[NewTable]:
-        """Those that processors bring, in the order of the processors."""
+        """Return the tables of the processors, in their order."""
         new: list[NewTable] = []
         for processor in self._by_name.values():
             if isinstance(processor, WritesTables):
@@ -78,14 +78,16 @@ class Processors:
 
     @property
     def uploadable(self) -> list[str]:
-        """Those that an upload may name."""
+        """Return the names that an upload may use."""
         return [name for name in self.names if self._by_name[name].is_uploadable]
 
     def find(self, name: str) -> Processor | None:
         return self._by_name.get(name)
 
     def get(self, name: str) -> Processor:
-        """Raises UnknownProcessor listing those that an upload may name."""
+        """Return a processor; raises UnknownProcessor, which lists the names that an upload may
+        use.
+        """
         processor = self.find(name)
         if processor is None:
             raise UnknownProcessor(
@@ -98,13 +100,13 @@ class Processors:
         return self._capabilities[self.get(name).name]
 
     def restored(self, name: str, stored: Mapping[str, Any]) -> Options:
-        """The options that the database has of a job; raises UnknownProcessor, InvalidParameter."""
+        """Return the stored options of a job; raises UnknownProcessor, InvalidParameter."""
         return restored(self.get(name).options, f"the processor {name}", stored)
 
     def columns(
         self, name: str, header: Sequence[str], options: Options | Mapping[str, Any]
     ) -> list[str]:
-        """Those of the results for a file with this header; raises UnknownProcessor,
+        """Return the columns of the results for a file with this header; raises UnknownProcessor,
         MissingColumn.
         """
         typed = options if isinstance(options, BaseModel) else self.restored(name, options)
@@ -120,7 +122,7 @@ class Processors:
             )
 
     async def close(self) -> None:
-        """Let go of what processors hold: connections to others."""
+        """Close all processors."""
         for processor in self._by_name.values():
             await processor.close()
 
@@ -128,38 +130,38 @@ class Processors:
 def _load(path: str) -> Processor:
     module, _, kind = path.partition(":")
     try:
-        made = getattr(import_module(module), kind)()
+        processor = getattr(import_module(module), kind)()
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise SettingsInvalid(f"PROCESSORS: {path!r} cannot be loaded: {error}") from error
-    problem = problem_of(made) or _taken(made)
+    problem = problem_of(processor) or _reserved_option(processor)
     if problem is not None:
         raise SettingsInvalid(f"PROCESSORS: {path!r} cannot be used: {problem} ({PAGE}).")
-    return made  # type: ignore[no-any-return]
+    return processor  # type: ignore[no-any-return]
 
 
-def problem_of(made: Any) -> str | None:
-    """What is wrong with a processor, as far as that shows before the first row."""
-    kind = type(made)
+def problem_of(processor: Any) -> str | None:
+    """Return what is wrong with a processor, as far as that is visible before the first row."""
+    kind = type(processor)
     if not issubclass(kind, Processor):
         return "it does not derive from granula.plugins.Processor"
-    if not isinstance(getattr(made, "name", None), str) or not made.name:
+    if not isinstance(getattr(processor, "name", None), str) or not processor.name:
         return "it has no name"
     for member, capability in MEMBERS.items():
-        if hasattr(made, member) != isinstance(made, capability):
-            has = "has" if hasattr(made, member) else "has no"
+        if hasattr(processor, member) != isinstance(processor, capability):
+            has = "has" if hasattr(processor, member) else "has no"
             return f"it {has} `{member}`, which is what a {capability.__name__} has"
-    if not (isinstance(made.options, type) and issubclass(made.options, Options)):
+    if not (isinstance(processor.options, type) and issubclass(processor.options, Options)):
         return "its `options` is no subclass of granula.plugins.Options"
     for method, arguments in (("columns", ((), None)), ("check", (None,))):
         try:
-            inspect.signature(getattr(kind, method)).bind(made, *arguments)
+            inspect.signature(getattr(kind, method)).bind(processor, *arguments)
         except TypeError as error:
             return f"its method `{method}` is called otherwise now: {error}"
-    if inspect.iscoroutinefunction(made.process) != isinstance(made, WaitsForService):
+    if inspect.iscoroutinefunction(processor.process) != isinstance(processor, WaitsForService):
         return "its `process` is a coroutine function exactly if it is a WaitsForService"
     return None
 
 
-def _taken(made: Processor) -> str | None:
-    taken = TAKEN & made.options.model_fields.keys()
-    return f"it has an option `{min(taken)}`, and that name is taken" if taken else None
+def _reserved_option(processor: Processor) -> str | None:
+    reserved = RESERVED & processor.options.model_fields.keys()
+    return f"it has an option `{min(reserved)}`, and that name is taken" if reserved else None

@@ -1,4 +1,4 @@
-"""The default processor: every row is stored as it is."""
+"""The default processor: stores every row unchanged."""
 
 from __future__ import annotations
 

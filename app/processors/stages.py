@@ -1,4 +1,4 @@
-"""The stages that the status of a job names, and the work that moves its percent through them."""
+"""The stages in the status of a job, and what their progress is measured by."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from enum import Enum, auto
 
 
 class By(Enum):
-    """What moves a stage from its beginning to its end."""
+    """What the progress of a stage is measured by."""
 
     NOTHING = auto()
-    """It is over when the job is."""
+    """The stage ends with the job."""
     SPLIT = auto()
-    """The share of the file that is cut into chunks."""
+    """Share of the file that is cut into chunks."""
     ROWS = auto()
-    """The share of the bytes whose chunks have ended; of a job with parts, the mean of theirs."""
+    """Share of the bytes in finished chunks; the mean of the parts for a job with parts."""
     FIRST_PART = auto()
     SECOND_PART = auto()
-    """The share of one part's bytes."""
+    """Share of the bytes of one part."""
     PARTS = auto()
-    """The mean of the parts' own percents."""
+    """Mean of the parts' own progress."""
 
 
 OF_PARTS = (By.FIRST_PART, By.SECOND_PART, By.PARTS)
@@ -29,19 +29,19 @@ OF_PARTS = (By.FIRST_PART, By.SECOND_PART, By.PARTS)
 class Stage:
     name: str
     begins_at: int
-    """Percent."""
+    """Percent at which it begins."""
     by: By = By.NOTHING
 
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Those between `queued` and `done`, in their order."""
+    """The stages between `queued` and `done`, in order."""
 
     work: tuple[Stage, ...]
 
     @property
     def named(self) -> list[tuple[str, int]]:
-        """Each with the percent at which it begins, with `queued` and `done` around them."""
+        """Return each stage and the percent at which it begins, including `queued` and `done`."""
         return [
             ("queued", 0),
             *((stage.name, stage.begins_at) for stage in self.work),
@@ -50,12 +50,12 @@ class Stages:
 
     @property
     def is_of_parts(self) -> bool:
-        """Whether its parts do the work."""
+        """Return whether the parts do the work."""
         return any(stage.by in OF_PARTS for stage in self.work)
 
     @property
     def spans(self) -> list[tuple[Stage, int]]:
-        """Each stage with its percents."""
+        """Return each stage and the percents that it takes."""
         ends = [stage.begins_at for stage in self.work[1:]] + [100]
         return [(stage, end - stage.begins_at) for stage, end in zip(self.work, ends, strict=True)]
 

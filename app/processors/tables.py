@@ -1,8 +1,8 @@
-"""Typed tables: what a processor may fill besides its results. A feature registers its own, and a
-processor from outside brings a NewTable.
+"""Typed tables, which a processor may fill besides its results. A feature registers its own, and a
+custom processor declares a NewTable.
 
-JSON columns are given as JSON text, so that nothing is encoded twice. These are plain values, read
-in every process.
+JSON columns contain JSON text, so that nothing is encoded twice. These are plain values, read in
+every process.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ TableRows = Mapping[str, Sequence[Any]]
 """By table: rows as tuples, or `Piece`s of a table with a key."""
 
 Counts = dict[str, dict[str, int]]
-"""By table with a key: rows `inserted`, `updated`, and `unchanged` (already there, or something
-newer is).
+"""By table with a key: number of rows `inserted`, `updated`, and `unchanged` (the same or a newer
+row exists).
 """
 
 Merge = Callable[..., Awaitable[None]]
@@ -27,7 +27,7 @@ transaction.
 
 
 class Piece(NamedTuple):
-    """Rows of a table with a key, encoded where there is time for it, for one statement."""
+    """Rows of a table with a key, encoded in advance for one statement."""
 
     rows: int
     data: Any
@@ -35,43 +35,39 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OwnTable:
-    """A table whose rows belong to one job each. Its columns `job_id` and `key` find a row."""
+    """A table whose rows belong to one job each. The columns `job_id` and `key` identify a row."""
 
     name: str
     columns: tuple[str, ...]
-    """Of each row that a processor gives, behind the job's id."""
+    """Columns of each row from the processor, after the job's id."""
     key: str = "row_number"
     is_counted: bool = False
-    """Whether an undo counts what it removes here, and is refused where no row of such a table is
-    there.
-    """
+    """Whether an undo counts its rows, and is refused if a job has none in any such table."""
     corrected: tuple[str, ...] = ()
-    """If rejected rows are here, too: a correction removes their rows, and hands these columns of
-    them to the processor's `without`.
+    """Set if the table also has rejected rows: a correction removes their rows, and passes these
+    columns of them to the processor's `without`.
     """
     merge: Merge | None = None
-    """How a correction brings the table up to date, where it is not enough to add the rows that the
-    processor gives.
-    """
+    """Updates the table after a correction, if adding the processor's rows does not suffice."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyedTable:
-    """A table with one row for each value of a key, whichever job it comes from. A row replaces the
-    one that is there unless that comes from a later job, or from a later row of the same job: so
-    the table does not depend on the order in which chunks end.
+    """A table with one row for each value of a key, from whichever job. A row replaces an existing
+    one unless that comes from a later job, or from a later row of the same job. So the table does
+    not depend on the order in which chunks end.
     """
 
     name: str
     columns: tuple[str, ...]
-    """With `row_number` and `content_hash`, which tells an update from a row that was there
-    already. The table has `job_id`, `job_number`, `created_at` and `updated_at` besides.
+    """Includes `row_number` and `content_hash`, which tells an update from an unchanged row. The
+    table also has `job_id`, `job_number`, `created_at` and `updated_at`.
     """
     key: str
     versions: str
-    """The table where the row of another job goes that is replaced, or that comes too late: one
-    version for each key and job, so that an undo can restore what would be there without the job.
-    It has `archived_at` besides.
+    """The table for rows of other jobs that are replaced, or that come too late: one version for
+    each key and job, so that an undo can restore what would exist without the job. It also has
+    `archived_at`.
     """
 
 
@@ -81,20 +77,20 @@ Table = OwnTable | KeyedTable
 class ColumnType(StrEnum):
     TEXT = "text"
     INTEGER = "integer"
-    """Of 64 bits."""
+    """64 bits."""
     NUMBER = "number"
-    """A float of 64 bits."""
+    """A 64-bit float."""
     BOOLEAN = "boolean"
     JSON = "json"
-    """Given as JSON text."""
+    """JSON text."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewTable:
-    """A table that is made at the start of the service where it is not there yet."""
+    """A table that the service creates at its start if it does not exist."""
 
     table: Table
     types: Mapping[str, str]
-    """A ColumnType by name, of all columns but `row_number` and `content_hash`. Any but the key may
-    be null.
+    """ColumnType of all columns by name, except `row_number` and `content_hash`. All but the key
+    may be null.
     """

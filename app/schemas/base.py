@@ -1,9 +1,9 @@
-"""What a schema is: a Pydantic model of one record, with a name, and the fields whose text is
+"""The base of schemas: a Pydantic model of one record, with a name, and the fields whose text is
 embedded for search.
 
-Values are never guessed at. Cells of a CSV file are text, so that a number must be written as one,
-in digits, and come out as it went in; in JSON a number must be a number. Nothing is trimmed,
-lower-cased or filled in.
+Values are never guessed. Cells of a CSV file are text, so a number must be written in digits, and
+is returned as written; in JSON a number must be a number. Nothing is trimmed, lower-cased or filled
+in.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
 
 
 class RecordSchema(BaseModel):
-    """Base of every schema. Columns that it does not name are kept as they are."""
+    """Base of every schema. Columns that it does not name are kept unchanged."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
     schema_name: ClassVar[str]
-    """What imports call it."""
+    """Name of the schema in imports."""
 
     embedded: ClassVar[tuple[str, ...]] = ()
     """Fields whose values, joined by a comma and a space, are the text of a record in semantic
-    search. None: no search.
+    search. None disables it.
     """
 
     @classmethod
@@ -37,14 +37,14 @@ class RecordSchema(BaseModel):
 
     @classmethod
     def text_of(cls, data: Mapping[str, Any]) -> str:
-        """The text of a valid record that is embedded."""
+        """Return the text of a valid record to embed."""
         return ", ".join(
             str(data[name]) for name in cls.embedded if data.get(name) not in (None, "")
         )
 
 
 def _digits(value: Any, info: ValidationInfo) -> Any:
-    """Only a cell may be text: in JSON a whole number in quotes is a text."""
+    """Accept text only from cells: in JSON, a quoted whole number is text."""
     if isinstance(value, str) and info.mode != "json":
         if not WHOLE.fullmatch(value):
             raise PydanticCustomError(
@@ -61,8 +61,8 @@ def _not_blank(value: str) -> str:
 
 
 def _email(value: str) -> str:
-    """An address that mail could be sent to; it is stored as it was written."""
-    # 20 ms, and only where records are checked
+    """Check an email address; it is stored as written."""
+    # takes 20 ms, and only where records are checked
     from email_validator import EmailNotValidError, validate_email
 
     try:
@@ -73,7 +73,7 @@ def _email(value: str) -> str:
 
 
 WholeNumber = Annotated[int, BeforeValidator(_digits)]
-"""An integer. Of text only digits are taken: `030`, `30.0`, `1e2` or ` 30` are not."""
+"""An integer. Text must consist of digits: `030`, `30.0`, `1e2` and ` 30` are invalid."""
 
 Filled = Annotated[str, AfterValidator(_not_blank)]
 Email = Annotated[str, AfterValidator(_email)]

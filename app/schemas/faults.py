@@ -1,5 +1,5 @@
-"""What Pydantic says of what was sent, without a word of Python: its places name validators and
-classes of ours, too.
+"""Translates Pydantic's errors for users, without names of Python: its locations name validators
+and classes of ours, too.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 PYTHON = re.compile(r"[\[({<]")
-"""In a name that Pydantic gives to a choice, like `function-after[...]`."""
+"""Part of a name that Pydantic gives to a choice, like `function-after[...]`."""
 MESSAGES = {
     "is_instance_of": "Input should be of another type",
     "is_subclass_of": "Input should be of another type",
@@ -21,10 +21,10 @@ MESSAGES = {
     "mapping_type": "Input should be an object",
     "list_type": "Input should be a list",
     "none_required": "Input should be null",
-    "union_tag_not_found": "Input has none of the forms that are taken here",
+    "union_tag_not_found": "Input has none of the accepted forms",
     "no_such_attribute": "Input has no such member",
 }
-"""In place of those that name functions, classes or types of Python."""
+"""Replacements for messages that name functions, classes or types of Python."""
 
 
 class Fault(NamedTuple):
@@ -35,8 +35,8 @@ class Fault(NamedTuple):
 
 
 def faults(errors: Iterable[Mapping[str, Any]], sent: Any, skip: int = 0) -> Iterator[Fault]:
-    """Of Pydantic's errors over what was `sent`; None: it is not known. The first `skip` parts of
-    each place say where that was.
+    """Yield faults from Pydantic's errors over `sent` (None if unknown). The first `skip` parts of
+    each location name the place of the input itself.
     """
     for error in errors:
         place = [
@@ -47,16 +47,16 @@ def faults(errors: Iterable[Mapping[str, Any]], sent: Any, skip: int = 0) -> Ite
 
 
 def _place(location: Sequence[str | int], sent: Any, *, is_missing: bool) -> Iterator[str]:
-    """Without the names of choices, which are in no input. What `is_missing` is in none either, and
-    comes last.
+    """Yield the location without the names of choices, which no input has. A missing member is not
+    in the input either, and comes last.
     """
-    here = sent
+    value = sent
     for index, part in enumerate(location):
         is_last = index == len(location) - 1
-        if isinstance(here, Mapping) and part in here:
-            here = here[part]
-        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
-            here = here[part]
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
         elif sent is not None and not (is_missing and is_last):
             continue
         elif PYTHON.search(str(part)):
@@ -66,7 +66,7 @@ def _place(location: Sequence[str | int], sent: Any, *, is_missing: bool) -> Ite
 
 def _message(error: Mapping[str, Any]) -> str:
     kind, message = str(error["type"]), str(error["msg"])
-    if kind == "union_tag_invalid":  # names the function that looks for the tag
+    if kind == "union_tag_invalid":  # names the function that returns the tag
         return f"Input should be one of {error['ctx']['expected_tags']}"
     return (
         MESSAGES.get(kind, message).removeprefix("Value error, ").removeprefix("Assertion failed, ")

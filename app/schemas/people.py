@@ -1,4 +1,4 @@
-"""The schema that imports use unless they name another."""
+"""The default schema of imports."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Values are read as docs/values.md says, and in no other way: Pydantic alone takes digits for Unix
-time, `1_000` for a number and `on` for true, also in its strict mode. Here a check of what was
-written stands before each of its types.
+"""Strict validators: values are read as in docs/values.md. Pydantic alone reads digits as Unix
+time, `1_000` as a number and `on` as true, also in its strict mode; a check of the raw value
+precedes each of its types here.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DURATION = re.compile(
 FRACTION = re.compile(r"[.,]([0-9]+)", re.ASCII)
 MICROSECOND_DIGITS = 6
 EDGES = ("0001-01-01", "9999-12-31")
-"""Days on which a moment may lie outside of the years that there are, once it is in UTC."""
+"""Days on which a time may fall outside of years 1 to 9999 once it is in UTC."""
 
 NOT_SCHEMAS = frozenset(
     ("metadata", "default", "serialization", "expected", "members", "cls", "config")
@@ -42,7 +42,7 @@ NOT_SCHEMAS = frozenset(
 
 
 class Number(float):
-    """A JSON number with a point or an exponent, which knows how it was written."""
+    """A JSON number with a point or an exponent, with its raw text."""
 
     text: str
 
@@ -54,30 +54,30 @@ class Number(float):
 
 @cache
 def strict_validator(kind: Any, *, of_cells: bool) -> SchemaValidator:
-    """Validates what Pydantic's own validator of this type would, with the checks before it.
+    """Return a validator like Pydantic's own for this type, with the checks before it.
 
-    `of_cells`: every value is a text. In JSON a model that is strict takes no number in quotes;
-    JSON that is decoded first must have its numbers as `Number`.
+    With `of_cells`, every value is text. In JSON a strict model accepts no quoted numbers; decoded
+    JSON must have its numbers as `Number`.
     """
     schema: CoreSchema = _checked(TypeAdapter(kind).core_schema, of_cells, is_strict=False)
-    # those of the models know nothing of the checks
+    # the models' own validators lack the checks
     return SchemaValidator(schema, None, _use_prebuilt=False)
 
 
 def _checked(node: Any, of_cells: bool, is_strict: bool) -> Any:
     if isinstance(node, list | tuple):
-        return type(node)(_checked(each, of_cells, is_strict) for each in node)
+        return type(node)(_checked(value, of_cells, is_strict) for value in node)
     if not isinstance(node, dict):
         return node
     kind = node.get("type")
-    if not isinstance(kind, str):  # schemas by the names of fields
-        return {name: _checked(each, of_cells, is_strict) for name, each in node.items()}
+    if not isinstance(kind, str):  # schemas by field name
+        return {name: _checked(value, of_cells, is_strict) for name, value in node.items()}
     is_strict = node.get("strict", node.get("config", {}).get("strict", is_strict))
     copied = {
-        name: each if name in NOT_SCHEMAS else _checked(each, of_cells, is_strict)
-        for name, each in node.items()
+        name: value if name in NOT_SCHEMAS else _checked(value, of_cells, is_strict)
+        for name, value in node.items()
     }
-    has_own_types = is_strict and not of_cells  # strict JSON: a number in quotes is none
+    has_own_types = is_strict and not of_cells  # strict JSON: a quoted number is not a number
     if has_own_types and kind in ("int", "bool"):
         return copied
     check = _CHECKS.get(node.get("sub_type", "") if kind == "enum" else kind)
@@ -86,8 +86,8 @@ def _checked(node: Any, of_cells: bool, is_strict: bool) -> Any:
     if has_own_types and kind == "enum" and check is _int:
         check = _unquoted_int
     if not (has_own_types and kind == "float"):
-        copied["strict"] = False  # what the check lets pass is what a strict type takes
-    # the name by which others point to it
+        copied["strict"] = False  # the check accepts only what a strict type would
+    # the name that other schemas refer to
     outer = {"ref": copied.pop("ref")} if "ref" in copied else {}
     return {
         "type": "function-before",
@@ -152,13 +152,13 @@ def _bool(value: Any) -> Any:
 
 
 def datetime_text(value: Any) -> Any:
-    """A text of those that are taken as Pydantic takes them; raises PydanticCustomError."""
-    found = _matched(
+    """Return a text in one of the accepted forms for Pydantic; raises PydanticCustomError."""
+    match = _matched(
         DATETIME, value, "datetime", "must be a date and a time like 2026-01-05T10:00:00Z"
     )
-    if found is None:
+    if match is None:
         return value
-    day, *clock = found.groups()
+    day, *clock = match.groups()
     text = f"{day}T{_clock(clock)}" if clock[0] else f"{day}T00:00:00"
     if day in EDGES:
         _in_range(text)
@@ -169,7 +169,7 @@ def _in_range(text: str) -> None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        return  # Pydantic says what is wrong with it
+        return  # Pydantic reports the error
     try:
         moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     except OverflowError:
@@ -184,8 +184,8 @@ def _date(value: Any) -> Any:
 
 
 def _time(value: Any) -> Any:
-    found = _matched(TIME, value, "time", "must be a time like 10:00:00")
-    return value if found is None else _clock(found.groups())
+    match = _matched(TIME, value, "time", "must be a time like 10:00:00")
+    return value if match is None else _clock(match.groups())
 
 
 def _timedelta(value: Any) -> Any:
@@ -199,17 +199,17 @@ def _timedelta(value: Any) -> Any:
 def _matched(
     pattern: re.Pattern[str], value: Any, code: LiteralString, message: LiteralString
 ) -> re.Match[str] | None:
-    """None for what a validator of the model's own has made of the text. Numbers are no times: of
-    which unit would they be?
+    """Return None for a value that the model's own validator has produced. Numbers are not times:
+    their unit would be unknown.
     """
-    found = pattern.fullmatch(value) if isinstance(value, str) else None
-    if found is None and isinstance(value, str | int | float | Decimal | bytes):
+    match = pattern.fullmatch(value) if isinstance(value, str) else None
+    if match is None and isinstance(value, str | int | float | Decimal | bytes):
         raise PydanticCustomError(code, message)
-    return found
+    return match
 
 
 def _clock(parts: Any) -> str:
-    """hh:mm:ss with a fraction and an offset as Pydantic reads them."""
+    """Return hh:mm:ss with fraction and offset in Pydantic's form."""
     minutes, seconds, fraction, zulu, hours_east, minutes_east = parts
     text = f"{minutes}:{seconds or '00'}"
     if fraction:

@@ -1,5 +1,5 @@
-"""Where the bytes of a file lie, by its URI: one with a scheme is somebody else's, a name alone is
-a file of our storage.
+"""Access to the bytes of files by URI. A URI with a scheme names a remote source, a bare name a
+file in our storage.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from app.sources.remote import RemoteSource
 from app.sources.storage import LocalStorage
 
 OBJECTS = "objects"
-"""The format of a file that stands for several objects, and has no bytes of its own."""
+"""Format of a file that stands for several objects and has no bytes of its own."""
 
 
 class Sources:
@@ -24,14 +24,14 @@ class Sources:
         spool: LocalStorage,
         remotes: Iterable[RemoteSource] = (),
     ) -> None:
-        """`spool`: for what this process alone reads, and soon removes."""
+        """`spool` is for files that only this process reads and soon removes."""
         self.storage = storage
         self.outputs = outputs
         self.spool = spool
         self._remotes = {remote.scheme: remote for remote in remotes}
 
     def remote(self, uri: str) -> RemoteSource:
-        """The source that a job names; raises BadSourceUri."""
+        """Return the source of a URI; raises BadSourceUri."""
         remote = self._remotes.get(_scheme(uri))
         if remote is None:
             schemes = " or ".join(f"{scheme}://" for scheme in self._remotes)
@@ -39,17 +39,17 @@ class Sources:
         return remote
 
     def read(self, uri: str, start: int, end: int, etag: str | None = None) -> bytes:
-        """Bytes [start, end); raises StoredFileMissing, StoredFileCorrupt, StorageUnavailable for
-        stored files, see RemoteSource for others.
+        """Return the bytes [start, end); raises StoredFileMissing, StoredFileCorrupt,
+        StorageUnavailable for stored files, and the errors of RemoteSource for others.
         """
         return self._place(uri).read(uri, start, end, etag)
 
     def open(self, uri: str, size: int, etag: str | None = None) -> BinaryIO:
-        """A file that must have `size` bytes; raises the same."""
+        """Open a file that must have `size` bytes; raises the same errors as `read`."""
         return self._place(uri).open(uri, size, etag)
 
     def delete(self, uri: str) -> None:
-        """Remove what is ours to remove."""
+        """Remove the bytes if they are in our storage."""
         if not is_remote(uri):
             self.storage.delete(uri)
 
@@ -58,10 +58,10 @@ class Sources:
 
 
 def is_remote(uri: str) -> bool:
-    """Whether the bytes lie with somebody else."""
+    """Return whether the bytes are at a remote source."""
     return bool(_scheme(uri))
 
 
 def _scheme(uri: str) -> str:
-    scheme, found, _ = uri.partition("://")
-    return scheme if found else ""
+    scheme, separator, _ = uri.partition("://")
+    return scheme if separator else ""

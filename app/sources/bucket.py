@@ -1,6 +1,5 @@
-"""The bucket in which this service keeps its files. Read and written by obstore; the two requests
-that obstore lacks, which list and abort the multipart uploads that a killed process left, are
-signed by botocore.
+"""The bucket in which this service stores its files. Requests go through obstore. The two that it
+lacks, listing and aborting the multipart uploads of a killed process, are signed by botocore.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import uuid4
-from xml.etree import ElementTree  # nosec B405: reads what the configured bucket answers
+from xml.etree import ElementTree  # nosec B405: parses responses of the configured bucket
 
 from app.errors import StorageUnavailable, StoredFileCorrupt, StoredFileMissing
 from app.lazy import LazyModule
@@ -36,17 +35,19 @@ logger = logging.getLogger(__name__)
 PART_BYTES, PARTS_AT_ONCE, MAX_PARTS = 8 << 20, 2, 10_000
 REQUEST_SECONDS, CHECK_SECONDS = 60.0, 5.0
 CHECK, WRITE_EVERY_SECONDS = "check", 60.0
-"""Where a byte comes and goes; not with every probe, since a bucket with versions keeps each."""
+"""Folder for the probe, and its interval in seconds: buckets with versions keep each written
+object.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     key: str
-    """Without the prefix of the bucket."""
+    """Key without the prefix of the bucket."""
     size: int
     etag: str | None
     touched_at: datetime
-    """By the clock of the object store."""
+    """Time by the clock of the object store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,10 @@ class Unfinished:
 
 
 class Bucket:
-    """`s3://bucket/prefix`. Keys are given without the prefix. The calls block, and may be made
-    from any thread.
+    """`s3://bucket/prefix`. Keys are without the prefix. Calls block, and are allowed from any
+    thread.
 
-    Raises StorageUnavailable for whatever an operator must look at, or passes by itself.
+    Raises StorageUnavailable for errors that are transient or need an operator.
     """
 
     def __init__(self, name: str, prefix: str, credentials: Credentials) -> None:
@@ -80,10 +81,10 @@ class Bucket:
         return f"{self._prefix}/{key}" if self._prefix else key
 
     def check(self) -> None:
-        """Raises StorageUnavailable, soon, if it does not answer or, asked now and then, may not be
-        written.
+        """Raises StorageUnavailable quickly if the bucket does not respond or, probed periodically,
+        cannot be written.
         """
-        with self._told(""):
+        with self._translated(""):
             obstore.list_with_delimiter(self._impatient, self.path(CHECK))
             if time.monotonic() - self._written_at > WRITE_EVERY_SECONDS:
                 key = self.path(f"{CHECK}/{uuid4()}")
@@ -94,49 +95,50 @@ class Bucket:
     # ------------------------------------------------------------------ objects
 
     def put(self, key: str, data: bytes) -> None:
-        with self._told(key):
+        with self._translated(key):
             obstore.put(self._store, self.path(key), data, use_multipart=False)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Put it unless something else has this key: of any number that try with different data,
-        one gets True.
+        """Store an object unless the key exists; return whether it was stored. Of several
+        concurrent calls with different data, one gets True.
         """
-        with self._told(key):
+        with self._translated(key):
             try:
                 obstore.put(self._store, self.path(key), data, mode="create", use_multipart=False)
             except exceptions.AlreadyExistsError:
-                # A request whose answer was lost is sent again, and then finds what it has put
-                # itself.
+                # A request whose response was lost is sent again, and then finds its own object.
                 return self._holds(key, data)
         return True
 
     def _holds(self, key: str, data: bytes) -> bool:
-        found = self.head(key)
+        stored = self.head(key)
         return (
-            found is not None and found.size == len(data) and self.read(key, 0, len(data)) == data
+            stored is not None and stored.size == len(data) and self.read(key, 0, len(data)) == data
         )
 
     def writer(self, key: str, most_bytes: int) -> ObjectWriter:
-        """For an object of at most so many bytes, which goes out in parts as it is written."""
+        """Return a writer of an object up to `most_bytes`, which is uploaded in parts as it is
+        written.
+        """
         part_bytes = max(PART_BYTES, -(-most_bytes // MAX_PARTS))
-        with self._told(key):
-            made = obstore.open_writer(
+        with self._translated(key):
+            stream = obstore.open_writer(
                 self._store, self.path(key), buffer_size=part_bytes, max_concurrency=PARTS_AT_ONCE
             )
-        return ObjectWriter(self, key, made, part_bytes)
+        return ObjectWriter(self, key, stream, part_bytes)
 
     def read(self, key: str, start: int, end: int, etag: str | None = None) -> bytes:
-        """Bytes [start, end); raises StoredFileMissing, StoredFileCorrupt if they are not there or
-        of another version.
+        """Return the bytes [start, end); raises StoredFileMissing, StoredFileCorrupt if they do not
+        exist or have another version.
         """
         if end <= start:
             return b""
-        with self._told(key):
+        with self._translated(key):
             version: GetOptions = {} if etag is None else {"if_match": etag}
-            found = obstore.get(
+            response = obstore.get(
                 self._store, self.path(key), options={"range": (start, end), **version}
             )
-            data = bytes(found.bytes())
+            data = bytes(response.bytes())
         if len(data) != end - start:
             raise StoredFileCorrupt(
                 f"{self}/{key} ends at byte {start + len(data)}, expected at least {end}."
@@ -145,27 +147,27 @@ class Bucket:
 
     def head(self, key: str) -> Entry | None:
         try:
-            with self._told(key):
+            with self._translated(key):
                 return self._entry(obstore.head(self._store, self.path(key)))
         except StoredFileMissing:
             return None
 
     def entries(self, folder: str) -> Iterator[Entry]:
-        """Everything in a folder and those below it, by key."""
-        with self._told(folder):
+        """Yield all objects in a folder and below it, by key."""
+        with self._translated(folder):
             for batch in obstore.list(self._store, self.path(folder)):
                 yield from map(self._entry, batch)
 
     def folders(self, folder: str) -> list[str]:
-        """The names of the folders in a folder."""
-        with self._told(folder):
-            found = obstore.list_with_delimiter(self._store, self.path(folder))
-        return [prefix.rstrip("/").rpartition("/")[2] for prefix in found["common_prefixes"]]
+        """Return the names of the folders in a folder."""
+        with self._translated(folder):
+            listing = obstore.list_with_delimiter(self._store, self.path(folder))
+        return [prefix.rstrip("/").rpartition("/")[2] for prefix in listing["common_prefixes"]]
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Also if they are not there."""
+        """Delete the objects; missing ones are ignored."""
         if keys:
-            with self._told(keys[0]):
+            with self._translated(keys[0]):
                 obstore.delete(self._store, [self.path(key) for key in keys])
 
     def _entry(self, meta: Any) -> Entry:
@@ -173,8 +175,8 @@ class Bucket:
         return Entry(key, meta["size"], meta["e_tag"], meta["last_modified"])
 
     @contextmanager
-    def _told(self, key: str) -> Iterator[None]:
-        """Errors that name the bucket, the key and what to check."""
+    def _translated(self, key: str) -> Iterator[None]:
+        """Translate errors into ones that name the bucket, the key and what to check."""
         try:
             yield
         except (exceptions.BaseError, OSError, ValueError) as error:
@@ -205,33 +207,33 @@ class Bucket:
                 f"{where} cannot be used now: {brief(error)}. Check ENDPOINT_URL."
             ) from None
 
-    # ------------------------------------------------------------------ what a killed process left
+    # ------------------------------------------------------------------ remains of a killed process
 
     def unfinished(self, folder: str) -> list[Unfinished]:
-        """Multipart uploads that begin in a folder."""
-        found: list[Unfinished] = []
-        place = {"uploads": "", "prefix": self.path(folder)}
+        """Return the multipart uploads that were started in a folder."""
+        uploads: list[Unfinished] = []
+        query = {"uploads": "", "prefix": self.path(folder)}
         while True:
-            root = ElementTree.fromstring(self._request("GET", "", place))  # nosec B314
-            for each in root.iterfind("{*}Upload"):
-                key = each.findtext("{*}Key", "")
+            root = ElementTree.fromstring(self._request("GET", "", query))  # nosec B314
+            for element in root.iterfind("{*}Upload"):
+                key = element.findtext("{*}Key", "")
                 key = key.removeprefix(f"{self._prefix}/") if self._prefix else key
                 begun_at = datetime.fromisoformat(
-                    each.findtext("{*}Initiated", "").replace("Z", "+00:00")
+                    element.findtext("{*}Initiated", "").replace("Z", "+00:00")
                 )
-                found.append(Unfinished(key, each.findtext("{*}UploadId", ""), begun_at))
+                uploads.append(Unfinished(key, element.findtext("{*}UploadId", ""), begun_at))
             if root.findtext("{*}IsTruncated", "") != "true":
-                return found
-            place["key-marker"] = root.findtext("{*}NextKeyMarker", "")
-            place["upload-id-marker"] = root.findtext("{*}NextUploadIdMarker", "")
+                return uploads
+            query["key-marker"] = root.findtext("{*}NextKeyMarker", "")
+            query["upload-id-marker"] = root.findtext("{*}NextUploadIdMarker", "")
 
     def abort(self, key: str, upload_id: str) -> None:
-        """Also if it is not there."""
+        """Abort a multipart upload; a missing one is ignored."""
         self._request("DELETE", self.path(key), {"uploadId": upload_id}, missing_is_fine=True)
 
     @cached_property
     def _signer(self) -> Any:
-        # Only here: a service that keeps its files in a folder need not load it.
+        # Imported here, since a service with a folder as storage does not need it.
         from botocore.auth import S3SigV4Auth
         from botocore.credentials import Credentials as Keys
 
@@ -271,22 +273,20 @@ class Bucket:
 
 
 class ObjectWriter:
-    """An object that goes out in parts. It is there whole once it is closed, and else not at
-    all.
-    """
+    """An object that is uploaded in parts. It exists once it is closed, complete, or not at all."""
 
     def __init__(self, bucket: Bucket, key: str, out: Any, part_bytes: int) -> None:
         self._bucket = bucket
         self._key = key
         self._out = out
         self.part_bytes = part_bytes
-        self._lock = Lock()  # a call that was given up goes on in its thread
+        self._lock = Lock()  # an abandoned call continues in its thread
         self.size = 0
 
     def write(self, data: Any) -> int:
-        # Of its own: what is written goes out later, and whoever gave it may change it.
+        # A copy: the data is sent later, and the caller may change it.
         piece = data if isinstance(data, bytes) else bytes(data)
-        with self._lock, self._bucket._told(self._key):
+        with self._lock, self._bucket._translated(self._key):
             if self._out is None:
                 raise StorageUnavailable(f"{self._bucket}/{self._key} was given up.")
             self._out.write(piece)
@@ -294,26 +294,26 @@ class ObjectWriter:
         return len(piece)
 
     def close(self) -> Entry:
-        """Complete it; what is there now. Raises StorageUnavailable if that is not what was
+        """Complete the object and return it. Raises StorageUnavailable if it is not what was
         written.
         """
-        with self._lock, self._bucket._told(self._key):
+        with self._lock, self._bucket._translated(self._key):
             self._out.close()
             self._out = None
-        found = self._bucket.head(self._key)
-        if found is None or found.size != self.size:
+        stored = self._bucket.head(self._key)
+        if stored is None or stored.size != self.size:
             raise StorageUnavailable(
                 f"{self._bucket}/{self._key} was not stored with its {self.size} bytes."
             )
-        return found
+        return stored
 
     def abort(self) -> None:
-        """Leave nothing of it. What cannot be removed now is left for a sweep."""
+        """Remove all of it. What cannot be removed now is left to the sweep."""
         with self._lock:
             self._out = None
         try:
             if self.size >= self.part_bytes:
-                for each in self._bucket.unfinished(self._key):
-                    self._bucket.abort(each.key, each.upload_id)
+                for upload in self._bucket.unfinished(self._key):
+                    self._bucket.abort(upload.key, upload.upload_id)
         except StorageUnavailable as error:
             logger.warning("Could not delete a file; the sweep will: %s", error)

@@ -1,6 +1,4 @@
-"""Everything in a storage as files of a folder, and back. Nothing that is in a storage is ever
-removed here.
-"""
+"""Copies a whole storage to files in a folder, and back. Nothing is ever removed from the storage."""
 
 from __future__ import annotations
 
@@ -26,31 +24,32 @@ ANY_AGE = -(10.0**9)
 
 @dataclass
 class Copied:
-    """What was copied, by name without the place."""
+    """The copied files, by name without the folder."""
 
     crc32: dict[UUID, int] = field(default_factory=dict)
-    """Of each stored file."""
+    """CRC-32 of each stored file."""
     etags: dict[UUID, str | None] = field(default_factory=dict)
-    """Of each stored file that was put back: the version that is there now."""
+    """ETag of each restored file: its current version."""
     count: int = 0
     size: int = 0
 
 
 def save(places: Stores, folder: Path) -> Copied:
-    """Blocking. A file that is deleted meanwhile is left out."""
+    """Copy everything into the folder; blocking. Files deleted meanwhile are left out."""
     copied = Copied()
     with open(os.open(folder / INDEX, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as index:
 
-        def add(place: str, name: str, blocks: Iterable[bytes]) -> None:
-            path = folder / place / name
+        def add(folder_name: str, name: str, blocks: Iterable[bytes]) -> None:
+            path = folder / folder_name / name
             with suppress(FileNotFoundError, StoredFileMissing):
                 size, crc32 = _written(path, blocks)
                 index.write(
-                    json.dumps({"place": place, "name": name, "size": size, "crc32": crc32}) + "\n"
+                    json.dumps({"place": folder_name, "name": name, "size": size, "crc32": crc32})
+                    + "\n"
                 )
                 copied.count += 1
                 copied.size += size
-                if place == UPLOADS:
+                if folder_name == UPLOADS:
                     copied.crc32[UUID(name)] = crc32
 
         for file_id in _named(places):
@@ -66,7 +65,7 @@ def save(places: Stores, folder: Path) -> Copied:
 
 
 def _named(places: Stores) -> list[UUID]:
-    return [each.file_id for each in places.storage.stale(ANY_AGE) if not each.is_part]
+    return [stale.file_id for stale in places.storage.stale(ANY_AGE) if not stale.is_part]
 
 
 def _stored(places: Stores, file_id: UUID) -> Iterator[bytes]:
@@ -83,7 +82,7 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _written(path: Path, blocks: Iterable[bytes]) -> tuple[int, int]:
-    """Size and CRC-32. Nothing stays of what breaks off."""
+    """Write a file; return its size and CRC-32. An interrupted write leaves nothing."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     size = crc32 = 0
     try:
@@ -100,13 +99,15 @@ def _written(path: Path, blocks: Iterable[bytes]) -> tuple[int, int]:
     return size, crc32
 
 
-# ---------------------------------------------------------------------- back
+# ---------------------------------------------------------------------- restoring
 
 
 def load(places: Stores, folder: Path) -> Copied:
-    """Blocking. What is there as it was stays; a stored file that is there with other bytes is
-    replaced. Raises BackupUnusable at a file of the backup that is missing or damaged; those before
-    it are put back then.
+    """Copy everything back; blocking. Unchanged files stay, stored files with other bytes are
+    replaced.
+
+    Raises BackupUnusable at a missing or damaged file of the backup; the files before it are
+    restored then.
     """
     copied = Copied()
     try:
@@ -119,37 +120,37 @@ def load(places: Stores, folder: Path) -> Copied:
         OUTPUTS: _load_part,
     }
     for line in lines:
-        told = json.loads(line)
-        path = folder / told["place"] / told["name"]
-        _check(path, told["size"], told["crc32"])
-        etag = load_one[told["place"]](places, told["name"], path, told["crc32"])
+        entry = json.loads(line)
+        path = folder / entry["place"] / entry["name"]
+        _check(path, entry["size"], entry["crc32"])
+        etag = load_one[entry["place"]](places, entry["name"], path, entry["crc32"])
         copied.count += 1
-        copied.size += told["size"]
-        if told["place"] == UPLOADS:
-            copied.crc32[UUID(told["name"])] = told["crc32"]
-            copied.etags[UUID(told["name"])] = etag
+        copied.size += entry["size"]
+        if entry["place"] == UPLOADS:
+            copied.crc32[UUID(entry["name"])] = entry["crc32"]
+            copied.etags[UUID(entry["name"])] = etag
     return copied
 
 
 def _check(path: Path, size: int, crc32: int) -> None:
     try:
         with path.open("rb") as file:
-            found, count = 0, 0
+            found_crc32, count = 0, 0
             for block in _blocks(file):
-                found, count = zlib.crc32(block, found), count + len(block)
+                found_crc32, count = zlib.crc32(block, found_crc32), count + len(block)
     except FileNotFoundError:
         raise BackupUnusable(f"{path} is missing in the backup.") from None
-    if (count, found) != (size, crc32):
+    if (count, found_crc32) != (size, crc32):
         raise BackupUnusable(f"{path} is not what the backup says: it was damaged.")
 
 
 def _load_file(places: Stores, name: str, path: Path, crc32: int) -> str | None:
     file_id, size = UUID(name), path.stat().st_size
     if places.storage.size(name) == size:
-        found = 0
+        found_crc32 = 0
         for block in _stored(places, file_id):
-            found = zlib.crc32(block, found)
-        if found == crc32:
+            found_crc32 = zlib.crc32(block, found_crc32)
+        if found_crc32 == crc32:
             return places.storage.etag(name)
     writer = places.storage.writer(file_id, size)
     try:
@@ -166,7 +167,7 @@ def _load_file(places: Stores, name: str, path: Path, crc32: int) -> str | None:
 def _load_partial(places: Stores, name: str, path: Path, crc32: int) -> None:
     upload_id = UUID(name)
     if places.partials.size(upload_id):
-        return  # it is there, and may be further
+        return  # it exists, and may have more bytes
     with suppress(FileExistsError):
         places.partials.create(upload_id)
     with places.partials.locked(upload_id) as growing, path.open("rb") as file:

@@ -1,6 +1,4 @@
-"""What the operating system refuses while a file is used, as one of our errors: said here, and
-nowhere else.
-"""
+"""Translates OSErrors of file access into our own errors, in this one place."""
 
 from __future__ import annotations
 
@@ -33,14 +31,14 @@ UNAVAILABLE = frozenset(
         errno.EREMOTEIO,
     }
 )
-"""Of a disk, a network disk, its permissions or the limits of this process: they pass, or an
-operator mends them.
+"""Errors of a disk, a network disk, its permissions or the limits of this process: transient, or
+repaired by an operator.
 """
 
 
-def as_ours(error: OSError, where: Path | str) -> TransientError | None:
-    """DiskFull where there is no room, StorageUnavailable where it cannot be used now; None if it
-    says neither.
+def to_granula_error(error: OSError, where: Path | str) -> TransientError | None:
+    """Return DiskFull if there is no space, StorageUnavailable if the storage cannot be used now,
+    None for other errors.
     """
     if error.errno in DiskFull.numbers:
         return DiskFull(f"{where} has no room: {os.strerror(error.errno or 0)}.")
@@ -51,25 +49,25 @@ def as_ours(error: OSError, where: Path | str) -> TransientError | None:
 
 @contextmanager
 def translated(where: Path | str) -> Iterator[None]:
-    """For calls that use a file of the folder `where`. Raises DiskFull, StorageUnavailable; that
-    something is not there, is there already or is locked passes through, since callers ask for
-    that.
+    """Translate errors of calls that use a file in the folder `where`. Raises DiskFull,
+    StorageUnavailable. Errors for missing, existing and locked files pass through, since callers
+    handle them.
     """
     try:
         yield
     except (FileNotFoundError, FileExistsError, BlockingIOError):
         raise
     except OSError as error:
-        ours = as_ours(error, where)
-        if ours is None:
+        known_error = to_granula_error(error, where)
+        if known_error is None:
             raise
-        raise ours from error
+        raise known_error from error
 
 
 @contextmanager
 def translated_wholly(where: Path | str) -> Iterator[None]:
-    """The same for calls that make something in a folder: if that is not there, the storage is
-    not.
+    """Like `translated`, for calls that create something in a folder: a missing folder means that
+    the storage is unavailable.
     """
     try:
         with translated(where):

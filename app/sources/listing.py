@@ -1,5 +1,5 @@
-"""The keys of a bucket, whatever they are: obstore gives up a listing at the first key that is no
-path to it.
+"""Lists the keys of a bucket, whatever they are: obstore aborts a listing at the first key that it
+cannot parse as a path.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_plus
-from xml.etree import ElementTree  # nosec B405: reads what the configured endpoint answers
+from xml.etree import ElementTree  # nosec B405: parses responses of the configured endpoint
 
 from app.lazy import LazyModule
 
@@ -26,7 +26,7 @@ PASSING = frozenset((408, 429, 500, 502, 503, 504))
 
 
 class ListingError(Exception):
-    """`status` of the answer; 0: there was none that could be read."""
+    """A listing failed. `status` is that of the response; 0 if there was no readable response."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -43,10 +43,10 @@ class Listed:
 def listed(
     endpoint_url: str, bucket: str, prefix: str, key: str, secret: str, region: str
 ) -> Iterator[Listed]:
-    """All objects whose keys have this beginning; requests are signed unless `key` is empty. Raises
+    """Yield all objects with this key prefix. Requests are signed unless `key` is empty. Raises
     ListingError.
     """
-    # XML cannot hold every key
+    # XML cannot represent every key.
     query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
     url = f"{endpoint_url.rstrip('/')}/{bucket}"
     timeout = httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS)
@@ -54,10 +54,10 @@ def listed(
         while True:
             root = _page(client, url, query, key, secret, region)
             decode = unquote_plus if root.findtext("{*}EncodingType") == "url" else str
-            for each in root.iterfind("{*}Contents"):
-                size = int(each.findtext("{*}Size", "0"))
+            for element in root.iterfind("{*}Contents"):
+                size = int(element.findtext("{*}Size", "0"))
                 yield Listed(
-                    decode(each.findtext("{*}Key", "")), size, each.findtext("{*}ETag", "")
+                    decode(element.findtext("{*}Key", "")), size, element.findtext("{*}ETag", "")
                 )
             if root.findtext("{*}IsTruncated") != "true":
                 return
@@ -68,7 +68,7 @@ def _page(
     client: httpx.Client, url: str, query: dict[str, str], key: str, secret: str, region: str
 ) -> ElementTree.Element:
     named = "&".join(f"{name}={quote(value, safe='')}" for name, value in sorted(query.items()))
-    answer = _asked(client, f"{url}?{named}", key, secret, region)
+    answer = _requested(client, f"{url}?{named}", key, secret, region)
     if not answer.is_success:
         raise ListingError(answer.status_code, f"the answer was {answer.status_code}")
     try:
@@ -77,8 +77,10 @@ def _page(
         raise ListingError(0, "the answer was no list of objects") from None
 
 
-def _asked(client: httpx.Client, url: str, key: str, secret: str, region: str) -> httpx.Response:
-    """What may pass is tried again for some seconds."""
+def _requested(
+    client: httpx.Client, url: str, key: str, secret: str, region: str
+) -> httpx.Response:
+    """Send a request, retrying transient errors for some seconds."""
     for attempt in range(TRIES):
         if attempt:
             time.sleep(PAUSE_SECONDS * 3**attempt)
@@ -103,7 +105,7 @@ def _signed(url: str, key: str, secret: str, region: str) -> dict[str, str]:
 
 @cache
 def _signer(key: str, secret: str, region: str) -> Any:
-    from botocore.auth import S3SigV4Auth  # here: 80 ms, and not every process lists
+    from botocore.auth import S3SigV4Auth  # here: it takes 80 ms, and not every process lists
     from botocore.credentials import Credentials
 
     return S3SigV4Auth(Credentials(key, secret), "s3", region)

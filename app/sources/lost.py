@@ -1,8 +1,8 @@
-"""lost+found: what no row of the database knows. It is kept for days, and given back to whoever
-asks for it.
+"""lost+found: files that the database does not know. They are kept for some days, and restored when
+somebody asks for them.
 
-In a folder it is moved to `lost+found/<place>/<id>`. An object is not moved, since a copy has
-another ETag: the mark `lost+found/<place>/<id>` says since when nobody knows it.
+In a folder, a file is moved to `lost+found/<place>/<id>`. An object is not moved, since a copy has
+another ETag: the mark `lost+found/<place>/<id>` holds the time from which it counts as unknown.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOST = "lost+found"
 
 class LostFolder:
     def __init__(self, place: Path) -> None:
-        """`place`: a folder of the storage in which each file or folder has an id as its name."""
+        """`place` is a folder of the storage whose files or folders have ids as names."""
         self._place = place
         self._folder = place.parent / LOST / place.name
 
@@ -32,12 +32,12 @@ class LostFolder:
         with translated(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             target = self._folder / str(file_id)
-            with suppress(FileNotFoundError, FileExistsError):  # deleted this very moment
+            with suppress(FileNotFoundError, FileExistsError):  # deleted in the meantime
                 _move(self._place / str(file_id), target)
-                os.utime(target)  # from now on the days are counted
+                os.utime(target)  # its days are counted from now on
 
     def give_back(self, file_id: UUID) -> bool:
-        """Whether it was here."""
+        """Restore the file; return whether it was here."""
         with translated(self._folder):
             try:
                 _move(self._folder / str(file_id), self._place / str(file_id))
@@ -45,8 +45,8 @@ class LostFolder:
                 return False
         return True
 
-    def found(self) -> dict[UUID, float]:
-        """How many seconds ago each came here."""
+    def ages(self) -> dict[UUID, float]:
+        """Return the age in lost+found of each file in seconds."""
         if not self._folder.is_dir():
             return {}
         ages: dict[UUID, float] = {}
@@ -56,7 +56,7 @@ class LostFolder:
         return ages
 
     def remove(self, file_id: UUID) -> None:
-        """For good."""
+        """Remove the file permanently."""
         path = self._folder / str(file_id)
         with translated(self._folder):
             if path.is_dir():
@@ -74,7 +74,7 @@ def _move(source: Path, target: Path) -> None:
 
 class LostObjects:
     def __init__(self, bucket: Bucket, place: str, remove: Callable[[UUID], None]) -> None:
-        """`remove`: takes away what has this id."""
+        """`remove` deletes the object with an id."""
         self._bucket = bucket
         self._place = place
         self._remove = remove
@@ -89,7 +89,7 @@ class LostObjects:
         self._bucket.delete([self._key(file_id)])
         return True
 
-    def found(self) -> dict[UUID, float]:
+    def ages(self) -> dict[UUID, float]:
         now = datetime.now(UTC)
         ages: dict[UUID, float] = {}
         for entry in self._bucket.entries(f"{LOST}/{self._place}"):

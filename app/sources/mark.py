@@ -1,4 +1,4 @@
-"""granula.json, which says to which database a storage belongs."""
+"""granula.json, which names the database that a storage belongs to."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ NAME = "granula.json"
 
 
 class Mark(Protocol):
-    """One small file at the root of a storage. Raises StorageUnavailable, DiskFull."""
+    """A small file at the root of a storage. Raises StorageUnavailable, DiskFull."""
 
     where: str
-    """The storage, for messages."""
+    """Name of the storage in messages."""
 
     def read(self) -> bytes | None:
-        """None if there is none."""
+        """Return the content; None if the file does not exist."""
 
     def create(self, data: bytes) -> bool:
-        """Durably; False if there is one already, of any number that try at once."""
+        """Create the file durably; return False if it exists. Of several concurrent calls, one gets
+        True.
+        """
 
     def replace(self, data: bytes) -> None: ...
 
@@ -44,30 +46,29 @@ class FolderMark:
                 return None
 
     def create(self, data: bytes) -> bool:
-        """Written whole under another name first: a reader never sees half of it."""
+        """Write the file under another name first, so that readers never see a part of it."""
         with translated_wholly(self._folder):
-            made = self._written(data)
+            temporary = self._written(data)
             try:
-                os.link(made, self._folder / NAME)
+                os.link(temporary, self._folder / NAME)
             except FileExistsError:
                 return False
             except (
                 OSError
-                # a file system without hard links; two that begin at this very moment ask again
-                # afterwards
+                # A file system without hard links: two concurrent starts check again afterwards.
             ):
                 if (self._folder / NAME).exists():
                     return False
-                os.replace(made, self._folder / NAME)
+                os.replace(temporary, self._folder / NAME)
             finally:
-                made.unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
             sync_folder(self._folder)
         return True
 
     def replace(self, data: bytes) -> None:
         with translated_wholly(self._folder):
-            made = self._written(data)
-            os.replace(made, self._folder / NAME)
+            temporary = self._written(data)
+            os.replace(temporary, self._folder / NAME)
             sync_folder(self._folder)
 
     def _written(self, data: bytes) -> Path:
@@ -91,11 +92,11 @@ class BucketMark:
         self.where = str(bucket)
 
     def read(self) -> bytes | None:
-        found = self._bucket.head(NAME)
-        if found is None:
+        stored = self._bucket.head(NAME)
+        if stored is None:
             return None
         try:
-            return self._bucket.read(NAME, 0, found.size)
+            return self._bucket.read(NAME, 0, stored.size)
         except StoredFileMissing:
             return None
 

@@ -1,5 +1,5 @@
-"""Stored files and parts of outputs as objects of a bucket. How many processes on how many machines
-use it does not matter.
+"""Stored files and parts of outputs as objects of a bucket, for any number of processes and
+machines.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ BLOCK_BYTES = 8 << 20
 
 
 class ObjectStorage:
-    """A file is the object `uploads/<id>`. The mark `uploads/<id>.part` says that a large one is
-    being written, since neither a multipart upload nor the object that it becomes can be touched:
-    both are as old as the beginning of the upload.
+    """A file is the object `uploads/<id>`. The mark `uploads/<id>.part` tells that a large one is
+    being written: neither a multipart upload nor its object can be touched, both are as old as the
+    start of the upload.
     """
 
     is_shared = True
     touch_seconds = TOUCH_SECONDS
 
     def __init__(self, bucket: Bucket, scratch: Scratch, most_bytes: int) -> None:
-        """`most_bytes`: of a file that is uploaded."""
+        """`most_bytes` is the limit of an uploaded file."""
         self.bucket = bucket
         self._scratch = scratch
         self._most_bytes = most_bytes
@@ -52,9 +52,7 @@ class ObjectStorage:
         )
 
     def prepare(self) -> None:
-        """A bucket has no folders to be made; that it does not answer now is no reason not to
-        start.
-        """
+        """Do nothing: a bucket needs no folders, and an unreachable one does not prevent the start."""
 
     def check(self) -> None:
         self.bucket.check()
@@ -64,33 +62,33 @@ class ObjectStorage:
 
     def writer(self, file_id: UUID, most_bytes: int = 0) -> _Writer:
         key = self._key(str(file_id))
-        made = self.bucket.writer(key, max(self._most_bytes, most_bytes))
-        return _Writer(self, file_id, key, made, self._scratch.folder)
+        opened = self.bucket.writer(key, max(self._most_bytes, most_bytes))
+        return _Writer(self, file_id, key, opened, self._scratch.folder)
 
     @staticmethod
     def _key(uri: str) -> str:
         return f"{UPLOADS}/{uri}"
 
     def open(self, uri: str, size: int, etag: str | None) -> BinaryIO:
-        found = self.size(uri)
-        if found is None:
+        stored_size = self.size(uri)
+        if stored_size is None:
             raise StoredFileMissing(
                 f"The stored file {self.bucket}/{self._key(uri)} is not there any more."
             )
-        if found != size:
-            raise StoredFileCorrupt(f"The stored upload has {found} bytes, expected {size}.")
+        if stored_size != size:
+            raise StoredFileCorrupt(f"The stored upload has {stored_size} bytes, expected {size}.")
         return ranged(lambda start, end, version: self.read(uri, start, end, version), size, etag)
 
     def read(self, uri: str, start: int, end: int, etag: str | None) -> bytes:
         return self.bucket.read(self._key(uri), start, end, etag)
 
     def size(self, uri: str) -> int | None:
-        found = self.bucket.head(self._key(uri))
-        return None if found is None else found.size
+        stored = self.bucket.head(self._key(uri))
+        return None if stored is None else stored.size
 
     def etag(self, uri: str) -> str | None:
-        found = self.bucket.head(self._key(uri))
-        return None if found is None else found.etag
+        stored = self.bucket.head(self._key(uri))
+        return None if stored is None else stored.etag
 
     def delete(self, uri: str) -> None:
         self.bucket.delete([self._key(uri)])
@@ -105,27 +103,27 @@ class ObjectStorage:
             self.bucket.delete([f"{self._key(str(file_id))}{MARK}"])
 
     def stale(self, older_than_seconds: float) -> list[Stale]:
-        """Object, mark and multipart upload of a file are as old as the youngest of them."""
+        """Object, mark and multipart upload of a file count as old as the youngest of them."""
         youngest: dict[UUID, datetime] = {}
-        found: list[Stale] = []
+        candidates: list[Stale] = []
 
         def add(key: str, upload_id: str, touched_at: datetime) -> None:
             name = key.rpartition("/")[2]
             try:
                 file_id = UUID(name.removesuffix(MARK))
             except ValueError:
-                return  # none of ours
+                return  # not one of ours
             youngest[file_id] = max(touched_at, youngest.get(file_id, touched_at))
-            found.append(
+            candidates.append(
                 Stale(file_id, bool(upload_id) or name.endswith(MARK), f"{name}?{upload_id}")
             )
 
-        for each in self.bucket.unfinished(f"{UPLOADS}/"):
-            add(each.key, each.upload_id, each.begun_at)
+        for upload in self.bucket.unfinished(f"{UPLOADS}/"):
+            add(upload.key, upload.upload_id, upload.begun_at)
         for entry in self.bucket.entries(UPLOADS):
             add(entry.key, "", entry.touched_at)
         limit = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
-        return [each for each in found if youngest[each.file_id] <= limit]
+        return [upload for upload in candidates if youngest[upload.file_id] <= limit]
 
     def remove(self, stale: Stale) -> None:
         name, _, upload_id = stale.name.partition("?")
@@ -170,8 +168,8 @@ class _Writer:
             path.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """The last part goes out with the end of the upload, in `publish`: until then it can be
-        given up without a trace.
+        """Do nothing: the last part is sent by `publish`, so that the upload can be discarded
+        without a trace until then.
         """
 
     def publish(self) -> Stored:
@@ -185,7 +183,7 @@ class _Writer:
             return
         self._out.abort()
         try:
-            if self._is_closing:  # perhaps only the answer was lost
+            if self._is_closing:  # perhaps only the response was lost
                 self._storage.bucket.delete([self._key])
             self._storage.release(self._file_id)
         except StorageUnavailable as error:
@@ -200,7 +198,7 @@ class _InThreads:
         return await asyncio.to_thread(self._out.write, data)
 
     async def close(self) -> None:
-        """The object is completed or given up by others."""
+        """Do nothing: `publish` or `discard` ends the object."""
 
 
 class OutputObjects:
@@ -233,12 +231,12 @@ class OutputObjects:
         return crc32
 
     def blocks(self, job_id: UUID, name: str) -> Iterator[bytes]:
-        found = self._bucket.head(self._key(job_id, name))
-        if found is None:
+        stored = self._bucket.head(self._key(job_id, name))
+        if stored is None:
             raise FileNotFoundError(name)
-        for start in range(0, found.size, BLOCK_BYTES):
+        for start in range(0, stored.size, BLOCK_BYTES):
             yield self._bucket.read(
-                self._key(job_id, name), start, min(found.size, start + BLOCK_BYTES), found.etag
+                self._key(job_id, name), start, min(stored.size, start + BLOCK_BYTES), stored.etag
             )
 
     def workspace(self, job_id: UUID, names: Sequence[str]) -> Path:
@@ -263,24 +261,24 @@ class OutputObjects:
 
     def remove(self, job_id: UUID) -> None:
         shutil.rmtree(self._folder / str(job_id), ignore_errors=True)
-        for each in self._bucket.unfinished(self._key(job_id)):
-            self._bucket.abort(each.key, each.upload_id)
+        for upload in self._bucket.unfinished(self._key(job_id)):
+            self._bucket.abort(upload.key, upload.upload_id)
         self._bucket.delete(
             [entry.key for entry in self._bucket.entries(self._key(job_id).rstrip("/"))]
         )
 
     def jobs(self) -> list[UUID]:
         names = set(self._bucket.folders(OUTPUTS))
-        names |= {each.key.split("/")[1] for each in self._bucket.unfinished(f"{OUTPUTS}/")}
+        names |= {upload.key.split("/")[1] for upload in self._bucket.unfinished(f"{OUTPUTS}/")}
         if self._folder.is_dir():
             names |= {path.name for path in self._folder.iterdir()}
-        found = []
+        job_ids = []
         for name in sorted(names):
             try:
-                found.append(UUID(name))
+                job_ids.append(UUID(name))
             except ValueError:
                 continue
-        return found
+        return job_ids
 
     def names(self, job_id: UUID) -> list[str]:
         folder = self._key(job_id).rstrip("/")

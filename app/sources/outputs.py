@@ -1,5 +1,5 @@
-"""Parts of files that jobs make: one folder a job, written before the transaction that names them,
-gone with the job.
+"""Parts of output files: one folder for each job, written before the transaction that names them,
+and removed with the job.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ BLOCK_BYTES = 1 << 20
 
 
 class OutputParts:
-    """Names are given once and never written again, so that a part which the database names is
-    whole.
-    """
+    """Names are written once and never again, so a part that the database names is complete."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -31,8 +29,8 @@ class OutputParts:
     def folder(self, job_id: UUID) -> Path:
         return self._folder / str(job_id)
 
-    def _found(self, job_id: UUID) -> Path:
-        """Its folder, out of lost+found if it was there: who asks for it knows the job from the
+    def _restored_path(self, job_id: UUID) -> Path:
+        """Return the job's folder, restoring it from lost+found: the caller knows the job from the
         database.
         """
         folder = self.folder(job_id)
@@ -41,19 +39,19 @@ class OutputParts:
         return folder
 
     def write(self, job_id: UUID, name: str, size: int, blocks: Iterable[bytes]) -> int:
-        """Durably, or nothing of it; the CRC-32 of the bytes. Raises DiskFull,
+        """Write a part durably or not at all; return the CRC-32 of the bytes. Raises DiskFull,
         StorageUnavailable.
         """
-        folder, crc32 = self._found(job_id), 0
+        folder, crc32 = self._restored_path(job_id), 0
         with translated_wholly(self._folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             try:
                 with open(folder / name, "wb", buffering=0) as file:
                     for block in blocks:
                         crc32 = zlib.crc32(block, crc32)
-                        rest = memoryview(block)
-                        while len(rest):
-                            rest = rest[file.write(rest) :]
+                        remaining = memoryview(block)
+                        while len(remaining):
+                            remaining = remaining[file.write(remaining) :]
                     os.fsync(file.fileno())
                 sync_folder(folder)
             except OSError:
@@ -64,29 +62,29 @@ class OutputParts:
 
     def blocks(self, job_id: UUID, name: str) -> Iterator[bytes]:
         with translated(self._folder):
-            yield from blocks_of(self._found(job_id) / name)
+            yield from blocks_of(self._restored_path(job_id) / name)
 
     def workspace(self, job_id: UUID, names: Sequence[str]) -> Path:
-        """They are there already."""
-        return self._found(job_id)
+        """Return the job's own folder, which has the parts already."""
+        return self._restored_path(job_id)
 
     def remove(self, job_id: UUID) -> None:
         shutil.rmtree(self.folder(job_id), ignore_errors=True)
 
     def jobs(self) -> list[UUID]:
-        """Those that have parts here."""
+        """Return the jobs that have parts here."""
         if not self._folder.is_dir():
             return []
-        found = []
+        job_ids = []
         for path in self._folder.iterdir():
             try:
-                found.append(UUID(path.name))
+                job_ids.append(UUID(path.name))
             except ValueError:
                 continue
-        return found
+        return job_ids
 
     def names(self, job_id: UUID) -> list[str]:
-        folder = self._found(job_id)
+        folder = self._restored_path(job_id)
         return (
             sorted(path.name for path in folder.iterdir() if path.is_file())
             if folder.is_dir()

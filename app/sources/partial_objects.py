@@ -1,10 +1,10 @@
-"""The bytes of resumable uploads as objects of a bucket: `partial/<upload id>/<offset>`, each put
-only if there is none.
+"""The bytes of resumable uploads as objects of a bucket: `partial/<upload id>/<offset>`, each
+stored only if it does not exist.
 
-So the bucket decides between two writers, and no lock is needed that all processes would have to
-share: each writer adds only at the end of the pieces, and of two that add at the same offset one is
-told that it lost. A piece is never written again and never taken away while its upload goes on. How
-far an upload is, is the sum of the pieces that follow each other from 0 on.
+The bucket decides between two writers, and no lock shared by all processes is needed: each writer
+adds only at the end of the pieces, and of two that add at the same offset one fails. A piece is
+never overwritten, and never removed while its upload is open. The offset of an upload is the total
+size of its consecutive pieces from 0 on.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class PartialObjects:
         self._lock = Lock()
 
     def prepare(self) -> None:
-        """There are no folders to be made."""
+        """Do nothing: there are no folders to create."""
 
     def create(self, upload_id: UUID) -> None:
-        """Its row is all that an upload without bytes is."""
+        """Do nothing: an upload without bytes has only its row."""
 
     @contextmanager
     def locked(self, upload_id: UUID) -> Iterator[GrowingObject]:
-        """Between the requests of this process; the bucket decides between processes."""
+        """Lock between the requests of this process; the bucket decides between processes."""
         with self._lock:
             if upload_id in self._here:
                 raise UploadLocked(headers={"Retry-After": "1"})
@@ -82,14 +82,16 @@ class PartialObjects:
             try:
                 upload_id = UUID(entry.key.split("/")[1])
             except (ValueError, IndexError):
-                continue  # none of ours
+                continue  # not one of ours
             youngest[upload_id] = max(entry.touched_at, youngest.get(upload_id, entry.touched_at))
         limit = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
         return [upload_id for upload_id, touched_at in youngest.items() if touched_at < limit]
 
 
 class GrowingObject:
-    """What one request adds. It asks once where the pieces end; from there on it knows."""
+    """The bytes that one request adds. It looks up the end of the pieces once and knows it from
+    then on.
+    """
 
     block_bytes = PIECE_BYTES
     holds_back = True
@@ -127,17 +129,17 @@ class GrowingObject:
         self.close()
 
     def sync(self) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            with held:
-                held.seek(0)
-                while data := held.read(PIECE_BYTES):
+        buffer, self._held = self._held, None
+        if buffer is not None:
+            with buffer:
+                buffer.seek(0)
+                while data := buffer.read(PIECE_BYTES):
                     self._put(data)
 
     def close(self) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            held.close()
+        buffer, self._held = self._held, None
+        if buffer is not None:
+            buffer.close()
 
 
 def _folder(upload_id: UUID) -> str:
@@ -145,9 +147,9 @@ def _folder(upload_id: UUID) -> str:
 
 
 def pieces(bucket: Bucket, upload_id: UUID) -> Iterator[Entry]:
-    """Those that follow each other from the beginning."""
+    """Yield the consecutive pieces from the beginning on."""
     end = 0
-    for entry in sorted(bucket.entries(_folder(upload_id)), key=lambda each: each.key):
+    for entry in sorted(bucket.entries(_folder(upload_id)), key=lambda item: item.key):
         if entry.key.rpartition("/")[2] != f"{end:0{DIGITS}}":
             return
         yield entry

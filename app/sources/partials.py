@@ -1,4 +1,4 @@
-"""Files of resumable uploads while they grow. How long one is, is how far its upload is."""
+"""Files of resumable uploads while they grow. The length of a file is the offset of its upload."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.sources.lost import LostFolder
 
 
 class GrowingFile:
-    """One file, locked: nobody else appends to it, in this process or another. All calls block."""
+    """A locked file: nobody else appends to it, in this process or another. All calls block."""
 
     block_bytes = 1 << 20
     holds_back = False
@@ -35,14 +35,14 @@ class GrowingFile:
         offset = self.size()
         with translated(self._folder):
             while view:
-                done = os.pwrite(self._descriptor, view, offset)
-                view, offset = view[done:], offset + done
+                written = os.pwrite(self._descriptor, view, offset)
+                view, offset = view[written:], offset + written
 
     def hold(self) -> None:
-        """A file shows all that it has."""
+        """Do nothing: a file shows all its bytes at once."""
 
     def cut(self, size: int) -> None:
-        """Forget what lies behind `size`, for good."""
+        """Truncate the file to `size`, durably."""
         with translated(self._folder):
             os.ftruncate(self._descriptor, size)
             os.fsync(self._descriptor)
@@ -53,7 +53,7 @@ class GrowingFile:
 
 
 class PartialFiles:
-    """A folder beside that of the stored files."""
+    """A folder next to that of the stored files."""
 
     is_shared = False
 
@@ -68,8 +68,8 @@ class PartialFiles:
     def path(self, upload_id: UUID) -> Path:
         return self.folder / str(upload_id)
 
-    def _found(self, upload_id: UUID) -> Path:
-        """Its path, out of lost+found if it was there: who asks for it knows it from the
+    def _restored_path(self, upload_id: UUID) -> Path:
+        """Return the file's path, restoring it from lost+found: the caller knows it from the
         database.
         """
         path = self.path(upload_id)
@@ -78,7 +78,7 @@ class PartialFiles:
         return path
 
     def create(self, upload_id: UUID) -> None:
-        """An empty file, durably, or none."""
+        """Create an empty file durably, or none."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
         with translated_wholly(self.folder):
             os.close(os.open(self.path(upload_id), flags, 0o600))
@@ -91,11 +91,13 @@ class PartialFiles:
 
     @contextmanager
     def locked(self, upload_id: UUID) -> Iterator[GrowingFile]:
-        """Raises UploadLocked if somebody has it, FileNotFoundError. A process that dies lets go of
-        it.
+        """Lock the file. Raises UploadLocked if it is locked, FileNotFoundError. The lock ends with
+        the process.
         """
         with translated(self.folder):
-            descriptor = os.open(self._found(upload_id), os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+            descriptor = os.open(
+                self._restored_path(upload_id), os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
+            )
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -108,15 +110,15 @@ class PartialFiles:
     def size(self, upload_id: UUID) -> int | None:
         with translated(self.folder):
             try:
-                return self._found(upload_id).stat().st_size
+                return self._restored_path(upload_id).stat().st_size
             except FileNotFoundError:
                 return None
 
     def synced_size(self, upload_id: UUID) -> int | None:
-        """The bytes that are on disk for good, whoever is adding more."""
+        """Return the number of durable bytes, also while somebody appends."""
         with translated(self.folder):
             try:
-                descriptor = os.open(self._found(upload_id), os.O_RDONLY)
+                descriptor = os.open(self._restored_path(upload_id), os.O_RDONLY)
             except FileNotFoundError:
                 return None
             try:
@@ -128,7 +130,7 @@ class PartialFiles:
 
     def blocks(self, upload_id: UUID) -> Iterator[bytes]:
         with translated(self.folder):
-            with self._found(upload_id).open("rb") as file:
+            with self._restored_path(upload_id).open("rb") as file:
                 while block := file.read(GrowingFile.block_bytes):
                     yield block
 
@@ -137,12 +139,12 @@ class PartialFiles:
             self.path(upload_id).unlink(missing_ok=True)
 
     def ids(self, older_than_seconds: float) -> list[UUID]:
-        """Those not touched for so long."""
+        """Return uploads that were not touched for so long."""
         limit = time.time() - older_than_seconds
-        found = []
+        stale_ids = []
         with translated_wholly(self.folder):
             for path in self.folder.iterdir():
                 with suppress(FileNotFoundError, ValueError):
                     if path.stat().st_mtime < limit:
-                        found.append(UUID(path.name))
-        return found
+                        stale_ids.append(UUID(path.name))
+        return stale_ids

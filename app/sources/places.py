@@ -1,8 +1,8 @@
-"""What a place must do in which files lie: a folder (storage.py, partials.py, outputs.py), or a
-bucket (objects.py ...).
+"""Protocols of a storage: a folder (storage.py, partials.py, outputs.py) or a bucket (objects.py
+...).
 
-All calls block: call them from threads. What a place cannot do just now it says by
-StorageUnavailable or, where there is no room, by DiskFull.
+All calls block: run them in threads. They raise StorageUnavailable for what cannot be done now, and
+DiskFull if there is no space.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A file that is whole and durable."""
+    """A complete and durable file."""
 
     uri: str
-    """Its name in the storage, which may be moved."""
+    """Name in the storage, which may be moved as a whole."""
     etag: str | None
-    """The version of an object; None in a folder."""
+    """Version of an object; None in a folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """Something that nobody has touched for a while."""
+    """A file that has not been touched for a while."""
 
     file_id: UUID
     is_part: bool
-    """It was never published, so that no row of the database can mean it."""
+    """Whether it was never published, so that no row of the database can refer to it."""
     name: str
-    """What `Storage.remove` needs to know."""
+    """Argument for `Storage.remove`."""
 
 
 class Stream(Protocol):
-    """For a coroutine that writes one piece after the other."""
+    """An asynchronous writer, for one piece after the other."""
 
     async def write(self, data: bytes, /) -> int: ...
 
@@ -45,54 +45,52 @@ class Stream(Protocol):
 
 
 class Writer(Protocol):
-    """A file on its way into a storage: it is there whole, or not at all. One call at a time."""
+    """Writes a file into a storage: it exists completely or not at all. One call at a time."""
 
     def write(self, data: Any) -> int:
-        """All of it; how many bytes that were."""
+        """Write all of the data; return its size."""
 
     async def stream(self) -> Stream:
-        """The same, not blocking. Its `close` ends nothing but itself."""
+        """Return an asynchronous writer. Its `close` does not end this one."""
 
     def file(self) -> AbstractContextManager[Path]:
-        """An empty file on this machine: what it holds at the end of the block becomes that of this
-        one.
-        """
+        """Yield an empty local file; its content at the end of the block becomes that of this one."""
 
     def finish(self) -> None:
-        """Nothing more comes. What can be made safe without giving it its name, is."""
+        """End the input, and make durable what can be before publishing."""
 
     def publish(self) -> Stored:
-        """Give it its name. When this returns, the file is there for good."""
+        """Give the file its name. It is durable when this returns."""
 
     def discard(self) -> None:
-        """Leave nothing of it; does nothing once it is published."""
+        """Remove all of it; does nothing once it is published."""
 
 
 class LostFound(Protocol):
-    """What no row of the database knows, kept for some days."""
+    """Files that the database does not know, kept for some days."""
 
     def keep(self, file_id: UUID, /) -> None:
-        """From now on the days are counted."""
+        """Move the file here; its days are counted from now on."""
 
     def give_back(self, file_id: UUID, /) -> bool:
-        """Somebody knows it after all; False if it is not here."""
+        """Restore the file, which is known after all; return False if it is not here."""
 
-    def found(self) -> dict[UUID, float]:
-        """How many seconds ago each came here."""
+    def ages(self) -> dict[UUID, float]:
+        """Return the age in lost+found of each file in seconds."""
 
     def remove(self, file_id: UUID, /) -> None:
-        """For good."""
+        """Remove the file permanently."""
 
 
 class Storage(Protocol):
-    """Where stored files lie, each written once under a name of ours and only read after that."""
+    """A storage of files, each written once under a generated name and only read afterwards."""
 
     is_shared: bool
-    """Whether processes on other machines use it too: then the clock of a file says nothing of the
-    process that made it.
+    """Whether processes on other machines use it too. A file's age then says nothing about the
+    process that wrote it.
     """
     touch_seconds: float
-    """How often a file that is being written must be touched at least, to be seen as that."""
+    """Interval at which a file that is being written must be touched to not count as stale."""
 
     @property
     def lost(self) -> LostFound: ...
@@ -100,80 +98,72 @@ class Storage(Protocol):
     def prepare(self) -> None: ...
 
     def check(self) -> None:
-        """Write a byte and remove it. Raises StorageUnavailable, DiskFull if that cannot be done
-        now.
-        """
+        """Write a byte and remove it. Raises StorageUnavailable or DiskFull if that fails."""
 
     def space(self) -> tuple[int, int] | None:
-        """(free, total) bytes; None if nobody knows."""
+        """Return (free, total) bytes; None if unknown."""
 
     def writer(self, file_id: UUID, most_bytes: int = 0) -> Writer:
-        """`most_bytes`: how large the file may become, if that may be more than an upload can
-        be.
+        """Return a writer. `most_bytes` is the limit of the file if it may be larger than an
+        upload.
         """
 
     def open(self, uri: str, size: int, etag: str | None) -> BinaryIO:
-        """For reading and seeking; raises StoredFileMissing, StoredFileCorrupt if it has not `size`
-        bytes.
+        """Open the file for reading and seeking; raises StoredFileMissing, StoredFileCorrupt if it
+        does not have `size` bytes.
         """
 
     def read(self, uri: str, start: int, end: int, etag: str | None) -> bytes:
-        """Bytes [start, end); raises StoredFileMissing, StoredFileCorrupt if the file ends before
-        `end`.
+        """Return the bytes [start, end); raises StoredFileMissing, StoredFileCorrupt if the file
+        ends before `end`.
         """
 
     def size(self, uri: str) -> int | None:
-        """None if it is not there."""
+        """Return None if it does not exist."""
 
     def etag(self, uri: str) -> str | None:
-        """The version that is there now; None in a folder."""
+        """Return the current version; None in a folder."""
 
     def delete(self, uri: str) -> None:
-        """Also if it is not there."""
+        """Delete the file; a missing one is ignored."""
 
     def touch(self, file_id: UUID) -> None:
-        """The file is being written, however slowly: it is not stale."""
+        """Mark the file as being written, so that it does not count as stale."""
 
     def release(self, file_id: UUID) -> None:
-        """It is written, and the database knows it."""
+        """Mark the file as written and known to the database."""
 
     def stale(self, older_than_seconds: float) -> list[Stale]:
-        """What was not touched for so long; the caller knows what of it still belongs to
-        something.
-        """
+        """Return what was not touched for so long; the caller decides what is still in use."""
 
     def remove(self, stale: Stale) -> None: ...
 
 
 class Growing(Protocol):
-    """The bytes of a resumable upload, held by one request."""
+    """The bytes of a resumable upload, locked by one request."""
 
     block_bytes: int
-    """How much of the body to gather before each `append`."""
+    """Size of the blocks to collect before each `append`."""
     holds_back: bool
-    """Whether `hold` can keep bytes out of sight, so that none ever has to be cut off."""
+    """Whether `hold` can hide bytes, so that they never have to be truncated."""
 
     def size(self) -> int: ...
 
     def append(self, data: bytes) -> None:
-        """Raises OffsetMismatch if another process has gone on with the upload."""
+        """Append bytes. Raises OffsetMismatch if another process has continued the upload."""
 
     def hold(self) -> None:
-        """What is appended from now on counts only from `sync` on."""
+        """Hide bytes appended from now on until `sync`."""
 
     def cut(self, size: int) -> None:
-        """Forget what lies behind `size`, for good; of a place that holds back, only what it
-        holds.
-        """
+        """Truncate to `size`, durably; where bytes are hidden, drop only hidden ones."""
 
     def sync(self) -> None:
-        """What was appended is there for good."""
+        """Make appended bytes durable."""
 
 
 class Partials(Protocol):
-    """The bytes of resumable uploads while they grow. How many there are, is how far an upload
-    is.
-    """
+    """The bytes of resumable uploads while they grow. Their number is the offset of the upload."""
 
     is_shared: bool
 
@@ -183,27 +173,27 @@ class Partials(Protocol):
     def prepare(self) -> None: ...
 
     def create(self, upload_id: UUID) -> None:
-        """An empty one, durably."""
+        """Create an empty one, durably."""
 
     def locked(self, upload_id: UUID) -> AbstractContextManager[Growing]:
-        """Raises UploadLocked if another request has it, FileNotFoundError."""
+        """Lock the upload. Raises UploadLocked if another request has it, FileNotFoundError."""
 
     def size(self, upload_id: UUID) -> int | None: ...
 
     def synced_size(self, upload_id: UUID) -> int | None:
-        """The bytes that are there for good, whoever is adding more."""
+        """Return the number of durable bytes, also while somebody appends."""
 
     def blocks(self, upload_id: UUID) -> Iterator[bytes]:
-        """All bytes in their order; raises FileNotFoundError."""
+        """Yield all bytes in order; raises FileNotFoundError."""
 
     def delete(self, upload_id: UUID) -> None: ...
 
     def ids(self, older_than_seconds: float) -> list[UUID]:
-        """Those not touched for so long."""
+        """Return uploads that were not touched for so long."""
 
 
 class Outputs(Protocol):
-    """Parts of files that jobs make, written before the transaction that names them, gone with the
+    """Parts of output files, written before the transaction that names them, and removed with the
     job.
     """
 
@@ -211,22 +201,22 @@ class Outputs(Protocol):
     def lost(self) -> LostFound: ...
 
     def write(self, job_id: UUID, name: str, size: int, blocks: Iterable[bytes]) -> int:
-        """So many bytes, durably, under a name that is given once; their CRC-32. Raises DiskFull,
+        """Write `size` bytes durably under a new name; return their CRC-32. Raises DiskFull,
         StorageUnavailable.
         """
 
     def blocks(self, job_id: UUID, name: str) -> Iterator[bytes]:
-        """Of one part; raises FileNotFoundError."""
+        """Yield the bytes of one part; raises FileNotFoundError."""
 
     def workspace(self, job_id: UUID, names: Sequence[str]) -> Path:
-        """A folder on this machine that has these parts, and room for files of one's own; it is the
-        same until `remove`. Raises FileNotFoundError, DiskFull.
+        """Return a local folder with these parts and space for other files; it is the same until
+        `remove`. Raises FileNotFoundError, DiskFull.
         """
 
     def remove(self, job_id: UUID) -> None: ...
 
     def jobs(self) -> list[UUID]:
-        """Those that have parts here."""
+        """Return the jobs that have parts here."""
 
     def names(self, job_id: UUID) -> list[str]:
-        """Of its parts."""
+        """Return the names of a job's parts."""

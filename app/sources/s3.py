@@ -1,6 +1,4 @@
-"""Objects on S3 or MinIO, read in place by ranged GETs that name the version they want
-(If-Match).
-"""
+"""Objects on S3 or MinIO, read in place by ranged GETs for a given version (If-Match)."""
 
 from __future__ import annotations
 
@@ -48,15 +46,15 @@ BLOCK_BYTES = 4 << 20
 class Address:
     bucket: str
     key: str
-    """All keys with this beginning if it ends in `/` or is empty; else that of one object; else, if
-    there is none and it holds `*`, `?` or `[`, a pattern.
+    """A prefix if it ends in `/` or is empty; otherwise the key of one object; otherwise, if there
+    is no such object and it holds `*`, `?` or `[`, a pattern.
     """
 
     @classmethod
     def parse(cls, uri: str) -> Address:
-        """Of `s3://bucket/key`; raises BadSourceUri."""
-        scheme, _, rest = uri.partition("://")
-        bucket, _, key = rest.partition("/")
+        """Parse `s3://bucket/key`; raises BadSourceUri."""
+        scheme, _, path = uri.partition("://")
+        bucket, _, key = path.partition("/")
         if scheme != "s3":
             raise BadSourceUri(f"{uri[:100]!r} does not begin with s3://.")
         if not BUCKET.fullmatch(bucket) or ".." in bucket:
@@ -65,14 +63,14 @@ class Address:
             raise BadSourceUri(
                 f"A source has at most {MAX_URI_LENGTH} characters and no control characters."
             )
-        # A key that is no path would be sent as another one, or not at all.
+        # A key that is not a path would be sent as another one, or not at all.
         if any(part in NO_PARTS for part in key.removesuffix("/").split("/")) and key:
             raise BadSourceUri("A key with the parts `.`, `..` or an empty one cannot be read.")
         return cls(bucket, key)
 
     @classmethod
     def of_object(cls, uri: str) -> Address:
-        """Of an object that can be read; raises BadSourceUri."""
+        """Parse the URI of a readable object; raises BadSourceUri."""
         address = cls.parse(uri)
         if not address.key or address.key.endswith("/"):
             raise BadSourceUri("A key that is empty or ends in `/` cannot be read.")
@@ -88,7 +86,7 @@ class Address:
 
     @property
     def beginning(self) -> str:
-        """What all keys that match begin with."""
+        """Return the common prefix of all keys that match."""
         return WILDCARDS.split(self.key, maxsplit=1)[0] if self.is_pattern else self.key
 
     def matches(self, key: str) -> bool:
@@ -102,7 +100,7 @@ class Address:
 class Credentials:
     endpoint_url: str
     key: str
-    """Empty: requests are not signed."""
+    """Empty for unsigned requests."""
     secret: str = field(repr=False)
     region: str
 
@@ -110,8 +108,8 @@ class Credentials:
 def make_store(
     bucket: str, credentials: Credentials, *, seconds: float = 30, retries: int = 4
 ) -> store.S3Store:
-    """A client of one bucket, which retries for some seconds what may pass; a request may take
-    `seconds`.
+    """Return a client of one bucket, which retries transient errors for some seconds. `seconds` is
+    the timeout of a request.
     """
     signed = (
         {"access_key_id": credentials.key, "secret_access_key": credentials.secret}
@@ -143,7 +141,7 @@ def make_store(
 
 
 class S3Source:
-    """Made once; a client per bucket."""
+    """One instance for each process, with one client for each bucket."""
 
     scheme = "s3"
 
@@ -161,12 +159,12 @@ class S3Source:
             raise NotConfigured("No object store is configured: set ENDPOINT_URL, KEY and SECRET.")
 
     def read(self, uri: str, start: int, end: int, etag: str | None) -> bytes:
-        """Bytes [start, end), all of them and of this version."""
+        """Return the bytes [start, end), all of them and of this version."""
         self._check_ready()
         if end <= start:
             return b""
         address = Address.of_object(uri)
-        with _told(address):
+        with _translated(address):
             result = obstore.get(
                 self._store(address.bucket),
                 address.key,
@@ -184,9 +182,9 @@ class S3Source:
         return ranged(partial(self.read, uri), size, etag)
 
     def head(self, uri: str) -> Object:
-        """The object as it is now."""
+        """Return the object as it is now."""
         address = Address.of_object(uri)
-        with _told(address):
+        with _translated(address):
             meta = obstore.head(self._store(address.bucket), address.key)
         return Object(uri, meta["size"], meta["e_tag"] or "")
 
@@ -194,27 +192,28 @@ class S3Source:
         return str(Address.parse(uri))
 
     def single(self, uri: str) -> Object | None:
-        """The object whose key this is, letter by letter; None for a prefix, and for a pattern that
-        is no key itself.
+        """Return the object with exactly this key; None for a prefix, and for a pattern that is not
+        itself a key.
         """
         address = Address.parse(uri)
         if address.is_prefix:
             return None
         try:
             return self.head(str(address))
-        except (SourceNotFound, SourceAccessDenied):  # who may not list is denied what is not there
+        except (SourceNotFound, SourceAccessDenied):
+            # without permission to list, missing objects are denied
             if address.is_pattern:
                 return None
             raise
 
     def find(self, uri: str, limit: int) -> list[Object]:
-        """The objects that a prefix or pattern means, empty ones left out, by key; at most `limit`
-        + 1. There may be some among them whose keys cannot be read.
+        """Return the objects that match a prefix or pattern, sorted by key, without empty ones; at
+        most `limit` + 1. Some keys may be unreadable.
         """
         address, keys = Address.parse(uri), self.credentials
-        found: list[Object] = []
+        objects: list[Object] = []
         try:
-            for each in listed(
+            for object_ in listed(
                 keys.endpoint_url,
                 address.bucket,
                 address.beginning,
@@ -222,23 +221,26 @@ class S3Source:
                 keys.secret,
                 keys.region,
             ):
-                if each.size and address.matches(each.key):
-                    found.append(Object(f"s3://{address.bucket}/{each.key}", each.size, each.etag))
-                if len(found) > limit:
+                if object_.size and address.matches(object_.key):
+                    objects.append(
+                        Object(f"s3://{address.bucket}/{object_.key}", object_.size, object_.etag)
+                    )
+                if len(objects) > limit:
                     break
         except ListingError as error:
             raise _answered(address, error.status, error) from None
-        return sorted(found, key=lambda each: each.uri)
+        return sorted(objects, key=lambda object_: object_.uri)
 
     def _check_ready(self) -> None:
-        if not self.is_configured:  # a job of another process on this database, which has the keys
+        # the job comes from another process on this database, which has the keys
+        if not self.is_configured:
             raise SourceUnavailable(
                 "This process has no object store configured: set ENDPOINT_URL, KEY and SECRET."
             )
 
 
 def ranged(read: Callable[[int, int, str | None], bytes], size: int, etag: str | None) -> BinaryIO:
-    """A file over ranged reads of (start, end, etag)."""
+    """Return a file over ranged reads of (start, end, etag)."""
     return cast(BinaryIO, io.BufferedReader(_Ranged(read, size, etag), BLOCK_BYTES))
 
 
@@ -265,7 +267,7 @@ class _Ranged(io.RawIOBase):
         return self._place
 
     def readall(self) -> bytes:
-        """At once: the default asks for 8 KiB at a time."""
+        """Read at once: the default reads 8 KiB at a time."""
         data = self._read(self._place, self._size, self._etag)
         self._place = self._size
         return data
@@ -280,8 +282,8 @@ class _Ranged(io.RawIOBase):
 
 
 @contextmanager
-def _told(address: Address) -> Iterator[None]:
-    """Errors that name the bucket, the key and what to check."""
+def _translated(address: Address) -> Iterator[None]:
+    """Translate errors into ones that name the bucket, the key and what to check."""
     try:
         yield
     except (exceptions.NotFoundError, FileNotFoundError):

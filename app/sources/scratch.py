@@ -1,6 +1,4 @@
-"""Folders for what a process works on and nobody else needs: gone with the process, or swept by the
-next one.
-"""
+"""Temporary folders of a process, removed with it or by the next one."""
 
 from __future__ import annotations
 
@@ -15,16 +13,16 @@ PREFIX, LOCK = "granula-scratch-", ".lock"
 
 
 class Scratch:
-    """A folder of this process in the system's folder for temporary files (TMPDIR)."""
+    """A folder of this process in the system's temporary folder (TMPDIR)."""
 
     def __init__(self) -> None:
         root = Path(tempfile.gettempdir())
-        for left in root.glob(f"{PREFIX}*"):
-            if _is_left(left):
-                shutil.rmtree(left, ignore_errors=True)
+        for leftover in root.glob(f"{PREFIX}*"):
+            if _is_left(leftover):
+                shutil.rmtree(leftover, ignore_errors=True)
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
         self._lock = os.open(self.folder / LOCK, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)  # until the process ends, however it does
+        fcntl.flock(self._lock, fcntl.LOCK_EX)  # until the process ends, in whatever way
 
     def close(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -33,7 +31,7 @@ class Scratch:
 
 
 def _is_left(folder: Path) -> bool:
-    """Whether its process is gone. One that has no lock yet is just being made."""
+    """Return whether its process is gone. A folder without a lock is just being created."""
     try:
         descriptor = os.open(folder / LOCK, os.O_WRONLY | os.O_NOFOLLOW)
     except OSError:

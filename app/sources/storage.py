@@ -1,5 +1,5 @@
-"""A folder where uploads lie. A stored file is written once under a name of our own, and only read
-after that.
+"""Storage of uploads in a folder. A stored file is written once under a generated name, and only
+read afterwards.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PART = ".part"
 
 
 class LocalStorage:
-    """A folder. `uri` is the file's name in it, so that the folder may be moved."""
+    """A folder. `uri` is the file's name in it, so that the folder can be moved."""
 
     is_shared = False
     touch_seconds = 0.0
@@ -57,30 +57,30 @@ class LocalStorage:
         return self.folder / f"{file_id}{PART}"
 
     def writer(self, file_id: UUID, most_bytes: int = 0) -> LocalWriter:
-        """An empty file that did not exist, readable by us alone; a link planted under its name is
-        not followed.
+        """Create an empty file that did not exist, readable by this user alone. A symbolic link
+        under its name is not followed.
         """
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
         with translated_wholly(self.folder):
             return LocalWriter(self.folder, file_id, os.open(self.part_path(file_id), flags, 0o600))
 
     def open(self, uri: str, size: int, etag: str | None = None) -> BinaryIO:
-        found = self.size(uri)
-        if found is not None and found != size:
-            raise StoredFileCorrupt(f"The stored upload has {found} bytes, expected {size}.")
+        stored_size = self.size(uri)
+        if stored_size is not None and stored_size != size:
+            raise StoredFileCorrupt(f"The stored upload has {stored_size} bytes, expected {size}.")
         return self._open(uri)
 
     def _open(self, uri: str) -> BinaryIO:
         with translated(self.folder):
             try:
-                return open(self._found(uri), "rb")
+                return open(self._restored_path(uri), "rb")
             except FileNotFoundError:
                 raise StoredFileMissing(
                     f"The stored upload {uri} is not on disk any more."
                 ) from None
 
-    def _found(self, uri: str) -> Path:
-        """Its path, out of lost+found if it was there: who asks for it knows it from the
+    def _restored_path(self, uri: str) -> Path:
+        """Return the file's path, restoring it from lost+found: the caller knows it from the
         database.
         """
         path = self.folder / uri
@@ -102,7 +102,7 @@ class LocalStorage:
     def size(self, uri: str) -> int | None:
         with translated(self.folder):
             try:
-                return self._found(uri).stat().st_size
+                return self._restored_path(uri).stat().st_size
             except FileNotFoundError:
                 return None
 
@@ -111,7 +111,7 @@ class LocalStorage:
 
     def delete(self, uri: str) -> None:
         with translated(self.folder):
-            self._found(uri).unlink(missing_ok=True)
+            self._restored_path(uri).unlink(missing_ok=True)
 
     def touch(self, file_id: UUID) -> None:
         for path in (self.part_path(file_id), self.folder / str(file_id)):
@@ -119,19 +119,19 @@ class LocalStorage:
                 os.utime(path)
 
     def release(self, file_id: UUID) -> None:
-        """Nothing says that it is being written but its own clock."""
+        """Do nothing: only the file's own timestamp tells that it is being written."""
 
     def stale(self, older_than_seconds: float) -> list[Stale]:
         limit = time.time() - older_than_seconds
-        found = []
+        stale = []
         with translated_wholly(self.folder):
             for path in self.folder.iterdir():
-                # deleted this very moment; none of ours
+                # deleted in the meantime; not one of ours
                 with suppress(FileNotFoundError, ValueError):
                     if path.stat().st_mtime < limit:
                         file_id = UUID(path.name.removesuffix(PART))
-                        found.append(Stale(file_id, path.name.endswith(PART), path.name))
-        return found
+                        stale.append(Stale(file_id, path.name.endswith(PART), path.name))
+        return stale
 
     def remove(self, stale: Stale) -> None:
         with translated(self.folder):
@@ -139,29 +139,29 @@ class LocalStorage:
 
 
 class LocalWriter:
-    """A `.part` file, which gets its name by a rename."""
+    """A `.part` file, published by a rename."""
 
     def __init__(self, folder: Path, file_id: UUID, descriptor: int) -> None:
         self._folder = folder
         self._file_id = file_id
         self.path = folder / f"{file_id}{PART}"
         self._file = open(descriptor, "wb", buffering=0)
-        # A call that was given up goes on in its thread, and must find the file closed rather than
-        # another in its place.
+        # An abandoned call continues in its thread, and must find the file closed, not another file
+        # with the same descriptor.
         self._lock = Lock()
 
     def write(self, data: Any) -> int:
         with (
             self._lock,
             translated_wholly(self._folder),
-            memoryview(data) as whole,
-            whole.cast("B") as piece,
+            memoryview(data) as view,
+            view.cast("B") as piece,
         ):
-            done = 0
-            while done < len(piece):
-                with piece[done:] as rest:
-                    done += self._file.write(rest)
-        return done
+            written = 0
+            while written < len(piece):
+                with piece[written:] as remaining:
+                    written += self._file.write(remaining)
+        return written
 
     async def stream(self) -> Stream:
         with translated_wholly(self._folder):
@@ -176,7 +176,7 @@ class LocalWriter:
             os.fsync(self._file.fileno())
 
     def publish(self) -> Stored:
-        """What fails here leaves neither the part nor the name: nobody was told of the file."""
+        """Publish the file. A failure leaves neither part nor name: nobody knows the file yet."""
         name = self._folder / str(self._file_id)
         with translated_wholly(self._folder):
             with self._lock:
@@ -205,12 +205,12 @@ class _FileStream:
         self._folder = folder
 
     async def write(self, data: bytes, /) -> int:
-        """All of it: a disk that is nearly full takes a part, and says so only at the next call."""
-        done = 0
+        """Write all of the data: on a nearly full disk, a write may be partial without an error."""
+        written = 0
         with translated_wholly(self._folder):
-            while done < len(data):
-                done += await self._opened.write(memoryview(data)[done:])
-        return done
+            while written < len(data):
+                written += await self._opened.write(memoryview(data)[written:])
+        return written
 
     async def close(self) -> None:
         with translated_wholly(self._folder):

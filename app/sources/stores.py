@@ -1,6 +1,4 @@
-"""Where everything lies that is no row of the database: chosen here, by the scheme of STORAGE_URL,
-and nowhere else.
-"""
+"""The places of everything outside the database, selected here alone by the scheme of STORAGE_URL."""
 
 from __future__ import annotations
 
@@ -27,13 +25,13 @@ class Stores:
     partials: Partials
     outputs: Outputs
     spool: LocalStorage
-    """For bodies that this process reads once more before it stores something made of them."""
+    """For bodies that this process reads again before storing something made from them."""
     mark: Mark
     scratch: Scratch | None = None
 
     def prepare(self) -> None:
-        for each in (self.storage, self.partials, self.spool):
-            each.prepare()
+        for store in (self.storage, self.partials, self.spool):
+            store.prepare()
 
     def close(self) -> None:
         if self.scratch is not None:
@@ -41,7 +39,7 @@ class Stores:
 
 
 def folder_of(url: str, default: Path) -> Path | None:
-    """The folder that a STORAGE_URL names, None if it names a bucket; raises SettingsInvalid."""
+    """Return the folder of a STORAGE_URL, None for a bucket; raises SettingsInvalid."""
     if not url:
         return default
     if url.startswith(S3_SCHEME):
@@ -59,7 +57,7 @@ def folder_of(url: str, default: Path) -> Path | None:
 
 
 def bucket_of(url: str, credentials: Credentials) -> Bucket:
-    """Raises SettingsInvalid."""
+    """Return the bucket of a STORAGE_URL; raises SettingsInvalid."""
     try:
         address = Address.parse(url.rstrip("/"))
     except BadSourceUri as error:
@@ -79,8 +77,8 @@ def bucket_of(url: str, credentials: Credentials) -> Bucket:
 
 
 def stores(url: str, default: Path, credentials: Credentials, *, most_bytes: int) -> Stores:
-    """`default`: the folder if `url` is empty; `most_bytes`: of an upload. Raises
-    SettingsInvalid.
+    """Return the places. `default` is the folder if `url` is empty; `most_bytes` is the limit of an
+    upload. Raises SettingsInvalid.
     """
     folder = folder_of(url, default)
     if folder is not None:

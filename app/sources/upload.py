@@ -1,5 +1,5 @@
-"""UploadSource: the bytes of one request body on their way into the storage, hashed and decoded as
-they pass.
+"""UploadSource: writes the bytes of a request body into the storage, hashing and decoding them on
+the way.
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ ANYHOW = Wanted()
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A file that was made of what came, and lies safe without a name as yet."""
+    """A file made from a body, durable but without a name yet."""
 
     file_id: UUID
     stored_bytes: int
-    """As written: decoded."""
+    """Size as written, after decoding."""
     crc32: int
-    """Of the bytes as written."""
+    """CRC-32 of the bytes as written."""
     sample: bytes
     """The beginning of the stored bytes; all of them if they are few."""
     reports: tuple[Report, ...] = ()
-    """Of the decoders that the bytes passed, in this order."""
+    """Reports of the decoders, in the order in which they ran."""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What came in."""
+    """A received body."""
 
     size_bytes: int
-    """As sent."""
+    """Size as sent."""
     sha256: str
-    """Of the bytes as sent."""
+    """Hash of the bytes as sent."""
     parts: tuple[Part, ...]
-    """The files that were made of it; mostly one."""
+    """The files made from it; usually one."""
 
 
 class _Output:
@@ -100,11 +100,11 @@ class _Output:
             raise
 
     async def close(self) -> None:
-        """Removes what was written unless it is published."""
+        """Close the file, and remove it unless it is published."""
         try:
             await self._stream.close()
         except TransientError as failure:
-            logger.warning("%s", failure)  # what is kept was made safe before
+            logger.warning("%s", failure)  # what is kept is durable already
         if not self.is_kept:
             try:
                 await asyncio.to_thread(self.writer.discard)
@@ -113,7 +113,7 @@ class _Output:
 
 
 class UploadSource:
-    """Use as `async with`: unless `publish` was reached, leaving removes what was written."""
+    """Use it as `async with`: leaving it without `publish` removes what was written."""
 
     def __init__(
         self,
@@ -126,15 +126,14 @@ class UploadSource:
         declared: Kind | None = None,
         inspect: Callable[[bytes], None] | None = None,
     ) -> None:
-        """`file_id`: of the first file that is made. `turns`: who has one may have a process
-        decode. `declared`: how the bytes come, if that was said; else their beginning decides.
-        `inspect` is called in a thread with each piece that was written, in their order; what it
-        raises ends the upload.
+        """`file_id` is that of the first file. A decoder in a process needs one of `turns`.
+        `declared` is the declared compression; otherwise the first bytes decide. `inspect` is
+        called in a thread with each written piece, in order; an exception ends the upload.
         """
         self._storage = storage
         self.file_id = file_id
         self.file_ids = [file_id]
-        """Of all files so far."""
+        """Ids of all files so far."""
         self._max_bytes = max_bytes
         self._reserve_bytes = reserve_bytes
         self._turns = turns
@@ -162,9 +161,13 @@ class UploadSource:
         for output in self._outputs:
             await output.close()
 
+    def declare(self, encoding: str | None) -> None:
+        """Set the encoding of the text, before the first byte."""
+        self._decoders.encoding = encoding
+
     async def write(self, data: bytes) -> None:
-        """Take bytes as they come; raises FileTooLarge, DecompressedTooLarge, InsufficientStorage,
-        DiskFull, StorageUnavailable, and what their decoder raises.
+        """Write received bytes; raises FileTooLarge, DecompressedTooLarge, InsufficientStorage,
+        DiskFull, StorageUnavailable, and errors of the decoder.
         """
         if not self.received_bytes:
             hit("upload.first_byte")
@@ -179,7 +182,7 @@ class UploadSource:
             await self._flush()
 
     async def finish(self, wanted: Wanted = ANYHOW) -> Received:
-        """Everything on disk for good, still under its part name."""
+        """Make everything durable, still under the names of the parts."""
         await self._flush()
         await self._store_all(self._decoders.finish(wanted))
         if not self._decoders.is_finished:
@@ -237,10 +240,10 @@ class UploadSource:
             )
 
 
-def check_room(storage: Storage, reserve_bytes: int, wanted: int = 0) -> None:
+def check_room(storage: Storage, reserve_bytes: int, new_bytes: int = 0) -> None:
     """Raises InsufficientStorage if fewer than `reserve_bytes` would stay free. Blocking."""
     space = storage.space()
-    if space is not None and space[0] - wanted < reserve_bytes:
+    if space is not None and space[0] - new_bytes < reserve_bytes:
         raise InsufficientStorage(
             f"The disk has {space[0]} bytes free, and {reserve_bytes >> 20} MiB must stay free.",
             headers={"Retry-After": "60"},
@@ -248,12 +251,12 @@ def check_room(storage: Storage, reserve_bytes: int, wanted: int = 0) -> None:
 
 
 @asynccontextmanager
-async def kept_young(
+async def touch_periodically(
     storage: Storage, file_ids: Sequence[UUID], *, release: bool = True
 ) -> AsyncIterator[None]:
-    """However slow the client or the disk: the sweep takes files that nobody has touched for a
-    while for left over. `file_ids` may grow meanwhile. `release`: at the end the database knows of
-    the files, or never will.
+    """Touch the files periodically, however slow the client or the disk is: the sweep removes files
+    that nobody has touched for a while. `file_ids` may grow meanwhile. With `release`, the database
+    knows the files at the end, or never will.
     """
 
     async def touch() -> None:
@@ -280,7 +283,9 @@ async def kept_young(
 
 
 async def _computed(data: bytes, function: Callable[..., Any], *arguments: Any) -> Any:
-    """In a thread, unless that would take longer than the work: 64 KiB are hashed in 0.2 ms."""
+    """Call `function` in a thread, unless switching takes longer than the work: hashing 64 KiB
+    takes 0.2 ms.
+    """
     if len(data) <= SMALL_BYTES:
         return function(*arguments)
     return await asyncio.to_thread(function, *arguments)

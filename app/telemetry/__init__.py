@@ -1,1 +1,1 @@
-"""What a process tells of its work."""
+"""Logs, counters and traces of a process."""

@@ -1,5 +1,4 @@
-"""Log lines: for people, or with LOG_FORMAT=json an object a line that
-says which job, chunk and attempt it is about."""
+"""Log lines for people, or with LOG_FORMAT=json one object a line with the job, chunk and attempt."""
 
 from __future__ import annotations
 
@@ -23,7 +22,9 @@ _process: dict[str, Any] = {}
 
 
 def install(settings: Settings) -> None:
-    """For all lines of this process, those of the web server too. Called again, nothing changes."""
+    """Install the format for all lines of this process, including those of the web server. Repeated
+    calls change nothing.
+    """
     logging.basicConfig(level=settings.log_level, format=TEXT)
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -32,22 +33,22 @@ def install(settings: Settings) -> None:
     for handler in logging.getLogger().handlers:
         handler.setFormatter(JsonLines())
     for name in OF_THE_SERVER:
-        # Made before the service is imported; there are none where it is to be quiet.
+        # Exists before the service is imported; none if it is to be quiet.
         logger = logging.getLogger(name)
         if logger.handlers:
             logger.handlers.clear()
             logger.propagate = True
-    logging.captureWarnings(True)  # they would be lines of text
+    logging.captureWarnings(True)  # they would be unformatted text
 
 
 def of_process(**known: str) -> None:
-    """What every line of this process says from now on."""
+    """Add members to every line of this process from now on."""
     _process.update(known)
 
 
 @contextmanager
 def about(**known: Any) -> Iterator[None]:
-    """What lines written within are about, in threads and tasks that begin there too."""
+    """Add members to lines written within, including those of threads and tasks started there."""
     token = _about.set(_about.get() | known)
     try:
         yield
@@ -56,8 +57,9 @@ def about(**known: Any) -> Iterator[None]:
 
 
 class JsonLines(logging.Formatter):
-    """time (RFC 3339, UTC), level, logger, message; worker, job, chunk, attempt,
-    trace_id where they are known; exception."""
+    """Members: time (RFC 3339, UTC), level, logger, message; worker, job, chunk, attempt, trace_id
+    if known; exception.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {

@@ -1,8 +1,8 @@
-"""OpenTelemetry spans, from the request that makes a job to the
-commit of its rows, sent by OTLP over HTTP.
+"""OpenTelemetry spans, from the request that creates a job to the commit of its rows, exported by
+OTLP over HTTP.
 
-Off unless an endpoint is named: then its SDK is not imported, and a span is an object that does
-nothing. Spans say the id of a job and numbers: no name, no cell, no message of an error.
+Tracing is off unless an endpoint is set: the SDK is not imported then, and spans do nothing. Spans
+hold job ids and numbers, but no names, cells or error messages.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ Value = str | int | float | Sequence[int]
 
 
 class Span:
-    """Something that goes on. This one, which nobody sees, stands for
-    all of them while tracing is off."""
+    """An operation. This class does nothing and is used while tracing is off."""
 
     def __enter__(self) -> Self:
         return self
@@ -30,24 +29,23 @@ class Span:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """An error ends the span as failed, with its type."""
+        """Mark the span as failed, with the type of the error."""
 
     def rename(self, name: str) -> None:
-        """It is known only now what it is."""
+        """Rename the span once its operation is known."""
 
     def set(self, attributes: Mapping[str, Value]) -> None:
-        """Say more of it."""
+        """Add attributes."""
 
     def fail(self, reason: str) -> None:
-        """`reason`: a code, or the name of a type."""
+        """Mark the span as failed; `reason` is a code or the name of a type."""
 
     def discard(self) -> None:
-        """There was nothing to do: tell nobody of it."""
+        """Drop the span, since there was nothing to do."""
 
     @property
     def traceparent(self) -> str | None:
-        """As W3C Trace Context writes it, 55 characters, for spans of
-        other processes below this one."""
+        """Return the W3C traceparent (55 characters) for child spans in other processes."""
         return None
 
 
@@ -55,7 +53,7 @@ NOTHING = Span()
 
 
 class Tracing:
-    """What is there while tracing is on."""
+    """State of active tracing."""
 
     def __init__(self, endpoint: str, role: str, instance: str) -> None:
         from opentelemetry import context, trace
@@ -65,8 +63,8 @@ class Tracing:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        # The exporter reads it with all the others of its kind; a
-        # `.env` file alone would not reach it.
+        # The exporter reads it with the other variables of its kind from the environment; a `.env`
+        # file alone would not reach it.
         os.environ.setdefault("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
         name = {} if "OTEL_SERVICE_NAME" in os.environ else {"service.name": "granula"}
         about = {
@@ -104,7 +102,7 @@ class _Real(Span):
         self._token: Any = None
 
     def __enter__(self) -> Self:
-        """What begins within is below it, in the tasks that are made within too."""
+        """Make this the parent of spans that start within, also in tasks created there."""
         self._token = self._tracing.context.attach(
             self._tracing.trace.set_span_in_context(self.inner)
         )
@@ -120,7 +118,7 @@ class _Real(Span):
             self._tracing.context.detach(self._token)
         if kind is not None:
             self.fail(kind.__name__)
-        if not self._is_discarded:  # one that is never ended is never sent
+        if not self._is_discarded:  # a span that is never ended is never sent
             self.inner.end()
 
     def rename(self, name: str) -> None:
@@ -148,18 +146,19 @@ _tracing: Tracing | None = None
 
 
 def start(endpoint: str, role: str, instance: str) -> Callable[[], None]:
-    """On from now on, if there is an endpoint. The call that ends it, and
-    waits for what is still to be sent: blocking."""
+    """Start tracing if there is an endpoint. Returns a function that stops it and flushes what is
+    left; blocking.
+    """
     global _tracing
     if not endpoint:
         return _end_nothing
-    mine = _tracing = Tracing(endpoint, role, instance)
+    tracing = _tracing = Tracing(endpoint, role, instance)
 
     def end() -> None:
         global _tracing
-        if _tracing is mine:
+        if _tracing is tracing:
             _tracing = None
-        mine.provider.shutdown()
+        tracing.provider.shutdown()
 
     return end
 
@@ -180,16 +179,16 @@ def span(
     links: Sequence[Span] = (),
     is_server: bool = False,
 ) -> Span:
-    """To be entered where it begins. `parent`: the traceparent of the span above
-    it; by default the one that goes on here."""
+    """Return a span to enter at its start. `parent` is the traceparent of its parent; the current
+    span by default.
+    """
     if _tracing is None:
         return NOTHING
     return _tracing.begin(name, parent, attributes or {}, links, is_server)
 
 
 def of_new_job(job_id: object) -> str | None:
-    """The traceparent for all that is done for this job: of the request
-    that makes it, or else a trace of its own."""
+    """Return the traceparent for the work on this job: that of the current request, or a new trace."""
     if _tracing is None:
         return None
     current = _Real(_tracing, _tracing.trace.get_current_span())
@@ -201,7 +200,7 @@ def of_new_job(job_id: object) -> str | None:
 
 
 def trace_id() -> str | None:
-    """Of what goes on here, 32 hexadecimal digits."""
+    """Return the current trace id, 32 hexadecimal digits."""
     if _tracing is None:
         return None
     current = _tracing.trace.get_current_span().get_span_context()

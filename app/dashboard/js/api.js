@@ -1,39 +1,42 @@
-// The API over fetch. Every refusal is a Problem with a title, what happened, and what to do.
+// The API over fetch. Every error is a Problem with a title, what happened, and a remedy.
 
 import { detailOf, remedyFor } from "./words.js";
 
 export class Problem extends Error {
   constructor(status, body) {
-    super(detailOf(body ?? {}) || body?.title || `The service answered ${status}.`);
+    super(detailOf(body ?? {}) || body?.title || `The service responded with ${status}.`);
     this.status = status;
     this.code = body?.code ?? "";
-    this.title = body?.title ?? "That did not work";
+    this.title = body?.title ?? "The request failed";
     this.remedy = remedyFor(body ?? {});
     this.body = body ?? {};
   }
 }
 
-export const OFFLINE = { title: "The service cannot be reached", remedy: "Check that it runs; this page tries again by itself." };
+export const OFFLINE = {
+  title: "The service is unreachable",
+  remedy: "Check that it runs; this page retries automatically.",
+};
 const RETRY_MS = 2000;
 const [signedOut, signedIn] = [new Set(), new Set()];
 let session = 0;
 
-/** Somebody has signed in: refusals of requests from before count no more. */
+/** Record a sign-in: errors of earlier requests no longer count. */
 export function haveSignedIn() {
   session += 1;
   [...signedIn].forEach((listener) => listener());
 }
 
-/** Called when the service wants somebody to sign in. */
+/** Set the callback for when the service requires a sign-in. */
 export const onSignedOut = (listener) => signedOut.add(listener);
 
-/** Called when somebody has signed in again; returns what ends that. */
+/** Call `handler` after each sign-in; returns a function that stops this. */
 export function onSignedIn(listener) {
   signedIn.add(listener);
   return () => signedIn.delete(listener);
 }
 
-/** The number of the session in which a request begins, and what its status means for it: a 401 ends the session. */
+/** Returns the session number of a request, and a check of its status: a 401 ends the session. */
 export const sessionNow = () => session;
 export function heard(status, begun) {
   if (status === 401 && begun === session) signedOut.forEach((listener) => listener());
@@ -46,14 +49,18 @@ export async function request(method, path, { json, body, headers, signal, keepa
     answer = await fetch(path, {
       method,
       body: json === undefined ? body : JSON.stringify(json),
-      headers: { Accept: "application/json", ...(json === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
+      headers: {
+        Accept: "application/json",
+        ...(json === undefined ? {} : { "Content-Type": "application/json" }),
+        ...headers,
+      },
       credentials: "same-origin",
       signal,
       keepalive,
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, { ...OFFLINE, detail: "No answer came." });
+    throw new Problem(0, { ...OFFLINE, detail: "There was no response." });
   }
   heard(answer.status, begun);
   if (!answer.ok) throw new Problem(answer.status, await answer.json().catch(() => null));
@@ -67,23 +74,29 @@ export const patch = (path, json) => request("PATCH", path, { json });
 export const remove = (path, options) => request("DELETE", path, options);
 
 export function query(path, parameters) {
-  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const given = Object.entries(parameters).filter(
+    ([, value]) => value !== null && value !== undefined && value !== "",
+  );
   return given.length ? `${path}?${new URLSearchParams(given)}` : path;
 }
 
-/** A page of as many rows as were asked for: an answer with long rows has fewer, and says where to go on. */
+/** Reads a page of the requested number of rows. A response with long rows has fewer, and tells
+ *  where to continue. */
 export async function rows(path, { limit, offset, ...parameters }) {
   const page = await get(query(path, { ...parameters, limit, offset }));
   while (page.items.length < limit && page.next_after !== null) {
-    const more = await get(query(path, { ...parameters, limit: limit - page.items.length, after: page.next_after }));
+    const more = await get(
+      query(path, { ...parameters, limit: limit - page.items.length, after: page.next_after }),
+    );
     page.items.push(...more.items);
     page.next_after = more.next_after;
   }
   return page;
 }
 
-/** Server-sent events while the page is looked at; a hidden one gives its connection back, since a browser has few.
- *  `handlers` by event name get the parsed data; `onstate(true|false)` tells whether the stream lives. Returns `close`. */
+/** Server-sent events while the page is visible. A hidden page closes its connection, since a
+ *  browser has few. `handlers` by event name get the parsed data; `onstate(true|false)` tells
+ *  whether the stream is open. Returns `close`. */
 export function live(path, handlers, onstate = () => {}) {
   let source = null;
   let timer = null;
@@ -92,10 +105,17 @@ export function live(path, handlers, onstate = () => {}) {
     source.onopen = () => onstate(true);
     source.onerror = () => {
       onstate(false);
-      // A refusal, as of a service that starts, is final for the browser; it need not be for us.
+      // The browser gives up after an error response, such as a 503 during the start; we retry.
       if (source?.readyState !== EventSource.CLOSED) return;
       shut();
-      timer = setTimeout(() => get("/api/v1/system").then(turn, (error) => error.status !== 401 && (timer = setTimeout(turn, RETRY_MS))), RETRY_MS);
+      timer = setTimeout(
+        () =>
+          get("/api/v1/system").then(
+            turn,
+            (error) => error.status !== 401 && (timer = setTimeout(turn, RETRY_MS)),
+          ),
+        RETRY_MS,
+      );
     };
     for (const [name, handle] of Object.entries(handlers)) {
       source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
@@ -106,9 +126,9 @@ export function live(path, handlers, onstate = () => {}) {
     source?.close();
     source = null;
   };
-  const turn = () => (document.hidden ? shut() : source ?? open());
+  const turn = () => (document.hidden ? shut() : (source ?? open()));
   document.addEventListener("visibilitychange", turn);
-  const stopWaiting = onSignedIn(() => (shut(), turn())); // a refusal for want of a key is not tried again before
+  const stopWaiting = onSignedIn(() => (shut(), turn())); // after a 401, retry only once signed in
   turn();
   return () => {
     stopWaiting();
@@ -117,7 +137,8 @@ export function live(path, handlers, onstate = () => {}) {
   };
 }
 
-/** Loads with `ask` and shows with `show` or `refuse`: only what was asked for last, in whatever order answers come. */
+/** Loads with `ask` and shows with `show` or `refuse`: only the latest request counts, in
+ *  whatever order responses arrive. */
 export function latest(ask, show, refuse) {
   let turn = 0;
   return async () => {

@@ -1,4 +1,4 @@
-// Cells of one CSV record, for showing where it went wrong. Forgiving: what is broken is what is shown here.
+// Splits one CSV record into cells to show an error. Tolerant, since it gets malformed records.
 
 export function splitRecord(text, { delimiter = ",", quote = '"', escape = "" }) {
   const cells = [];

@@ -1,26 +1,38 @@
-// Making elements. Text only ever becomes text: nothing here, or anywhere, parses HTML.
+// Creates elements. Text always stays text: no part of the dashboard parses HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** What a form goes back to when it is reset: set as the default, it is the present value as well. */
+/** Properties that set the default of a field, which is also its current value until it is
+ *  edited. */
 const DEFAULTS = {
-  INPUT: { value: "defaultValue", checked: "defaultChecked" }, TEXTAREA: { value: "defaultValue" }, OPTION: { selected: "defaultSelected" },
+  INPUT: { value: "defaultValue", checked: "defaultChecked" },
+  TEXTAREA: { value: "defaultValue" },
+  OPTION: { selected: "defaultSelected" },
 };
 
 function fill(node, props, children) {
   for (const [name, value] of Object.entries(props ?? {})) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (name === "style") for (const [key, each] of Object.entries(value)) node.style.setProperty(key, each);
-    else if (node instanceof HTMLElement && DEFAULTS[node.tagName]?.[name]) node[DEFAULTS[node.tagName][name]] = value;
-    else if (["value", "checked", "disabled", "hidden", "selected", "draggable", "multiple"].includes(name)) node[name] = value;
+    else if (name === "style")
+      for (const [key, each] of Object.entries(value)) node.style.setProperty(key, each);
+    else if (node instanceof HTMLElement && DEFAULTS[node.tagName]?.[name])
+      node[DEFAULTS[node.tagName][name]] = value;
+    else if (
+      ["value", "checked", "disabled", "hidden", "selected", "draggable", "multiple"].includes(name)
+    )
+      node[name] = value;
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(
+    ...children
+      .flat(Infinity)
+      .filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return node;
 }
 
-/** h("div.card.wide", {onclick}, "text", node): classes behind dots, properties, children. */
+/** h("div.card.wide", {onclick}, "text", node): classes after dots, properties, children. */
 export function h(name, props, ...children) {
   const [tag, ...classes] = name.split(".");
   const node = document.createElement(tag || "div");
@@ -36,7 +48,11 @@ export function svg(name, props, ...children) {
 }
 
 export const replace = (node, ...children) =>
-  node.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  node.replaceChildren(
+    ...children
+      .flat(Infinity)
+      .filter((child) => child !== null && child !== undefined && child !== false),
+  );
 
 /** Set the text only if it changed: a screen reader reads every change. */
 export function say(node, text) {
@@ -45,7 +61,8 @@ export function say(node, text) {
 
 const ICONS = {
   jobs: "M4 6h16M4 12h16M4 18h10",
-  mapping: "M4 7h5c5 0 5 10 10 10h1M4 17h5c2 0 3.200-1.600 4.200-3.500M17 4l3 3-3 3M14.500 8.500c1-1 2-1.500 4.500-1.500M17 14l3 3-3 3",
+  mapping:
+    "M4 7h5c5 0 5 10 10 10h1M4 17h5c2 0 3.200-1.600 4.200-3.500M17 4l3 3-3 3M14.500 8.500c1-1 2-1.500 4.500-1.500M17 14l3 3-3 3",
   search: "M10.500 4a6.500 6.500 0 1 1 0 13 6.500 6.500 0 0 1 0-13M15.500 15.500L20 20",
   schedules: "M12 4a8 8 0 1 1 0 16 8 8 0 0 1 0-16M12 8v4l3 2",
   webhooks: "M6 8a6 6 0 0 1 12 0c0 6 2 7 2 8H4c0-1 2-2 2-8M10 19.500a2.200 2.200 0 0 0 4 0",
@@ -68,32 +85,59 @@ const ICONS = {
 };
 
 export function icon(name) {
-  return svg("svg.icon", { viewBox: "0 0 24 24", "aria-hidden": "true", focusable: "false" }, svg("path", { d: ICONS[name] }));
+  return svg(
+    "svg.icon",
+    { viewBox: "0 0 24 24", "aria-hidden": "true", focusable: "false" },
+    svg("path", { d: ICONS[name] }),
+  );
 }
 
 /** A button that shows an icon and says `label`. */
 export function iconButton(name, label, onclick, props) {
-  return h("button.icon-button", { type: "button", "aria-label": label, title: label, onclick, ...props }, icon(name));
+  return h(
+    "button.icon-button",
+    { type: "button", "aria-label": label, title: label, onclick, ...props },
+    icon(name),
+  );
 }
 
 export function button(label, onclick, { kind = "", iconName = null, ...props } = {}) {
-  return h(`button.button${kind ? `.${kind}` : ""}`, { type: "button", onclick, ...props }, iconName && icon(iconName), label);
+  return h(
+    `button.button${kind ? `.${kind}` : ""}`,
+    { type: "button", onclick, ...props },
+    iconName && icon(iconName),
+    label,
+  );
 }
 
 export function field(label, control, hint) {
-  return h("label.field", {}, h("span.field-label", {}, label), control, hint && h("span.hint", {}, hint));
+  return h(
+    "label.field",
+    {},
+    h("span.field-label", {}, label),
+    control,
+    hint && h("span.hint", {}, hint),
+  );
 }
 
 export function select(options, value, props) {
   return h(
     "select",
     props,
-    options.map(([key, label]) => h("option", { value: key, selected: String(key) === String(value) }, label)),
+    options.map(([key, label]) =>
+      h("option", { value: key, selected: String(key) === String(value) }, label),
+    ),
   );
 }
 
 export function empty(title, advice, ...actions) {
-  return h("div.empty", {}, h("h2", {}, title), h("p", {}, advice), actions.length ? h("div.row.center", {}, actions) : null);
+  return h(
+    "div.empty",
+    {},
+    h("h2", {}, title),
+    h("p", {}, advice),
+    actions.length ? h("div.row.center", {}, actions) : null,
+  );
 }
 
 const announcer = () => document.getElementById("announcer");

@@ -1,4 +1,4 @@
-// Numbers, sizes, times: as people read them.
+// Formats numbers, sizes and times for people.
 
 const whole = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
@@ -6,8 +6,10 @@ const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeSty
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
 export const count = (value) => whole.format(value ?? 0);
-export const number = (value) => (value === null || value === undefined ? "–" : short.format(value));
-export const plural = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
+export const number = (value) =>
+  value === null || value === undefined ? "–" : short.format(value);
+export const plural = (value, one, many = `${one}s`) =>
+  `${count(value)} ${value === 1 ? one : many}`;
 
 export function bytes(value) {
   const units = ["B", "kB", "MB", "GB", "TB"];
@@ -49,26 +51,48 @@ export const STATES = {
   failed: "Failed",
   cancelled: "Cancelled",
 };
-/** The name of how a job stands: its status, or that it has ended without doing all of its rows. */
+/** Returns the status of a job, or `incomplete` if it ended without processing all rows. */
 export const NAMES = { ...STATES, incomplete: "Incomplete" };
 export const standing = ({ status, counts, error }) =>
-  status === "completed_with_errors" && (counts.failed || counts.not_processed || error || !counts.rejected) ? "incomplete" : status;
+  status === "completed_with_errors" &&
+  (counts.failed || counts.not_processed || error || !counts.rejected)
+    ? "incomplete"
+    : status;
 
-/** What became of the rows of a job, as [name, words, tone]; docs/states.md says what each means. */
-export const COUNTS = [["loaded", "loaded", "ok"], ["rejected", "rejected", "warn"], ["failed", "failed", "bad"], ["not_processed", "not processed", "off"]];
+/** The outcomes of rows as [name, words, tone]; docs/states.md explains them. */
+export const COUNTS = [
+  ["loaded", "loaded", "ok"],
+  ["rejected", "rejected", "warn"],
+  ["failed", "failed", "bad"],
+  ["not_processed", "not processed", "off"],
+];
 
-/** Why rows of a job that has ended are neither loaded nor rejected; empty if all of them are. */
+/** Tells why rows of an ended job are neither loaded nor rejected; empty if there are none. */
 export function missing({ counts, split_complete: isSplit }) {
   return [
-    counts.failed && `${plural(counts.failed, "row")} failed for a reason that is not in the file. A retry runs them again.`,
-    counts.not_processed && `${plural(counts.not_processed, "row was", "rows were")} not processed.`,
+    counts.failed &&
+      `${plural(counts.failed, "row")} failed for a reason that is not in the file. A retry runs them again.`,
+    counts.not_processed &&
+      `${plural(counts.not_processed, "row was", "rows were")} not processed.`,
     !isSplit && "The rest of the file was not read.",
-  ].filter(Boolean).join(" ");
+  ]
+    .filter(Boolean)
+    .join(" ");
 }
-export const canRetry = ({ status, counts }) => counts.failed > 0 && ["completed_with_errors", "failed"].includes(status);
+export const canRetry = ({ status, counts }) =>
+  counts.failed > 0 && ["completed_with_errors", "failed"].includes(status);
 
 export const isFinal = (status) => !["queued", "processing", "pending"].includes(status);
 export const TONES = {
-  queued: "idle", pending: "idle", valid: "ok", invalid: "bad", processing: "busy", completed: "ok", completed_with_errors: "warn", incomplete: "bad", failed: "bad",
-  cancelled: "off", delivered: "ok",
+  queued: "idle",
+  pending: "idle",
+  valid: "ok",
+  invalid: "bad",
+  processing: "busy",
+  completed: "ok",
+  completed_with_errors: "warn",
+  incomplete: "bad",
+  failed: "bad",
+  cancelled: "off",
+  delivered: "ok",
 };

@@ -1,4 +1,4 @@
-// Pieces that several views show.
+// Components that several views share.
 
 import { announce, button, h, icon, say, svg } from "./dom.js";
 import { NAMES, TONES, percent } from "./format.js";
@@ -12,7 +12,10 @@ export function badge(status) {
     node.dataset.status = status;
     node.className = `badge ${TONES[status] ?? "idle"}`;
     const name = TONE_ICONS[TONES[status]];
-    node.replaceChildren(name ? icon(name) : h("i.dot", { "aria-hidden": "true" }), NAMES[status] ?? status);
+    node.replaceChildren(
+      name ? icon(name) : h("i.dot", { "aria-hidden": "true" }),
+      NAMES[status] ?? status,
+    );
   };
   node.show(status);
   return node;
@@ -20,7 +23,11 @@ export function badge(status) {
 
 export function progressBar(label) {
   const fill = h("div.fill");
-  const node = h("div.bar", { role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 }, fill);
+  const node = h(
+    "div.bar",
+    { role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 },
+    fill,
+  );
   node.show = (value, tone = "busy") => {
     node.setAttribute("aria-valuenow", Math.round(value));
     node.className = `bar ${tone}`;
@@ -29,27 +36,68 @@ export function progressBar(label) {
   return node;
 }
 
-/** Parts of a whole: [{name, value, tone}], told in words below. */
-export function stack(parts, { label, total = null, text = (part) => percent(part.value / (whole || 1)) }) {
+/** A stacked bar of parts [{name, value, tone}], with a legend. */
+export function stack(
+  parts,
+  { label, total = null, text = (part) => percent(part.value / (whole || 1)) },
+) {
   const whole = total ?? parts.reduce((sum, part) => sum + part.value, 0);
-  return h("figure.stack", { "aria-label": label },
-    h("div.stack-bar", { "aria-hidden": "true" }, parts.filter((p) => p.value > 0).map((part) => h(`i.${part.tone}`, { style: { "flex-grow": part.value / (whole || 1) } }))),
-    h("ul.legend", {}, parts.map((part) => h("li", {}, h(`i.swatch.${part.tone}`, { "aria-hidden": "true" }), h("span", {}, part.name), h("b", {}, text(part))))));
+  return h(
+    "figure.stack",
+    { "aria-label": label },
+    h(
+      "div.stack-bar",
+      { "aria-hidden": "true" },
+      parts
+        .filter((p) => p.value > 0)
+        .map((part) => h(`i.${part.tone}`, { style: { "flex-grow": part.value / (whole || 1) } })),
+    ),
+    h(
+      "ul.legend",
+      {},
+      parts.map((part) =>
+        h(
+          "li",
+          {},
+          h(`i.swatch.${part.tone}`, { "aria-hidden": "true" }),
+          h("span", {}, part.name),
+          h("b", {}, text(part)),
+        ),
+      ),
+    ),
+  );
 }
 
 /** Vertical bars: [{value, label, tone}]. */
 export function bars(values, { label, height = 96, kind = "" }) {
   const most = Math.max(...values.map((v) => v.value), 1e-12);
   const width = 100 / values.length;
-  return svg(`svg.bars${kind}`, { viewBox: `0 0 100 ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": label },
-    values.map((each, i) => svg(`rect.${each.tone ?? "accent"}`, {
-      x: i * width + width * 0.06, width: width * 0.88, y: height - Math.max(each.value ? 1 : 0, (each.value / most) * height),
-      height: Math.max(each.value ? 1 : 0, (each.value / most) * height),
-    }, svg("title", {}, each.label))));
+  return svg(
+    `svg.bars${kind}`,
+    { viewBox: `0 0 100 ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": label },
+    values.map((each, i) =>
+      svg(
+        `rect.${each.tone ?? "accent"}`,
+        {
+          x: i * width + width * 0.06,
+          width: width * 0.88,
+          y: height - Math.max(each.value ? 1 : 0, (each.value / most) * height),
+          height: Math.max(each.value ? 1 : 0, (each.value / most) * height),
+        },
+        svg("title", {}, each.label),
+      ),
+    ),
+  );
 }
 
 export function facts(pairs) {
-  return h("dl.facts", {}, pairs.filter(Boolean).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+  return h(
+    "dl.facts",
+    {},
+    pairs
+      .filter(Boolean)
+      .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  );
 }
 
 export function stat(name) {
@@ -62,17 +110,31 @@ export function stat(name) {
   return node;
 }
 
-/** A secret that the service tells but once. */
+/** Shows a secret that the service returns only once. */
 export function shownOnce(title, value, hint) {
-  const text = h("input.secret", { value, readonly: true, "aria-label": title, spellcheck: "false", onfocus: () => text.select() });
+  const text = h("input.secret", {
+    value,
+    readonly: true,
+    "aria-label": title,
+    spellcheck: "false",
+    onfocus: () => text.select(),
+  });
   const copy = button("Copy", async () => {
     text.select();
     try {
       await navigator.clipboard.writeText(value);
       announce("Copied");
-    } catch { /* not allowed here: it is selected, to be copied by hand */ }
+    } catch {
+      /* not allowed: the text is selected, to be copied by hand */
+    }
   });
-  return h("section.card.shown-once", {}, h("h2", {}, icon("lock"), title), h("p.muted", {}, hint), h("div.row", {}, text, copy));
+  return h(
+    "section.card.shown-once",
+    {},
+    h("h2", {}, icon("lock"), title),
+    h("p.muted", {}, hint),
+    h("div.row", {}, text, copy),
+  );
 }
 
 export const spinner = (text = "Loading …") => h("p.muted.pad", { role: "status" }, text);

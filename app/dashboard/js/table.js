@@ -1,5 +1,5 @@
-// A grid over any number of rows: fetched in blocks where somebody looks, walked by arrow keys, with columns that keep
-// the width that they were given.
+// A grid over any number of rows. Visible blocks are fetched, arrow keys move the cell, and columns
+// keep their chosen width.
 
 import { announce, h, say, uid } from "./dom.js";
 import { VirtualRows } from "./virtual.js";
@@ -10,8 +10,9 @@ const MIN_WIDTH = 56;
 const MAX_WIDTH = 1200;
 
 export class DataTable {
-  /** `columns`: {label, width, numeric, text(row) -> string, tone(row) -> class}. `fetch(offset, limit)` -> rows.
-   *  `onactivate(row, column, isKeyed)`: a click on a cell; Enter or a double click, which mean to work on it. */
+  /** `columns`: {label, width, numeric, text(row) -> string, tone(row) -> class}. `fetch(offset,
+   *  limit)` -> rows. `onactivate(row, column, isKeyed)`: a click on a cell; Enter or a double
+   *  click, which mean to work on it. */
   constructor({ label, columns, fetch, storageKey, onactivate = () => {}, rowHeight = 34 }) {
     Object.assign(this, { columns, fetch, onactivate, storageKey: `granula.widths.${storageKey}` });
     this.blocks = new Map();
@@ -19,12 +20,35 @@ export class DataTable {
     this.column = 0;
     this.id = uid("grid");
     this.widths = this.#storedWidths();
-    this.head = h("div.grid-head", { role: "rowgroup" },
-      h("div.grid-row", { role: "row", "aria-rowindex": 1 }, columns.map((column, index) => this.#headCell(column, index))));
-    this.node = h("div.grid", { role: "grid", tabindex: 0, "aria-label": label, "aria-colcount": columns.length, onkeydown: (e) => this.#key(e), onclick: (e) => this.#click(e, false), ondblclick: (e) => this.#click(e, true) }, this.head);
+    this.head = h(
+      "div.grid-head",
+      { role: "rowgroup" },
+      h(
+        "div.grid-row",
+        { role: "row", "aria-rowindex": 1 },
+        columns.map((column, index) => this.#headCell(column, index)),
+      ),
+    );
+    this.node = h(
+      "div.grid",
+      {
+        role: "grid",
+        tabindex: 0,
+        "aria-label": label,
+        "aria-colcount": columns.length,
+        onkeydown: (e) => this.#key(e),
+        onclick: (e) => this.#click(e, false),
+        ondblclick: (e) => this.#click(e, true),
+      },
+      this.head,
+    );
     this.rows = new VirtualRows({
-      scroller: this.node, role: "rowgroup", rowHeight: () => rowHeight,
-      key: (i) => i, create: (i) => this.#create(i), patch: (node, i) => this.#patch(node, i),
+      scroller: this.node,
+      role: "rowgroup",
+      rowHeight: () => rowHeight,
+      key: (i) => i,
+      create: (i) => this.#create(i),
+      patch: (node, i) => this.#patch(node, i),
     });
     this.node.append(this.rows.node);
     this.rows.onrange = (first, last) => this.#load(first, last);
@@ -36,7 +60,7 @@ export class DataTable {
     this.rows.setCount(count);
   }
 
-  /** Fetch anew what is shown. */
+  /** Fetches the visible rows again. */
   reload() {
     this.blocks.clear();
     this.rows.clear();
@@ -57,7 +81,9 @@ export class DataTable {
     let stored = {};
     try {
       stored = JSON.parse(localStorage.getItem(this.storageKey) ?? "{}");
-    } catch { /* not ours, or forbidden */ }
+    } catch {
+      /* not ours, or forbidden */
+    }
     return this.columns.map((column) => Number(stored[column.label]) || column.width || 160);
   }
 
@@ -70,8 +96,13 @@ export class DataTable {
     this.widths[index] = Math.round(Math.max(MIN_WIDTH, Math.min(MAX_WIDTH, width)));
     this.#layOut();
     try {
-      localStorage.setItem(this.storageKey, JSON.stringify(Object.fromEntries(this.columns.map((c, i) => [c.label, this.widths[i]]))));
-    } catch { /* they hold until the page is left, then */ }
+      localStorage.setItem(
+        this.storageKey,
+        JSON.stringify(Object.fromEntries(this.columns.map((c, i) => [c.label, this.widths[i]]))),
+      );
+    } catch {
+      /* not stored: they hold until the page is left */
+    }
   }
 
   #headCell(column, index) {
@@ -83,14 +114,30 @@ export class DataTable {
       grip.onpointermove = (move) => this.#resize(index, width + move.clientX - from);
       grip.onpointerup = grip.onpointercancel = () => (grip.onpointermove = null);
     });
-    return h("div.cell", { role: "columnheader", id: `${this.id}-h-${index}`, title: column.label, class: `cell${column.numeric ? " numeric" : ""}` }, h("span.clip", {}, column.label), grip);
+    return h(
+      "div.cell",
+      {
+        role: "columnheader",
+        id: `${this.id}-h-${index}`,
+        title: column.label,
+        class: `cell${column.numeric ? " numeric" : ""}`,
+      },
+      h("span.clip", {}, column.label),
+      grip,
+    );
   }
 
   // ---------------------------------------------------------------- rows
 
   #create(index) {
     const cells = this.columns.map((column, c) =>
-      h("div", { role: "gridcell", class: "cell", id: `${this.id}-${index}-${c}`, "aria-colindex": c + 1 }));
+      h("div", {
+        role: "gridcell",
+        class: "cell",
+        id: `${this.id}-${index}-${c}`,
+        "aria-colindex": c + 1,
+      }),
+    );
     return h("div.grid-row", { role: "row", "aria-rowindex": index + 2 }, cells);
   }
 
@@ -104,14 +151,26 @@ export class DataTable {
       const isNull = row && (text === null || text === undefined);
       say(cell, isNull ? "∅" : text);
       const tone = row ? (column.tone?.(row) ?? "") : "";
-      cell.className = ["cell", column.numeric && "numeric", isNull && "null", tone, index === this.row && c === this.column && "here"].filter(Boolean).join(" ");
+      cell.className = [
+        "cell",
+        column.numeric && "numeric",
+        isNull && "null",
+        tone,
+        index === this.row && c === this.column && "here",
+      ]
+        .filter(Boolean)
+        .join(" ");
       if (tone === "offending") cell.setAttribute("aria-invalid", "true");
       else cell.removeAttribute("aria-invalid");
     });
   }
 
   async #load(first, last) {
-    for (let b = Math.floor(first / BLOCK); b <= Math.floor(Math.max(first, last - 1) / BLOCK); b += 1) {
+    for (
+      let b = Math.floor(first / BLOCK);
+      b <= Math.floor(Math.max(first, last - 1) / BLOCK);
+      b += 1
+    ) {
       if (this.blocks.has(b)) continue;
       const block = { rows: null };
       this.blocks.set(b, block);
@@ -121,7 +180,11 @@ export class DataTable {
           block.rows = rows;
           this.rows.render();
         },
-        () => setTimeout(() => this.blocks.get(b) === block && this.blocks.delete(b) && this.rows.render(), 2000),
+        () =>
+          setTimeout(
+            () => this.blocks.get(b) === block && this.blocks.delete(b) && this.rows.render(),
+            2000,
+          ),
       );
     }
   }
@@ -131,16 +194,25 @@ export class DataTable {
   #key(event) {
     const page = Math.max(1, Math.floor(this.node.clientHeight / 34) - 2);
     const moves = {
-      ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1], PageDown: [page, 0], PageUp: [-page, 0],
-      Home: [event.ctrlKey ? -Infinity : 0, -Infinity], End: [event.ctrlKey ? Infinity : 0, Infinity],
+      ArrowDown: [1, 0],
+      ArrowUp: [-1, 0],
+      ArrowRight: [0, 1],
+      ArrowLeft: [0, -1],
+      PageDown: [page, 0],
+      PageUp: [-page, 0],
+      Home: [event.ctrlKey ? -Infinity : 0, -Infinity],
+      End: [event.ctrlKey ? Infinity : 0, Infinity],
     };
-    if (event.key === "Enter" && this.at(this.row)) return event.preventDefault(), this.onactivate(this.at(this.row), this.column, true);
+    if (event.key === "Enter" && this.at(this.row))
+      return (event.preventDefault(), this.onactivate(this.at(this.row), this.column, true));
     const move = moves[event.key];
     if (!move || event.altKey || event.metaKey) return;
     event.preventDefault();
     if (event.shiftKey && move[1]) {
       this.#resize(this.column, this.widths[this.column] + 16 * move[1]);
-      return announce(`${this.columns[this.column].label}: ${this.widths[this.column]} pixels wide`);
+      return announce(
+        `${this.columns[this.column].label}: ${this.widths[this.column]} pixels wide`,
+      );
     }
     this.#activate(this.row + move[0], this.column + move[1]);
   }
@@ -162,6 +234,7 @@ export class DataTable {
     this.node.setAttribute("aria-activedescendant", cell.id);
     const [left, right] = [cell.offsetLeft, cell.offsetLeft + cell.offsetWidth];
     if (left < this.node.scrollLeft) this.node.scrollLeft = left;
-    else if (right > this.node.scrollLeft + this.node.clientWidth) this.node.scrollLeft = right - this.node.clientWidth;
+    else if (right > this.node.scrollLeft + this.node.clientWidth)
+      this.node.scrollLeft = right - this.node.clientWidth;
   }
 }

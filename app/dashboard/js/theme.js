@@ -1,5 +1,7 @@
-// Before the first paint, so that a page that was made dark does not flash white.
+// Runs before the first paint, so that a dark page does not flash white.
 try {
   const theme = localStorage.getItem("granula.theme");
   if (theme) document.documentElement.dataset.theme = theme;
-} catch { /* storage may be forbidden */ }
+} catch {
+  /* storage may be forbidden */
+}

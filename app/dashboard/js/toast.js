@@ -1,4 +1,4 @@
-// Messages at the edge of the page, and deletions that can be taken back while theirs is shown.
+// Messages at the edge of the page, and deletions that can be undone while their message is shown.
 
 import { announce, button, h, iconButton } from "./dom.js";
 import { remove } from "./api.js";
@@ -7,7 +7,11 @@ const UNDO_MS = 6000;
 const pending = new Map();
 
 export function toast(text, { tone = "plain", detail = "", action = null, ms = 6000 } = {}) {
-  const node = h(`div.toast.${tone}`, {}, h("div.grow", {}, h("strong", {}, text), detail && h("p", {}, detail)));
+  const node = h(
+    `div.toast.${tone}`,
+    {},
+    h("div.grow", {}, h("strong", {}, text), detail && h("p", {}, detail)),
+  );
   const close = () => {
     clearTimeout(timer);
     node.remove();
@@ -20,14 +24,20 @@ export function toast(text, { tone = "plain", detail = "", action = null, ms = 6
   return close;
 }
 
-/** What went wrong, and what to do. */
+/** Shows an error and its remedy. */
 export function fail(error) {
-  if (error.name === "AbortError" || error.status === 401) return; // the page asks for a key, which says it all
+  // the page already asks for a key
+  if (error.name === "AbortError" || error.status === 401) return;
   if (!error.title) console.error(error);
-  toast(error.title ?? "Something went wrong", { tone: "bad", detail: [error.message, error.remedy].filter(Boolean).join(" "), ms: 12000 });
+  toast(error.title ?? "Something went wrong", {
+    tone: "bad",
+    detail: [error.message, error.remedy].filter(Boolean).join(" "),
+    ms: 12000,
+  });
 }
 
-/** Delete after the message has gone, unless "Undo" is pressed. `onundo` shows the thing again. */
+/** Deletes after the message has disappeared, unless "Undo" is pressed. `onundo` shows the item
+ *  again. */
 export function removeLater(path, text, { onundo, ondone = () => {} }) {
   const commit = (keepalive) => {
     if (!pending.delete(path)) return;

@@ -1,5 +1,6 @@
-// Uploads, with speed and rest time. A small file is one plain body, tried again under the same Idempotency-Key, so that one
-// whose answer got lost is not there twice; a large one goes in pieces, and goes on where it stopped (tus.js).
+// Uploads, with speed and remaining time. A small file is one plain body, retried with the same
+// Idempotency-Key, so that one whose response was lost is not stored twice. A large one is sent in
+// pieces and resumed where it stopped (tus.js).
 
 import { Problem, heard, onSignedIn, query, sessionNow } from "./api.js";
 import { ASK_AGAIN, FORGOTTEN, PLAIN_BYTES, Session } from "./tus.js";
@@ -8,17 +9,36 @@ const TRIES = 8;
 const LONGEST_WAIT_MS = 30_000;
 const RETRIED = new Set([0, 408, 429, 502, 503, 504]);
 
-/** The address and parameters of an upload, `option` with those of the processor by the names of the query; a schema goes through the door whose records can be searched. */
+/** The address and parameters of an upload; `option` has those of the processor by their query
+ *  names. A schema is uploaded as an import, whose records can be searched. */
 function address(file, { processor, priority, isSchema, option }) {
-  if (isSchema) return query("/api/upload", { schema: processor, priority, filename: file.name, on_duplicate: "new", ...option });
+  if (isSchema)
+    return query("/api/upload", {
+      schema: processor,
+      priority,
+      filename: file.name,
+      on_duplicate: "new",
+      ...option,
+    });
   return query("/api/v1/upload", { processor, priority, filename: file.name, ...option });
 }
 
 export class Upload {
-  /** `onchange(this)` at each step. State: sending, waiting (for the connection), locked (until somebody signs in), done,
-   *  failed, cancelled. */
+  /** Calls `onchange(this)` at each step. State: sending, waiting (for the connection), locked
+   *  (until sign-in), done, failed, cancelled. */
   constructor(file, options, onchange) {
-    Object.assign(this, { file, options, onchange, state: "sending", sent: 0, safe: 0, speed: 0, tries: 0, error: null, answer: null });
+    Object.assign(this, {
+      file,
+      options,
+      onchange,
+      state: "sending",
+      sent: 0,
+      safe: 0,
+      speed: 0,
+      tries: 0,
+      error: null,
+      answer: null,
+    });
     this.key = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
     this.session = file.size > PLAIN_BYTES && !options.isSchema ? new Session(file, options) : null;
     this.retry = () => this.state === "waiting" && (clearTimeout(this.timer), this.#send());
@@ -31,7 +51,7 @@ export class Upload {
     return this.file.size ? this.sent / this.file.size : 1;
   }
 
-  /** Seconds, or null while nobody can tell. */
+  /** Seconds left; null while unknown. */
   get rest() {
     return this.speed > 0 ? (this.file.size - this.sent) / this.speed : null;
   }
@@ -51,7 +71,7 @@ export class Upload {
     this.onchange(this);
   }
 
-  /** So many bytes have gone out. What was there before this try does not count for the speed. */
+  /** Records sent bytes. Those from before this attempt do not count for the speed. */
   #progress(sent) {
     if (this.state !== "sending") return;
     const now = performance.now();
@@ -66,24 +86,26 @@ export class Upload {
   }
 
   #sendInPieces() {
-    this.session.run((sent, isSafe) => {
-      if (isSafe && sent > this.safe) {
-        this.safe = sent;
-        this.tries = 0; // it gets on: only tries in a row are counted
-      }
-      this.#progress(sent);
-    }).then(
-      (answer) => {
-        this.session.forget();
-        this.#end("done", { answer, sent: this.file.size });
-      },
-      (error) => {
-        if (error.name === "AbortError" || this.state === "cancelled") return;
-        const isForgotten = FORGOTTEN.has(error.status) && this.session.url !== null;
-        if (isForgotten) this.session.reset();
-        this.#stumble(error, isForgotten || ASK_AGAIN.has(error.status));
-      },
-    );
+    this.session
+      .run((sent, isSafe) => {
+        if (isSafe && sent > this.safe) {
+          this.safe = sent;
+          this.tries = 0; // progress: only consecutive failures count
+        }
+        this.#progress(sent);
+      })
+      .then(
+        (answer) => {
+          this.session.forget();
+          this.#end("done", { answer, sent: this.file.size });
+        },
+        (error) => {
+          if (error.name === "AbortError" || this.state === "cancelled") return;
+          const isForgotten = FORGOTTEN.has(error.status) && this.session.url !== null;
+          if (isForgotten) this.session.reset();
+          this.#stumble(error, isForgotten || ASK_AGAIN.has(error.status));
+        },
+      );
   }
 
   #sendWhole() {
@@ -100,11 +122,17 @@ export class Upload {
       let body = null;
       try {
         body = JSON.parse(request.responseText);
-      } catch { /* told by its status, then */ }
-      if (request.status >= 200 && request.status < 300) this.#end("done", { answer: body, sent: this.file.size });
+      } catch {
+        /* not JSON: the status tells */
+      }
+      if (request.status >= 200 && request.status < 300)
+        this.#end("done", { answer: body, sent: this.file.size });
       else this.#stumble(new Problem(request.status, body));
     };
-    request.onerror = () => this.#stumble(new Problem(0, { title: "The connection was lost", detail: "The upload did not arrive." }));
+    request.onerror = () =>
+      this.#stumble(
+        new Problem(0, { title: "The connection was lost", detail: "The upload did not arrive." }),
+      );
     request.send(this.file);
   }
 
@@ -116,7 +144,7 @@ export class Upload {
     }
     this.tries += 1;
     if (!isPassing && !RETRIED.has(error.status)) {
-      // Refused for what it is: the same bytes would be refused again. A full disk passes.
+      // The content is refused: a retry would not help. A full disk is transient.
       if (error.status < 500) this.session?.forget();
       return this.#end("failed", { error });
     }

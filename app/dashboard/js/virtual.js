@@ -1,5 +1,6 @@
-// Rows that exist only where somebody looks. Browsers cannot make an element taller than some 16 million pixels; above
-// MAX_PIXELS the scroll bar stands for a taller list than it can show, and the wheel still moves pixel by pixel.
+// Renders only visible rows. Browsers limit the height of an element to about 16 million pixels;
+// above MAX_PIXELS the scroll bar stands for a taller list than it can show, and the wheel still
+// moves pixel by pixel.
 
 import { h } from "./dom.js";
 
@@ -7,9 +8,19 @@ const MAX_PIXELS = 8_000_000;
 const SPARE = 4;
 
 export class VirtualRows {
-  /** `key(i)`, `create(i)` -> node, `patch(node, i)`. `scroller` null: the page scrolls. `rowHeight()` in pixels. */
+  /** `key(i)`, `create(i)` -> node, `patch(node, i)`. `scroller` null: the page scrolls.
+   *  `rowHeight()` in pixels. */
   constructor({ scroller = null, role, label, rowHeight, key, create, patch }) {
-    Object.assign(this, { scroller, rowHeight, key, create, patch, count: 0, onrange: () => {}, has: () => true });
+    Object.assign(this, {
+      scroller,
+      rowHeight,
+      key,
+      create,
+      patch,
+      count: 0,
+      onrange: () => {},
+      has: () => true,
+    });
     this.node = h("div.virtual", { role, "aria-label": label });
     this.nodes = new Map();
     this.top = 0;
@@ -17,7 +28,8 @@ export class VirtualRows {
     this.target = scroller ?? window;
     this.target.addEventListener("scroll", later, { passive: true });
     window.addEventListener("resize", later);
-    if (scroller) scroller.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    if (scroller)
+      scroller.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     this.stop = () => {
       this.target.removeEventListener("scroll", later);
       window.removeEventListener("resize", later);
@@ -50,13 +62,17 @@ export class VirtualRows {
   }
 
   #scrolled() {
-    return this.scroller ? this.scroller.scrollTop : Math.max(0, -this.node.getBoundingClientRect().top);
+    return this.scroller
+      ? this.scroller.scrollTop
+      : Math.max(0, -this.node.getBoundingClientRect().top);
   }
 
   #wheel(event) {
-    if (this.#scale === 1 || event.ctrlKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) return;
+    if (this.#scale === 1 || event.ctrlKey || Math.abs(event.deltaX) > Math.abs(event.deltaY))
+      return;
     event.preventDefault();
-    const step = event.deltaMode === 1 ? this.rowHeight() : event.deltaMode === 2 ? this.#viewport : 1;
+    const step =
+      event.deltaMode === 1 ? this.rowHeight() : event.deltaMode === 2 ? this.#viewport : 1;
     this.moveTo(this.top + event.deltaY * step);
   }
 
@@ -80,7 +96,7 @@ export class VirtualRows {
   render() {
     const height = this.rowHeight();
     const [scrolled, scale] = [this.#scrolled(), this.#scale];
-    // A jump of the bar is taken as it is; what this class set itself is known more exactly than the bar can tell.
+    // Use the bar's position after a jump; a position set by this class is known more exactly.
     if (!(this.fixed && Math.abs(this.top / scale - scrolled) < 1)) {
       this.top = scrolled * scale;
       this.fixed = false;
@@ -101,14 +117,15 @@ export class VirtualRows {
       node.style.transform = `translateY(${Math.round(i * height - this.top + scrolled)}px)`;
     }
     for (const [key, node] of this.nodes) {
-      if (kept.has(key) || (this.has(key) && node.contains(document.activeElement))) continue; // who works in a row keeps it
+      // the focused row stays
+      if (kept.has(key) || (this.has(key) && node.contains(document.activeElement))) continue;
       node.remove();
       this.nodes.delete(key);
     }
     this.onrange(first, last);
   }
 
-  /** Forget what was drawn. */
+  /** Drops all drawn rows. */
   clear() {
     for (const node of this.nodes.values()) node.remove();
     this.nodes.clear();

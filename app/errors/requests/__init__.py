@@ -1,1 +1,1 @@
-"""What the caller can do something about, a module a family."""
+"""Errors that the caller can fix, a module for each family."""

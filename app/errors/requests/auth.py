@@ -1,4 +1,4 @@
-"""Who asks, and what they may do."""
+"""Errors of authentication and authorization."""
 
 from __future__ import annotations
 

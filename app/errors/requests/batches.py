@@ -1,4 +1,4 @@
-"""Batches of texts: in the words and with the statuses that their clients know."""
+"""Errors of text batches, in the terms and with the statuses that their clients expect."""
 
 from __future__ import annotations
 

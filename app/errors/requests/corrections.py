@@ -1,4 +1,4 @@
-"""Rejected rows that come back corrected."""
+"""Errors of corrections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The request itself: its headers, its method, its address."""
+"""Errors of the request itself: its headers, its method, its address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Imports, and search in their records."""
+"""Errors of imports and of the search in their records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the state of a job does not allow."""
+"""Errors of actions that the state of a job does not allow."""
 
 from __future__ import annotations
 

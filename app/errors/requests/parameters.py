@@ -1,4 +1,4 @@
-"""Parameters, and the options of a job."""
+"""Errors of parameters and job options."""
 
 from __future__ import annotations
 

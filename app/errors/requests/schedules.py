@@ -1,4 +1,4 @@
-"""Jobs that run by the clock."""
+"""Errors of schedules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the service cannot do now, or for this user."""
+"""Errors of the service as a whole, or of its limits for this user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects of an object store."""
+"""Errors of object stores."""
 
 from __future__ import annotations
 

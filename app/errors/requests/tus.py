@@ -1,4 +1,4 @@
-"""Uploads by the tus protocol."""
+"""Errors of uploads by the tus protocol."""
 
 from __future__ import annotations
 

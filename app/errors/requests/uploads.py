@@ -1,4 +1,4 @@
-"""A body that is received and stored."""
+"""Errors of receiving and storing a body."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages that the service sends."""
+"""Errors of webhooks."""
 
 from __future__ import annotations
 

@@ -31,4 +31,4 @@ async def analyze_file(
     check_open(app)
     job = NewJob(type="analyze", file_id=body.file_id, priority=body.priority)
     started = await app.of(JobStarter).start(owner, job, fresh=fresh)
-    return accepted(started.made, "Analysis job created and queued")
+    return accepted(started.job, "Analysis job created and queued")

@@ -261,10 +261,10 @@ def batch_body(job: ListedJob, totals: JobTotals | None) -> dict[str, Any]:
     total = job.split_rows if job.split_done else job.total_rows
     processed = ok + rejected
     percent = round(100 * processed / total, 1) if total else 0.0
-    is_done = status.in_five == "completed"
+    is_done = status.public_status == "completed"
     return {
         "batch_id": job.public_id,
-        "status": status.in_five,
+        "status": status.public_status,
         "total_count": total,
         "processed_count": processed,
         "progress_percent": percent if processed == total else min(percent, 99.9),

@@ -33,7 +33,7 @@ from app.jobs.submit import Accepted, answered_before
 from app.processors.registry import Processors
 from app.sources.base import Sources
 from app.sources.places import Stored, Writer
-from app.sources.upload import UploadSource, kept_young
+from app.sources.upload import UploadSource, touch_periodically
 from app.states import ChunkStatus, JobStatus
 
 REJECTS_AT_ONCE = 200
@@ -126,7 +126,7 @@ class Corrections:
             turns=self._decoding,
             declared=declared,
         )
-        async with upload, kept_young(self._incoming, upload.file_ids):
+        async with upload, touch_periodically(self._incoming, upload.file_ids):
             async for data in body:
                 await upload.write(data)
             received = await upload.finish()
@@ -292,7 +292,7 @@ class Corrections:
             starts = await corrections.chunk_starts(connection, job.id)
         file_id = uuid4()
         writer = await asyncio.to_thread(self._storage.writer, file_id)
-        async with kept_young(self._storage, [file_id]):
+        async with touch_periodically(self._storage, [file_id]):
             try:
                 written = await asyncio.to_thread(_write, writer, spool, chosen, starts, layout)
                 stored = await asyncio.to_thread(writer.publish)

@@ -175,17 +175,17 @@ async def _all_pages(database: Database, export: Export) -> AsyncIterator[Sequen
     after, limit, count = 0, results.pages_next(), 0
     while True:
         async with database.snapshot() as connection:
-            found = await export.stored.pages(
+            some_pages = await export.stored.pages(
                 connection, export.job.id, after, limit, results.BYTES_AT_ONCE
             )
             now = await _still_there(connection, export)
-        if not found:
+        if not some_pages:
             break
-        limit = results.pages_next(found)
-        pages = await asyncio.to_thread(_behind, found, after)
+        limit = results.pages_next(some_pages)
+        pages = await asyncio.to_thread(_behind, some_pages, after)
         yield pages
         count += sum(page.row_count for page in pages)
-        after = last_row(found[-1])
+        after = last_row(some_pages[-1])
     if count < export.results:
         raise RowsGone(f"{count} results were read, {export.results} were there.")
     if export.has_ended and now.columns != export.job.columns:

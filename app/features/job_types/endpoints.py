@@ -81,6 +81,6 @@ async def create_job(
     key = idempotency_key(request)
     if key is None:
         started = await starter.start(owner, body, fresh=fresh)
-        return accepted(started.made, MESSAGE)
-    made, is_new = await starter.start_once(owner, body, key, fresh=fresh)
-    return accepted(made, MESSAGE, replayed=not is_new)
+        return accepted(started.job, MESSAGE)
+    job, is_new = await starter.start_once(owner, body, key, fresh=fresh)
+    return accepted(job, MESSAGE, replayed=not is_new)

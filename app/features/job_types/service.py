@@ -22,7 +22,7 @@ from app.jobs.submit import answered_before
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    made: SubmittedJob
+    job: SubmittedJob
     details: dict[str, Any]
     """`job_id`, `file_id`, `status`, `processor`, `priority`; for objects also `source`, their
     number and the parts.
@@ -70,7 +70,7 @@ class JobStarter:
             if before is None:
                 raise
             return before, False
-        return started.made, True
+        return started.job, True
 
     async def _made_before(self, owner: str, key: str, fingerprint: str) -> SubmittedJob | None:
         answer = await answered_before(self._database, owner, key, fingerprint)
@@ -115,17 +115,17 @@ class JobStarter:
         plan = await plan_for(await self._file_jobs.file(owner, file_id))
         if job.chunk_size is not None:
             plan = replace(plan, chunk_size=job.chunk_size)
-        made = await self._file_jobs.submit_plan(
+        submitted = await self._file_jobs.submit_plan(
             owner, file_id, plan, job.priority, fresh=fresh, recorded=recorded
         )
         details = {
-            "job_id": str(made.job_id),
+            "job_id": str(submitted.job_id),
             "file_id": str(file_id),
-            "status": "completed" if made.is_cached else "queued",
+            "status": "completed" if submitted.is_cached else "queued",
             "processor": job_type.processor,
             "priority": job.priority,
         }
-        return Started(made, details)
+        return Started(submitted, details)
 
 
 def _fingerprint(job: NewJob, *, fresh: bool) -> str:

@@ -140,15 +140,15 @@ async def get_result(
         return {
             "job_id": str(job_id),
             "job_type": _job_type(job, processors),
-            "status": status.in_five,
+            "status": status.public_status,
             "result": _outcomes(collected, parts, earlier),
         }
     if result is None:
-        raise ResultUnavailable(f"The job is {status.in_five} and has no result of its own.")
+        raise ResultUnavailable(f"The job is {status.public_status} and has no result of its own.")
     return {
         "job_id": str(job_id),
         "job_type": _job_type(job, processors),
-        "status": status.in_five,
+        "status": status.public_status,
         "result": result.data,
     }
 
@@ -179,7 +179,7 @@ def _outcome(file_id: str, part: JobRow | None) -> dict[str, Any]:
         "file_id": file_id,
         "job_id": str(part.id),
         "filename": part.filename,
-        "status": JobStatus(part.status).in_five,
+        "status": JobStatus(part.status).public_status,
         "error_message": _error(part),
     }
 
@@ -221,7 +221,7 @@ def _body(
         "id": str(job.id),
         "user_id": job.owner,
         "job_type": _job_type(job, processors),
-        "status": status.in_five,
+        "status": status.public_status,
         "progress": percent,
         "stage": stage,
         "stages": [{"name": name, "begins_at": begin} for name, begin in named],

@@ -39,4 +39,4 @@ async def map_columns(
         },
     )
     started = await app.of(JobStarter).start(owner, job, fresh=fresh)
-    return accepted(started.made, "Mapping job created and queued")
+    return accepted(started.job, "Mapping job created and queued")

@@ -114,12 +114,12 @@ class Schedules:
         row = await self._find(schedule_id, owner)
         if await self._goes_on(row):
             raise RunGoesOn(job_id=str(row.last_job_id))
-        made = await self._start(owner, row.job)
-        job_id = UUID(made["job_id"])
+        new_job_id = await self._start(owner, row.job)
+        job_id = UUID(new_job_id["job_id"])
         await self._database.transact(
             lambda c: schedules.note_made(c, row.id, job_id, {"outcome": "made"}, was_planned=False)
         )
-        return made
+        return new_job_id
 
     async def _start(self, owner: str, job: dict[str, Any]) -> dict[str, Any]:
         """Start a new job, even if the same job ran on the same bytes before."""
@@ -185,7 +185,7 @@ class Schedules:
             await self._database.transact(lambda c: schedules.note_skipped(c, row.id, why))
             return
         try:
-            made = await self._start(row.owner, row.job)
+            new_job_id = await self._start(row.owner, row.job)
         except GranulaError as error:
             code = getattr(error, "code", "unavailable")
             why = {
@@ -197,7 +197,7 @@ class Schedules:
             await self._database.transact(lambda c: schedules.note_failed(c, row.id, why))
             logger.error("Schedule %s: could not start a job: %s", row.id, error.detail)
             return
-        job_id, outcome = UUID(made["job_id"]), {"outcome": "made", "missed": missed}
+        job_id, outcome = UUID(new_job_id["job_id"]), {"outcome": "made", "missed": missed}
         await self._database.transact(
             lambda c: schedules.note_made(c, row.id, job_id, outcome, was_planned=True)
         )

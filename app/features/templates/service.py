@@ -77,13 +77,13 @@ class Templates:
         for row in rows:
             for column in row.mapping["columns"]:
                 headers = accepted_headers.setdefault(column["reference_column"], [])
-                given = column["input_columns"]
+                input_columns = column["input_columns"]
                 if (
-                    len(given) == 1
-                    and given[0] not in headers
+                    len(input_columns) == 1
+                    and input_columns[0] not in headers
                     and len(headers) < REMEMBERED_HEADERS
                 ):
-                    headers.append(given[0])
+                    headers.append(input_columns[0])
         return {reference: headers for reference, headers in accepted_headers.items() if headers}
 
     async def _get(

@@ -528,13 +528,13 @@ class Uploads:
     async def _described(self, row: UploadRow) -> Upload:
         offset = row.length or 0
         if row.is_open and row.parts is None:
-            found = await asyncio.to_thread(self._offset, row.id, row.verified_offset)
-            if not found and self._files.is_shared:
+            stored_offset = await asyncio.to_thread(self._offset, row.id, row.verified_offset)
+            if not stored_offset and self._files.is_shared:
                 # Missing pieces became a file; read the row again.
                 again = await self._find(row.id, row.owner, also_expired=True)
                 if not again.is_open:
                     return await self._described(again)
-            offset = offset if found is None else found
+            offset = offset if stored_offset is None else stored_offset
         return Upload(
             row.id,
             offset,

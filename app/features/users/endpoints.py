@@ -111,10 +111,12 @@ async def list_users(
 )
 async def create_user(body: NewUser, app: App, admin: Admin) -> Response:
     """Create a user with a first key. Only this response contains the key."""
-    made = await app.users.create(body.user_id, is_admin=body.is_admin, days=body.expires_in_days)
+    new_user = await app.users.create(
+        body.user_id, is_admin=body.is_admin, days=body.expires_in_days
+    )
     logger.info("%s created user %s", admin.user_id, body.user_id)
     user = await app.users.get(body.user_id)
-    return encoded(user | _shown(made), 201, {"Location": f"/api/v1/users/{body.user_id}"})
+    return encoded(user | _shown(new_user), 201, {"Location": f"/api/v1/users/{body.user_id}"})
 
 
 @router.get("/users/{user_id}", response_model=User, responses=problem_responses(401, 403, 404))

@@ -20,10 +20,10 @@ class PublicResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        if not all(is_public(each["host"]) for each in found):
+        infos = await self._inner.resolve(host, port, family)
+        if not all(is_public(each["host"]) for each in infos):
             raise AddressRefused
-        return found
+        return infos
 
     async def close(self) -> None:
         await self._inner.close()

@@ -76,7 +76,7 @@ def test_a_dropped_dirty_file_is_watched_to_its_end_and_accounted_for_row_by_row
     marked = first.locator("[aria-invalid]")
     expect(marked.last).to_have_text("surplus")
     marked.last.click()
-    chosen = page.get_by_label("The chosen row")
+    chosen = page.get_by_label("Selected row")
     expect(chosen).to_contain_text("100,name 100,100,surplus")
     expect(page.get_by_label("value, corrected")).to_have_value("100,surplus")
     page.get_by_label("value, corrected").fill("100")

@@ -87,7 +87,7 @@ def test_a_form_that_is_reset_is_as_it_was_made(page: Page, api: Api, view: str)
 
 def test_the_upload_box_offers_what_an_upload_can_name(page: Page, api: Api) -> None:
     page.goto("/")
-    choice = page.locator(".drop").get_by_label("What to do with the rows")
+    choice = page.locator(".drop").get_by_label("Processor")
     expect(choice.locator("option[value=profile]")).to_have_count(1)
     offered = choice.locator("option").evaluate_all("nodes => nodes.map((node) => node.value)")
     assert offered[0] == "rows"
@@ -100,7 +100,7 @@ def test_the_upload_box_offers_what_an_upload_can_name(page: Page, api: Api) -> 
 def test_the_upload_box_asks_for_the_options_of_the_processor(page: Page, api: Api) -> None:
     page.goto("/")
     box = page.locator(".drop")
-    choice = box.get_by_label("What to do with the rows")
+    choice = box.get_by_label("Processor")
     expect(choice.locator("option[value=sentiment]")).to_have_count(1)
     expect(box.locator("input[name=text_column]")).to_have_count(0)
     choice.select_option("sentiment")
@@ -166,9 +166,9 @@ def test_refused_uploads_stay_until_they_are_dismissed_or_tried_again(page: Page
 def test_no_remedy_at_the_page_names_a_route_a_header_or_a_command() -> None:
     """Each that does has words of its own; what is left is shown as it is."""
     words = (JS / "words.js").read_text()
-    own = dict(re.findall(r'^  (\w+): "(.*)",$', words, re.MULTILINE))
+    own = dict(re.findall(r'^  (\w+):\s+"(.*)",$', words, re.MULTILINE))
     assert own.keys() <= request_errors().keys()
-    (pattern,) = re.findall(r"^const TECHNICAL = /(.*)/;$", words, re.MULTILINE)
+    (pattern,) = re.findall(r"^const TECHNICAL =\s+/(.*)/;$", words, re.MULTILINE)
     technical = re.compile(pattern.replace(r"\/", "/"))
     assert not [remedy for remedy in own.values() if technical.search(remedy)]
     at_the_page = {
@@ -208,7 +208,7 @@ def test_a_service_that_is_away_is_told_from_a_page_that_is_out_of_date(new_page
     expect(page.get_by_text("Live")).to_be_visible()
     page.context.set_offline(True)
     page.get_by_role("link", name="Schedules").click()
-    expect(page.get_by_role("heading", name="The service cannot be reached")).to_be_visible()
+    expect(page.get_by_role("heading", name="The service is unreachable")).to_be_visible()
     expect(page.get_by_text("out of date")).to_have_count(0)
     page.context.set_offline(False)
     expect(page.get_by_role("heading", name="Schedules", exact=True)).to_be_visible()  # by itself
@@ -227,7 +227,7 @@ def test_a_tab_of_a_job_that_cannot_be_loaded_says_so(new_page: NewPage, api: Ap
     page.get_by_role("navigation", name="Views of this job").get_by_role(
         "link", name="Rejects"
     ).click()
-    expect(page.get_by_role("heading", name="The service cannot be reached")).to_be_visible()
+    expect(page.get_by_role("heading", name="The service is unreachable")).to_be_visible()
     page.context.set_offline(False)
     expect(page.get_by_text("Every row was loaded.")).to_be_visible()
 

@@ -76,7 +76,7 @@ def test_a_session_that_ends_asks_for_the_key_over_the_page_and_nothing_written_
 
     expect(dialog).to_be_visible()
     sign_in("granula_wrong")
-    expect(dialog.get_by_role("alert")).to_contain_text("ask who runs this service")
+    expect(dialog.get_by_role("alert")).to_contain_text("ask the operator of this service")
     assert "/api/" not in dialog.inner_text()
     assert "Authorization" not in dialog.inner_text()
     sign_in(keys["dora"])
@@ -102,7 +102,7 @@ def test_a_session_that_ends_asks_for_the_key_over_the_page_and_nothing_written_
     page.context.clear_cookies()
     drop(page, "late.csv", b"id\n1\n")
     expect(dialog).to_be_visible()
-    expect(page.locator(".uploads")).to_contain_text("Goes on when you have signed in")
+    expect(page.locator(".uploads")).to_contain_text("Continues after you sign in")
     sign_in(keys["dora"])
     expect(page.get_by_role("link", name="late.csv")).to_be_visible()  # it went on by itself
 

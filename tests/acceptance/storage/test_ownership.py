@@ -64,7 +64,7 @@ class Service:
         return self.places.storage.size(str(file_id)) == len(CONTENT)
 
     def lost(self) -> set[UUID]:
-        return set(self.places.storage.lost.found())
+        return set(self.places.storage.lost.ages())
 
 
 class Storage:

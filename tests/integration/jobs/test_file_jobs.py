@@ -68,7 +68,7 @@ class Service:
         self.database = database
         self.chosen = Chosen()
         self.queued: list[UUID] = []
-        self.processors = processors = Processors(given=[self.chosen])
+        self.processors = processors = Processors(instances=[self.chosen])
         limits = OwnerLimits(settings, database)
         factory = JobFactory(settings, processors, limits, self._enqueue)
         self.file_jobs = FileJobs(database, processors, factory)

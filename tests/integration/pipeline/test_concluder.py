@@ -131,7 +131,7 @@ class Service:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.counted = Counted()
-        self.processors = Processors(given=[self.counted, Compared(), Written()])
+        self.processors = Processors(instances=[self.counted, Compared(), Written()])
         self.staged = Settling(database)
         self.destinations = Destinations((), is_sqlite=True)
         self.destinations.add(self.staged)

@@ -20,7 +20,7 @@ STORED = {
 
 
 def test_files_are_told_in_their_order_with_the_jobs_that_stand_for_them() -> None:
-    processors = Processors(given=[BatchProcessor()])
+    processors = Processors(instances=[BatchProcessor()])
     can = processors.capabilities("batch")
     assert can.collects is not None
     assert can == Capabilities(collects=can.collects)
@@ -29,7 +29,7 @@ def test_files_are_told_in_their_order_with_the_jobs_that_stand_for_them() -> No
 
 
 def test_the_result_counts_the_files_by_what_became_of_them() -> None:
-    processors = Processors(given=[BatchProcessor()])
+    processors = Processors(instances=[BatchProcessor()])
     options = processors.restored("batch", STORED)
     children = [{"status": "completed"}, {"status": "failed"}, {"status": "completed"}]
     assert BatchProcessor().report(options, children) == {  # type: ignore[arg-type]

@@ -1,19 +1,39 @@
-// What happens to a job: the map of its chunks, how fast, what holds it up, whether its rows add up, and when what happened.
+// The overview of a job: the map of its chunks, speed, bottleneck, proof, and timeline.
 
 import * as api from "../api.js";
 import { button, h, icon, replace, say, svg } from "../dom.js";
-import { COUNTS, NAMES, TONES as STATE_TONES, at, count, duration, isFinal, missing, percent, plural, rate, standing, when } from "../format.js";
+import {
+  COUNTS,
+  NAMES,
+  TONES as STATE_TONES,
+  at,
+  count,
+  duration,
+  isFinal,
+  missing,
+  percent,
+  plural,
+  rate,
+  standing,
+  when,
+} from "../format.js";
 import { badge, facts, stack } from "../parts.js";
 
 const MAX_CELLS = 1500;
 const AUTO_PROOF_ROWS = 3_000_000;
 const MAX_INCIDENTS = 50;
 const CHUNK_STATES = ["completed", "processing", "waiting", "pending", "failed", "cancelled"];
-const KINDS = { wait: "Waiting for a free core", read: "Reading and parsing", process: "Processing", write: "Database" };
+const KINDS = {
+  wait: "Waiting for a free core",
+  read: "Reading and parsing",
+  process: "Processing",
+  write: "Database",
+};
 const TONES = { wait: "idle", read: "busy", process: "accent", write: "warn" };
 
-/** A chunk that was tried before and waits for its next attempt shows as waiting. */
-const stateOf = (chunk) => (chunk.status === "pending" && (chunk.attempt > 0 || chunk.error) ? "waiting" : chunk.status);
+/** A chunk that waits for a retry is shown as waiting. */
+const stateOf = (chunk) =>
+  chunk.status === "pending" && (chunk.attempt > 0 || chunk.error) ? "waiting" : chunk.status;
 
 export default function overview({ path, status: first }) {
   let status = first;
@@ -25,17 +45,36 @@ export default function overview({ path, status: first }) {
   const limits = h("section.card", {});
   const proof = proofBar(path);
   const timeline = h("section.card", {});
-  const node = h("div.grid-2", {}, proof.node, status.parts ? parts(path, status) : map.node, speed, limits, timeline, details());
+  const node = h(
+    "div.grid-2",
+    {},
+    proof.node,
+    status.parts ? parts(path, status) : map.node,
+    speed,
+    limits,
+    timeline,
+    details(),
+  );
 
   function details() {
     const { dialect } = status;
-    return h("section.card", {}, h("h2", {}, "The file"), facts([
-      ["Rows", count(status.rows.total)], ["Chunks", count(status.total_chunks)],
-      dialect.encoding && ["Encoding", dialect.encoding],
-      dialect.delimiter && ["Delimiter", dialect.delimiter === "\t" ? "tab" : dialect.delimiter], ["Columns", count(status.columns.length)],
-      status.sha256 && ["SHA-256", h("code.clip", { title: status.sha256 }, `${status.sha256.slice(0, 16)}…`)],
-      ["Job", h("code.clip", { title: status.job_id }, status.job_id)],
-    ]));
+    return h(
+      "section.card",
+      {},
+      h("h2", {}, "The file"),
+      facts([
+        ["Rows", count(status.rows.total)],
+        ["Chunks", count(status.total_chunks)],
+        dialect.encoding && ["Encoding", dialect.encoding],
+        dialect.delimiter && ["Delimiter", dialect.delimiter === "\t" ? "tab" : dialect.delimiter],
+        ["Columns", count(status.columns.length)],
+        status.sha256 && [
+          "SHA-256",
+          h("code.clip", { title: status.sha256 }, `${status.sha256.slice(0, 16)}…`),
+        ],
+        ["Job", h("code.clip", { title: status.job_id }, status.job_id)],
+      ]),
+    );
   }
 
   async function load() {
@@ -60,7 +99,7 @@ export default function overview({ path, status: first }) {
   }
 
   function later() {
-    // A big map is read less often: it is what a look at it is worth.
+    // A large map is read less often, since it costs more.
     timer ??= setTimeout(() => ((timer = null), load()), chunks.length > 2000 ? 3000 : 500);
   }
 
@@ -86,8 +125,19 @@ export default function overview({ path, status: first }) {
 
 function chunkMap() {
   const grid = svg("svg.map", { "aria-hidden": "true" });
-  const text = h("p.muted", {}, "Arrow keys walk through the chunks.");
-  const box = h("div.map-box", { role: "slider", tabindex: 0, "aria-label": "Chunk", "aria-valuemin": 0, "aria-valuemax": 0, "aria-valuenow": 0 }, grid);
+  const text = h("p.muted", {}, "Arrow keys move through the chunks.");
+  const box = h(
+    "div.map-box",
+    {
+      role: "slider",
+      tabindex: 0,
+      "aria-label": "Chunk",
+      "aria-valuemin": 0,
+      "aria-valuemax": 0,
+      "aria-valuenow": 0,
+    },
+    grid,
+  );
   const legend = h("ul.legend");
   const node = h("section.card", {}, h("h2", {}, "Map of the chunks"), box, legend, text);
   let chunks = [];
@@ -99,8 +149,19 @@ function chunkMap() {
     const chunk = chunks[Math.min(chunks.length - 1, index * each)];
     if (!chunk) return "";
     const rows = `rows ${count(chunk.first_row)} to ${count(chunk.first_row + chunk.row_count - 1)}`;
-    const more = [chunk.attempt > 1 && `attempt ${chunk.attempt}`, chunk.rows_invalid && plural(chunk.rows_invalid, "reject"), chunk.error?.message];
-    return [`Chunk ${count(chunk.chunk_index)}${each > 1 ? ` (a cell is ${each} chunks)` : ""}`, stateOf(chunk), rows, ...more].filter(Boolean).join(" · ");
+    const more = [
+      chunk.attempt > 1 && `attempt ${chunk.attempt}`,
+      chunk.rows_invalid && plural(chunk.rows_invalid, "reject"),
+      chunk.error?.message,
+    ];
+    return [
+      `Chunk ${count(chunk.chunk_index)}${each > 1 ? ` (a cell is ${each} chunks)` : ""}`,
+      stateOf(chunk),
+      rows,
+      ...more,
+    ]
+      .filter(Boolean)
+      .join(" · ");
   };
   const choose = (index) => {
     chosen = Math.max(0, Math.min(index, Math.ceil(chunks.length / each) - 1));
@@ -111,7 +172,14 @@ function chunkMap() {
     box.setAttribute("aria-valuetext", told(chosen));
   };
   box.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: wide, ArrowUp: -wide, Home: -Infinity, End: Infinity }[event.key];
+    const step = {
+      ArrowRight: 1,
+      ArrowLeft: -1,
+      ArrowDown: wide,
+      ArrowUp: -wide,
+      Home: -Infinity,
+      End: Infinity,
+    }[event.key];
     if (!step) return;
     event.preventDefault();
     choose(chosen + step);
@@ -129,24 +197,49 @@ function chunkMap() {
       const cells = Math.ceil(chunks.length / each);
       const size = cells > 600 ? 9 : cells > 150 ? 13 : 20;
       wide = Math.max(1, Math.floor((box.clientWidth || 480) / size));
-      grid.setAttribute("viewBox", `0 0 ${wide * size} ${Math.max(1, Math.ceil(cells / wide)) * size}`);
+      grid.setAttribute(
+        "viewBox",
+        `0 0 ${wide * size} ${Math.max(1, Math.ceil(cells / wide)) * size}`,
+      );
       while (grid.children.length > cells) grid.lastChild.remove();
       while (grid.children.length < cells) grid.append(svg("rect"));
       const numbers = Object.fromEntries(CHUNK_STATES.map((name) => [name, 0]));
       for (let i = 0; i < cells; i += 1) {
         const group = chunks.slice(i * each, (i + 1) * each).map(stateOf);
         for (const state of group) numbers[state] += 1;
-        // Of several chunks in a cell, the one that somebody should look at.
-        const shown = ["failed", "processing", "waiting", "pending", "cancelled", "completed"].find((state) => group.includes(state));
+        // The most important of several chunks in a cell.
+        const shown = ["failed", "processing", "waiting", "pending", "cancelled", "completed"].find(
+          (state) => group.includes(state),
+        );
         const cell = grid.children[i];
         const [x, y] = [(i % wide) * size, Math.floor(i / wide) * size];
-        for (const [key, value] of Object.entries({ x: x + 1, y: y + 1, width: size - 2, height: size - 2, rx: size > 10 ? 3 : 1 })) cell.setAttribute(key, value);
-        cell.setAttribute("class", `${shown}${i === chosen && document.activeElement === box ? " chosen" : ""}`);
+        for (const [key, value] of Object.entries({
+          x: x + 1,
+          y: y + 1,
+          width: size - 2,
+          height: size - 2,
+          rx: size > 10 ? 3 : 1,
+        }))
+          cell.setAttribute(key, value);
+        cell.setAttribute(
+          "class",
+          `${shown}${i === chosen && document.activeElement === box ? " chosen" : ""}`,
+        );
       }
       box.setAttribute("aria-valuemax", Math.max(0, cells - 1));
       box.setAttribute("aria-valuetext", told(chosen) || "none yet");
-      replace(legend, CHUNK_STATES.filter((state) => numbers[state] || state === "completed").map((state) =>
-        h("li", {}, h(`i.swatch.${state}`, { "aria-hidden": "true" }), h("span", {}, state === "waiting" ? "waits for a retry" : state), h("b", {}, count(numbers[state])))));
+      replace(
+        legend,
+        CHUNK_STATES.filter((state) => numbers[state] || state === "completed").map((state) =>
+          h(
+            "li",
+            {},
+            h(`i.swatch.${state}`, { "aria-hidden": "true" }),
+            h("span", {}, state === "waiting" ? "waits for a retry" : state),
+            h("b", {}, count(numbers[state])),
+          ),
+        ),
+      );
     },
   };
 }
@@ -154,63 +247,135 @@ function chunkMap() {
 function parts(path, status) {
   const list = h("ul.plain");
   const node = h("section.card", {}, h("h2", {}, plural(status.parts.total, "part")), list);
-  api.get(api.query("/api/v1/jobs", { parent: status.job_id, limit: 500 })).then(({ items }) =>
-    replace(list, items.map((each) => h("li", {}, badge(standing(each)), h("a.clip", { href: `#/jobs/${each.job_id}` }, each.filename), h("span.muted", {}, each.processor)))), () => {});
+  api.get(api.query("/api/v1/jobs", { parent: status.job_id, limit: 500 })).then(
+    ({ items }) =>
+      replace(
+        list,
+        items.map((each) =>
+          h(
+            "li",
+            {},
+            badge(standing(each)),
+            h("a.clip", { href: `#/jobs/${each.job_id}` }, each.filename),
+            h("span.muted", {}, each.processor),
+          ),
+        ),
+      ),
+    () => {},
+  );
   return node;
 }
 
-// -------------------------------------------------------------------- how fast, and why not faster
+// -------------------------------------------------------------------- speed and bottleneck
 
 function drawSpeed(node, chunks, status) {
   const done = chunks.filter((chunk) => chunk.finished_at && chunk.status === "completed");
   const heading = h("h2", {}, "Rows per second");
   if (done.length < 2) {
-    replace(node, heading, h("p.muted", {}, isFinal(status.status) ? status.rows_per_second ? `One chunk only: ${rate(status.rows_per_second)} from start to end.` : "Too little to tell how fast it was." : "Shown when the first chunks are done."));
+    replace(
+      node,
+      heading,
+      h(
+        "p.muted",
+        {},
+        isFinal(status.status)
+          ? status.rows_per_second
+            ? `One chunk only: ${rate(status.rows_per_second)} from start to end.`
+            : "Too little data for a speed."
+          : "Shown once the first chunks are done.",
+      ),
+    );
     return;
   }
   const start = Date.parse(status.started_at);
   const times = done.map((chunk) => Date.parse(chunk.finished_at));
   const length = Math.max(1, Math.max(...times) - start);
-  // Chunks that were written together ended together: as many buckets as there were such moments, at most.
+  // Chunks committed together ended together: no more buckets than such moments.
   const buckets = Math.max(3, Math.min(40, Math.floor(new Set(times).size / 2)));
   const sums = new Array(buckets).fill(0);
-  done.forEach((chunk, i) => (sums[Math.min(buckets - 1, Math.floor(((times[i] - start) / length) * buckets))] += chunk.row_count));
+  done.forEach(
+    (chunk, i) =>
+      (sums[Math.min(buckets - 1, Math.floor(((times[i] - start) / length) * buckets))] +=
+        chunk.row_count),
+  );
   const speeds = sums.map((rows) => rows / (length / buckets / 1000));
   const most = Math.max(...speeds);
   const mean = status.rows_per_second ? ` · mean ${rate(status.rows_per_second)}` : "";
   const [width, height] = [600, 120];
-  const points = speeds.map((speed, i) => `${((i + 0.5) * width) / buckets},${height - (speed / most) * (height - 6)}`);
-  replace(node, heading,
-    svg("svg.chart", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": `Rows per second: peak ${rate(most)}${mean}` },
-      svg("polygon.area", { points: `${width / buckets / 2},${height} ${points.join(" ")} ${width - width / buckets / 2},${height}` }),
-      svg("polyline.line", { points: points.join(" ") })),
-    h("div.axis", {}, h("span", {}, at(status.started_at)), h("span", {}, `peak ${rate(most)}${mean}`), h("span", {}, at(new Date(Math.max(...times))))));
+  const points = speeds.map(
+    (speed, i) => `${((i + 0.5) * width) / buckets},${height - (speed / most) * (height - 6)}`,
+  );
+  replace(
+    node,
+    heading,
+    svg(
+      "svg.chart",
+      {
+        viewBox: `0 0 ${width} ${height}`,
+        preserveAspectRatio: "none",
+        role: "img",
+        "aria-label": `Rows per second: peak ${rate(most)}${mean}`,
+      },
+      svg("polygon.area", {
+        points: `${width / buckets / 2},${height} ${points.join(" ")} ${width - width / buckets / 2},${height}`,
+      }),
+      svg("polyline.line", { points: points.join(" ") }),
+    ),
+    h(
+      "div.axis",
+      {},
+      h("span", {}, at(status.started_at)),
+      h("span", {}, `peak ${rate(most)}${mean}`),
+      h("span", {}, at(new Date(Math.max(...times)))),
+    ),
+  );
 }
 
 function drawLimits(node, chunks, status) {
   const sums = { wait: 0, read: 0, process: 0, write: 0 };
-  for (const chunk of chunks) for (const name of Object.keys(sums)) sums[name] += chunk.timings?.[name] ?? 0;
+  for (const chunk of chunks)
+    for (const name of Object.keys(sums)) sums[name] += chunk.timings?.[name] ?? 0;
   const total = Object.values(sums).reduce((a, b) => a + b, 0);
   const heading = h("h2", {}, "Where the time goes");
-  if (!total) return replace(node, heading, h("p.muted", {}, "Measured in each chunk; shown when the first is done."));
+  if (!total)
+    return replace(
+      node,
+      heading,
+      h("p.muted", {}, "Measured in each chunk; shown once the first is done."),
+    );
   const isCall = status.processor === "scoring";
   const names = { ...KINDS, process: isCall ? "Model service" : `Processor ${status.processor}` };
   const worst = Object.keys(sums).reduce((a, b) => (sums[b] > sums[a] ? b : a));
   const advice = {
-    wait: "Chunks stand in line for a core. More cores help; a higher priority puts this job before others.",
-    read: "Parsing takes longest, and it runs on one core a process. JSON Lines and plain CSV without quotes parse fastest.",
-    process: isCall ? "The model service takes longest: raise API_MAX_WORKERS or API_BATCH_SIZE as far as it keeps up."
+    wait: "Chunks wait for a core. More cores help; a higher priority puts this job before others.",
+    read: "Parsing takes longest, and runs on one core per process. JSON Lines and plain CSV without quotes parse fastest.",
+    process: isCall
+      ? "The model service takes longest: raise API_MAX_WORKERS or API_BATCH_SIZE as far as it keeps up."
       : "The processor takes longest: it runs in COMPUTE_PROCESSES processes or threads, so more cores help.",
-    write: "Writing takes longest. On PostgreSQL look at its disk and MAX_CONCURRENCY; SQLite has one writer, so PostgreSQL is the cure.",
+    write:
+      "Writing takes longest. On PostgreSQL check its disk and MAX_CONCURRENCY; SQLite has one writer, so PostgreSQL helps.",
   }[worst];
-  return replace(node, heading,
-    stack(Object.keys(sums).map((name) => ({ name: names[name], value: sums[name], tone: TONES[name] })), { label: "Seconds by what they went to", text: (part) => `${duration(part.value)} · ${percent(part.value / total)}` }),
-    h("p", {}, h("strong", {}, `Bottleneck: ${names[worst].toLowerCase()}. `), advice));
+  return replace(
+    node,
+    heading,
+    stack(
+      Object.keys(sums).map((name) => ({
+        name: names[name],
+        value: sums[name],
+        tone: TONES[name],
+      })),
+      {
+        label: "Seconds by phase",
+        text: (part) => `${duration(part.value)} · ${percent(part.value / total)}`,
+      },
+    ),
+    h("p", {}, h("strong", {}, `Bottleneck: ${names[worst].toLowerCase()}. `), advice),
+  );
 }
 
 // -------------------------------------------------------------------- the proof
 
-/** Changes when there is something to prove anew: rows of a cancelled job are still counted after its end. */
+/** Changes when the proof must be repeated: rows of a cancelled job are counted after its end. */
 const keyOf = (status) => `${status.finished_at} ${status.rows.total} ${status.counts.loaded}`;
 
 function proofBar(path) {
@@ -219,8 +384,15 @@ function proofBar(path) {
   const bar = h("div.proof-bar", { "aria-hidden": "true" }, h("div.proof-fill", {}, segments), cap);
   const verdict = h("p.proof-text", { role: "status" });
   const numbers = h("div");
-  const again = button("Prove it again", () => check(), { iconName: "lock", hidden: true });
-  const node = h("section.card.wide.proof", {}, h("div.row.between", {}, h("h2", {}, "Proof"), again), bar, verdict, numbers);
+  const again = button("Run the proof again", () => check(), { iconName: "lock", hidden: true });
+  const node = h(
+    "section.card.wide.proof",
+    {},
+    h("div.row.between", {}, h("h2", {}, "Proof"), again),
+    bar,
+    verdict,
+    numbers,
+  );
   let asked = null;
   let latest = null;
 
@@ -235,12 +407,28 @@ function proofBar(path) {
       node.classList.toggle("partial", proof.closes && proof.is_final && !isWhole);
       node.classList.toggle("broken", !proof.closes);
       replace(cap, icon(isWhole ? "check" : "warn"));
-      say(verdict, proof.closes
-        ? [`It closes: ${count(rows.total)} rows in the file = ${COUNTS.map(([name, words]) => `${count(counts[name])} ${words}`).join(" + ")}.`, !latest.split_complete && "The rest of the file was not read."].filter(Boolean).join(" ")
-        : `It does not close: ${proof.problems.slice(0, 3).join("; ")}.`);
-      replace(numbers, facts([["Hash as read", h("code", {}, hash.read)], ["Hash as stored", h("code", {}, hash.stored)], ["Rows stored", count(proof.stored.results)], ["Rejects stored", count(proof.stored.rejects)]]));
+      say(
+        verdict,
+        proof.closes
+          ? [
+              `It closes: ${count(rows.total)} rows in the file = ${COUNTS.map(([name, words]) => `${count(counts[name])} ${words}`).join(" + ")}.`,
+              !latest.split_complete && "The rest of the file was not read.",
+            ]
+              .filter(Boolean)
+              .join(" ")
+          : `It does not close: ${proof.problems.slice(0, 3).join("; ")}.`,
+      );
+      replace(
+        numbers,
+        facts([
+          ["Hash as read", h("code", {}, hash.read)],
+          ["Hash as stored", h("code", {}, hash.stored)],
+          ["Rows stored", count(proof.stored.results)],
+          ["Rejects stored", count(proof.stored.rejects)],
+        ]),
+      );
     } catch (error) {
-      say(verdict, `The proof cannot be made now: ${error.message}`);
+      say(verdict, `The proof cannot run now: ${error.message}`);
     }
     again.hidden = false;
   }
@@ -260,12 +448,18 @@ function proofBar(path) {
       if (!isFinal(status.status)) {
         node.classList.remove("closed", "partial", "broken");
         asked = null;
-        say(verdict, `${count(counts.loaded)} loaded, ${count(counts.rejected)} rejected${counts.failed ? `, ${count(counts.failed)} failed` : ""} so far. The bar closes when every row is accounted for and read back unchanged.`);
+        say(
+          verdict,
+          `${count(counts.loaded)} loaded, ${count(counts.rejected)} rejected${counts.failed ? `, ${count(counts.failed)} failed` : ""} so far. The bar closes when every row is accounted for and read back unchanged.`,
+        );
       } else if (asked !== keyOf(status)) {
         asked = keyOf(status);
         if (rows.total <= AUTO_PROOF_ROWS) check();
         else {
-          say(verdict, "Done. The proof reads every stored row again, which takes a while for so many.");
+          say(
+            verdict,
+            "Done. The proof reads every stored row again, which takes a while for so many rows.",
+          );
           again.hidden = false;
         }
       }
@@ -273,9 +467,9 @@ function proofBar(path) {
   };
 }
 
-// -------------------------------------------------------------------- when what happened
+// -------------------------------------------------------------------- timeline
 
-/** [3, 4, 5, 9] as "3 to 5, 9". */
+/** Returns "3 to 5, 9" for [3, 4, 5, 9]. */
 function ranges(numbers) {
   const found = [];
   for (const number of numbers) {
@@ -283,37 +477,96 @@ function ranges(numbers) {
     if (last && number === last[1] + 1) last[1] = number;
     else found.push([number, number]);
   }
-  return found.map(([from, to]) => (from === to ? count(from) : `${count(from)} to ${count(to)}`)).join(", ");
+  return found
+    .map(([from, to]) => (from === to ? count(from) : `${count(from)} to ${count(to)}`))
+    .join(", ");
 }
 
-/** Chunks that did not run smoothly, those of which the same is to be said together, as [time, text, tone, chunks]. */
+/** Chunks with incidents, grouped by equal text, as [time, text, tone, chunks]. */
 function incidents(chunks) {
   const groups = new Map();
   for (const chunk of chunks.filter((each) => each.error || each.attempt > 1 || each.deaths)) {
-    const how = { completed: `completed at attempt ${chunk.attempt}`, failed: `failed after ${plural(chunk.attempt, "attempt")}`, pending: `waits for attempt ${chunk.attempt + 1}`, processing: `attempt ${chunk.attempt} runs`, cancelled: "cancelled" }[chunk.status];
+    const how = {
+      completed: `completed at attempt ${chunk.attempt}`,
+      failed: `failed after ${plural(chunk.attempt, "attempt")}`,
+      pending: `waits for attempt ${chunk.attempt + 1}`,
+      processing: `attempt ${chunk.attempt} runs`,
+      cancelled: "cancelled",
+    }[chunk.status];
     const text = `${how}${chunk.error ? `: ${chunk.error.message ?? chunk.error.code}` : ""}`;
-    if (!groups.has(text)) groups.set(text, { time: "", tone: { completed: "warn", failed: "bad" }[chunk.status] ?? "idle", indexes: [] });
+    if (!groups.has(text))
+      groups.set(text, {
+        time: "",
+        tone: { completed: "warn", failed: "bad" }[chunk.status] ?? "idle",
+        indexes: [],
+      });
     const group = groups.get(text);
     const time = chunk.finished_at ?? chunk.available_at;
     if (time > group.time) group.time = time;
     group.indexes.push(chunk.chunk_index);
   }
   return [...groups].map(([text, { time, tone, indexes }]) => [
-    time, indexes.length > 1 ? `${count(indexes.length)} chunks ${text}` : `Chunk ${count(indexes[0])} ${text}`, tone, indexes.length > 1 ? ranges(indexes) : "",
+    time,
+    indexes.length > 1
+      ? `${count(indexes.length)} chunks ${text}`
+      : `Chunk ${count(indexes[0])} ${text}`,
+    tone,
+    indexes.length > 1 ? ranges(indexes) : "",
   ]);
 }
 
 function drawTimeline(node, chunks, status) {
   const noted = incidents(chunks);
-  const events = [[status.created_at, "Uploaded and durable", "ok"], [status.started_at, "First chunk cut", "busy"], ...noted.slice(0, MAX_INCIDENTS)];
+  const events = [
+    [status.created_at, "Uploaded and durable", "ok"],
+    [status.started_at, "First chunk created", "busy"],
+    ...noted.slice(0, MAX_INCIDENTS),
+  ];
   const state = standing(status);
-  const end = { completed_with_errors: "Completed, with rejects", incomplete: `Incomplete. ${missing(status)}`, failed: `Failed${status.error ? `: ${status.error.message ?? status.error.code}` : ""}` }[state] ?? NAMES[state];
-  if (status.finished_at) events.push([status.finished_at, end, STATE_TONES[state] === "off" ? "idle" : STATE_TONES[state]]);
+  const end =
+    {
+      completed_with_errors: "Completed, with rejects",
+      incomplete: `Incomplete. ${missing(status)}`,
+      failed: `Failed${status.error ? `: ${status.error.message ?? status.error.code}` : ""}`,
+    }[state] ?? NAMES[state];
+  if (status.finished_at)
+    events.push([
+      status.finished_at,
+      end,
+      STATE_TONES[state] === "off" ? "idle" : STATE_TONES[state],
+    ]);
   const known = events.filter(([time]) => time).sort((a, b) => Date.parse(a[0]) - Date.parse(b[0]));
-  // What somebody has opened stays open when the list is drawn anew.
-  const opened = new Set([...node.querySelectorAll("details[open]")].map((each) => each.dataset.text));
-  replace(node, h("h2", {}, "What happened"),
-    h("ol.timeline", {}, known.map(([time, text, tone, which]) => h(`li.${tone}`, {}, h("time", { datetime: time, title: when(time) }, at(time)),
-      h("span", {}, text, which && h("details", { "data-text": text, open: opened.has(text) }, h("summary", {}, "Show the chunks"), which))))),
-    noted.length > MAX_INCIDENTS && h("p.muted", {}, `${count(noted.length - MAX_INCIDENTS)} more kinds of trouble.`));
+  // Opened items stay open when the list is redrawn.
+  const opened = new Set(
+    [...node.querySelectorAll("details[open]")].map((each) => each.dataset.text),
+  );
+  replace(
+    node,
+    h("h2", {}, "Timeline"),
+    h(
+      "ol.timeline",
+      {},
+      known.map(([time, text, tone, which]) =>
+        h(
+          `li.${tone}`,
+          {},
+          h("time", { datetime: time, title: when(time) }, at(time)),
+          h(
+            "span",
+            {},
+            text,
+            which &&
+              h(
+                "details",
+                { "data-text": text, open: opened.has(text) },
+                h("summary", {}, "Show the chunks"),
+                which,
+              ),
+          ),
+        ),
+      ),
+    ),
+    noted.length > MAX_INCIDENTS &&
+      h("p.muted", {}, `${count(noted.length - MAX_INCIDENTS)} more kinds of trouble.`),
+  );
 }

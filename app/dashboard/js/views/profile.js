@@ -1,4 +1,4 @@
-// What is in the file, column by column.
+// The profile of the file, column by column.
 
 import * as api from "../api.js";
 import { button, empty, h, replace } from "../dom.js";
@@ -15,23 +15,38 @@ export default function profile({ id, status }) {
 
   async function start() {
     if (status.processor === "profile") return follow(id);
-    const { items } = await api.get(api.query("/api/v1/jobs", { processor: "profile", limit: 200 }));
-    const found = items.find((each) => each.file_id === status.file_id && each.status !== "failed" && each.status !== "cancelled");
+    const { items } = await api.get(
+      api.query("/api/v1/jobs", { processor: "profile", limit: 200 }),
+    );
+    const found = items.find(
+      (each) =>
+        each.file_id === status.file_id && each.status !== "failed" && each.status !== "cancelled",
+    );
     if (found) return follow(found.job_id);
-    return replace(node, empty("Not analysed yet", "An analysis reads the stored file once more and tells types, distributions, frequent values and personal data of each column.",
-      button("Analyse this file", async () => {
-        try {
-          follow((await api.post("/api/v1/jobs/analyze", { file_id: status.file_id })).job_id);
-        } catch (error) {
-          fail(error);
-        }
-      }, { kind: "primary" })));
+    return replace(
+      node,
+      empty(
+        "Not analysed yet",
+        "An analysis reads the stored file again and shows types, distributions, frequent values and personal data of each column.",
+        button(
+          "Analyse this file",
+          async () => {
+            try {
+              follow((await api.post("/api/v1/jobs/analyze", { file_id: status.file_id })).job_id);
+            } catch (error) {
+              fail(error);
+            }
+          },
+          { kind: "primary" },
+        ),
+      ),
+    );
   }
 
   async function follow(jobId) {
     const bar = progressBar("Progress of the analysis");
-    const stage = h("p.muted", { role: "status" }, "Waits for its turn …");
-    replace(node, h("section.card", {}, h("h2", {}, "Being analysed"), bar, stage));
+    const stage = h("p.muted", { role: "status" }, "Waiting in the queue …");
+    replace(node, h("section.card", {}, h("h2", {}, "Analysing"), bar, stage));
     for (;;) {
       const now = await api.get(`/api/v1/jobs/${jobId}/status`);
       if (isGone) return;
@@ -46,15 +61,43 @@ export default function profile({ id, status }) {
   }
 
   function draw({ rows, columns, columns_left_out: left }) {
-    const search = h("input", { type: "search", placeholder: "Find a column", "aria-label": "Find a column" });
+    const search = h("input", {
+      type: "search",
+      placeholder: "Find a column",
+      "aria-label": "Find a column",
+    });
     const cards = columns.map(card);
-    search.addEventListener("input", () => cards.forEach((each, i) => (each.hidden = !columns[i].name.toLowerCase().includes(search.value.toLowerCase()))));
-    replace(node, h("div.row.between", {}, h("p.muted", {}, `${plural(rows.profiled, "row")} analysed, ${plural(columns.length, "column")}${left ? `, ${count(left)} more left out` : ""}${rows.rejected ? `; ${count(rows.rejected)} rejected` : ""}`), columns.length > 6 && search),
-      h("div.columns", {}, cards));
+    search.addEventListener("input", () =>
+      cards.forEach(
+        (each, i) =>
+          (each.hidden = !columns[i].name.toLowerCase().includes(search.value.toLowerCase())),
+      ),
+    );
+    replace(
+      node,
+      h(
+        "div.row.between",
+        {},
+        h(
+          "p.muted",
+          {},
+          `${plural(rows.profiled, "row")} analysed, ${plural(columns.length, "column")}${left ? `, ${count(left)} more left out` : ""}${rows.rejected ? `; ${count(rows.rejected)} rejected` : ""}`,
+        ),
+        columns.length > 6 && search,
+      ),
+      h("div.columns", {}, cards),
+    );
   }
 
   start().catch((error) => {
-    if (!isGone) replace(node, empty(error.title ?? "The analysis cannot be shown", `${error.message} ${error.remedy ?? ""}`));
+    if (!isGone)
+      replace(
+        node,
+        empty(
+          error.title ?? "The analysis cannot be loaded",
+          `${error.message} ${error.remedy ?? ""}`,
+        ),
+      );
   });
   return {
     node,
@@ -70,7 +113,7 @@ export default function profile({ id, status }) {
   };
 }
 
-/** A value as it is told, with the length of the whole where that is cut. */
+/** A value, with its full length if it is truncated. */
 function value(text, length) {
   const shown = length ? `${text}… (${count(length)} characters)` : text;
   return h("span.clip", { title: shown }, shown === "" ? "(empty)" : shown);
@@ -79,29 +122,63 @@ function value(text, length) {
 function card(column) {
   const cut = (member) => column.truncated?.find((each) => each.member === member)?.length;
   const values = column.count + column.empty + column.nulls;
-  return h("section.card", {},
-    h("div.row.between", {}, h("h3.clip", { title: column.name }, column.name || "(no name)"), h("span.pill", {}, column.subtype ?? column.type, column.format ? ` ${column.format}` : "")),
-    column.personal_data.length > 0 && h("p.note", {}, `Likely personal data: ${column.personal_data.join(", ")}`),
+  return h(
+    "section.card",
+    {},
+    h(
+      "div.row.between",
+      {},
+      h("h3.clip", { title: column.name }, column.name || "(no name)"),
+      h("span.pill", {}, column.subtype ?? column.type, column.format ? ` ${column.format}` : ""),
+    ),
+    column.personal_data.length > 0 &&
+      h("p.note", {}, `Likely personal data: ${column.personal_data.join(", ")}`),
     column.explanation && column.type === "text" && h("p.muted", {}, column.explanation),
     picture(column),
     facts([
       ["Filled", `${count(column.count)}${values ? ` (${percent(column.count / values)})` : ""}`],
       ["Distinct", `${column.distinct_is_exact ? "" : "about "}${count(column.distinct)}`],
-      column.mean !== null && ["Mean", number(column.mean)], column.quantiles && ["Median", number(column.quantiles["0.5"])],
-      column.min !== null && ["From", value(column.min, cut("min"))], column.max !== null && ["To", value(column.max, cut("max"))],
-    ]));
+      column.mean !== null && ["Mean", number(column.mean)],
+      column.quantiles && ["Median", number(column.quantiles["0.5"])],
+      column.min !== null && ["From", value(column.min, cut("min"))],
+      column.max !== null && ["To", value(column.max, cut("max"))],
+    ]),
+  );
 }
 
 function picture(column) {
   if (column.histogram) {
     const { edges, shares } = column.histogram;
-    return h("div", {}, bars(shares.map((share, i) => ({ value: share, label: `${number(edges[i])} to ${number(edges[i + 1])}: ${percent(share)}` })),
-      { label: `Distribution of ${column.name} from ${number(edges[0])} to ${number(edges.at(-1))}`, height: 56 }),
-    h("div.axis", {}, h("span", {}, number(edges[0])), h("span", {}, number(edges.at(-1)))));
+    return h(
+      "div",
+      {},
+      bars(
+        shares.map((share, i) => ({
+          value: share,
+          label: `${number(edges[i])} to ${number(edges[i + 1])}: ${percent(share)}`,
+        })),
+        {
+          label: `Distribution of ${column.name} from ${number(edges[0])} to ${number(edges.at(-1))}`,
+          height: 56,
+        },
+      ),
+      h("div.axis", {}, h("span", {}, number(edges[0])), h("span", {}, number(edges.at(-1)))),
+    );
   }
   const top = column.top.slice(0, 6);
   if (!top.length) return h("p.muted", {}, "No value stands out.");
   const most = top[0].count || 1;
-  return h("ol.top-values", { "aria-label": `Frequent values of ${column.name}` }, top.map((each) =>
-    h("li", {}, value(each.value, each.length), h("i", { "aria-hidden": "true", style: { width: `${(100 * each.count) / most}%` } }), h("b.num", {}, count(each.count)))));
+  return h(
+    "ol.top-values",
+    { "aria-label": `Frequent values of ${column.name}` },
+    top.map((each) =>
+      h(
+        "li",
+        {},
+        value(each.value, each.length),
+        h("i", { "aria-hidden": "true", style: { width: `${(100 * each.count) / most}%` } }),
+        h("b.num", {}, count(each.count)),
+      ),
+    ),
+  );
 }

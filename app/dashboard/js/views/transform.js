@@ -1,4 +1,4 @@
-// What a mapping makes of the file: its first rows at once, then the whole file, to be downloaded.
+// Transforms the file by a mapping: a preview of the first rows, then the whole file for download.
 
 import * as api from "../api.js";
 import { announce, button, field, h, icon, replace, say, select } from "../dom.js";
@@ -9,44 +9,70 @@ import { fail } from "../toast.js";
 const SAMPLE_ROWS = 1000;
 const SHOWN_ROWS = 8;
 const QUIET_MS = 350;
-const FORMATS = [["csv", "CSV"], ["jsonl", "JSON Lines"], ["parquet", "Parquet"]];
+const FORMATS = [
+  ["csv", "CSV"],
+  ["jsonl", "JSON Lines"],
+  ["parquet", "Parquet"],
+];
 
-// -------------------------------------------------------------------- what the values did not tell
+// -------------------------------------------------------------------- open choices
 
-const NUMBERS = [["en", "1,234.5"], ["de", "1.234,5"]];
-const OTHERS = [["reject", "are rejected"], ["keep", "stay as they are"], ["empty", "become empty"]];
+const NUMBERS = [
+  ["en", "1,234.5"],
+  ["de", "1.234,5"],
+];
+const OTHERS = [
+  ["reject", "are rejected"],
+  ["keep", "stay as they are"],
+  ["empty", "become empty"],
+];
 const LEFT_OUT = "left out";
 const TAKEN = "taken";
 
-/** The choice that a step leaves open, as {label, options}; null if it leaves none. */
+/** The open choice of a step as {label, options}; null if there is none. */
 export function question(step) {
   if (!step.decide) return null;
   if (step.lost) {
     const label = `The step ${step.operation} does not keep all of ${step.lost.slice(0, 5).join(", ")}`;
-    return { label, options: [[TAKEN, "take it all the same"], [LEFT_OUT, "leave this step out"]] };
+    return {
+      label,
+      options: [
+        [TAKEN, "take it all the same"],
+        [LEFT_OUT, "leave this step out"],
+      ],
+    };
   }
   const [label, options] = {
     date_format: ["The dates are written", (step.readings ?? []).map((each) => [each, each])],
     cast: ["The numbers are written like", NUMBERS],
-    value_table: [`Values without a counterpart (${(step.unknown ?? []).slice(0, 5).join(", ")})`, OTHERS],
+    value_table: [
+      `Values without a counterpart (${(step.unknown ?? []).slice(0, 5).join(", ")})`,
+      OTHERS,
+    ],
   }[step.operation] ?? [`The step ${step.operation}`, []];
   return { label, options: [...options, [LEFT_OUT, "leave this step out"]] };
 }
 
-/** The step with the choice made: a list of one, or of none. */
+/** Returns the step with its choice, as a list of one or none. */
 export function decided(step, choice) {
   if (!step.decide || !choice) return [step];
   const { decide, readings, unknown, suggested, lost, ...rest } = step;
   if (choice === LEFT_OUT) return [];
   if (choice === TAKEN) return [rest];
   if (step.operation === "date_format") return [{ ...rest, from: choice }];
-  if (step.operation === "cast") return [{ ...rest, ...(choice === "de" ? { decimal: ",", thousands: "." } : { decimal: ".", thousands: "," }) }];
+  if (step.operation === "cast")
+    return [
+      {
+        ...rest,
+        ...(choice === "de" ? { decimal: ",", thousands: "." } : { decimal: ".", thousands: "," }),
+      },
+    ];
   return [{ ...rest, otherwise: choice }];
 }
 
 // -------------------------------------------------------------------- preview and run
 
-/** `columns()` gives the mapping as it is now, as templates keep it; `update` looks at it anew. */
+/** `columns()` returns the current mapping in the form of templates; `update` reads it again. */
 export function transformPanel(fileId, columns) {
   const verdict = h("p", { role: "status" }, "…");
   const table = h("div.scroll", { tabindex: 0, role: "region", "aria-label": "First rows" });
@@ -59,7 +85,11 @@ export function transformPanel(fileId, columns) {
   let asked = null;
   let stop = () => {};
 
-  const request = () => ({ input_file_id: fileId, mapping: { columns: columns() }, output_format: output.value });
+  const request = () => ({
+    input_file_id: fileId,
+    mapping: { columns: columns() },
+    output_format: output.value,
+  });
   const mapped = () => columns().some((each) => each.input_columns.length);
   const isOpen = () => columns().some((each) => each.conversion.some((step) => step.decide));
 
@@ -67,7 +97,13 @@ export function transformPanel(fileId, columns) {
     asked?.abort();
     asked = new AbortController();
     try {
-      show(await api.post("/api/v1/jobs/transform", { ...request(), dry_run: true, sample_rows: SAMPLE_ROWS }, { signal: asked.signal }));
+      show(
+        await api.post(
+          "/api/v1/jobs/transform",
+          { ...request(), dry_run: true, sample_rows: SAMPLE_ROWS },
+          { signal: asked.signal },
+        ),
+      );
     } catch (error) {
       if (error.name === "AbortError") return;
       replace(table);
@@ -80,15 +116,60 @@ export function transformPanel(fileId, columns) {
   function show({ rows, sampled_rows, columns: made, preview, rejects, rejected_by_code }) {
     run.disabled = false;
     verdict.className = rows.rejected ? "note" : "muted";
-    const why = Object.entries(rejected_by_code).map(([code, number]) => `${code} (${count(number)})`).join(", ");
-    say(verdict, `Of the first ${plural(sampled_rows, "row")} ${count(rows.ok)} fit${rows.rejected ? `, ${count(rows.rejected)} would be rejected: ${why}` : "."}`);
-    replace(table,
-      h("table", {}, h("caption.hidden", {}, "The first transformed rows"),
-        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Row"), made.map((each) => h("th", { scope: "col", title: each.type }, each.name)))),
-        h("tbody", {}, preview.slice(0, SHOWN_ROWS).map(({ row_number, data }) =>
-          h("tr", {}, h("td.muted.num", {}, count(row_number)), data.map((cell) => h("td", {}, cell === null ? h("span.muted", {}, "∅") : String(cell))))))),
-      rejects.length > 0 && h("ul.plain", { "aria-label": "First rows that would be rejected" }, rejects.slice(0, 3).map((each) =>
-        h("li", {}, h("b", {}, `Row ${count(each.row_number)}`), h("span.clip", {}, `${each.column ? `${each.column}: ` : ""}${each.message}`)))));
+    const why = Object.entries(rejected_by_code)
+      .map(([code, number]) => `${code} (${count(number)})`)
+      .join(", ");
+    say(
+      verdict,
+      `Of the first ${plural(sampled_rows, "row")} ${count(rows.ok)} fit${rows.rejected ? `, ${count(rows.rejected)} would be rejected: ${why}` : "."}`,
+    );
+    replace(
+      table,
+      h(
+        "table",
+        {},
+        h("caption.hidden", {}, "The first transformed rows"),
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            h("th", { scope: "col" }, "Row"),
+            made.map((each) => h("th", { scope: "col", title: each.type }, each.name)),
+          ),
+        ),
+        h(
+          "tbody",
+          {},
+          preview.slice(0, SHOWN_ROWS).map(({ row_number, data }) =>
+            h(
+              "tr",
+              {},
+              h("td.muted.num", {}, count(row_number)),
+              data.map((cell) =>
+                h("td", {}, cell === null ? h("span.muted", {}, "∅") : String(cell)),
+              ),
+            ),
+          ),
+        ),
+      ),
+      rejects.length > 0 &&
+        h(
+          "ul.plain",
+          { "aria-label": "First rows that would be rejected" },
+          rejects
+            .slice(0, 3)
+            .map((each) =>
+              h(
+                "li",
+                {},
+                h("b", {}, `Row ${count(each.row_number)}`),
+                h("span.clip", {}, `${each.column ? `${each.column}: ` : ""}${each.message}`),
+              ),
+            ),
+        ),
+    );
   }
 
   async function start() {
@@ -98,12 +179,16 @@ export function transformPanel(fileId, columns) {
       const { job_id } = await api.post("/api/v1/jobs/transform", request());
       result.hidden = false;
       bar.show(0);
-      say(made, "Waits for its turn …");
-      announce("The transform runs");
+      say(made, "Waiting in the queue …");
+      announce("Transforming");
       stop = api.live(`/api/v1/status/${encodeURIComponent(job_id)}/events`, {
         status: (now) => {
           bar.show(now.progress_percent, isFinal(now.status) ? TONES[standing(now)] : "busy");
-          if (!isFinal(now.status)) return say(made, `${now.progress_percent} % · ${plural(now.counts.loaded, "row")} so far`);
+          if (!isFinal(now.status))
+            return say(
+              made,
+              `${now.progress_percent} % · ${plural(now.counts.loaded, "row")} so far`,
+            );
           stop();
           finish(now).catch(fail);
         },
@@ -117,12 +202,32 @@ export function transformPanel(fileId, columns) {
   async function finish(job) {
     run.disabled = false;
     const bad = job.counts.rejected;
-    const { result_file_id: file } = await api.get(`/api/v1/jobs/${encodeURIComponent(job.job_id)}/status`);
-    const words = { cancelled: "The transform was cancelled. ", failed: `The transform failed: ${job.error?.message ?? job.error?.code ?? "see the job"}. ` }[job.status]
-      ?? `${plural(job.counts.loaded, "row is", "rows are")} in the new file${bad ? `, ${count(bad)} rejected` : ""}. `;
-    replace(made, words,
-      file && h("a.button.primary", { href: `/api/v1/files/${file}/download`, download: true }, icon("download"), "Download"), " ",
-      h("a", { href: `#/jobs/${job.job_id}${bad ? "/rejects" : ""}` }, bad ? "Look at the rejected rows" : "Look at the job"));
+    const { result_file_id: file } = await api.get(
+      `/api/v1/jobs/${encodeURIComponent(job.job_id)}/status`,
+    );
+    const words =
+      {
+        cancelled: "The transform was cancelled. ",
+        failed: `The transform failed: ${job.error?.message ?? job.error?.code ?? "see the job"}. `,
+      }[job.status] ??
+      `${plural(job.counts.loaded, "row is", "rows are")} in the new file${bad ? `, ${count(bad)} rejected` : ""}. `;
+    replace(
+      made,
+      words,
+      file &&
+        h(
+          "a.button.primary",
+          { href: `/api/v1/files/${file}/download`, download: true },
+          icon("download"),
+          "Download",
+        ),
+      " ",
+      h(
+        "a",
+        { href: `#/jobs/${job.job_id}${bad ? "/rejects" : ""}` },
+        bad ? "Show the rejected rows" : "Show the job",
+      ),
+    );
     announce(words);
   }
 
@@ -132,15 +237,27 @@ export function transformPanel(fileId, columns) {
       asked?.abort();
       replace(table);
       verdict.className = "muted";
-      say(verdict, mapped() ? "Answer the questions above, and the first rows are shown here." : "Map a column, and the first rows are shown here.");
+      say(
+        verdict,
+        mapped()
+          ? "Answer the questions above to see the first rows here."
+          : "Map a column to see the first rows here.",
+      );
       run.disabled = true;
     } else timer = setTimeout(preview, QUIET_MS);
   }
 
   output.addEventListener("change", update);
   return {
-    node: h("section.card", {}, h("h2", {}, "First rows, transformed"), verdict, table,
-      h("div.form", {}, field("Write it as", output), h("div.form-end", {}, run)), result),
+    node: h(
+      "section.card",
+      {},
+      h("h2", {}, "First rows, transformed"),
+      verdict,
+      table,
+      h("div.form", {}, field("Write it as", output), h("div.form-end", {}, run)),
+      result,
+    ),
     update,
     dispose() {
       clearTimeout(timer);

@@ -90,5 +90,7 @@ def train(count: int = 20_000, *, seed: int = 7) -> Trained:
     )
 
 
-def _labelled(made: Sequence[LabelledTransaction]) -> tuple[Matrix, npt.NDArray[np.int64]]:
-    return features(m.fields for m in made), np.array([m.is_fraud for m in made], dtype=np.int64)
+def _labelled(transactions: Sequence[LabelledTransaction]) -> tuple[Matrix, npt.NDArray[np.int64]]:
+    return features(m.fields for m in transactions), np.array(
+        [m.is_fraud for m in transactions], dtype=np.int64
+    )
