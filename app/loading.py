@@ -1,4 +1,4 @@
-"""Imported by `app.main` before anything else, so that its modules load fast.
+"""Imported by `serve` and `app.main` before anything else, so that its modules load fast.
 
 What a module creates lives as long as the process, so looking for garbage meanwhile is wasted: a
 fifth of the time of a start.

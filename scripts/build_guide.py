@@ -56,10 +56,15 @@ def source_digest() -> str:
 
 
 def build(folder: Path) -> bool:
-    """Whether all is well; what is not is printed."""
-    build = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict"]
+    """Return whether all is well; print what is not."""
+    # Not --quiet: --strict counts only the warnings that are logged.
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    if subprocess.run([*build, "--site-dir", str(folder)], cwd=ROOT, env=environment).returncode:
+    done = subprocess.run(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    for line in done.stderr.splitlines():
+        if line and not line.startswith("INFO"):
+            print(line, file=sys.stderr)
+    if done.returncode:
         return False
     for pattern in SUPERFLUOUS:
         for path in folder.rglob(pattern):

@@ -52,6 +52,7 @@ def serve(
     database or the storage does not respond, another process serves the database, or the port is
     taken.
     """
+    from app import loading  # noqa: F401 - first: what follows loads faster
     from app.config import load_settings
 
     settings = load_settings()
