@@ -68,7 +68,7 @@ class ObjectsSubmission:
     priority: int = 0
     chunk_size: int | None = None
     declared: Declared = field(default_factory=Declared)
-    door: str = "files"
+    origin: str = "files"
     public_id: str | None = None
 
 
@@ -233,7 +233,7 @@ class ObjectsSubmitter:
         parent: NewJob | None,
     ) -> list[NewJob]:
         """Return the job over one object and its own parts, or one that has already failed."""
-        owner, priority, door = submission.owner, submission.priority, submission.door
+        owner, priority, origin = submission.owner, submission.priority, submission.origin
         if inspected.error is not None:
             assert parent is not None, "the request fails with its only object"
             return [
@@ -244,7 +244,7 @@ class ObjectsSubmitter:
                     priority,
                     parent.id,
                     inspected.error,
-                    door=door,
+                    origin=origin,
                 )
             ]
         return self._file_jobs.jobs_for(
@@ -254,7 +254,7 @@ class ObjectsSubmitter:
             priority,
             files,
             None if parent is None else parent.id,
-            door=door,
+            origin=origin,
             public_id=submission.public_id if parent is None else None,
         )
 
@@ -272,7 +272,7 @@ class ObjectsSubmitter:
             plan.processor,
             plan.options,
             submission.priority,
-            submission.door,
+            submission.origin,
             submission.public_id,
             submission.chunk_size,
         )
