@@ -73,7 +73,7 @@ def check_page(path: str, text: str) -> Iterator[Finding]:
         if line.lstrip().startswith("```"):
             is_code = not is_code
         elif not is_code:
-            yield from _metaphors(path, number, re.sub(r"`[^`]*`", "", line))
+            yield from _metaphors(path, number, line)
 
 
 def check_tree(root: Path = ROOT) -> list[Finding]:
@@ -102,7 +102,7 @@ def _docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def _metaphors(path: str, line: int, text: str) -> Iterator[Finding]:
-    for word in dict.fromkeys(METAPHORS.findall(text)):
+    for word in dict.fromkeys(METAPHORS.findall(re.sub(r"`[^`]*`", "", text))):
         yield Finding(path, line, f"{word!r} is a private metaphor")
 
 
