@@ -3,6 +3,16 @@ WORKDIR /build
 COPY requirements.txt .
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
 
+FROM python:3.11-slim AS wheel
+WORKDIR /build
+COPY pyproject.toml mkdocs.yml requirements.in requirements-dev.in README.md LICENSE NOTICE alembic.ini ./
+COPY scripts/package_hooks.py scripts/build_guide.py scripts/
+COPY alembic alembic
+COPY docs docs
+COPY app app
+COPY granula granula
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
+
 FROM build AS model
 COPY app/__init__.py app/config.py app/
 COPY app/errors app/errors
@@ -14,11 +24,11 @@ FROM python:3.11-slim
 RUN useradd --uid 10001 --create-home granula && mkdir -p /srv/storage /srv/logs /srv/samples && chown granula /srv/storage /srv/logs /srv/samples
 COPY --from=build /venv /venv
 COPY --from=model /model /srv/model
+COPY --from=wheel /wheels /wheels
+RUN /venv/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl && rm -r /wheels
 WORKDIR /srv
 COPY alembic.ini ./
 COPY alembic alembic
-COPY app app
-COPY docs/errors docs/errors
 USER granula
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 STORAGE_DIR=/srv/storage EMBEDDING_MODEL_DIR=/srv/model
 VOLUME /srv/storage

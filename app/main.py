@@ -16,7 +16,7 @@ from types import FrameType
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import assets, connections, docs, errors, heads, health, log_filter, openapi
+from app.api import assets, connections, docs, errors, guide, heads, health, log_filter, openapi
 from app.api.auth_middleware import AuthMiddleware
 from app.api.authentication import Authenticator
 from app.api.middleware import Cors, Frame
@@ -84,6 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     openapi.name_operations(app.router.routes)
     app.router.routes.extend(heads.twins(app.router.routes))
     app.mount("/assets", assets.assets)  # the files of the dashboard
+    app.mount("/guide", guide.guide)
     app.add_middleware(heads.HeadsOnly)
     app.add_middleware(AuthMiddleware)
     app.add_middleware(Frame, settings=settings)

@@ -68,4 +68,12 @@ __all__ = [
     "WaitsForService",
     "WholeNumber",
     "WritesTables",
+    "reject",
 ]
+
+
+def reject(
+    row_number: int, code: str, message: str, *, column: str | None = None, value: str | None = None
+) -> Reject:
+    """A row that is wrong. The service adds its line, its bytes and its text."""
+    return Reject(row_number, 0, 0, 0, b"", code, message, column, value)

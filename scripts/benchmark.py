@@ -323,7 +323,7 @@ def serving(url: str, max_upload_bytes: int = 0) -> Iterator[Server]:
         server = Server(url, Path(folder) / "storage", **environment)
         try:
             if not url.startswith("sqlite"):
-                migrate(url, server.storage)
+                migrate(url)
             yield server.start()
         finally:
             try:

@@ -166,7 +166,7 @@ def main() -> None:
         storage = folder / "storage"
         storage.mkdir()
         url = f"sqlite+aiosqlite:///{storage / 'granula.db'}"
-        migrate(url, storage)
+        migrate(url)
         server = Server(url, storage, MAX_UPLOAD_MB=20_000).start()
         assert server.process is not None
         pid = server.process.pid

@@ -300,7 +300,7 @@ def main() -> None:
             postgres = Postgres(folder / "pg")
             try:
                 url = postgres.url(postgres.create())
-                migrate(url, folder)
+                migrate(url)
                 lines += measure(
                     "PostgreSQL, HNSW", url, folder / "files", people, vectors, arguments.queries
                 )

@@ -102,7 +102,7 @@ class Cluster:
         name, storage = f"bench{self._count}", self._folder / f"storage{self._count}"
         query(f"postgresql+asyncpg://postgres@/postgres{self._base}", f"CREATE DATABASE {name}")
         url = f"postgresql+asyncpg://postgres@/{name}{self._base}"
-        migrate(url, storage)
+        migrate(url)
         given = {
             "QUEUE": "procrastinate",
             "COMPUTE_PROCESSES": 1,

@@ -174,6 +174,88 @@ def make_table(random: Random) -> Table:
     )
 
 
+def make_untidy_table(random: Random) -> Table:
+    """As offices publish them: lines above and below that are padded or not, an upper row of the
+    header with gaps, short rows, titles and totals between the rows, columns without anything.
+
+    `rows` are those of the file, whatever becomes of them.
+    """
+    delimiter = random.choice(",,;\t")
+    style = Style("." if delimiter == "," else random.choice(",."), "{y}-{m:02}-{d:02}", False)
+    width = random.randint(3, 14)
+    columns = random.choices(columns_of(style, random), k=width)
+    rows = _rows(columns, random)
+    while len(rows) < 8:
+        rows += _rows(columns, random)
+    header = _header(columns, random, 1)
+    if random.random() < 0.25 and width > 4:
+        header = [_groups(width, random), *header]
+    notes = _spoil(rows, width, random)
+    is_led, is_trailed = random.random() < 0.1, random.random() < 0.15
+    lines = [["", *cells] if is_led else cells for cells in [*header, *rows]]
+    lines = [[*cells, "", ""] if is_trailed else cells for cells in lines]
+    pad = delimiter * (width + is_led + 2 * is_trailed - 1) if random.random() < 0.5 else ""
+    above = _titles(pad, random) if random.random() < 0.5 else []
+    below = _notes(pad, random) if random.random() < 0.35 else []
+    quoting = _quoting(delimiter, random)
+    written = [delimiter.join(quoting([cell]) if cell else "" for cell in cells) for cells in lines]
+    return Table(
+        data=("\r\n".join([*above, *written, *below]) + "\r\n").encode(),
+        delimiter=delimiter,
+        header_rows=len(header),
+        columns=[""] * (width + is_led + 2 * is_trailed),
+        rows=rows,
+        above=sum(line != "" for line in above),
+        below=sum(line != "" for line in below),
+        kind=f"untidy: {len(header)} header rows, {len(above)} above, {len(below)} below, {notes}",
+    )
+
+
+def _groups(width: int, random: Random) -> list[str]:
+    """The upper row of a header: a name above each second column."""
+    names = ("2019", "2020", "Men", "Women", "Total", "Urban")
+    return [random.choice(names) if place % 2 else "" for place in range(width)]
+
+
+def _spoil(rows: list[list[str]], width: int, random: Random) -> str:
+    """Make some rows short, and put others between them; says which."""
+    notes = []
+    if random.random() < 0.25:
+        for place in random.sample(range(len(rows)), max(1, len(rows) // 6)):
+            rows[place] = rows[place][: random.randint(2, width)]
+        notes.append("short rows")
+    if random.random() < 0.25:
+        for _ in range(random.randint(1, 3)):
+            section = [random.choice(WORDS).title(), *[""] * (width - 1)]
+            rows.insert(random.randint(1, len(rows) - 1), section)
+        notes.append("sections")
+    if random.random() < 0.2:
+        rows.insert(random.randint(1, len(rows) - 1), [""] * width)
+        notes.append("empty row")
+    if random.random() < 0.3:
+        rows.append(["Total", *(str(random.randint(1, 9999)) for _ in range(width - 1))])
+        notes.append("total")
+    return ", ".join(notes) or "regular rows"
+
+
+def _titles(pad: str, random: Random) -> list[str]:
+    titles = [
+        " ".join(random.choices(WORDS, k=random.randint(1, 6))).capitalize() + pad
+        for _ in range(random.randint(1, 4))
+    ]
+    return [*titles, pad] if random.random() < 0.5 else titles
+
+
+def _notes(pad: str, random: Random) -> list[str]:
+    notes = [
+        random.choice(["Source: ", "* ", "1) ", "Note: ", ""])
+        + " ".join(random.choices(WORDS, k=random.randint(5, 12))).capitalize()
+        + pad
+        for _ in range(random.randint(1, 3))
+    ]
+    return [random.choice([pad, ""]), *notes] if random.random() < 0.75 else notes
+
+
 def _rows(columns: Sequence[Column], random: Random) -> list[list[str]]:
     count = random.choice([2, 3, 5, random.randint(4, 80), random.randint(10, 80)])
     gaps = [random.choice([0, 0, 0, 0.05, 0.3]) for _ in columns]

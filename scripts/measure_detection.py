@@ -14,7 +14,7 @@ from random import Random
 from app.errors import RequestError
 from app.formats.csv import CsvDialect
 from app.formats.detect import Declared, csv_readings, detect
-from scripts.generate_tables import Table, make_table
+from scripts.generate_tables import Table, make_table, make_untidy_table
 from tests.formats.reading import read_all
 
 BINS = (0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.01)
@@ -49,10 +49,11 @@ def judge(table: Table) -> Verdict:
     assert isinstance(dialect, CsvDialect)
     readings = csv_readings(table.data, complete=True, declared=Declared(format="csv"))
     rows, rejects = read_all(table.data, dialect)
-    expected = max(0, len(table.rows) + table.header_rows - dialect.header_rows)
+    filled = sum(1 for row in table.rows if row)
+    expected = filled + table.header_rows - dialect.header_rows
     return Verdict(
         header=dialect.header_rows == table.header_rows,
-        width=len(dialect.columns) == len(table.rows[0]),
+        width=len(dialect.columns) == (len(table.columns) or len(table.rows[0])),
         edges=(dialect.skip_rows, dialect.skip_footer) == (table.above, table.below),
         rows=[cells for _, cells in rows] == table.rows,
         lost=max(0, expected - len(rows) - len(rejects)),
@@ -65,14 +66,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-n", "--number", type=int, default=2000, help="how many tables")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--untidy", action="store_true", help="tables as offices publish them")
     parser.add_argument("--show", type=int, default=0, help="so many that went wrong")
     arguments = parser.parse_args()
+    make = make_untidy_table if arguments.untidy else make_table
     counts: Counter[str] = Counter()
     delimiters: list[tuple[float, bool]] = []
     headers: list[tuple[float, bool]] = []
     shown = 0
     for seed in range(arguments.seed, arguments.seed + arguments.number):
-        table = make_table(Random(seed))
+        table = make(Random(seed))
         verdict = judge(table)
         counts.update(
             name

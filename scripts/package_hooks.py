@@ -1,13 +1,16 @@
-"""Pass the dependencies to hatchling, which builds the package: their ranges are only in
-requirements.in.
+"""Pass the dependencies and the guide to hatchling, which builds the package: the ranges are only in
+requirements.in, and mkdocs makes the guide from docs.
 """
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 HEADING = re.compile(r"# \[(?P<extra>[a-z0-9-]+)\](?: with \[(?P<other>[a-z0-9-]+)\])?")
@@ -42,3 +45,15 @@ class Dependencies(MetadataHookInterface):  # type: ignore[misc]
         ranges = Path(self.root) / "requirements.in"
         metadata["dependencies"] = sections(ranges)[""]
         metadata["optional-dependencies"] = extras(ranges)
+
+
+class Guide(BuildHookInterface):  # type: ignore[misc]
+    def dependencies(self) -> list[str]:
+        return sections(Path(self.root) / "requirements-dev.in")["guide"]
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if version == "editable":  # it is used from the checkout
+            return
+        root = Path(self.root)
+        subprocess.run([sys.executable, root / "scripts" / "build_guide.py"], check=True)
+        build_data["force_include"][str(root / "storage" / "guide")] = "app/data/guide"

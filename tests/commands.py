@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from tests.forks import Child, forks
+from tests.forks import Child, address, fork_computing, forks
 from tests.harness import ROOT, Server
 
 forks.set_forkserver_preload(["tests.preload", "tests.cli.preload"])
@@ -29,7 +29,8 @@ Streams = tuple[int, int, int]
 
 class Command(Child):
     """`python -m MODULE ARGUMENTS` in a session of its own, of which the input is the terminal if
-    it is one. The streams are not closed here.
+    it is one. The streams are not closed here. With `computing_log` its computing processes are
+    forked, too, and write there; else they are new interpreters.
     """
 
     def __init__(
@@ -38,9 +39,13 @@ class Command(Child):
         environment: dict[str, str],
         streams: Streams,
         cwd: Path = ROOT,
+        computing_log: Path | None = None,
     ) -> None:
         passed = [Connection(os.dup(stream)) for stream in streams]
-        super().__init__(_main, tuple(words), environment, passed, cwd)
+        computing = None
+        if computing_log is not None:
+            computing = (address(), computing_log)
+        super().__init__(_main, tuple(words), environment, passed, cwd, computing)
         for connection in passed:
             connection.close()
 
@@ -122,7 +127,11 @@ def _read(descriptor: int) -> str:
 
 
 def _main(
-    words: tuple[str, ...], environment: dict[str, str], passed: list[Connection], cwd: Path
+    words: tuple[str, ...],
+    environment: dict[str, str],
+    passed: list[Connection],
+    cwd: Path,
+    computing: tuple[str, Path] | None,
 ) -> None:
     """In the child."""
     os.chdir(cwd)
@@ -131,6 +140,8 @@ def _main(
     further = environment.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:0] = [str(cwd), *filter(None, further)]
     os.setsid()
+    if computing is not None:
+        fork_computing(*computing)
     for number, connection in enumerate(passed):
         os.dup2(connection.fileno(), number)
         connection.close()

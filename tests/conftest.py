@@ -95,7 +95,7 @@ def templates(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> d
     sqlite = folder / "granula.db"
     name = postgres.create()
     for url in (f"sqlite+aiosqlite:///{sqlite}", postgres.url(name)):
-        migrate(url, folder)
+        migrate(url)
         query(url, *moves.statements(is_sqlite=url.startswith("sqlite")))
     return {"sqlite": str(sqlite), "postgresql": name}
 

@@ -40,8 +40,7 @@ class Server(harness.Server):
         return "COMPUTE_MEMORY_MB" not in self.environment
 
     def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-        forkserver.ensure_running()
-        forks_at = forkserver._forkserver._forkserver_address if self.forks_computing else None  # type: ignore[attr-defined]
+        forks_at = address() if self.forks_computing else None
         return Child(_run, self._main, self.port, environment, self.log, forks_at)  # type: ignore[return-value]
 
 
@@ -64,9 +63,7 @@ def _run(
     sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     _take_over(environment, log)
     if forks_at:
-        _ask_for_forks(forks_at)
-        context = _ComputingContext(log)
-        multiprocessing.get_context = lambda method=None: context  # type: ignore[assignment]
+        fork_computing(forks_at, log)
     main(port)
 
 
@@ -80,10 +77,20 @@ def _take_over(environment: dict[str, str], log: Path) -> None:
     os.close(descriptor)
 
 
-def _ask_for_forks(address: str) -> None:
-    """Let this process, which was forked itself, ask the same process for others."""
-    forkserver._forkserver._forkserver_address = address  # type: ignore[attr-defined]
+def address() -> str:
+    """Of the process from which others are forked."""
+    forkserver.ensure_running()
+    return str(forkserver._forkserver._forkserver_address)  # type: ignore[attr-defined]
+
+
+def fork_computing(forks_at: str, log: Path) -> None:
+    """In a child that was forked itself: the computing processes that it starts are forked from the
+    same process, and write to this log.
+    """
+    forkserver._forkserver._forkserver_address = forks_at  # type: ignore[attr-defined]
     forkserver._forkserver.ensure_running = resource_tracker.ensure_running  # type: ignore[method-assign]
+    context = _ComputingContext(log)
+    multiprocessing.get_context = lambda method=None: context  # type: ignore[assignment]
 
 
 class _Computing(ForkServerProcess):

@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, TypeVar
@@ -24,6 +25,7 @@ from uuid import uuid4
 import httpx
 
 from app.cli.serve import KEEP_ALIVE_SECONDS
+from app.db import migrations
 from tests.conformance import CheckedClient
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -177,15 +179,10 @@ def _loop() -> Iterator[asyncio.AbstractEventLoop]:
         loop.close()
 
 
-def migrate(url: str, storage: Path) -> None:
-    environment = {**os.environ, "DATABASE_URL": url, "STORAGE_DIR": str(storage)}
-    subprocess.run(
-        [sys.executable, "-m", "alembic", "upgrade", "head"],
-        cwd=ROOT,
-        env=environment,
-        check=True,
-        capture_output=True,
-    )
+def migrate(url: str) -> None:
+    """By the real migrations, in a thread: callers may be in a loop of their own."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, migrations.upgrade(url)).result()
 
 
 class Server:

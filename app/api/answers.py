@@ -120,6 +120,9 @@ class CsvDialect(Answer):
     cell_faults: bool = sometimes(
         "Whether the text comes from a spreadsheet and may mark cells that are errors."
     )
+    decoded_from: str = sometimes(
+        "Encoding in which the text was received; empty if it is `encoding`."
+    )
 
 
 class JsonDialect(Answer):
@@ -157,7 +160,10 @@ class CellNote(Answer):
 class Decoding(Answer):
     """What a decoder did with the bytes of a file."""
 
-    decoder: str = Field(description="gzip, zstd, bzip2, xz, lz4, zlib, xlsx, xlsb, xls or ods.")
+    decoder: str = Field(
+        description="gzip, zstd, bzip2, xz, lz4, zlib, xlsx, xlsb, xls, ods or text."
+    )
+    encoding: str = sometimes("Of `text`: what it was decoded from into UTF-8.")
     sheet: str = sometimes("Of a workbook: the sheet that was read.")
     sheets: int = sometimes("How many sheets the workbook has.")
     hidden_sheets: list[str] = sometimes("The first 20 sheets that are hidden.")

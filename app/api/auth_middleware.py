@@ -12,8 +12,8 @@ from app.api.errors import problem, unavailable
 from app.api.services import services_of
 from app.errors import RequestError, TransientError
 
-OPEN = frozenset({"/", "/health", "/ready", "/docs", "/redoc", "/openapi.json"})
-OPEN_UNDER = ("/errors/", "/assets/", "/docs/")
+OPEN = frozenset({"/", "/health", "/ready", "/docs", "/redoc", "/guide", "/openapi.json"})
+OPEN_UNDER = ("/errors/", "/assets/", "/docs/", "/guide/")
 SIGN_IN = ("POST", "/api/v1/session")
 """Checks the key in its own body."""
 

@@ -155,7 +155,7 @@ class DialectOptions(BaseModel):
         description="Of a workbook: the name of the sheet, or its number from 1.",
     )
     encoding: str | None = Field(
-        default=None, max_length=40, description="utf-8, utf-16, cp1252, latin-1, ..."
+        default=None, max_length=40, description="utf-8, utf-16, cp1252, shift_jis, ..."
     )
     delimiter: (
         Annotated[str, BeforeValidator(_character), Field(min_length=1, max_length=10)] | None

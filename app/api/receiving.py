@@ -107,9 +107,11 @@ async def receive(
     submission = endpoint.prepare(options.apply_to(submission, "" if is_form else content_type))
     if is_form:
         so_far = app.job_types.options_so_far(submission.processor, submission.options)
+        checked: list[_CheckedOptions] = []
         if so_far is not None:
             await check_plan(replace(submission, options=so_far), app)
-        form = _Form(MultipartBody(content_type), submission, so_far, options, app, endpoint)
+            checked = [_CheckedOptions(submission.processor, submission.options, so_far)]
+        form = _Form(MultipartBody(content_type), submission, checked, options, app, endpoint)
         await app.submitter.check(submission)
         return await _submitted(app, submission, form.file(pieces(request)), form.complete)
     submission = replace(
@@ -178,14 +180,25 @@ async def check_plan(submission: Submission, app: Services) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class _CheckedOptions:
+    processor: str
+    sent: dict[str, Any]
+    options: dict[str, Any]
+    """As JSON."""
+
+    def are_of(self, submission: Submission) -> bool:
+        return (submission.processor, submission.options) == (self.processor, self.sent)
+
+
+@dataclass(frozen=True, slots=True)
 class _Form:
     """A form with a file. Parameters of the query take precedence over form fields."""
 
     body: MultipartBody
     submission: Submission
     """The submission from the query and the headers."""
-    so_far: dict[str, Any] | None
-    """Options of the processor, if the query has all required ones."""
+    checked: list[_CheckedOptions]
+    """Options that were checked so far."""
     options: JobOptions
     app: Services
     endpoint: UploadEndpoint
@@ -219,17 +232,17 @@ class _Form:
         return self._with_checked_options(self.endpoint.prepare(submission))
 
     def _with_checked_options(self, submission: Submission) -> Submission:
-        """Check the options again only if the form added some; those of the query are checked
-        already.
+        """Check the options, unless the same ones were checked before: `complete` is also called
+        when the file begins.
         """
-        described = self.submission
-        is_same = (submission.processor, submission.options) == (
-            described.processor,
-            described.options,
+        for checked in self.checked:
+            if checked.are_of(submission):
+                return replace(submission, options=checked.options)
+        complete = _with_checked_options(submission, self.app)
+        self.checked.append(
+            _CheckedOptions(submission.processor, submission.options, complete.options)
         )
-        if self.so_far is not None and is_same:
-            return replace(submission, options=self.so_far)
-        return _with_checked_options(submission, self.app)
+        return complete
 
 
 def idempotency_key(request: Request) -> str | None:

@@ -143,7 +143,6 @@ _HELD = (
     select(_chunks.chunk_index)
     .where(
         _chunks.job_id == bindparam("of_job"),
-        _chunks.chunk_index.in_(bindparam("indexes", expanding=True)),
         _chunks.status == ChunkStatus.PROCESSING,
         _chunks.claim_token == bindparam("held_token"),
     )
@@ -171,6 +170,12 @@ _COMPLETE = (
         reject_codes=bindparam("reject_codes"),
         timings=bindparam("timings"),
     )
+)
+
+_SET_TIMINGS = (
+    update(_TABLE)
+    .where(_chunks.job_id == bindparam("of_job"), _chunks.chunk_index == bindparam("at_index"))
+    .values(timings=bindparam("timings"))
 )
 
 
@@ -241,20 +246,18 @@ async def set_summary(connection: AsyncConnection, claim: Claim, summary: dict[s
 
 async def set_timings(connection: AsyncConnection, claim: Claim, timings: dict[str, float]) -> None:
     """Store the timings of a chunk that this transaction has completed."""
-    query = update(Chunk).where(Chunk.job_id == claim.job_id, Chunk.chunk_index == claim.index)
-    await connection.execute(query.values(timings=timings))
+    values = {"of_job": claim.job_id, "at_index": claim.index, "timings": timings}
+    await connection.execute(_SET_TIMINGS, values)
 
 
 async def hold(connection: AsyncConnection, claims: Sequence[Claim]) -> None:
-    """Lock chunks that were claimed together until the end of the transaction. Raises LeaseLost if
-    one of them was taken back or is completed.
+    """Lock chunks that were claimed together, and all others that were claimed with them, until the
+    end of the transaction. Raises LeaseLost if one of them was taken back or is completed.
     """
-    parameters = {
-        "of_job": claims[0].job_id,
-        "indexes": [c.index for c in claims],
-        "held_token": claims[0].token,
-    }
-    if len((await connection.execute(_HELD, parameters)).all()) != len(claims):
+    # By their token alone: a list of indexes would be another statement for each length.
+    parameters = {"of_job": claims[0].job_id, "held_token": claims[0].token}
+    held = set((await connection.execute(_HELD, parameters)).scalars())
+    if not held.issuperset(claim.index for claim in claims):
         raise LeaseLost
 
 

@@ -114,6 +114,7 @@ class Database:
             self.engine = _sqlite_engine(settings.url, readers=READERS)
             self._working = _sqlite_engine(settings.url, readers=SQLITE_WORK_READERS)
             self._writer = _sqlite_engine(settings.url, readers=0, checkpoints=not is_guest)
+            self._reading_singly, self._working_singly = self.engine, self._working
         else:
             size = settings.db_pool_size or settings.slots + 6
             self._idle_seconds = max(settings.lease_seconds, MIN_IDLE_SECONDS)
@@ -124,6 +125,11 @@ class Database:
             self._liveness = Liveness(settings.url, min(self._idle_seconds, MAX_SILENT_SECONDS))
             for engine in (self.engine, self._working):
                 self._liveness.watch(engine)
+            # Made once: to make them takes longer than a short statement.
+            self._reading_singly, self._working_singly = (
+                engine.execution_options(isolation_level="AUTOCOMMIT")
+                for engine in (self.engine, self._working)
+            )
 
     def start(self) -> None:
         """Monitor the connections of PostgreSQL until `close`: whoever waits for a dead one gets
@@ -152,18 +158,15 @@ class Database:
         two round trips less on PostgreSQL.
         """
         with self.waiting.counted() as served:
-            async with _connected(self._singly(self.engine)) as connection:
+            async with _connected(self._reading_singly) as connection:
                 served()
                 yield connection
 
     @asynccontextmanager
     async def working_singly(self) -> AsyncIterator[AsyncConnection]:
         """Like `working`, but each statement is its own transaction."""
-        async with _connected(self._singly(self._working)) as connection:
+        async with _connected(self._working_singly) as connection:
             yield connection
-
-    def _singly(self, engine: AsyncEngine) -> AsyncEngine:
-        return engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from app.decoders.base import Decoder, Kind, Report, Wanted
 from app.decoders.registry import by_content
+from app.decoders.text import text_kind
 from app.errors import ContentMismatch
 
 BEGINNING_BYTES = 64 << 10
@@ -22,6 +23,8 @@ class Chain:
         self._links = [] if declared is None else [_Link(declared)]
         self._beginning = bytearray()
         self._finished = 0
+        self.encoding: str | None = None
+        """Of the text, if it was said before the first byte."""
         self._is_plain = False
 
     @property
@@ -90,7 +93,7 @@ class Chain:
         """Of which kind the output of the last decoder is, and what becomes of its beginning."""
         beginning = bytes(self._beginning)
         self._beginning.clear()
-        kind = by_content(beginning)
+        kind = by_content(beginning) or text_kind(beginning, self.encoding)
         self._is_plain = kind is None or not kind.is_compression
         if kind is not None:
             if kind.is_compression and self._links:

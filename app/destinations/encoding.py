@@ -4,17 +4,29 @@ in processes that compute: so nothing of the databases is imported here.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain
 from typing import Any
+from uuid import UUID
 
+import msgspec
+
+from app.formats.base import Page
 from app.processors.tables import KeyedTable, Piece
 
 MAX_VARIABLES = 32_000
 """Of one statement; SQLite takes 32,766."""
 
+_COPY_BEGIN = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
+"""Of the binary form: flags, and the length of an extension of the header."""
+_COPY_END = struct.pack(">h", -1)
+_NULL = struct.pack(">i", -1)
+_PAGE_HEAD = struct.Struct(">hi16siqiq")
+"""Number of columns; length and value of the job, the first row and the row count."""
+_LENGTH = struct.Struct(">i")
 
 Encode = Callable[[KeyedTable, Sequence[tuple[Any, ...]]], list[Piece]]
 
@@ -24,6 +36,25 @@ def encoded(
 ) -> list[Piece]:
     """Rows of the table of this name."""
     return encode(tables[name], rows)
+
+
+def pages_as_copy(job_id: UUID, pages: Sequence[Page]) -> bytearray:
+    """Result pages in the binary form of COPY, for the columns job_id, first_row, row_count,
+    row_numbers and data. Pages are bytes already: the driver takes nothing but strings, which it
+    would make bytes again.
+    """
+    parts: list[bytes] = [_COPY_BEGIN]
+    for page in pages:
+        head = _PAGE_HEAD.pack(5, 16, job_id.bytes, 8, page.first_row, 8, page.row_count)
+        numbers = _NULL if page.numbers is None else _field(msgspec.json.encode(page.numbers))
+        parts += [head, numbers, _LENGTH.pack(len(page.data)), page.data]
+    parts.append(_COPY_END)
+    # Bytes would be taken for the name of a file.
+    return bytearray().join(parts)
+
+
+def _field(value: bytes) -> bytes:
+    return _LENGTH.pack(len(value)) + value
 
 
 def as_copy_text(size: int, table: KeyedTable, rows: Sequence[tuple[Any, ...]]) -> list[Piece]:

@@ -18,11 +18,9 @@ from app.db.models import ResultPage
 from app.db.results import PageHead
 from app.db.rows import PageRow, columns_of, fetch_all
 from app.destinations.base import ReadBack, ResultDestination
-from app.destinations.writer import NewRows, TableWriter
+from app.destinations.writer import TableWriter
 from app.formats.base import MASK, Page, gaps, page_cuts, row_ends
 from app.formats.stored_pages import stored_hash_sum
-
-COLUMNS = ("first_row", "row_count", "row_numbers", "data")
 
 Row = tuple[int, bytes]
 """(row number, its JSON)"""
@@ -35,11 +33,7 @@ class Pages(ResultDestination):
     async def write(
         self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page]
     ) -> dict[str, int]:
-        pages = [
-            (page.first_row, page.row_count, _json(page.numbers), page.data.decode())
-            for page in rows
-        ]
-        await self._writer.insert(connection, NewRows(job_id, "result_pages", COLUMNS, pages))
+        await self._writer.insert_pages(connection, job_id, rows)
         return {}
 
     async def merge(
@@ -141,10 +135,6 @@ def _rows(data: str | bytes, numbers: Sequence[int] | None, first: int) -> Itera
 
 def _number(row: Row) -> int:
     return row[0]
-
-
-def _json(numbers: list[int] | None) -> str | None:
-    return None if numbers is None else msgspec.json.encode(numbers).decode()
 
 
 def _hash_pages(pages: Sequence[PageRow]) -> list[tuple[int, int]]:

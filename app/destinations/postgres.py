@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.destinations.encoding import as_copy_text
-from app.destinations.writer import NewRows, Replaced, TableWriter, Upsert
+from app.destinations.encoding import as_copy_text, pages_as_copy
+from app.destinations.writer import PAGE_COLUMNS, NewRows, Replaced, TableWriter, Upsert
+from app.formats.base import Page
 from app.processors.tables import KeyedTable, Piece
 
 
@@ -79,6 +81,17 @@ class PostgresWriter(TableWriter):
         driver = await _driver(connection)
         await driver.copy_records_to_table(new.table, records=records, columns=columns)
 
+    async def insert_pages(
+        self, connection: AsyncConnection, job_id: UUID, pages: Sequence[Page]
+    ) -> None:
+        driver = await _driver(connection)
+        await driver.copy_to_table(
+            "result_pages",
+            source=pages_as_copy(job_id, pages),
+            columns=("job_id", *PAGE_COLUMNS),
+            format="binary",
+        )
+
     async def _begin(self, connection: AsyncConnection, table: KeyedTable) -> None:
         """The staging table lasts as long as the connection, and is empty outside of an upsert."""
         driver = await _driver(connection)
@@ -96,9 +109,12 @@ class PostgresWriter(TableWriter):
         driver = await _driver(connection)
         table, job_id, number = upsert
         insert, keep_replaced, keep_late, replace = _statements(table)
-        source, columns = io.BytesIO(piece.data), table.columns
+        # From a file or from bytes, which it takes for a name, the driver reads in a thread.
         await driver.copy_to_table(
-            f"staged_{table.name}", source=source, columns=columns, format="text"
+            f"staged_{table.name}",
+            source=memoryview(piece.data),
+            columns=table.columns,
+            format="text",
         )
         done = await driver.fetchrow(insert, job_id, number)
         updated = 0

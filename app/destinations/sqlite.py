@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.destinations.encoding import as_parameters
-from app.destinations.writer import NewRows, Replaced, TableWriter, Upsert
+from app.destinations.writer import PAGE_COLUMNS, NewRows, Replaced, TableWriter, Upsert
+from app.formats.base import Page
 from app.processors.tables import KeyedTable, Piece
 
 NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
@@ -26,6 +29,15 @@ class SqliteWriter(TableWriter):
         statement = f"INSERT INTO {new.table} ({listed}) VALUES ({marks})"  # noqa: S608 our own names
         parameters = [(new.job_id.hex, *row) for row in new.rows]
         await connection.exec_driver_sql(statement, parameters)
+
+    async def insert_pages(
+        self, connection: AsyncConnection, job_id: UUID, pages: Sequence[Page]
+    ) -> None:
+        rows = [
+            (page.first_row, page.row_count, _json(page.numbers), page.data.decode())
+            for page in pages
+        ]
+        await self.insert(connection, NewRows(job_id, "result_pages", PAGE_COLUMNS, rows))
 
     async def _upsert(self, connection: AsyncConnection, upsert: Upsert, piece: Piece) -> Replaced:
         """Many rows in one statement each. The driver lets go of the interpreter once for a
@@ -44,6 +56,10 @@ class SqliteWriter(TableWriter):
             _upsert_statement(table, count), (job_id.hex, number, *given)
         )
         return Replaced(count - there, changed)
+
+
+def _json(numbers: list[int] | None) -> str | None:
+    return None if numbers is None else msgspec.json.encode(numbers).decode()
 
 
 def _marks(columns: int, rows: int) -> str:

@@ -13,7 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Job
 from app.destinations.encoding import Encode
+from app.formats.base import Page
 from app.processors.tables import KeyedTable, Piece
+
+PAGE_COLUMNS = ("first_row", "row_count", "row_numbers", "data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,11 @@ class TableWriter(ABC):
 
     @abstractmethod
     async def insert(self, connection: AsyncConnection, new: NewRows) -> None: ...
+
+    @abstractmethod
+    async def insert_pages(
+        self, connection: AsyncConnection, job_id: UUID, pages: Sequence[Page]
+    ) -> None: ...
 
     async def upsert(
         self, connection: AsyncConnection, job_id: UUID, table: KeyedTable, pieces: Sequence[Piece]

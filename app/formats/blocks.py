@@ -54,3 +54,21 @@ def following(mask: Mask, last: bool) -> Mask:
     shifted[:-1] = mask[1:]
     shifted[-1:] = last
     return shifted
+
+
+def odd_up_to(marks: Mask, is_odd_before: bool) -> Mask:
+    """Whether the marks up to each place, itself included, are odd in number; `is_odd_before`: of
+    those before the first place.
+
+    Of 64 places at a time: six shifts add up the bits of a word, modulo two.
+    """
+    packed = np.packbits(marks, bitorder="little")
+    words = np.zeros(-(-len(packed) // 8), "<u8")
+    words.view(np.uint8)[: len(packed)] = packed
+    for shift in (1, 2, 4, 8, 16, 32):
+        words ^= words << np.uint64(shift)
+    is_odd = words >> np.uint64(63)
+    before = np.bitwise_xor.accumulate(is_odd) ^ is_odd ^ np.uint64(is_odd_before)
+    words ^= np.uint64(0) - before
+    bits = np.unpackbits(words.view(np.uint8), count=len(marks), bitorder="little")
+    return bits.view(np.bool_)

@@ -36,6 +36,7 @@ from app.formats.base import (
 from app.formats.blocks import NO_OFFSETS, Codes, Mask
 from app.formats.csv_rows import read_at_once
 from app.formats.csv_scan import CR, LF, Scan, Scanner
+from app.formats.encodings import UNDECODED_BYTE
 from app.formats.faults import FAULTS
 from app.formats.text_rows import ROW_BYTE, TextRows, row_ends_in
 
@@ -59,7 +60,11 @@ class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field
 
     format_name: ClassVar[str] = "csv"
     REPORTS: ClassVar[tuple[str, ...]] = ("skipped", "header_confidence", "blank_lines")
-    ADDED: ClassVar[dict[str, Any]] = {"skip_initial_space": False, "cell_faults": False}
+    ADDED: ClassVar[dict[str, Any]] = {
+        "skip_initial_space": False,
+        "cell_faults": False,
+        "decoded_from": "",
+    }
 
     encoding: str = "utf-8"
     delimiter: str = ","
@@ -85,6 +90,8 @@ class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field
     data_line: int = 1
     cell_faults: bool = False
     """The text is that of a spreadsheet: cells may be marked as errors."""
+    decoded_from: str = ""
+    """The encoding that the text came in, if that was not the one it is stored in."""
 
     def of_size(self, size: int) -> CsvDialect:
         return self
@@ -176,7 +183,7 @@ class CsvFormat:
             return None
         unreadable = self._unreadable(text, scan)
         width = len(self.columns)
-        rows, needs_care = read_at_once(
+        rows, needs_care, cells = read_at_once(
             text, scan, scanner, width, unreadable=unreadable, spaces=self._spaces
         )
         if not needs_care.any():
@@ -186,7 +193,10 @@ class CsvFormat:
             scan = self._scanner.scan(self._skeleton(data), eof=True)
             if len(scan.ends) != span.row_count:
                 return None
-        return self._spliced(rows, needs_care, data, scan, span)
+        counts = None
+        if cells is not None and text is data and self.dialect.on_bad_row != "keep":
+            counts = cells[needs_care].tolist()
+        return self._spliced(rows, needs_care, counts, data, scan, span)
 
     def _unreadable(self, text: bytes, scan: Scan) -> Offsets:
         """Places, in records that hold bytes that are no text, of one of these bytes at least."""
@@ -206,13 +216,19 @@ class CsvFormat:
                 return np.array(places, np.int64)
 
     def _spliced(
-        self, others: bytes, needs_care: Mask, data: bytes, scan: Scan, span: Span
+        self,
+        others: bytes,
+        needs_care: Mask,
+        counts: Sequence[int] | None,
+        data: bytes,
+        scan: Scan,
+        span: Span,
     ) -> Parsed:
         """The records that need care, read one by one and put between the others, which are as
-        TextRows hold them.
+        TextRows hold them. `counts`: as `_read_each` takes them.
         """
         careful = np.flatnonzero(needs_care)
-        kept, rejects = self._read_each(careful.tolist(), data, scan, span)
+        kept, rejects = self._read_each(careful.tolist(), data, scan, span, counts)
         is_kept = ~needs_care
         is_kept[[row for row, _ in kept]] = True
         numbers: Sequence[int] = range(span.first_row, span.first_row + span.row_count)
@@ -245,16 +261,29 @@ class CsvFormat:
         return Parsed(self._rows(numbers, rows, kept), rejects)
 
     def _read_each(
-        self, rows: Sequence[int], data: bytes, scan: Scan, span: Span
+        self,
+        rows: Sequence[int],
+        data: bytes,
+        scan: Scan,
+        span: Span,
+        counts: Sequence[int] | None = None,
     ) -> tuple[list[tuple[int, Cells]], list[Reject]]:
         """(place among the records of the chunk, cells) of those of these records that come
-        through, and the rejects. `scan` is that of the data itself.
+        through, and the rejects. `scan` is that of the data itself. `counts`: how many cells each
+        has, if that is all that may be wrong with it; else 0.
         """
         kept: list[tuple[int, Cells]] = []
         rejects: list[Reject] = []
         width, keep = len(self.columns), self.dialect.on_bad_row == "keep"
-        for row, place in zip(rows, self._places(rows, data, scan, span), strict=True):
+        counts = counts if counts is not None else [0] * len(rows)
+        places = self._places(rows, data, scan, span)
+        for row, count, place in zip(rows, counts, places, strict=True):
             raw = data[place.start : place.end]
+            # Of a row that ends with a value, no cell behind the last column can be left out.
+            if count and (count < width or raw[-1] not in self._ends_of_empty_cells):
+                bad = self._wrong_width(count)
+                rejects.append(self._reject(bad, raw, span.first_row + row, span, place))
+                continue
             try:
                 cells = self.split_record(self._decoded(raw, span.byte_start + place.start))
                 if len(cells) != width:
@@ -341,6 +370,8 @@ class CsvFormat:
             mark = raw[error.start : error.start + 1]
             if self.dialect.cell_faults and mark in FAULTS:
                 raise self._faulty(raw, error.start) from None
+            if self.dialect.decoded_from and mark == UNDECODED_BYTE:
+                raise self._undecoded(raw, error.start) from None
             code = "invalid_utf8" if encoding == "utf-8" else "invalid_encoding"
             message = (
                 f"Byte {byte_start + error.start} of the file is not valid {encoding}; "
@@ -353,6 +384,18 @@ class CsvFormat:
             index = self._cell_at(text[: text.index("\0")])
             raise BadCell(index, "nul_character", "The row holds a NUL character.", text)
         return text
+
+    def _undecoded(self, raw: bytes, place: int) -> BadCell:
+        """The cell with a byte that was no text in the encoding that the file came in."""
+        encoding = self.dialect.decoded_from
+        byte = raw[place + 1 : place + 3].decode("ascii", "replace")
+        message = (
+            f"The row has the byte 0x{byte}, which is not valid {encoding} there; if the file has"
+            " another encoding, declare it or convert the file to UTF-8."
+        )
+        index = self._cell_at(raw[:place].decode())
+        value = raw.replace(UNDECODED_BYTE, b"\\x").decode("utf-8", "replace")
+        return BadCell(index, "invalid_encoding", message, value)
 
     def _faulty(self, raw: bytes, place: int) -> BadCell:
         """The cell whose mark stands at this place of a record."""
@@ -451,8 +494,18 @@ class CsvFormat:
             return row + [None] * (width - len(row))
         if any(row[:width]) and len(row) > width and not any(row[width:]):
             return row[:width]
-        message = f"Expected {width} cells, found {len(row)}."
-        raise BadCell(min(len(row), width), "column_count", message, "")
+        raise self._wrong_width(len(row))
+
+    def _wrong_width(self, count: int) -> BadCell:
+        width = len(self.columns)
+        message = f"Expected {width} cells, found {count}."
+        return BadCell(min(count, width), "column_count", message, "")
+
+    @cached_property
+    def _ends_of_empty_cells(self) -> bytes:
+        """With which bytes a record may end whose last cell is empty."""
+        dialect = self.dialect
+        return f"{dialect.delimiter}{dialect.quote}{dialect.escape} \r\n".encode()
 
     def locate(
         self, data: bytes, span: Span, row_numbers: Sequence[int]

@@ -28,9 +28,11 @@ NO_HEADER = -1.4
 """Below these odds, one to four, the first row is taken for a row."""
 SURE = 4.0
 """Above these, a second row is taken for one of the header."""
+LEAST_STYLE, MOST_STYLE = -1.0, 4.0
+"""What all columns together say by the way they are written."""
 REPEATED_CONFIDENCE = 0.95
 """Of a header of several rows."""
-SAME_KIND_SHARE, GO_ON_SHARE = 0.9, 0.99
+SAME_KIND_SHARE, GO_ON_SHARE = 0.9, 0.95
 ENOUGH = 4
 """Cells below a name that show what a column holds."""
 
@@ -137,7 +139,8 @@ def header_evidence(
     below = [cells for cells in records[1:] if len(cells) >= width]
     below = below[: max(MIN_ROWS, MAX_CELLS // max(1, width))]
     odds, columns, values, against = PRIOR, 0, 0, 0
-    steps = _are_at_steps(first) and not any(map(_are_at_steps, below))
+    steps = _are_at_steps(first) and 2 * sum(map(_are_at_steps, below)) <= len(below)
+    style = 0.0
     for place, cell in enumerate(first):
         head = cell.strip()
         column = [cells[place].strip() for cells in below]
@@ -159,6 +162,9 @@ def header_evidence(
         elif head:
             filled = [value for value in column if value]
             odds += 1.0 if steps and head.isdigit() else _odds_above_text(head, filled)
+            style += _odds_of_style(head, filled)
+    # Whoever writes names as values does so in all columns.
+    odds += max(LEAST_STYLE, min(MOST_STYLE, style))
     return HeaderEvidence(odds, columns, values, against)
 
 
@@ -168,16 +174,23 @@ def is_year(cell: str) -> bool:
 
 
 def _are_at_steps(cells: Sequence[str]) -> bool:
-    """Whether whole numbers rise at equal steps, as names of columns do: 0, 1, 2 or 2010, 2020. A
-    text may stand before them.
+    """Whether the numbers among these are as names of columns: they rise at equal steps, as 0, 1, 2
+    do, or they are years in order.
     """
-    numbers = [cell.strip() for cell in cells]
-    if numbers and not _WHOLE.fullmatch(numbers[0]):
-        numbers = numbers[1:]
-    if len(numbers) < 2 or not all(_WHOLE.fullmatch(number) for number in numbers):
+    numbers: list[int] = []
+    for cell in cells:
+        text = cell.strip()
+        if _WHOLE.fullmatch(text):
+            numbers.append(int(text))
+        elif kind_of(text) is CellKind.NUMBER:
+            return False
+    if len(numbers) < 2:
         return False
-    steps = {int(b) - int(a) for a, b in pairwise(numbers)}
-    return len(steps) == 1 and min(steps) > 0
+    steps = {after - before for before, after in pairwise(numbers)}
+    if min(steps) > 0 and len(steps) == 1:
+        return True
+    are_years = all(FIRST_YEAR <= number <= LAST_YEAR for number in numbers)
+    return are_years and (min(steps) > 0 or max(steps) < 0)
 
 
 def _odds_above_values(
@@ -210,8 +223,7 @@ def _odds_above_text(head: str, filled: Sequence[str]) -> float:
         return 0.3 * _odds_of_name(head)
     count = len(filled)
     certainty = count / (count + 3)
-    odds = _odds_of_recurrence(head, filled) + _odds_of_shape(head, filled) * certainty
-    odds += _odds_of_length(head, filled) * certainty
+    odds = _odds_of_recurrence(head, filled) + _odds_of_code(head, filled) * certainty
     if kind_of(head) not in (CellKind.TEXT, CellKind.MISSING):
         odds -= certainty
     if head not in filled:
@@ -230,16 +242,37 @@ def _odds_of_recurrence(head: str, filled: Sequence[str]) -> float:
     return -math.log((single + 0.5) / (len(filled) + 0.5)) if len(filled) >= ENOUGH else 0.0
 
 
-def _odds_of_shape(head: str, filled: Sequence[str]) -> float:
-    filled = filled[:SHAPED]
-    shapes = Counter(map(shape_of, filled))
+def _common_shape(filled: Sequence[str]) -> str | None:
+    """That almost all have."""
+    if len(filled) < ENOUGH:
+        return None
+    shapes = Counter(map(shape_of, filled[:SHAPED]))
     shape, count = shapes.most_common(1)[0]
-    if count < SAME_KIND_SHARE * len(filled) or len(filled) < ENOUGH:
+    return shape if count >= SAME_KIND_SHARE * sum(shapes.values()) else None
+
+
+def _is_code(shape: str) -> bool:
+    return any(mark not in "Aa '-" for mark in shape)
+
+
+def _odds_of_code(head: str, filled: Sequence[str]) -> float:
+    """Codes, such as `AB-12`, are unlike names."""
+    shape = _common_shape(filled)
+    if shape is None or not _is_code(shape):
         return 0.0
-    is_code = any(mark not in "Aa '-" for mark in shape)
-    if shape_of(head) == shape:
-        return -4.0 if is_code else -0.7
-    return 3.0 if is_code else 1.2
+    return -4.0 if shape_of(head) == shape else 3.0
+
+
+def _odds_of_style(head: str, filled: Sequence[str]) -> float:
+    """Capitals and small letters, and the length."""
+    if not filled:
+        return 0.0
+    certainty = len(filled) / (len(filled) + 3)
+    odds = _odds_of_length(head, filled)
+    shape = _common_shape(filled)
+    if shape is not None and not _is_code(shape):
+        odds += -0.7 if shape_of(head) == shape else 1.2
+    return odds * certainty
 
 
 def _odds_of_length(head: str, filled: Sequence[str]) -> float:

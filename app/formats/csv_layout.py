@@ -35,13 +35,16 @@ WEIGHT_POWER, ONE_COLUMN_WEIGHT = 4, 0.05
 REGULAR_SHARE = 0.9
 """Of the records below skipped lines, so many have the width of the
 table, to the end of the sample."""
+APART_SHARE = 0.6
+"""And so many below a blank line, or where there are MANY_VALUES: rows may be short."""
+MANY_VALUES = 12
 TABLE_SHARE, PROSE_SHARE = 0.5, 0.75
 """Of the records of a table, so many have the width of the first; more where
 each delimiter has a space behind it, as in text."""
 FULL_SHARE = 0.75
 """Where fewer of the columns are filled, the delimiter is suspect."""
 MANY_COLUMNS = 3
-ENOUGH_ROWS = 2
+ENOUGH_ROWS, WIDE_ROWS = 2, 10
 EVIDENCE, STRONG_EVIDENCE = 4, 6
 """Cells that hold a value below a name, which lines above the table need to be skipped; more where
 such a line could be the name of a single column, or a row."""
@@ -492,8 +495,9 @@ def _begins_with_names(table: Sequence[Record]) -> bool:
     names = table[0].filled
     if is_header(table[0].cells):
         return True
-    if 2 * len(names) > table[0].width and not any(map(is_value, names)):
-        return max(map(len, names)) <= MAX_NAME and _is_full_table(table)
+    are_names = 2 * len(names) > table[0].width and not any(map(is_value, names))
+    if are_names and max(map(len, names)) <= MAX_NAME and _is_full_table(table):
+        return True
     evidence = header_evidence(table_cells(table))
     return not evidence.against and evidence.odds >= SURE and evidence.values >= STRONG_EVIDENCE
 
@@ -537,17 +541,74 @@ def find_start(records: Sequence[Record], header_rows: int) -> list[str]:
         return []
     width = max(wide, key=lambda width: (wide[width], width))
     start = _first_of_table(records, width, header_rows)
+    if start and _is_part_of_header(records[start - 1], records[start:]):
+        start -= 1
     above, table = records[:start], records[start:]
-    if not above or len(table) < 2 or _regular_share(table) < REGULAR_SHARE:
+    if not above or len(table) < 2:
         return []
+    is_sure = _stands_apart(above, table) or _has_many_values(table)
+    if _regular_share(table) < (APART_SHARE if is_sure else REGULAR_SHARE):
+        return []
+    if _is_wide_table(above, table):
+        return [_why(record) for record in above]
     titles = [record for record in above if record.filled and not record.is_comment]
     comments = sum(record.is_comment for record in above)
     is_below_comments = not titles and comments >= 2
-    if not _begins_with_names(table) and not is_below_comments:
+    if not _begins_with_names(_from_last_names(table)) and not is_below_comments:
         return []
     if titles and not _are_titles(titles, above, table, header_rows):
         return []
     return [_why(record) for record in above]
+
+
+def _stands_apart(above: Sequence[Record], table: Sequence[Record]) -> bool:
+    """Whether a blank line, or a row of delimiters alone, is between these."""
+    return table[0].stands_apart or not above[-1].filled
+
+
+def _has_many_values(table: Sequence[Record]) -> bool:
+    """Whether names stand above so many values that the short rows below are rows of it, too."""
+    evidence = header_evidence(table_cells(_from_last_names(table)))
+    is_sure = evidence.odds >= SURE and not evidence.against
+    return is_sure and table[0].width > MANY_COLUMNS and evidence.values >= MANY_VALUES
+
+
+def _is_part_of_header(record: Record, below: Sequence[Record]) -> bool:
+    """Whether the record, which has gaps, stands over the names as an upper row of the header: it
+    is as wide, names several columns, not just the first two, and holds no values but years.
+    """
+    width = below[0].width
+    filled = record.filled
+    if record.width != width or len(filled) < 2 or record.is_comment:
+        return False
+    if record.cells[0].strip() and len(filled) < MANY_COLUMNS:
+        return False
+    if any(is_value(cell) and not is_year(cell) for cell in filled):
+        return False
+    return header_evidence(table_cells(below)).odds >= SURE
+
+
+def _from_last_names(table: Sequence[Record]) -> Sequence[Record]:
+    """Without the upper row of the header."""
+    if len(table) > 2 and _is_part_of_header(table[0], table[1:]):
+        return table[1:]
+    return table
+
+
+def _is_wide_table(above: Sequence[Record], table: Sequence[Record]) -> bool:
+    """Whether so many rows have so many columns that the one line above, which has values, in half
+    of the columns at most, is none of them: the table may begin without a header.
+    """
+    width = table[0].width
+    return (
+        len(above) == 1
+        and 2 * above[0].reach <= width
+        and any(map(is_value, above[0].filled))
+        and width >= 2 * MANY_COLUMNS
+        and len(table) >= WIDE_ROWS
+        and all(record.width == width for record in table)
+        and not _is_prose(table)
+    )
 
 
 def _regular_share(table: Sequence[Record]) -> float:
@@ -558,17 +619,27 @@ def _first_of_table(records: Sequence[Record], width: int, header_rows: int) -> 
     """Index of the first record that reaches to the last column, or almost, and is no comment; 0 if
     there is none below others.
     """
+    full = min(width, _usual_reach(records, width))
     for index, record in enumerate(records):
         if record.is_comment and (
             record.width != width or _go_on(records[index + 1 :], width, header_rows)
         ):
             continue
-        if record.reach >= width or _is_almost_full(record, width):
+        if record.reach >= full or _is_almost_full(record, width):
             is_commented = any(above.is_comment for above in records[:index])
             if is_commented and any(_begins_with_sharp(row) for row in records[index:]):
                 return 0
             return index
     return 0
+
+
+def _usual_reach(records: Sequence[Record], width: int) -> int:
+    """To which column most records of this width reach: those behind it are empty, as spreadsheets
+    write them. A table has MANY_COLUMNS, or all that it is wide.
+    """
+    reaches = Counter(record.reach for record in records if record.width == width)
+    most = max(reaches, key=lambda reach: (reaches[reach], reach))
+    return most if most >= MANY_COLUMNS else width
 
 
 def _is_almost_full(record: Record, width: int) -> bool:
@@ -594,6 +665,8 @@ def _are_titles(
 ) -> bool:
     """Whether these lines, of those above the table, cannot be rows: not
     of the table, nor of a file of one column."""
+    apart = _stands_apart(above, table)
+    table = _from_last_names(table)
     names, rows = table[0].cells, table[1:]
     if len(rows) < 2 or len(table) <= len(above) or _recurs(names, rows):
         return False
@@ -604,13 +677,14 @@ def _are_titles(
     marked = all(pair[0].endswith(":") for pair in pairs)
     if not marked and len(pairs) > 1 and is_header(pairs[0]) and len(set(map(len, pairs))) == 1:
         return False  # a table above the table
-    apart = table[0].stands_apart or not above[-1].filled
     has_values = any(map(is_value, singles))
     if has_values and not apart:
         return False
     counts = value_columns(table, header_rows)
     evidence = sum(counts)
     is_word = len(titles[0].filled) == 1 and _WORD.fullmatch(titles[0].filled[0]) is not None
+    if not pairs and not has_values and _is_large_table(table):
+        return True
     if is_word and not apart and 2 * len(counts) <= len(names):
         return False  # a row of words among rows that mix words and numbers
     if is_word or has_values or _is_prose(table) or not (marked or apart):
@@ -625,6 +699,20 @@ def _recurs(names: Sequence[str], rows: Sequence[Record]) -> bool:
         for row in rows
         for i, name in enumerate(names)
         if i < row.width and name.strip()
+    )
+
+
+def _is_large_table(table: Sequence[Record]) -> bool:
+    """Whether so many rows have so many cells each, and names above them, that no text of one
+    column looks like it.
+    """
+    width = table[0].width
+    return (
+        width >= 2 * MANY_COLUMNS
+        and len(table) >= WIDE_ROWS
+        and _regular_share(table) >= REGULAR_SHARE
+        and not _is_prose(table)
+        and header_evidence(table_cells(table)).odds >= SURE
     )
 
 
@@ -655,8 +743,9 @@ def find_end(records: Sequence[Record], header_rows: int) -> list[tuple[Record, 
         return []
     footer: list[tuple[Record, str]] = []
     is_apart = False
-    values = [cell for record in _rows_alike(above) if (cell := record.cells[0].strip())]
-    if any(record.filled and record.reach < 2 for record in _rows_alike(above)):
+    rows = _rows_alike(above)
+    values = [cell for record in rows if (cell := record.cells[0].strip())]
+    if any(record.filled and record.reach < 2 for record in rows):
         return []
     for record in below:
         is_apart = is_apart or record.stands_apart or not record.filled
@@ -666,7 +755,7 @@ def find_end(records: Sequence[Record], header_rows: int) -> list[tuple[Record, 
         else:
             footer.clear()
     is_counted = any(why == "count" for _, why in footer)
-    has_rows = len(values) > len(footer) and (is_counted or len(values) > ENOUGH_ROWS)
+    has_rows = len(rows) > len(footer) and (is_counted or len(rows) > ENOUGH_ROWS)
     return footer if has_rows and any(record.filled for record, _ in footer) else []
 
 

@@ -24,6 +24,10 @@ class AtOnce(NamedTuple):
     """As TextRows hold rows, without those that need care."""
     needs_care: Mask
     """Of the records."""
+    cells: Offsets | None
+    """Of each record with which nothing is wrong but the number of its cells: how many it has; 0 of
+    others. None if there is no such record.
+    """
 
 
 def read_at_once(
@@ -44,11 +48,15 @@ def read_at_once(
     else:
         work = work[:size]
     separators = _mark(work, codes, scan, scanner)
-    needs_care = _of_another_width(separators, stops, width)
+    cells = _cell_counts(separators, stops, width)
+    needs_care = np.zeros(len(stops), np.bool_)
     needs_care[np.searchsorted(scan.ends, scan.irregular)] = True
     needs_care[np.searchsorted(scan.ends, unreadable, "right")] = True
     if b"\0" in text:
         needs_care[np.searchsorted(scan.ends, places_of(0, codes), "right")] = True
+    if cells is not None:
+        cells[needs_care | (cells == width)] = 0
+        needs_care |= cells > 0
 
     drops = scan.is_quoted is not None
     if spaces and b" " in text:
@@ -66,7 +74,9 @@ def read_at_once(
     if is_cut and needs_care[-1]:
         work = work[:size]
     data = work.tobytes()
-    return AtOnce(data.translate(None, bytes([DROPPED])) if drops else data, needs_care)
+    if drops:
+        data = data.translate(None, bytes([DROPPED]))
+    return AtOnce(data, needs_care, cells)
 
 
 def _mark(work: Codes, codes: Codes, scan: Scan, scanner: Scanner) -> Offsets:
@@ -99,16 +109,15 @@ def _change(work: Codes, where: Mask, old: int, new: int) -> None:
     work ^= where.view(np.uint8) * np.uint8(old ^ new)
 
 
-def _of_another_width(separators: Offsets, stops: Offsets, width: int) -> Mask:
-    """Of the records that do not have `width` cells."""
+def _cell_counts(separators: Offsets, stops: Offsets, width: int) -> Offsets | None:
+    """How many cells each record has; None if all have `width`."""
     if len(separators) == len(stops) * (width - 1):
         table = separators.reshape(len(stops), width - 1)
         are_behind = width == 1 or (table[1:, 0] > stops[:-1]).all()
         if are_behind and (width == 1 or (table[:, -1] < stops).all()):
-            return np.zeros(len(stops), np.bool_)
-    cells = np.diff(np.searchsorted(separators, stops), prepend=0) + 1
-    other: Mask = cells != width
-    return other
+            return None
+    counts: Offsets = np.diff(np.searchsorted(separators, stops), prepend=0) + 1
+    return counts
 
 
 def _left_out(scan: Scan, needs_care: Mask) -> Iterator[tuple[int, int]]:

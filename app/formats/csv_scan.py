@@ -23,6 +23,7 @@ from app.formats.blocks import (
     blocks,
     following,
     joined,
+    odd_up_to,
     places_of,
     preceding,
 )
@@ -63,20 +64,26 @@ class Scan:
 
 @dataclass(slots=True)
 class _Found:
-    """Ends of records, in the order of the text."""
+    """Ends of records, each once."""
 
-    parts: list[Offsets] = field(default_factory=list)
+    lines: list[Offsets] = field(default_factory=list)
+    """Places of line ends that end records, in ascending order."""
     irregular: list[int] = field(default_factory=list)
+    """Ends of the records that only the grammar could find."""
     turns: list[int] = field(default_factory=list)
     """Where opening quotes become closing ones, and again where it changes back."""
     is_cut: bool = False
+    """Whether the end of the text ends a record, too."""
 
-    @property
-    def ends(self) -> Offsets:
-        return joined(self.parts)
-
-    def add(self, end: int) -> None:
-        self.parts.append(np.array([end], np.int64))
+    def ends(self, size: int) -> Offsets:
+        """In ascending order, of a text of so many bytes."""
+        regular = joined(self.lines) + 1
+        others = [*self.irregular, size] if self.is_cut else self.irregular
+        if not others:
+            return regular
+        both = np.concatenate((regular, np.array(others, np.int64)))
+        both.sort(kind="stable")  # two runs that ascend are merged
+        return both
 
 
 class Scanner:
@@ -128,11 +135,10 @@ class Scanner:
                 closing = closing[(closing > 0) & (codes[closing - 1] == CR)]
             elif self.newline == "any" and not eof and text.endswith(b"\r"):
                 closing = closing[:-1]  # an LF may follow, which belongs to it
-            found.parts.append(closing + 1)
+            found.lines.append(closing)
             if eof and len(text) and (not len(closing) or closing[-1] + 1 != len(text)):
-                found.add(len(text))
                 found.is_cut = True
-        piece_ends = found.ends
+        piece_ends = found.ends(len(text))
         is_blank = self._is_blank(text, codes, piece_ends)
         ends = piece_ends[~is_blank] if is_blank.any() else piece_ends
         return Scan(
@@ -190,13 +196,12 @@ class Scanner:
             # that is not quoted.
             first, behind = bisect_left(lines.data, start), bisect_left(lines.data, first_bad)
             if behind > first:
-                found.parts.append(lines[first:behind] + 1)
+                found.lines.append(lines[first:behind])
                 start = int(lines[behind - 1]) + 1
             if first_bad == size:
                 is_closed = bool(is_quoted[-1]) == is_turned
                 if is_closed:
                     if eof and start < size:
-                        found.add(size)
                         found.is_cut = True
                     return
                 if not eof and size - start <= MAX_ROW_BYTES:
@@ -204,7 +209,6 @@ class Scanner:
             end = self._end_by_grammar(text, start, eof)
             if end is None:
                 return
-            found.add(end)
             found.irregular.append(end)
             start = end
             if bool(is_quoted[end - 1]) != is_turned:
@@ -282,7 +286,6 @@ class Scanner:
                 break
             found.irregular.append(end)
             start = end
-        found.parts.append(np.array(found.irregular, np.int64))
 
     def _is_open(self, text: bytes, start: int, end: int) -> bool:
         """Whether a quote of this record may yet be closed by bytes that are not in the text."""
@@ -317,24 +320,12 @@ class Scanner:
 
 
 def between_quotes(codes: Codes, quote: int) -> Mask:
-    """The bytes with an odd number of quotes before them, themselves included.
-
-    Of 64 bytes at a time: six shifts add up the bits of a word, modulo two.
-    """
+    """The bytes with an odd number of quotes before them, themselves included."""
     odd = np.empty(len(codes), np.bool_)
     is_odd_before = False
     for start, end in blocks(len(codes)):
-        packed = np.packbits(codes[start:end] == quote, bitorder="little")
-        words = np.zeros(-(-len(packed) // 8), "<u8")
-        words.view(np.uint8)[: len(packed)] = packed
-        for shift in (1, 2, 4, 8, 16, 32):
-            words ^= words << np.uint64(shift)
-        is_odd = words >> np.uint64(63)
-        before = np.bitwise_xor.accumulate(is_odd) ^ is_odd ^ np.uint64(is_odd_before)
-        words ^= np.uint64(0) - before
-        bits = np.unpackbits(words.view(np.uint8), count=end - start, bitorder="little")
-        odd[start:end] = bits.view(np.bool_)
-        is_odd_before = bool(bits[-1])
+        odd[start:end] = odd_up_to(codes[start:end] == quote, is_odd_before)
+        is_odd_before = bool(odd[end - 1])
     return odd
 
 

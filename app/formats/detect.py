@@ -91,6 +91,8 @@ class Declared:
     on_bad_row: str = "reject"
     cell_faults: bool = False
     """Whether the text is that of a spreadsheet, which may have marked cells."""
+    decoded_from: str = ""
+    """The encoding that the text came in, if it was decoded."""
 
 
 class _BadBytes(Exception):
@@ -317,6 +319,7 @@ def _beginning(text: str, declared: Declared) -> _Beginning:
         on_bad_row=declared.on_bad_row,
         skip_footer=declared.skip_footer or 0,
         cell_faults=declared.cell_faults,
+        decoded_from=declared.decoded_from,
     )
     return _Beginning(position, line, skipped, base, _wanted(declared, delimiter))
 

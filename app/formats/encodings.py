@@ -14,11 +14,16 @@ BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+UTF_32 = ((codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"))
+UNDECODED_BYTE = b"\xfa"
+UNDECODED = UNDECODED_BYTE.decode("utf-8", "surrogateescape")
+"""Before a byte in hexadecimal that was no text in the encoding that a file came in."""
 LOOKED_AT = 4096
 CONTROLS = re.compile(r"[\x04-\x08\x0e-\x1a\x7f]")
 """Characters that text does not hold. Line ends, tabs, form feeds, escapes and
 what some use as delimiters are not among them."""
 HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
+CUT_AS_THEY_ARE = ("utf-8", "utf-8-sig", "ascii", "utf-16", "utf-16-le", "utf-16-be")
 CONVERT = "convert the file to UTF-8, as with `iconv -f {name} -t UTF-8`"
 
 
@@ -55,8 +60,8 @@ def hint(body: bytes) -> str:
     if sum(map(len, runs)) >= 4 and all(len(run) % 2 == 0 for run in runs[:-1] or runs):
         convert = CONVERT.format(name="CP949")
         return (
-            "they look like two bytes a character (CP949, EUC-JP, GBK, Big5), which cannot be"
-            f" read: {convert}"
+            "they look like two bytes a character (CP949, EUC-JP, GBK, Big5); name the encoding of an"
+            f" upload, as in encoding=cp949, or {convert}"
         )
     convert = CONVERT.format(name="SHIFT_JIS")
     return (
@@ -65,17 +70,71 @@ def hint(body: bytes) -> str:
     )
 
 
+def decoded_on_arrival(beginning: bytes, declared: str | None) -> str | None:
+    """The encoding that an upload is decoded from before it is stored; None if its bytes can be cut
+    into rows as they are. Raises UnsupportedEncoding.
+    """
+    marked = next((name for mark, name in UTF_32 if beginning.startswith(mark)), None)
+    if declared is None:
+        return marked
+    codec = _lookup(declared)
+    if codec == "utf-32":
+        return marked or "utf-32-le"
+    if codec in CUT_AS_THEY_ARE or _is_cut_by_bytes(codec):
+        return None
+    if not _is_text_encoding(codec):
+        raise UnsupportedEncoding(f"{codec} is no encoding of text.")
+    return codec
+
+
+def restored(raw: bytes, encoding: str) -> bytes:
+    """A record as it came, before it was decoded from this encoding."""
+    first, *others = raw.split(UNDECODED_BYTE)
+    parts = [first.decode("utf-8", "replace").encode(encoding, "replace")]
+    for other in others:
+        parts.append(bytes.fromhex(other[:2].decode()))
+        parts.append(other[2:].decode("utf-8", "replace").encode(encoding, "replace"))
+    return b"".join(parts)
+
+
+def _lookup(name: str) -> str:
+    """The canonical name of an encoding."""
+    try:
+        return codecs.lookup(name).name
+    except (LookupError, ValueError):
+        raise UnsupportedEncoding(f"There is no encoding named {name[:40]!r}.") from None
+
+
+def _is_text_encoding(codec: str) -> bool:
+    """Whether it is decoded piece by piece into text: Python also calls base64 a codec, and its
+    escapes.
+    """
+    try:
+        text = codecs.getincrementaldecoder(codec)("strict").decode("a,b\n".encode(codec), True)
+    except (LookupError, TypeError, ValueError, AssertionError, NotImplementedError):
+        return False
+    return text == "a,b\n" and "escape" not in codec and codec not in ("idna", "punycode")
+
+
 def _codec(name: str) -> str:
     """The canonical name of a supported encoding: UTF-8, UTF-16, or
     one byte a character with ASCII inside."""
-    try:
-        codec = codecs.lookup(name).name
-    except (LookupError, ValueError):
-        raise UnsupportedEncoding(f"There is no encoding named {name[:40]!r}.") from None
+    codec = _lookup(name)
     if codec in ("utf-8", "utf-8-sig", "ascii"):
         return "utf-8"
     if codec in ("utf-16", "utf-16-le", "utf-16-be"):
         return codec
+    if not _is_cut_by_bytes(codec):
+        convert = CONVERT.format(name=codec)
+        raise UnsupportedEncoding(
+            f"Files in {codec} cannot be cut into rows safely, for it is not one byte a character"
+            f" with ASCII inside: {convert}."
+        )
+    return codec
+
+
+def _is_cut_by_bytes(codec: str) -> bool:
+    """Whether it has one byte a character, with ASCII inside."""
     try:
         # Python's escape codecs make one character of several bytes.
         ascii_inside = "escape" not in codec and bytes(range(128)).decode(codec) == "".join(
@@ -87,13 +146,7 @@ def _codec(name: str) -> str:
         pairs = len(bytes(range(128, 256)).decode(codec, "replace")) == 128
     except (LookupError, ValueError, TypeError):
         ascii_inside = single_byte = pairs = False
-    if not (ascii_inside and single_byte and pairs):
-        convert = CONVERT.format(name=codec)
-        raise UnsupportedEncoding(
-            f"Files in {codec} cannot be cut into rows safely, for it is not one byte a character"
-            f" with ASCII inside: {convert}."
-        )
-    return codec
+    return ascii_inside and single_byte and pairs
 
 
 def _utf16_without_mark(sample: bytes) -> str:

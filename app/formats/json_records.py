@@ -19,7 +19,8 @@ import msgspec
 import numpy as np
 
 from app.formats.base import MAX_COLUMNS, Offsets
-from app.formats.json_structure import WHITESPACE, Mask, depth_of, opening_brackets
+from app.formats.blocks import Mask, places_of
+from app.formats.json_structure import WHITESPACE, depth_of, places_of_openings
 
 MAX_DEPTH = 64
 GROUP_RECORDS = 24
@@ -32,7 +33,7 @@ FIRST_MISSES = 4
 MAX_SHAPE_KEYS, MAX_SHAPE_LETTERS = 256, 1 << 14
 """A record with more keys, or longer ones, is decoded as a dict."""
 
-BRACE, COLON, LF = 123, 58, 10
+BRACE, COLON = 123, 58
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
 )
@@ -157,13 +158,13 @@ class _Judging:
         self._ends = np.cumsum(sizes + 1) - 1
         self._starts = self._ends - sizes
         self._objects_before = _counts_before(codes[self._starts] == BRACE)
-        self._colons = np.flatnonzero(codes == COLON)
-        self._openings = np.flatnonzero(opening_brackets(codes))
+        self._colons = places_of(COLON, codes)
+        self._openings = places_of_openings(codes)
         self._may_be_deep = _are_so_many_within(
             self._openings, MAX_DEPTH + 1, int(sizes.max(initial=0))
         )
         self._are_apart = are_apart
-        self._are_lines = int(np.count_nonzero(codes == LF)) == len(texts)
+        self._are_lines = self._joined.count(b"\n") == len(texts)
 
     def note(self, names: tuple[str, ...], place: int, rank: int = 0) -> None:
         """Keys of a good record; `rank` tells those apart that are noted for one place."""

@@ -1,16 +1,19 @@
 """Where brackets, commas and strings stand in JSON text. Nothing is decoded and nothing recurses: a
 million opening brackets cost a million additions.
 
-Masks over all bytes do the work, since they cost a fraction of a nanosecond a byte; lists of places
-cost more for each place.
+Masks over blocks of bytes do the work, since they cost a fraction of a nanosecond a byte; lists of
+places cost more for each place.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from app.formats.base import Offsets
+from app.formats.blocks import Codes, Mask, blocks, joined, odd_up_to, places_of
 
 WHITESPACE = b" \t\r\n"
 QUOTE, BACKSLASH, COMMA, OPENING, CLOSING = 34, 92, 44, 91, 93
@@ -19,21 +22,13 @@ MAX_USUAL_BLANKS = 16
 IS_BLANK = np.zeros(256, bool)
 IS_BLANK[list(WHITESPACE)] = True
 
-Codes = npt.NDArray[np.uint8]
-"""The bytes of a text."""
-Mask = npt.NDArray[np.bool_]
-
-_WORD = np.dtype(np.uint64).newbyteorder("<")
-_EACH_BYTE = np.uint64(0x0101010101010101)
-_LAST_BYTE = np.uint64(56)
-
 
 def brackets(codes: Codes, in_string: int = 0) -> tuple[Offsets, npt.NDArray[np.int8], int]:
     """(places of the brackets outside strings, 1 for each that opens and -1 for each that closes,
     number of quotes). `in_string`: 1 if the text begins inside a string.
     """
     inside, quotes = _inside_strings(codes, in_string)
-    places = np.flatnonzero(_is_bracket(codes) & ~inside)
+    places = _places_outside(codes, inside, _is_bracket)
     return places, _steps(codes[places]), quotes
 
 
@@ -45,7 +40,7 @@ def structure(
     is 0 again: what follows is outside, too.
     """
     inside, quotes = _inside_strings(codes, in_string)
-    places = np.flatnonzero((_is_bracket(codes) | (codes == COMMA)) & ~inside)
+    places = _places_outside(codes, inside, lambda part: _is_bracket(part) | (part == COMMA))
     kinds = codes[places]
     steps = _steps(kinds)
     steps[kinds == COMMA] = 0
@@ -72,11 +67,11 @@ def outermost_commas(codes: Codes) -> tuple[Offsets, Offsets]:
     than is open), as `structure` has them.
     """
     inside, _ = _inside_strings(codes, 0)
-    places = np.flatnonzero(_is_bracket(codes) & ~inside)
+    places = _places_outside(codes, inside, _is_bracket)
     levels, falls = levels_behind(places, _steps(codes[places]))
     commas = _commas_between(codes, places, levels)
     if commas is None:
-        commas = np.flatnonzero((codes == COMMA) & ~inside)
+        commas = _places_outside(codes, inside, lambda part: part == COMMA)
         levels_before = np.append(0, levels)
         commas = commas[levels_before[np.searchsorted(places, commas)] == 0]
     return commas, falls
@@ -132,6 +127,14 @@ def opening_brackets(codes: Codes) -> Mask:
     return opens
 
 
+def places_of_openings(codes: Codes) -> Offsets:
+    """Of the opening brackets, in strings and outside."""
+    places = []
+    for start, end in blocks(len(codes)):
+        places.append(np.flatnonzero(opening_brackets(codes[start:end])) + start)
+    return joined(places)
+
+
 def _is_bracket(codes: Codes) -> Mask:
     # Without the bit 0x20 a brace is a square bracket. The code of the closing one is larger by 2.
     square = codes & np.uint8(0xDF)
@@ -148,37 +151,40 @@ def _steps(kinds: Codes) -> npt.NDArray[np.int8]:
     return steps
 
 
+def _places_outside(codes: Codes, inside: Mask, are_wanted: Callable[[Codes], Mask]) -> Offsets:
+    """Of the bytes wanted, those that are not `inside`."""
+    places = []
+    for start, end in blocks(len(codes)):
+        # true and not inside
+        wanted = np.greater(are_wanted(codes[start:end]), inside[start:end])
+        places.append(np.flatnonzero(wanted) + start)
+    return joined(places)
+
+
 def _inside_strings(codes: Codes, in_string: int) -> tuple[Mask, int]:
     """(whether an odd number of quotes stands at or before each byte, number of quotes)"""
-    is_quote = codes == QUOTE
-    _drop_escaped(codes, is_quote)
-    return _parity(is_quote, in_string), int(np.count_nonzero(is_quote))
+    escaped = _escaped(codes)
+    inside = np.empty(len(codes), np.bool_)
+    quotes, is_odd_before = 0, bool(in_string)
+    for start, end in blocks(len(codes)):
+        is_quote = codes[start:end] == QUOTE
+        if len(escaped):
+            first, last = np.searchsorted(escaped, (start, end))
+            is_quote[escaped[first:last] - start] = False
+        inside[start:end] = odd_up_to(is_quote, is_odd_before)
+        is_odd_before = bool(inside[end - 1])
+        quotes += int(np.count_nonzero(is_quote))
+    return inside, quotes
 
 
-def _drop_escaped(codes: Codes, is_quote: Mask) -> None:
-    """Take out the quotes behind an odd number of backslashes."""
-    slashes = np.flatnonzero(codes == BACKSLASH)
+def _escaped(codes: Codes) -> Offsets:
+    """Places behind an odd number of backslashes."""
+    slashes = places_of(BACKSLASH, codes)
     if not len(slashes):
-        return
+        return slashes
     index = np.arange(len(slashes))
     begins = np.diff(slashes, prepend=-2) != 1
     run = index - np.maximum.accumulate(np.where(begins, index, 0))
-    escaped = slashes[run % 2 == 0] + 1
     # Inside a run, this is a backslash and no quote.
-    is_quote[escaped[escaped < len(codes)]] = False
-
-
-def _parity(marks: Mask, carried: int) -> Mask:
-    """Whether the marks up to each byte, itself included, are odd in number; `carried` is of those
-    before the first. Eight bytes are added up at a time, then the eights.
-    """
-    padded = np.zeros(len(marks) + -len(marks) % 8, np.uint8)
-    padded[: len(marks)] = marks
-    words = padded.view(_WORD)
-    for bits in (8, 16, 32):
-        words ^= words << np.uint64(bits)
-    if len(words):
-        last = np.bitwise_xor.accumulate((words >> _LAST_BYTE).astype(np.uint8))
-        before = np.concatenate(([0], last[:-1])).astype(np.uint64) ^ np.uint64(carried)
-        words ^= before * _EACH_BYTE
-    return padded[: len(marks)].view(np.bool_)
+    escaped: Offsets = slashes[run % 2 == 0] + 1
+    return escaped

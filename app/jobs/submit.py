@@ -203,7 +203,10 @@ class Submitter:
         )
         async with upload, touch_periodically(self._storage, upload.file_ids):
             try:
+                upload.declare(submission.declared.encoding)
                 async for data in body:
+                    if complete is not None and not upload.received_bytes:
+                        upload.declare(_encoding_so_far(submission, complete))
                     await upload.write(data)
                 if complete is not None:
                     submission = complete()
@@ -446,3 +449,11 @@ async def answered_before(
     if answer.fingerprint != fingerprint:
         raise IdempotencyKeyReused
     return Accepted(answer.status_code, answer.body, replayed=True)
+
+
+def _encoding_so_far(submission: Submission, complete: Complete) -> str | None:
+    """Return the encoding that the query or a form field before the file declares."""
+    try:
+        return complete().declared.encoding
+    except RequestError:  # fields behind the file may still mend it
+        return submission.declared.encoding

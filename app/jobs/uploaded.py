@@ -17,9 +17,10 @@ from app.db.rows import JobRow, NewFile, NewJob
 from app.decoders.base import Report
 from app.decoders.places import Places, places_to_json
 from app.decoders.registry import plain_name
-from app.errors import EmptyFile, RequestError
+from app.errors import EmptyFile, RequestError, UnsupportedEncoding
 from app.formats.csv import CsvDialect
 from app.formats.detect import SAMPLE_BYTES, detect
+from app.formats.encodings import decoded_on_arrival
 from app.formats.registry import Dialect, reading_of, to_json
 from app.jobs.file_jobs import Plan
 from app.sources.base import OBJECTS
@@ -72,6 +73,11 @@ def _detect(submission: Submission, part: Part) -> Dialect:
     declared = submission.declared
     for report in part.reports:
         declared = replace(declared, **report.declared)
+    if not declared.decoded_from and _comes_late(part, declared.encoding):
+        raise UnsupportedEncoding(
+            f"The form says encoding={declared.encoding} behind the file; say it before the file,"
+            " or in the query."
+        )
     dialect = detect(
         part.sample,
         complete=part.stored_bytes <= SAMPLE_BYTES,
@@ -80,6 +86,11 @@ def _detect(submission: Submission, part: Part) -> Dialect:
         media_type=submission.media_type,
     )
     return dialect.of_size(part.stored_bytes)
+
+
+def _comes_late(part: Part, encoding: str | None) -> bool:
+    """Return whether the text had to be decoded when it was received, and was not."""
+    return encoding is not None and decoded_on_arrival(part.sample[:4], encoding) is not None
 
 
 def new_file(
@@ -176,7 +187,8 @@ def fingerprint(submission: Submission, received: Received) -> str:
         if declared[added] is None:
             del declared[added]
     declared["skip_footer"] = declared["skip_footer"] or 0
-    del declared["cell_faults"]  # follows from the bytes
+    for member in ("cell_faults", "decoded_from"):  # these follow from the bytes
+        declared.pop(member, None)
     same = [
         received.sha256,
         submission.processor,

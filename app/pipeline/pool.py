@@ -232,6 +232,9 @@ class WorkerPool:
 
     async def _claim_and_run(self, job: RunningJob) -> bool:
         """Run some chunks in this turn; false if there is none."""
+        chunk_count = job.snapshot.chunk_count
+        if not self._is_shared and job.in_flight.are_all_taken(chunk_count, time.monotonic()):
+            return False
         claims = await self._claim(job)
         if not claims:
             return False
@@ -318,8 +321,11 @@ class WorkerPool:
             yield is_mine
 
     async def _claim(self, job: RunningJob) -> list[Claim]:
-        claims = await self._leases.claim(job.id, self._chunks_per_turn(job.snapshot))
+        wanted, chunk_count = self._chunks_per_turn(job.snapshot), job.snapshot.chunk_count
+        claims = await self._leases.claim(job.id, wanted)
         job.in_flight.chunks.update(claim.index for claim in claims)
+        if len(claims) < wanted:
+            job.in_flight.found_all_taken(chunk_count, time.monotonic())
         return claims
 
     def _chunks_per_turn(self, job: JobSnapshot) -> int:
@@ -345,6 +351,7 @@ class WorkerPool:
         finally:
             job.in_flight.chunks.difference_update(claim.index for claim in claims)
         if delay is not None:
+            job.in_flight.has_waiting_chunks = True
             self._queue.put_later(job.id, delay)
         # else its other chunks would only find out the same
         if delay is None or not job.snapshot.waiting_on:

@@ -77,6 +77,12 @@ class JobSnapshot:
         return self.can.waits is not None
 
 
+TAKEN_SECONDS = 0.25
+"""How long it is taken for certain that there is no chunk to claim: others may give one back, and
+the chunks in work here may take long.
+"""
+
+
 @dataclass(slots=True)
 class InFlight:
     """What this process is doing with a job. No other process sees it, and it ends with this one.
@@ -92,6 +98,24 @@ class InFlight:
     """Its result is being made."""
     commit_seconds: float = 0.0
     """Of the last commit."""
+    has_waiting_chunks: bool = False
+    """Some chunk was given back, and may be run again at a later time."""
+    taken_of: int = -1
+    """So many chunks were cut when a claim found that all of them were taken."""
+    taken_at: float = 0.0
+    """When that was, by the monotonic clock."""
+
+    def found_all_taken(self, chunk_count: int, moment: float) -> None:
+        """A claim was given fewer chunks than it asked for, of so many that were cut."""
+        self.taken_of, self.taken_at = chunk_count, moment
+
+    def are_all_taken(self, chunk_count: int, moment: float) -> bool:
+        """Whether a claim would find no chunk, for all that is known here: then the turn that has
+        chunks in work asks again when it ends.
+        """
+        if not self.chunks or self.has_waiting_chunks:
+            return False
+        return self.taken_of == chunk_count and moment - self.taken_at < TAKEN_SECONDS
 
 
 class RunningJob:

@@ -161,6 +161,10 @@ class UploadSource:
         for output in self._outputs:
             await output.close()
 
+    def declare(self, encoding: str | None) -> None:
+        """Set the encoding of the text, before the first byte."""
+        self._decoders.encoding = encoding
+
     async def write(self, data: bytes) -> None:
         """Write received bytes; raises FileTooLarge, DecompressedTooLarge, InsufficientStorage,
         DiskFull, StorageUnavailable, and errors of the decoder.

@@ -82,6 +82,7 @@ def read_all(server: Server, path: str) -> int:
         return sum(map(len, answer.iter_raw()))
 
 
+@pytest.mark.one_database  # a matter of reading the file
 def test_a_file_whose_rows_have_ever_new_keys(api: Api, server: Server) -> None:
     """25 new keys in each of 4 000 rows."""
     data = "".join(
@@ -168,6 +169,7 @@ def test_records_and_rejects_with_long_values_are_bounded_too(api: Api, server: 
     assert sorted(seen) == list(range(1, 31))
 
 
+@pytest.mark.one_database  # a matter of reading the file
 def test_20_000_columns_are_refused_or_rejected(api: Api, server: Server) -> None:
     with at_most(server, 150):
         header = ",".join(f"c{i}" for i in range(20_000))
@@ -180,6 +182,7 @@ def test_20_000_columns_are_refused_or_rejected(api: Api, server: Server) -> Non
         assert status["columns"] == []
 
 
+@pytest.mark.one_database  # a matter of reading the file
 def test_a_file_that_is_one_open_quote(api: Api, server: Server) -> None:
     """Longer than a row may be. It costs its own row, and the others are read."""
     count = 200_000

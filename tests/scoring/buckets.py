@@ -20,6 +20,5 @@ def s3() -> Iterator[Bucket]:
 @pytest.fixture
 def bucket(s3: Bucket) -> Bucket:
     """An empty bucket."""
-    for key in s3.keys():
-        s3.delete(key)
+    s3.clear()
     return s3

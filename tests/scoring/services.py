@@ -10,15 +10,17 @@ import struct
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import unquote, urlsplit
 
 import httpx
 
 from app.features.scoring.model_service.transactions import COLUMNS, make
+from tests.commands import Command
 from tests.harness import ROOT, wait_until
 
 
@@ -132,23 +134,33 @@ class Bucket:
     def delete(self, key: str) -> None:
         self._client.delete_object(Bucket=self.name, Key=key)
 
+    def clear(self) -> None:
+        """Delete all objects, a page of the listing at a time."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
+        for page in pages:
+            objects = [{"Key": each["Key"]} for each in page.get("Contents", [])]
+            if objects:
+                self._client.delete_objects(Bucket=self.name, Delete={"Objects": objects})
+
     def stop(self) -> None:
         if self._server is not None:
             self._server.stop()
             return
-        for key in self.keys():
-            self.delete(key)
+        self.clear()
         self._client.delete_bucket(Bucket=self.name)
 
 
 class Pipeline:
-    """`python -m app pipeline` as a process of its own."""
+    """`python -m app pipeline` as a process of its own, forked from one that has imported
+    everything.
+    """
 
     def __init__(self, url: str, folder: Path, **environment: object) -> None:
         self.url = url
         self.folder = folder
         self.environment = {key: str(value) for key, value in environment.items()}
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Command | None = None
+        self._reading: TextIO
 
     def whole_environment(self, **extra: object) -> dict[str, str]:
         inherited = {
@@ -162,38 +174,63 @@ class Pipeline:
         return environment | {key: str(value) for key, value in extra.items()}
 
     def launch(self, *arguments: str, **extra: object) -> None:
-        log_file = ("--log-file", str(self.folder / "logs" / "batch_pipeline.log"))
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "app", "pipeline", *log_file, *arguments],
+        reading, writing = os.pipe()
+        with open(os.devnull) as nothing:
+            self.process = Command(
+                ("app", "pipeline", *self.log_file, *arguments),
+                self.whole_environment(**extra),
+                (nothing.fileno(), writing, writing),
+                computing_log=self.folder.parent / "computing.log",
+            )
+        os.close(writing)
+        self._reading = open(reading, encoding="utf-8")
+
+    @property
+    def log_file(self) -> tuple[str, str]:
+        return ("--log-file", str(self.folder / "logs" / "batch_pipeline.log"))
+
+    def finish(self, seconds: float = 60) -> tuple[int, list[str]]:
+        """(exit code, lines)"""
+        assert self.process is not None
+        with self._reading, ThreadPoolExecutor(1) as threads:
+            out = threads.submit(self._reading.read)
+            try:
+                code = self.process.wait(seconds)
+            except BaseException:
+                self.process.kill()
+                raise
+            return code, out.result().splitlines()
+
+    def kill_after(self, seconds: float) -> None:
+        """kill -9, so long after it told its run id, wherever it is then."""
+        assert self.process is not None
+        with self._reading:
+            line = ""
+            while "Pipeline Run ID" not in line:
+                line = self._reading.readline()
+                assert line, "it ended by itself"
+            deadline = time.monotonic() + seconds
+            while self.process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.005)
+            self.process.kill()
+            self.process.wait()
+
+    def run(self, *arguments: str, **extra: object) -> tuple[int, list[str]]:
+        self.launch(*arguments, **extra)
+        return self.finish()
+
+    def run_from_nothing(self, **extra: object) -> tuple[int, list[str]]:
+        """By an interpreter that has imported nothing yet, as its computing processes are then."""
+        done = subprocess.run(
+            [sys.executable, "-m", "app", "pipeline", *self.log_file],
             cwd=ROOT,
             env=self.whole_environment(**extra),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            timeout=60,
         )
-
-    def finish(self, seconds: float = 60) -> tuple[int, list[str]]:
-        """(exit code, lines)"""
-        assert self.process is not None
-        out, _ = self.process.communicate(timeout=seconds)
-        return self.process.returncode, out.splitlines()
-
-    def kill_after(self, seconds: float) -> None:
-        """kill -9, so long after it told its run id, wherever it is then."""
-        assert self.process is not None
-        assert self.process.stdout is not None
-        line = ""
-        while "Pipeline Run ID" not in line:
-            line = self.process.stdout.readline()
-            assert line, "it ended by itself"
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(seconds)
-        self.process.kill()
-        self.process.communicate()
-
-    def run(self, *arguments: str, **extra: object) -> tuple[int, list[str]]:
-        self.launch(*arguments, **extra)
-        return self.finish()
+        return done.returncode, done.stdout.splitlines()
 
 
 class FaultyStore:

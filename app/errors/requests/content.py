@@ -120,7 +120,7 @@ class UnsupportedEncoding(InvalidParameter):
 
     status = 422
     code = "unsupported_encoding"
-    remedy = "Use utf-8, utf-16 or a single-byte encoding such as cp1252 or latin-1."
+    remedy = "Use the Python name of an encoding, such as utf-8, cp1252 or shift_jis."
 
 
 class WorkbookTooLarge(RequestError):

@@ -15,6 +15,7 @@ from app.db.engine import Database
 from app.db.rows import FilePlaces, JobRow, RejectRow
 from app.decoders.places import Places, places_from_json
 from app.destinations.registry import Destinations
+from app.formats.encodings import restored
 from app.formats.faults import unmarked
 from app.jobs.progress import find_with_rows
 from app.jobs.reject_files import place_of
@@ -159,6 +160,8 @@ def _with_rejects(
 ) -> bytes:
     if job.dialect.get("cell_faults"):
         rows = [msgspec.structs.replace(row, raw=unmarked(row.raw)) for row in rows]
+    elif encoding := job.dialect.get("decoded_from"):
+        rows = [msgspec.structs.replace(row, raw=restored(row.raw, encoding)) for row in rows]
     body["items"] = [reject_body(row) for row in rows]
     if places is not None:
         columns = job.dialect.get("columns", [])

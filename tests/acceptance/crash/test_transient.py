@@ -14,10 +14,10 @@ from tests.harness import OwnPostgres, migrate, wait_until
 
 
 @pytest.fixture(scope="module")
-def empty(own_postgres: OwnPostgres, tmp_path_factory: pytest.TempPathFactory) -> str:
+def empty(own_postgres: OwnPostgres) -> str:
     """An empty database with the tables, to be copied."""
     name = own_postgres.create()
-    migrate(own_postgres.url(name), tmp_path_factory.mktemp("empty"))
+    migrate(own_postgres.url(name))
     return name
 
 
@@ -56,7 +56,7 @@ def test_a_database_that_goes_away_for_longer_than_a_lease_costs_no_attempt(
     """`flow`: it goes while many small chunks come and go. `commit`: while chunks are held that are
     about to be written.
     """
-    given = Input.clean(100_000 if at == "flow" else 20_000)
+    given = Input.clean(50_000 if at == "flow" else 20_000)
     service = Service(
         own_postgres.url(own_postgres.create(empty)),
         tmp_path / "storage",

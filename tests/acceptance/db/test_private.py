@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from tests import commands
 from tests.forks import Server
-from tests.harness import Api, migrate
+from tests.harness import Api
 
 
 def modes(folder: Path) -> dict[str, int]:
@@ -33,6 +35,8 @@ def test_a_service_makes_its_database_private(tmp_path: Path) -> None:
 
 def test_migrations_make_it_private_too(tmp_path: Path) -> None:
     storage = tmp_path / "storage"
-    migrate(f"sqlite+aiosqlite:///{storage}/granula.db", storage)
+    settings = {"DATABASE_URL": "", "STORAGE_DIR": str(storage)}
+    done = commands.run("alembic", "upgrade", "head", environment=os.environ | settings)
+    assert done.returncode == 0, done.stderr
     assert modes(storage) == {"granula.db": 0o600}
     assert storage.stat().st_mode & 0o777 == 0o700

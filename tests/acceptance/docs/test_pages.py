@@ -1,6 +1,6 @@
 """The pages that teach are run as written: each ```bash block by a shell, each ```python block by
-Python, in order, in one folder, against a real server that was started by the command of the page.
-A ```text block below must be in what it printed; a line `…` stands for anything.
+Python, each ```js block in a browser, in order, in one folder, against a real server that was
+started by the command of the page. A ```text block below must be in what it printed; a line `…` stands for anything.
 """
 
 from __future__ import annotations
@@ -22,10 +22,18 @@ from tests.harness import ROOT, wait_until
 HERE = "http://localhost:8000"
 PAGES = (
     "../README.md",
+    "README.md",
     "tutorial.md",
-    "howto/load-a-dirty-csv.md",
-    "howto/find-similar-records.md",
     "client.md",
+    "howto/api-recipes.md",
+    "howto/find-similar-records.md",
+    "howto/fix-with-a-colleague.md",
+    "howto/load-a-dirty-csv.md",
+    "howto/map-a-suppliers-file.md",
+    "howto/monthly-price-list.md",
+    "howto/move-from-celery.md",
+    "howto/move-from-flatfile.md",
+    "howto/move-from-pgloader.md",
 )
 
 
@@ -73,7 +81,7 @@ def _is_ready(port: int) -> bool:
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_works_as_written(page: str, environment: dict[str, str], tmp_path: Path) -> None:
     text = (ROOT / "docs" / page).read_text().replace(HERE, environment["GRANULA_URL"])
-    blocks = re.findall(r"```(bash|python|text)\n(.*?)```", text, re.DOTALL)
+    blocks = re.findall(r"```(bash|python|js|text)\n(.*?)```", text, re.DOTALL)
     assert blocks
     # One shell runs the whole page, as a reader's does: variables live on. A mark tells the output
     # of the blocks apart.
@@ -109,8 +117,9 @@ def test_a_page_works_as_written(page: str, environment: dict[str, str], tmp_pat
 
 def _command(kind: str, block: str) -> str:
     """For the shell."""
-    if kind == "python":
-        return f"python - <<'END OF BLOCK'\n{block}END OF BLOCK"
+    programs = {"python": "python -", "js": "python -m tests.acceptance.docs.javascript"}
+    if kind in programs:
+        return f"{programs[kind]} <<'END OF BLOCK'\n{block}END OF BLOCK"
     return block
 
 

@@ -146,7 +146,7 @@ def test_a_file_becomes_rows(client: httpx.Client) -> None:
     assert client.get(f"/api/v1/jobs/{made['job_id']}/proof").json()["closes"]
 
 
-def test_the_dashboard_and_the_pages_about_errors_are_found(client: httpx.Client) -> None:
+def test_the_dashboard_the_guide_and_the_pages_about_errors_are_found(client: httpx.Client) -> None:
     browser = {"Accept": "text/html"}
     page = client.get("/", headers=browser)
     assert page.headers["content-type"].startswith("text/html")
@@ -154,6 +154,7 @@ def test_the_dashboard_and_the_pages_about_errors_are_found(client: httpx.Client
     assert client.get(script).headers["content-type"].startswith("text/javascript")
     assert "What to do" in client.get("/errors/not_found", headers=browser).text
     assert client.get("/docs/assets/swagger-ui.css").status_code == 200
+    assert "five minutes" in client.get("/guide/").text
 
 
 @pytest.mark.parametrize(

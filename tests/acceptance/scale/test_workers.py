@@ -291,7 +291,7 @@ def test_a_minute_of_kills_and_two_restarts_of_postgresql_lose_nothing(
 ) -> None:
     """A random one of three workers dies every two seconds, and the database is torn away twice."""
     url = own_postgres.url(own_postgres.create())
-    migrate(url, tmp_path)
+    migrate(url)
     cluster = make_cluster(url, LEASE_SECONDS=6, HEARTBEAT_SECONDS=1, RECONCILE_SECONDS=2)
     (service,) = cluster.add(Service)
     cluster.add(Worker, 3)

@@ -40,7 +40,7 @@ def test_a_run_tells_what_was_promised_and_writes_every_transaction(
     bucket.put("2026/b.csv", transactions(400, seed=2, amount={5: "nothing"}))
     bucket.put("2026/notes.txt", b"not for us")
 
-    code, lines = pipeline.run(ROW_BATCH_SIZE=500)
+    code, lines = pipeline.run_from_nothing(ROW_BATCH_SIZE=500)
 
     assert code == 0, lines
     assert all(re.match(STAMP + "INFO - ", line) for line in lines), lines

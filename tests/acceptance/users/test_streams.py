@@ -41,6 +41,7 @@ def running(alice: tuple[str, httpx.Client], gates: Path) -> Iterator[str]:
         yield made.json()["file_id"]
 
 
+@pytest.mark.one_database  # it waits for the next look at the key, which is the same on both
 @pytest.mark.parametrize("path", ["/api/v1/jobs/events", "/api/v1/status/FILE/events"])
 @pytest.mark.parametrize("way", ["key", "user", "session"])
 def test_a_stream_ends_with_the_key_the_user_or_the_session(

@@ -61,13 +61,24 @@ def test_upgrade_head_equals_the_models(empty_url: str) -> None:
 def test_every_revision_upgrades_and_downgrades_and_head_is_reached_from_each(
     empty_url: str,
 ) -> None:
+    """One after another: each is a step of the ways from all that are older."""
     config = _config(empty_url)
-    revisions = [r.revision for r in ScriptDirectory.from_config(config).walk_revisions()]
-    for revision in reversed(revisions):
-        command.upgrade(config, revision)
-        command.upgrade(config, "head")
-        command.downgrade(config, "base")
-        assert look(empty_url, lambda c: inspect(c).get_table_names()) == ["alembic_version"]
+    scripts = list(ScriptDirectory.from_config(config).walk_revisions())
+    for script in reversed(scripts):
+        command.upgrade(config, script.revision)
+        command.downgrade(config, "-1")
+        command.upgrade(config, script.revision)
+    assert look(empty_url, differences) == []
+    for script in scripts:
+        assert look(empty_url, revision_of) == script.revision
+        command.downgrade(config, "-1")
+    assert look(empty_url, lambda c: inspect(c).get_table_names()) == ["alembic_version"]
+    command.upgrade(config, "head")
+    assert look(empty_url, differences) == []
+
+
+def revision_of(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def test_an_interrupted_migration_leaves_nothing_behind(

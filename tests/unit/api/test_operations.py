@@ -12,11 +12,11 @@ from app.features import FEATURES
 
 NAMES = {
     "upload_file", "get_status", "watch_status", "get_results", "download_results",
-    "get_rejects", "download_rejects", "get_bytes", "delete_file", "download_file",
+    "get_rejects", "download_rejects", "get_bytes", "delete_file", "download_file", "preview_file",
     "describe_uploads", "create_upload", "append_to_upload", "delete_upload", "get_upload",
     "correct_rejects", "list_jobs", "create_job", "watch_jobs", "get_job", "change_priority",
     "get_proof", "get_chunks", "cancel_job", "retry_job", "get_job_status", "get_job_result",
-    "preview_file", "analyze_file", "create_template", "list_templates", "get_template", "edit_template",
+    "analyze_file", "create_template", "list_templates", "get_template", "edit_template",
     "delete_template", "transform_file", "map_columns", "create_batch_job", "list_job_types",
     "score_transactions", "list_schedules", "create_schedule", "get_schedule",
     "change_schedule", "delete_schedule", "run_schedule", "list_webhooks", "create_webhook",

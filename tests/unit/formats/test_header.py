@@ -10,7 +10,7 @@ import pytest
 from app.formats.csv import CsvDialect
 from app.formats.csv_header import find_header
 from app.formats.detect import Declared
-from scripts.generate_tables import make_table
+from scripts.generate_tables import make_table, make_untidy_table
 from scripts.measure_detection import judge
 from tests.formats.reading import detected, read_all
 
@@ -37,6 +37,15 @@ HEADERS: dict[str, tuple[str, int]] = {
     "two_rows_of_names": ("net,gross,net\nEUR,EUR,USD\n" + "".join(f"{i},{i}.1,{i}.2\n" for i in range(6)), 2),
     "a_first_row_with_words_for_missing": ("a,b\nn/a,-\n" + "".join(f"{i},{i}\n" for i in range(6)), 1),
     "a_first_row_of_words_in_one_column": ("a,b,c\nred,2,3\n" + "".join(f"{i},{i},x\n" for i in range(6)), 1),
+    "names_written_as_the_words_below": (
+        "ash,elm,fir,oak,yew,box,bay\n" + "".join(f"{a}ed,{a}ing,{a}er,{a}s,{a}y,re{a},un{a}\n" for a in "bcdfghjk"), 1,
+    ),
+    "years_behind_two_names": (
+        "country,code,2000,2005,2020\n" + "".join(f"Land {a},{a},{i}.5,{i},{i * 3}\n" for i, a in enumerate("QRSTU")), 1,
+    ),
+    "rows_with_two_years": (
+        "Ann,1990,1995\nBob,1980,2001\nEve,1970,1999\nIda,1985,1986\nJoe,2001,2020\n", 0,
+    ),
     "a_header_alone": ("a,b\n", 1),
 }  # fmt: skip
 
@@ -77,6 +86,25 @@ def verdicts() -> Counter[str]:
         counts["edges"] += verdict.edges
         counts["lost"] += verdict.lost
     return counts
+
+
+@pytest.fixture(scope="module")
+def untidy() -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for seed in range(TABLES // 2):
+        verdict = judge(make_untidy_table(Random(seed)))
+        counts["header"] += verdict.header
+        counts["width"] += verdict.width
+        counts["lost"] += verdict.lost
+    return counts
+
+
+@pytest.mark.parametrize(("what", "share"), [("header", 0.96), ("width", 0.94)])
+def test_untidy_tables_are_found_among_what_stands_around_them(
+    untidy: Counter[str], what: str, share: float
+) -> None:
+    assert untidy["lost"] == 0
+    assert untidy[what] >= share * TABLES / 2
 
 
 def test_no_row_of_a_generated_table_is_lost(verdicts: Counter[str]) -> None:

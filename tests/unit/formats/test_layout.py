@@ -251,6 +251,17 @@ def test_what_is_below_skipped_lines_must_be_a_table_to_the_end_of_the_sample() 
         assert detected(data).skip_rows == skip  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(("rows", "skipped"), [(12, 1), (8, 0)])
+def test_a_line_above_many_rows_of_many_columns_is_none_of_them(rows: int, skipped: int) -> None:
+    """Counts above a table without a header."""
+    table = "".join(f"{n}.5,{n}.25,{n}.125,{n},{n},x{n},{n}\n" for n in range(rows))
+    dialect = detected(f"{rows},6,first\n{table}".encode())
+    assert isinstance(dialect, CsvDialect)
+    assert dialect.skip_rows == skipped
+    if skipped:
+        assert (dialect.header_rows, len(dialect.columns)) == (0, 7)
+
+
 LAST = "Bergen,290000,1070\n"
 BELOW: dict[str, tuple[str, list[tuple[list[int], str]]]] = {
     # text below the table, (lines, why) of what is skipped

@@ -15,7 +15,7 @@ PROMISED = {
     "FileFacts", "Filled", "InvalidParameter", "KeyedTable", "MakesFile", "MissingColumn", "NewTable", "NoOptions",
     "ObjectRows", "Options", "Output", "OutputMaker", "OwnTable", "Part", "Pieces", "Processor", "RecordSchema",
     "Reduces", "ReducesParts", "Reject", "RequestError", "Rows", "Stage", "Stages", "TransientError",
-    "WaitsForService", "WholeNumber", "WritesTables",
+    "WaitsForService", "WholeNumber", "WritesTables", "reject",
 }  # fmt: skip
 """A name may be added. To take one away or rename it breaks what others have written."""
 

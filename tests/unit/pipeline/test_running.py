@@ -18,7 +18,7 @@ from app.pipeline import pool
 from app.pipeline.columns import Columns
 from app.pipeline.cutter import Position
 from app.pipeline.pool import WorkerPool
-from app.pipeline.running import JobSnapshot, RunningJob
+from app.pipeline.running import TAKEN_SECONDS, InFlight, JobSnapshot, RunningJob
 from app.processors.base import Capabilities
 from app.processors.options import NoOptions
 from app.processors.rows import RowsProcessor
@@ -121,3 +121,20 @@ async def test_what_was_read_before_a_change_of_our_own_is_read_again(
     assert read is not None
     assert read.waiting_on == "ml_api"
     assert stored == []
+
+
+def test_a_claim_is_spared_only_while_all_chunks_are_known_to_be_taken() -> None:
+    at_work = InFlight(chunks={7})
+    assert not at_work.are_all_taken(10, 0.0), "no claim has said so"
+    at_work.found_all_taken(10, moment=100.0)
+    assert at_work.are_all_taken(10, 100.1)
+    assert not at_work.are_all_taken(11, 100.1), "more were cut"
+    assert not at_work.are_all_taken(10, 100.0 + TAKEN_SECONDS), "others may give one back"
+
+    waiting = InFlight(chunks={7}, has_waiting_chunks=True)
+    waiting.found_all_taken(10, moment=100.0)
+    assert not waiting.are_all_taken(10, 100.1), "one of them may be due again"
+
+    idle = InFlight()
+    idle.found_all_taken(10, moment=100.0)
+    assert not idle.are_all_taken(10, 100.1), "nobody would ask again"

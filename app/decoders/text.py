@@ -1,0 +1,70 @@
+"""Text in encodings whose bytes cannot be cut into rows: several bytes a character, or states. It is
+stored as UTF-8.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+
+from app.decoders.base import Kind, Report, Wanted
+from app.formats.encodings import UNDECODED, decoded_on_arrival
+
+PIECE_BYTES = 256 << 10
+ERRORS = "granula.undecoded"
+
+
+def _mark(error: UnicodeError) -> tuple[str, int]:
+    """Each byte that is no text, in hexadecimal behind a mark, so that its row is rejected."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    wrong = error.object[error.start : error.end]
+    return "".join(f"{UNDECODED}{byte:02x}" for byte in wrong), error.end
+
+
+codecs.register_error(ERRORS, _mark)
+
+
+class TextDecoder:
+    part = 0
+
+    def __init__(self, encoding: str) -> None:
+        self._encoding = encoding
+        self._decoder = codecs.getincrementaldecoder(encoding)(ERRORS)
+        self._is_begun = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        for start in range(0, len(data), PIECE_BYTES):
+            yield self._encoded(self._decoder.decode(data[start : start + PIECE_BYTES]))
+
+    def finish(self, wanted: Wanted) -> Iterator[bytes]:
+        yield self._encoded(self._decoder.decode(b"", True))
+
+    def _encoded(self, text: str) -> bytes:
+        """In UTF-8, without byte order marks at the beginning of the file."""
+        if text and not self._is_begun:
+            text = text.lstrip("\ufeff")
+            self._is_begun = bool(text)
+        return text.encode("utf-8", "surrogateescape")
+
+    def reports(self) -> list[Report]:
+        declared = {"encoding": "utf-8", "decoded_from": self._encoding}
+        return [Report("text", {"encoding": self._encoding}, declared=declared)]
+
+    def close(self) -> None: ...
+
+
+def text_kind(beginning: bytes, declared: str | None) -> Kind | None:
+    """How text that begins so is decoded; None if it is stored as it is. Raises
+    UnsupportedEncoding.
+    """
+    encoding = decoded_on_arrival(beginning, declared)
+    if encoding is None:
+        return None
+    return Kind(
+        "text",
+        recognises=lambda _: True,
+        codings=(),
+        open=lambda: TextDecoder(encoding),
+        is_compression=False,
+    )

@@ -1,0 +1,84 @@
+"""Uploads in encodings of several bytes a character."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+
+import pytest
+
+from tests.api.checks import assert_problem
+from tests.engine import Engine, EngineApi
+
+TEXTS = {
+    "shift_jis": "番号,都市\n1,東京\n2,大阪\n",
+    "cp949": "번호,도시\n1,서울\n2,부산\n",
+    "big5": "號碼,日期\n1,山川\n2,許功蓋\n",
+    "gb18030": "编号,城市\n1,北京\n2,上海\n",
+    "utf-32": "id,name\n1,Zoë\n2,\U0001f600\n",
+}
+
+
+@pytest.fixture
+def api(engine: Engine) -> Iterator[EngineApi]:
+    engine.start()
+    with engine.api() as api:
+        yield api
+
+
+def test_the_rows_are_those_of_the_text_in_utf_8(api: EngineApi) -> None:
+    for encoding, text in TEXTS.items():
+        answer = api.upload(text.encode(encoding), encoding=encoding)
+        assert answer["decoding"][0]["decoder"] == "text"
+        assert answer["dialect"]["encoding"] == "utf-8"
+        plain = api.run(text.encode())
+        api.finished(answer["file_id"])
+        assert api.rows(answer["file_id"]) == api.rows(plain["file_id"])
+        assert api.proof(answer["file_id"])["hash"] == api.proof(plain["file_id"])["hash"]
+
+
+def test_a_row_with_bytes_that_are_no_text_is_a_reject_with_its_bytes(api: EngineApi) -> None:
+    data = (
+        "番号,都市\n1,東京\n2,".encode("shift_jis") + b"\x81\xff\n" + "3,大阪\n".encode("shift_jis")
+    )
+    answer = api.upload(data, encoding="shift_jis")
+    api.finished(answer["file_id"])
+    assert [number for number, _ in api.rows(answer["file_id"])] == [1, 3]
+    (reject,) = api.rejects(answer["file_id"])
+    assert (reject["code"], reject["column"], reject["line"]) == ("invalid_encoding", "都市", 3)
+    assert base64.b64decode(reject["raw_base64"]) == b"2,\x81\xff"
+    assert "0x81, which is not valid shift_jis" in reject["message"]
+    sent = api.client.post(
+        f"/api/v1/files/{answer['file_id']}/corrections",
+        json={"rows": [{"_row": 2, "values": {"都市": "京都"}}]},
+    )
+    assert sent.status_code == 202, sent.text
+    api.finished(sent.json()["file_id"])
+    assert dict(api.rows(answer["file_id"]))[2] == ["2", "京都"]
+
+
+@pytest.mark.one_database
+def test_a_form_says_the_encoding_before_its_file(api: EngineApi) -> None:
+    data = TEXTS["cp949"].encode("cp949")
+    part = b'Content-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n' + data
+    said = b'Content-Disposition: form-data; name="encoding"\r\n\r\ncp949'
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+
+    def form(*parts: bytes) -> bytes:
+        return b"".join(b"--x\r\n" + each + b"\r\n" for each in parts) + b"--x--\r\n"
+
+    before = api.client.post("/api/v1/upload", content=form(said, part), headers=headers)
+    assert before.status_code == 201, before.text
+    assert before.json()["columns"] == ["번호", "도시"]
+    long = form(part + data[-5:] * 100_000, said)  # the file is read before the field comes
+    behind = api.client.post("/api/v1/upload", content=long, headers=headers)
+    assert "before the file" in assert_problem(behind, 422, "unsupported_encoding")["detail"]
+
+
+@pytest.mark.one_database
+def test_json_may_be_in_any_encoding_too(api: EngineApi) -> None:
+    data = '[{"都市": "東京"}]'.encode("euc_jp")
+    answer = api.upload(data, name="a.json", type="application/json", encoding="euc_jp")
+    api.finished(answer["file_id"])
+    assert answer["format"] == "json"
+    assert api.rows(answer["file_id"]) == [(1, ["東京"])]

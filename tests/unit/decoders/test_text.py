@@ -1,0 +1,112 @@
+"""Text in any encoding that Python knows: what is stored is what Python's own decoder gives, and bytes
+that are no text are still there.
+"""
+
+from __future__ import annotations
+
+import codecs
+from encodings.aliases import aliases
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.decoders.base import Wanted
+from app.decoders.chain import Chain
+from app.decoders.text import TextDecoder
+from app.errors import UnsupportedEncoding
+from app.formats.encodings import decoded_on_arrival, restored
+
+SAMPLES = {
+    "shift_jis": "番号,都市\n1,東京\n",
+    "cp932": "番号,都市\n1,①東京\n",
+    "euc_jp": "番号,都市\n1,東京\n",
+    "iso2022_jp": "番号,都市\n1,東京\n",
+    "cp949": "번호,도시\n1,서울\n",
+    "euc_kr": "번호,도시\n1,서울\n",
+    "big5": "號碼,日期\n1,山川\n",
+    "gb18030": "编号,城市\n1,北京\U0001f600\n",
+    "gbk": "编号,城市\n1,北京\n",
+    "hz": "编号,城市\n1,北京\n",
+    "utf_32": "id,näme\n1,\U0001f600\n",
+    "utf_7": "id,näme\n1,é\n",
+    "cp037": "id,name\n1,x\n",
+}
+
+
+def decoded(data: bytes, encoding: str | None, size: int) -> tuple[bytes, Chain]:
+    chain = Chain()
+    chain.encoding = encoding
+    pieces = [
+        piece
+        for start in range(0, len(data), size)
+        for piece in chain.feed(data[start : start + size])
+    ]
+    return b"".join([*pieces, *chain.finish(Wanted())]), chain
+
+
+@pytest.mark.parametrize("encoding", SAMPLES)
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_text_is_stored_as_utf_8(encoding: str, size: int) -> None:
+    text = SAMPLES[encoding]
+    stored, chain = decoded(text.encode(encoding), encoding, size)
+    assert stored.decode() == text
+    (report,) = chain.reports(0)
+    assert codecs.lookup(report.facts["encoding"].removesuffix("-le")) == codecs.lookup(encoding)
+
+
+def test_every_encoding_of_python_is_decoded_or_cut_as_it_is_or_refused() -> None:
+    for name in sorted(set(aliases.values())):
+        try:
+            codec = decoded_on_arrival(b"a,b\n", name)
+        except UnsupportedEncoding:
+            assert name in {"base64_codec", "bz2_codec", "hex_codec", "quopri_codec", "rot_13", "uu_codec",
+                            "zlib_codec", "mbcs"}, name  # fmt: skip
+            continue
+        if codec is not None:
+            text = "a,b\n1,2\n"
+            assert decoded(text.encode(name), name, 3)[0] == text.encode(), name
+
+
+@pytest.mark.parametrize("encoding", ["utf-32-le", "utf-32-be"])
+def test_utf_32_is_known_by_its_mark(encoding: str) -> None:
+    data = ("\ufeff" + SAMPLES["utf_32"]).encode(encoding)
+    stored, chain = decoded(data, None, 5)
+    assert stored.decode() == SAMPLES["utf_32"]
+    assert chain.reports(0)[0].facts == {"encoding": encoding}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "koi8-r", "utf-16", "ascii", None])
+def test_what_can_be_cut_into_rows_is_stored_as_it_is(encoding: str | None) -> None:
+    data = b"a,b\n\xe4,\xff\n"
+    stored, chain = decoded(data, encoding, 4)
+    assert (stored, chain.reports(0)) == (data, [])
+
+
+@pytest.mark.parametrize("encoding", ["escape", "unicode_escape", "idna", "rot13", "klingon", "\0"])
+def test_what_is_no_encoding_of_text_is_refused(encoding: str) -> None:
+    with pytest.raises(UnsupportedEncoding):
+        decoded(b"a,b\n", encoding, 10)
+
+
+@given(
+    st.lists(st.sampled_from(["東", "京", "a", ",", b"\x81", b"\xff", b"\x80\x81"]), min_size=1),
+    st.integers(1, 5),
+)
+def test_bytes_that_are_no_text_come_back(parts: list[str | bytes], size: int) -> None:
+    data = b"".join(p if isinstance(p, bytes) else p.encode("shift_jis") for p in parts) + b"\n"
+    stored, _ = decoded(data, "shift_jis", size)
+    assert restored(stored, "shift_jis") == data
+    try:
+        assert stored.decode() == data.decode("shift_jis")
+    except UnicodeDecodeError:
+        with pytest.raises(UnicodeDecodeError):  # neither of them is text
+            data.decode("shift_jis")
+        with pytest.raises(UnicodeDecodeError):
+            stored.decode()
+
+
+def test_long_text_comes_in_bounded_pieces() -> None:
+    data = (SAMPLES["big5"] * 100_000).encode("big5")
+    sizes = [len(piece) for piece in TextDecoder("big5").feed(data)]
+    assert max(sizes) < 1 << 20
