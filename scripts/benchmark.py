@@ -245,8 +245,8 @@ class PostgreSQL(Engine):
             self._server = get_server(folder / "pgdata")
             stack.callback(self._server.cleanup)
             url, psql = self._server.get_uri("postgres"), str(self._server.bin_path / "psql")
-        self._psql = psql if psql and Path(psql).exists() else None
-        self.loader = "`psql \\copy`" if self._psql else "asyncpg `copy_to_table` (no psql found)"
+        self.psql = psql if psql and Path(psql).exists() else None
+        self.loader = "`psql \\copy`" if self.psql else "asyncpg `copy_to_table` (no psql found)"
         self._url = make_url(url).set(drivername="postgresql+asyncpg")
         version, fsync, clock = self._query(
             "SELECT current_setting('server_version'), current_setting('fsync'), extract(epoch FROM"
@@ -275,11 +275,11 @@ class PostgreSQL(Engine):
 
     def load(self, url: str, sample: Path, kind: Kind) -> float:
         url = url.replace("+asyncpg", "")
-        if self._psql is None:
+        if self.psql is None:
             return asyncio.run(_copy(url, sample, kind))
         # Each line of JSON is one cell: its quotes and commas are not those of this CSV.
         form = "CSV QUOTE E'\\x01' DELIMITER E'\\x02'" if kind.is_json else "CSV HEADER"
-        command = [self._psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", url, "-c", "\\timing on"]
+        command = [self.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", url, "-c", "\\timing on"]
         command += ["-c", f"\\copy bare FROM '{sample}' {form}"]
         environment = {**os.environ, "LC_ALL": "C"}
         done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)

@@ -425,13 +425,14 @@ class Engine(ServiceFolder):
     ) -> Value:
         """The first true value of `probe`, while the engine works; AssertionError after the
         deadline.
+
+        Asked less often the longer it takes, as by `tests.harness.wait_until`.
         """
-        deadline = time.monotonic() + seconds
+        began = time.monotonic()
         while not (value := probe()):
-            assert time.monotonic() < deadline, (
-                f"{what} not reached within {seconds} s (last: {value!r})"
-            )
-            self.run(asyncio.sleep(0.01))
+            waited = time.monotonic() - began
+            assert waited < seconds, f"{what} not reached within {seconds} s (last: {value!r})"
+            self.run(asyncio.sleep(min(0.005 + waited / 20, 0.05)))
         return value
 
     def wait_for_death(self, seconds: float = 30) -> None:

@@ -164,6 +164,7 @@ class Decoding(Answer):
         description="gzip, zstd, bzip2, xz, lz4, zlib, xlsx, xlsb, xls, ods or text."
     )
     encoding: str = sometimes("Of `text`: what it was decoded from into UTF-8.")
+    confidence: float = sometimes("Of an encoding that was detected: how sure it is, from 0 to 1.")
     sheet: str = sometimes("Of a workbook: the sheet that was read.")
     sheets: int = sometimes("How many sheets the workbook has.")
     hidden_sheets: list[str] = sometimes("The first 20 sheets that are hidden.")

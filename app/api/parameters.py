@@ -91,6 +91,25 @@ Moment = Annotated[
 ]
 
 
+def _as_text(value: Any) -> Any:
+    """A number may be given as one."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number else value
+
+
+MaxRejects = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    Field(
+        pattern=r"^(\d{1,15}|\d{1,3}(\.\d{1,4})?%)?$",
+        description=(
+            "How many rows may be rejected, or which percentage (`5%`): with more the job fails"
+            " (`too_many_rejects`), and a load or a transform publishes nothing."
+        ),
+    ),
+]
+
+
 class JobOptions(BaseModel):
     """Options of the job of an upload, in the query or as form fields."""
 
@@ -100,6 +119,7 @@ class JobOptions(BaseModel):
     chunk_size: Annotated[Integer, Field(ge=100, le=100_000)] | None = Field(
         default=None, description="Rows per chunk; the processor's own number by default."
     )
+    max_rejects: MaxRejects = ""
     option: dict[str, str] = Field(
         default={}, description="Options of the processor; GET /api/v1/job-types lists them."
     )
@@ -135,6 +155,7 @@ class JobOptions(BaseModel):
             submission,
             priority=self.priority,
             chunk_size=self.chunk_size,
+            max_rejects=self.max_rejects,
             options=self.processor_options(),
         )
 

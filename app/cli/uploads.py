@@ -45,10 +45,12 @@ PARAMETERS = frozenset(
         "model",
         "text_column",
         "chunk_size",
+        "max_rejects",
         "processor",
         "on_duplicate",
         "filename",
         "format",
+        "sheet",
         "encoding",
         "delimiter",
         "quote",
@@ -149,11 +151,11 @@ def upload(
         "model": model,
         "on_duplicate": on_duplicate,
     }
-    values = {_parameter(name): value for name, value in map(named, option or ())}
+    values = {parameter(name): value for name, value in map(named, option or ())}
     if clash := values.keys() & {*params, "filename"}:
         raise CliError(f"{min(clash)} has an option of its own.", Exit.USAGE)
     with board(quiet) as shown_on:
-        run = _Run(
+        run = Run(
             connect(url),
             shown_on,
             "/upload",
@@ -203,7 +205,7 @@ def fix(
     client = connect(url)
     identifier = client.resolve(corrected_id)
     with board(quiet) as shown_on:
-        run = _Run(
+        run = Run(
             client,
             shown_on,
             f"/files/{identifier}/corrections",
@@ -220,7 +222,7 @@ def fix(
 LIKE_A_PARAMETER = 0.85
 
 
-def _parameter(name: str) -> str:
+def parameter(name: str) -> str:
     """Return the parameter for an option: its name, or `option.NAME` for an option of the
     processor.
 
@@ -233,7 +235,7 @@ def _parameter(name: str) -> str:
     return f"{OPTION}{name}"
 
 
-class _Run:
+class Run:
     """Uploads one file after the other in a thread, while this thread follows the jobs of the
     uploaded ones.
     """
@@ -263,6 +265,8 @@ class _Run:
         self._code = Exit.OK
         self.media_type = "application/octet-stream"
         self.resumable: bool | None = None
+        self.ended: list[dict[str, Any]] = []
+        """The final statuses, of a run that waits."""
 
     def all(self, sources: list[Source]) -> Exit:
         """Upload all files; return the worst outcome."""
@@ -348,6 +352,7 @@ class _Run:
             self._board.print_result(body["file_id"])
 
     def _ended(self, status: dict[str, Any]) -> None:
+        self.ended.append(status)
         if self._as_json:
             self._board.print_json(status)
 

@@ -25,6 +25,8 @@ class Chain:
         self._finished = 0
         self.encoding: str | None = None
         """Of the text, if it was said before the first byte."""
+        self.or_likely = False
+        """Whether text of which nothing was said is decoded from the encoding it is likely in."""
         self._is_plain = False
 
     @property
@@ -93,7 +95,7 @@ class Chain:
         """Of which kind the output of the last decoder is, and what becomes of its beginning."""
         beginning = bytes(self._beginning)
         self._beginning.clear()
-        kind = by_content(beginning) or text_kind(beginning, self.encoding)
+        kind = by_content(beginning) or self._text(beginning)
         self._is_plain = kind is None or not kind.is_compression
         if kind is not None:
             if kind.is_compression and self._links:
@@ -103,6 +105,9 @@ class Chain:
             yield from self._fed(iter((beginning,)), len(self._links) - 1)
         elif beginning:
             yield beginning
+
+    def _text(self, beginning: bytes) -> Kind | None:
+        return text_kind(beginning, self.encoding, or_likely=self.or_likely)
 
 
 class _Link:

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
+from typing import Any
 
 from app.decoders.base import Kind, Report, Wanted
+from app.decoders.likely import likely_encoding
 from app.formats.encodings import UNDECODED, decoded_on_arrival
 
 PIECE_BYTES = 256 << 10
@@ -28,8 +30,10 @@ codecs.register_error(ERRORS, _mark)
 class TextDecoder:
     part = 0
 
-    def __init__(self, encoding: str) -> None:
+    def __init__(self, encoding: str, confidence: float | None = None) -> None:
+        """`confidence`: from 0 to 1, of an encoding that nobody said."""
         self._encoding = encoding
+        self._confidence = confidence
         self._decoder = codecs.getincrementaldecoder(encoding)(ERRORS)
         self._is_begun = False
 
@@ -49,22 +53,28 @@ class TextDecoder:
 
     def reports(self) -> list[Report]:
         declared = {"encoding": "utf-8", "decoded_from": self._encoding}
-        return [Report("text", {"encoding": self._encoding}, declared=declared)]
+        facts: dict[str, Any] = {"encoding": self._encoding}
+        if self._confidence is not None:
+            facts["confidence"] = self._confidence
+        return [Report("text", facts, declared=declared)]
 
     def close(self) -> None: ...
 
 
-def text_kind(beginning: bytes, declared: str | None) -> Kind | None:
-    """How text that begins so is decoded; None if it is stored as it is. Raises
+def text_kind(beginning: bytes, declared: str | None, *, or_likely: bool) -> Kind | None:
+    """How text that begins so is decoded; None if it is stored as it is. `or_likely`: where nothing
+    was declared and it is no UTF-8, as the encoding that it is likely to be in. Raises
     UnsupportedEncoding.
     """
-    encoding = decoded_on_arrival(beginning, declared)
+    encoding, confidence = decoded_on_arrival(beginning, declared), None
+    if encoding is None and declared is None and or_likely and b"\0" not in beginning:
+        encoding, confidence = likely_encoding(beginning) or (None, None)
     if encoding is None:
         return None
     return Kind(
         "text",
         recognises=lambda _: True,
         codings=(),
-        open=lambda: TextDecoder(encoding),
+        open=lambda: TextDecoder(encoding, confidence),
         is_compression=False,
     )

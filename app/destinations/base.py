@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.results import PageHead
 from app.db.rows import PageRow
-from app.formats.base import Page
+from app.formats.base import Page, Reject
 
 
 class TakenBack(NamedTuple):
@@ -95,6 +95,15 @@ class ResultDestination(Destination):
     async def write(
         self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page]
     ) -> dict[str, int]: ...
+
+    async def refuse(
+        self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page]
+    ) -> list[Reject]:
+        """A correction, before its rows are merged in the same transaction: those of them that this
+        place refuses. They are left out of the merge, and the rejects need not say where they
+        stand.
+        """
+        return []
 
     @abstractmethod
     async def count(self, connection: AsyncConnection, job_id: UUID) -> int:

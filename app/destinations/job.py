@@ -75,13 +75,17 @@ class JobDestination:
         tables: TableRows,
         start: int,
         end: int,
-    ) -> Counts:
-        """Put corrected rows among those of the chunk with the rows [start, end)."""
+    ) -> tuple[dict[str, int], Counts]:
+        """Put corrected rows among those of the chunk with the rows [start, end). What became of
+        results, and of rows of tables.
+        """
+        counts: dict[str, int] = {}
         if pages:
-            await self.results.merge(connection, job_id, pages, start, end)
-        return await self._counted(
+            counts = await self.results.merge(connection, job_id, pages, start, end)
+        written = await self._counted(
             tables, lambda table, rows: table.merge(connection, job_id, rows, start, end)
         )
+        return counts, written
 
     async def _counted(
         self,

@@ -26,6 +26,7 @@ from app.db.rows import (
 from app.errors import RequestError
 from app.jobs.limits import OwnerLimits
 from app.pipeline.queue import Enqueue
+from app.pipeline.verdict import MAX_REJECTS
 from app.processors.registry import Processors
 from app.sources.base import is_remote
 from app.states import JobStatus
@@ -48,6 +49,8 @@ class JobSpec:
     """Rows per chunk; None for the processor's default."""
     parent_id: UUID | None = None
     cache_key: str | None = None
+    max_rejects: str = ""
+    """Rows, or percent with a percent sign; empty for no limit."""
 
 
 class JobFactory:
@@ -127,7 +130,7 @@ class JobFactory:
             file_id=file.id,
             parent_id=spec.parent_id,
             processor=spec.processor,
-            options=spec.options,
+            options=_with_limit(spec),
             priority=spec.priority,
             chunk_size=spec.chunk_size or self._settings.chunk_size,
             status=status,
@@ -190,3 +193,9 @@ class JobFactory:
 def _is_stored(file: NewFile) -> bool:
     """Return whether the storage holds its bytes. Objects of a bucket stay where they are."""
     return file.storage_uri is not None and not is_remote(file.storage_uri)
+
+
+def _with_limit(spec: JobSpec) -> dict[str, Any]:
+    if not spec.max_rejects:
+        return spec.options
+    return spec.options | {MAX_REJECTS: spec.max_rejects}

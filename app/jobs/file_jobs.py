@@ -42,6 +42,8 @@ class Plan:
     """Columns of the result, if the options determine them."""
     chunk_size: int | None = None
     """Rows per chunk; None for the processor's default."""
+    max_rejects: str = ""
+    """Rows, or percent with a percent sign; empty for no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,8 @@ class FileJobs:
         ids = [str(file.id), *map(str, plan.part_files)]
         options = {name: value for name, value in plan.options.items() if value not in ids}
         key = [[[input_.sha256, input_.dialect] for input_ in inputs], names, versions, options]
+        if plan.max_rejects:
+            key.append(plan.max_rejects)
         return hashlib.sha256(msgspec.json.encode(key, order="sorted")).hexdigest()
 
     def jobs_for(
@@ -171,6 +175,7 @@ class FileJobs:
             chunk_size=plan.chunk_size,
             parent_id=parent_id,
             cache_key=self._cache_key(file, plan, files) if is_cacheable else None,
+            max_rejects=plan.max_rejects,
         )
         if not plan.part_files:
             return [self._factory.reading(spec, file, columns, total_rows)]

@@ -67,6 +67,8 @@ class ObjectsSubmission:
     """Options of the job type."""
     priority: int = 0
     chunk_size: int | None = None
+    max_rejects: str = ""
+    """Limit of rejects for each object."""
     declared: Declared = field(default_factory=Declared)
     origin: str = "files"
     public_id: str | None = None
@@ -168,6 +170,7 @@ class ObjectsSubmitter:
                 options=_with_source(submission, plan.options),
                 columns=self._file_jobs.columns(file, plan),
                 chunk_size=submission.chunk_size or plan.chunk_size,
+                max_rejects=submission.max_rejects,
             )
         except Unavailable:
             raise

@@ -76,6 +76,7 @@ class Submission:
     processor: str = "rows"
     options: dict[str, Any] = field(default_factory=dict)
     chunk_size: int | None = None
+    max_rejects: str = ""
     priority: int = 0
     on_duplicate: str = "new"
     idempotency_key: str | None = None
@@ -203,10 +204,12 @@ class Submitter:
         )
         async with upload, touch_periodically(self._storage, upload.file_ids):
             try:
-                upload.declare(submission.declared.encoding)
+                detects = submission.door == DOOR and submission.inspector is None
+                upload.declare(submission.declared.encoding, or_likely=detects)
                 async for data in body:
                     if complete is not None and not upload.received_bytes:
-                        upload.declare(_encoding_so_far(submission, complete))
+                        encoding = _encoding_so_far(submission, complete)
+                        upload.declare(encoding, or_likely=detects)
                     await upload.write(data)
                 if complete is not None:
                     submission = complete()
@@ -293,6 +296,7 @@ class Submitter:
                     plan,
                     columns=self._file_jobs.columns(file, plan),
                     chunk_size=submission.chunk_size or plan.chunk_size,
+                    max_rejects=submission.max_rejects,
                 )
             except Unavailable:
                 raise

@@ -73,10 +73,11 @@ def _detect(submission: Submission, part: Part) -> Dialect:
     declared = submission.declared
     for report in part.reports:
         declared = replace(declared, **report.declared)
-    if not declared.decoded_from and _comes_late(part, declared.encoding):
+    encoding = submission.declared.encoding
+    if encoding is not None and _comes_late(part, encoding):
         raise UnsupportedEncoding(
-            f"The form says encoding={declared.encoding} behind the file; say it before the file,"
-            " or in the query."
+            f"The form declares encoding={encoding} behind the file; declare it before the file, or"
+            " in the query."
         )
     dialect = detect(
         part.sample,
@@ -88,9 +89,15 @@ def _detect(submission: Submission, part: Part) -> Dialect:
     return dialect.of_size(part.stored_bytes)
 
 
-def _comes_late(part: Part, encoding: str | None) -> bool:
-    """Return whether the text had to be decoded when it was received, and was not."""
-    return encoding is not None and decoded_on_arrival(part.sample[:4], encoding) is not None
+def _comes_late(part: Part, encoding: str) -> bool:
+    """Return whether the text was decoded on arrival as if no encoding had been declared, or should
+    have been decoded.
+    """
+    reports = [report for report in part.reports if "encoding" in report.facts]
+    if reports:
+        return "confidence" in reports[0].facts
+    is_text = not part.reports or part.reports[-1].places is None
+    return is_text and decoded_on_arrival(part.sample[:4], encoding) is not None
 
 
 def new_file(
@@ -197,6 +204,8 @@ def fingerprint(submission: Submission, received: Received) -> str:
         submission.chunk_size,
         submission.priority,
     ]
+    if submission.max_rejects:
+        same.append(submission.max_rejects)
     return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()
 
 
@@ -212,4 +221,6 @@ def content_key(submission: Submission, received: Received, readings: Sequence[R
     reports = [report for reading in readings for report in reading.part.reports]
     if sheets := [report.facts["sheet"] for report in reports if "sheet" in report.facts]:
         same.append(sheets)
+    if submission.max_rejects:
+        same.append(submission.max_rejects)
     return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()

@@ -34,7 +34,7 @@ async def isolate_bad_rows(
     `process(rows, columns so far)` and `rehearse(rows, outcome)` are called for fewer and fewer
     rows. Raises EveryRowFailed if no row gets through, and at once what is transient or terminal.
     """
-    prepared = Prepared(rejects=list(read.parsed.rejects))
+    prepared = Prepared(rejects=list(read.parsed.rejects), origin=read.origin(job, claim.span))
     errors: list[Exception] = []
     known = job.columns
     pending: list[Rows] = [read.rows] if len(read.rows) else []

@@ -21,7 +21,7 @@ from app.errors import GranulaError, TerminalError, TransientError
 from app.failpoints import hit
 from app.pipeline.concluder import WHOLE, Concluded, Concluder, basis_of, concludes
 from app.pipeline.running import JobSnapshot
-from app.pipeline.verdict import Stored, verdict
+from app.pipeline.verdict import MAX_REJECTS, Stored, too_many_rejects, verdict
 from app.processors.base import compute_here
 from app.sources.base import Sources
 from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus, conclude
@@ -128,6 +128,10 @@ class Finisher:
         if not row.split_done or any(not ChunkStatus(s).is_final for s in tally):
             return None
         status, error = await self._verdict(connection, row, tally)
+        limit = str(row.options.get(MAX_REJECTS, ""))
+        too_many = too_many_rejects(limit, tally, rows=row.split_rows)
+        if error is None and too_many is not None:
+            return Final(JobStatus.FAILED, too_many)
         if error is None and status is not JobStatus.COMPLETED:
             failed = await chunks.errors(connection, job.id, limit=1)
             error = failed[0].error if failed else None
@@ -159,12 +163,10 @@ class Finisher:
             told = f"rows in the summary: {conclusion.summary.get('rows')}, expected {rows_ok}"
             error = {"code": "proof_does_not_close", "message": told}
             return Final(JobStatus.FAILED, error)
-        counts: dict[str, int] = {}
         if staged is not None and concluded.assembly is not None:
-            counts = await staged.publish(connection, job.id, concluded.assembly)
-        result = conclusion.result | counts
-        await jobs.put_result(connection, job.id, result, conclusion.state)
-        return replace(final, summary=conclusion.summary | counts)
+            conclusion = await staged.publish(connection, job.id, concluded.assembly)
+        await jobs.put_result(connection, job.id, conclusion.result, conclusion.state)
+        return replace(final, summary=conclusion.summary)
 
     async def _put_away(
         self, job: JobSnapshot, concluded: Concluded | None, ending: Ending

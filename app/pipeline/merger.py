@@ -125,6 +125,24 @@ class Merger:
             raise LeaseLost
         return target
 
+    async def without_refused(
+        self, connection: AsyncConnection, target: LockedJob, prepared: Prepared
+    ) -> Prepared:
+        """With rejects in the place of the rows that the destination of the job refuses."""
+        if not prepared.pages:
+            return prepared
+        results = self._destinations.of(target).results
+        refused = await results.refuse(connection, target.id, prepared.pages)
+        if not refused:
+            return prepared
+        assert prepared.origin is not None, "only corrections are merged"
+        rejects = [*prepared.rejects, *prepared.origin.located(refused)]
+        return replace(
+            prepared,
+            rejects=sorted(rejects, key=lambda reject: reject.row_number),
+            rows_ok=prepared.rows_ok - len(refused),
+        )
+
     async def merge(
         self,
         connection: AsyncConnection,
@@ -158,14 +176,16 @@ class Merger:
         destination = self._destinations.of(target)
         removed = await destination.remove_rejected(connection, target_id, prepared.tables, numbers)
         hit("correction.rejects_removed")
-        written = await destination.merge(
+        counts, written = await destination.merge(
             connection, target_id, prepared.pages, prepared.tables, start, end
         )
         own_rejects = [_placed(reject, places) for reject in prepared.rejects]
         if own_rejects:
             await destination.rejects.write(connection, job_id, own_rejects)
         hit("correction.results_written")
-        summary = {**prepared.summary, "written": written} if written else prepared.summary
+        summary = prepared.summary | counts
+        if written:
+            summary = {**summary, "written": written}
         read = (int(chunk.hash_read or "0", 16) + prepared.hash_sum) & MASK
         contents = ChunkContents(
             rows_ok=chunk.rows_ok + prepared.rows_ok,

@@ -9,8 +9,22 @@ from itertools import chain
 from typing import Any
 
 from app.db.rows import ChunkCompletion
-from app.formats.base import MASK, Page, Reject
+from app.formats.base import MASK, Format, Page, Reject, Span
+from app.formats.rejecting import located
 from app.processors.base import ChunkOutcome, Output, Processor
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the rows of a correction come from, for those that the destination rejects again."""
+
+    form: Format
+    span: Span
+    data: bytes
+    own_numbers: dict[int, int]
+
+    def located(self, rejects: Sequence[Reject]) -> list[Reject]:
+        return located(self.form, self.span, self.data, rejects, self.own_numbers)
 
 
 @dataclass(slots=True)
@@ -29,6 +43,8 @@ class Prepared:
     outputs: list[Output] = field(default_factory=list)
     """What is staged before the transaction."""
     is_staged: bool = False
+    origin: Origin | None = None
+    """Of a correction."""
 
     def add(self, outcome: ChunkOutcome, processor: Processor) -> None:
         """What the processor made of some more rows."""

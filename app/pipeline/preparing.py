@@ -19,7 +19,7 @@ from app.formats.base import MAX_REJECT_BYTES, Parsed, Rows, Span
 from app.formats.rejecting import located
 from app.pipeline.columns import Columns, Fitting
 from app.pipeline.merger import Live, renumbered
-from app.pipeline.prepared import Prepared
+from app.pipeline.prepared import Origin, Prepared
 from app.pipeline.running import JobSnapshot
 from app.processors.base import ChunkContext, ChunkOutcome, TableEncoder
 
@@ -50,6 +50,12 @@ class Read:
     @property
     def rows(self) -> Rows:
         return self.parsed.rows
+
+    def origin(self, job: JobSnapshot, span: Span) -> Origin | None:
+        """Of the rows of a correction."""
+        if self.own_numbers is None:
+            return None
+        return Origin(job.form, span, self.data, self.own_numbers)
 
 
 class Preparer:
@@ -129,7 +135,7 @@ class Preparer:
     def _prepared(
         self, job: JobSnapshot, claim: Claim, read: Read, outcome: ChunkOutcome | None
     ) -> Prepared:
-        prepared = Prepared(rejects=list(read.parsed.rejects))
+        prepared = Prepared(rejects=list(read.parsed.rejects), origin=read.origin(job, claim.span))
         if outcome is not None:
             with self._python:
                 outcome.rejects = located(

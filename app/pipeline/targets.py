@@ -5,6 +5,7 @@ rows are its own; those of a correction belong to the job that it corrects. Whic
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -134,9 +135,9 @@ class CorrectedJob:
         assert target is not None
         for claim, prepared in ready:
             live = self._live[claim.index]
-            target = await self._merger.merge(
-                connection, job.id, target, job.processor, live, prepared
-            )
+            kept = await self._merger.without_refused(connection, target, prepared)
+            await _count_refused(connection, claim, prepared, kept)
+            target = await self._merger.merge(connection, job.id, target, job.processor, live, kept)
 
     async def rehearse(
         self, connection: AsyncConnection, claim: Claim, rows: Rows, prepared: Prepared
@@ -144,4 +145,20 @@ class CorrectedJob:
         job, target = self._job, self._target
         assert target is not None
         live = only(self._live[claim.index], rows.numbers)
-        await self._merger.merge(connection, job.id, target, job.processor, live, prepared)
+        kept = await self._merger.without_refused(connection, target, prepared)
+        await self._merger.merge(connection, job.id, target, job.processor, live, kept)
+
+
+async def _count_refused(
+    connection: AsyncConnection, claim: Claim, before: Prepared, kept: Prepared
+) -> None:
+    """The chunk says how many rows are good before the destination refuses some."""
+    codes = Counter(reject.code for reject in kept.rejects)
+    codes.subtract(Counter(reject.code for reject in before.rejects))
+    rows_ok = before.rows_ok
+    for code, count in codes.items():
+        if count:
+            await chunks.demote(
+                connection, claim.job_id, claim.index, rows_ok=rows_ok, by=count, code=code
+            )
+            rows_ok -= count

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from app.db.rows import ChunkTally
 from app.states import ChunkStatus, JobStatus, conclude
+
+MAX_REJECTS = "max_rejects"
+"""The option of a job of any processor: how many rows may be rejected, as `100` or `5%`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +63,19 @@ def _problems(
     for name, have, want in equations:
         if have != want:
             yield f"{name}: {have}, expected {want}"
+
+
+def too_many_rejects(
+    limit: str, tally: Mapping[str, ChunkTally], *, rows: int
+) -> dict[str, str] | None:
+    """The error of a job with more rejects than `limit` allows; empty for no limit."""
+    completed = tally.get(ChunkStatus.COMPLETED)
+    if not limit or completed is None:
+        return None
+    rejects = completed.invalid + completed.failed
+    share = limit.removesuffix("%")
+    most = int(rows * Decimal(share) / 100) if limit.endswith("%") else int(limit)
+    if rejects <= most:
+        return None
+    message = f"{rejects} of {rows} rows were rejected, and max_rejects allows {limit}."
+    return {"code": "too_many_rejects", "message": message}

@@ -40,7 +40,7 @@ MEMBERS: dict[str, Any] = {
     "schema": ChecksRecords,
 }
 """Members that a processor may have only if it derives from this class."""
-RESERVED = {"source", "reference_file_id", "template_id"}
+RESERVED = {"source", "reference_file_id", "template_id", "max_rejects"}
 """Names that the engine stores together with the options of a job."""
 
 

@@ -6,7 +6,7 @@ them. Their values are found by where colons and commas stand, without decoding 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import repeat
 from typing import NamedTuple
 
@@ -39,30 +39,32 @@ class KeyColumn(NamedTuple):
     """Which of them have the key, by their places; None: all."""
 
 
-def columns_of(raw: Sequence[bytes], most: int) -> tuple[list[KeyColumn], int]:
+def columns_of(
+    raw: Sequence[bytes], most: int, among: Container[str] | None = None
+) -> tuple[list[KeyColumn], int]:
     """(the first `most` keys in the order in which they come, how many keys there are besides).
 
-    `raw`: valid objects without blanks around them, none with a key twice.
+    `raw`: valid objects without blanks around them, none with a key twice. `among`: only these
+    keys are looked at.
     """
     if not raw:
         return [], 0
     names = list(_decoder.decode(raw[0]))
-    columns = _columns_alike(raw, len(names))
-    if columns is None:
-        return _columns_decoded(raw, most)
-    alike = [
-        KeyColumn(name, values, None)
-        for name, values in zip(names[:most], columns[:most], strict=True)
-    ]
-    return alike, max(0, len(names) - most)
+    pieces = _pieces_alike(raw, len(names))
+    if pieces is None:
+        return _columns_decoded(raw, most, among)
+    places = [i for i, name in enumerate(names) if among is None or name in among]
+    alike = [KeyColumn(names[i], _every(pieces, i, len(names)), None) for i in places[:most]]
+    return alike, max(0, len(places) - most)
 
 
 # ---------------------------------------------------------------------- records of one shape
 
 
-def _columns_alike(raw: Sequence[bytes], width: int) -> list[pa.StringArray] | None:
-    """The values under each key, if all records are written like the first one: the same keys in
-    the same order with the same blanks between them, and no object or list. Else None.
+def _pieces_alike(raw: Sequence[bytes], width: int) -> pa.StringArray | None:
+    """The values of all records one after the other, and what stands between two in turns with
+    them, if all records are written like the first one: the same keys in the same order with the
+    same blanks between them, and no object or list. Else None.
     """
     if not width or sum(map(len, raw)) > MOST_BYTES:
         return None
@@ -90,12 +92,12 @@ def _columns_alike(raw: Sequence[bytes], width: int) -> list[pa.StringArray] | N
             return None
         bounds[:, place, 0] = starts
         bounds[:, place, 1] = ends
-    # Values and what stands between them in turns, of which every second is taken.
-    pieces = pa.StringArray.from_buffers(bounds.size - 1, pa.py_buffer(bounds), pa.py_buffer(text))
-    return [
-        pieces.take(pa.array(np.arange(2 * place, bounds.size - 1, 2 * width)))
-        for place in range(width)
-    ]
+    return pa.StringArray.from_buffers(bounds.size - 1, pa.py_buffer(bounds), pa.py_buffer(text))
+
+
+def _every(pieces: pa.StringArray, place: int, width: int) -> pa.StringArray:
+    """The values under one of the keys."""
+    return pieces.take(pa.array(np.arange(2 * place, len(pieces), 2 * width)))
 
 
 def _marks(text: bytes, count: int, width: int) -> Places | None:
@@ -156,12 +158,16 @@ def _are_repeated(text: bytes, starts: Places, ends: Places) -> bool:
 # ---------------------------------------------------------------------- any records
 
 
-def _columns_decoded(raw: Sequence[bytes], most: int) -> tuple[list[KeyColumn], int]:
+def _columns_decoded(
+    raw: Sequence[bytes], most: int, among: Container[str] | None
+) -> tuple[list[KeyColumn], int]:
     records = _decoder_of_many.decode(b"[" + b",".join(raw) + b"]")
     gathered: dict[str, tuple[list[msgspec.Raw], list[int]]] = {}
     left_out: set[str] = set()
     for place, record in enumerate(records):
         for name, value in record.items():
+            if among is not None and name not in among:
+                continue
             if name not in gathered:
                 if len(gathered) == most:
                     left_out.add(name)

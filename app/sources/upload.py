@@ -161,9 +161,12 @@ class UploadSource:
         for output in self._outputs:
             await output.close()
 
-    def declare(self, encoding: str | None) -> None:
-        """Set the encoding of the text, before the first byte."""
+    def declare(self, encoding: str | None, *, or_likely: bool = False) -> None:
+        """Set the encoding of the text, before the first byte. With `or_likely` and no encoding,
+        text that is not UTF-8 is decoded from its likely encoding.
+        """
         self._decoders.encoding = encoding
+        self._decoders.or_likely = or_likely
 
     async def write(self, data: bytes) -> None:
         """Write received bytes; raises FileTooLarge, DecompressedTooLarge, InsufficientStorage,

@@ -126,6 +126,7 @@ class Corrections:
             turns=self._decoding,
             declared=declared,
         )
+        upload.declare(layout.encoding)
         async with upload, touch_periodically(self._incoming, upload.file_ids):
             async for data in body:
                 await upload.write(data)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.parameters import Integer, Name, Priority
+from app.api.parameters import Integer, MaxRejects, Name, Priority
 from app.errors import InvalidParameter
 from app.formats.detect import Declared
 from app.jobs.job_types import JobType
@@ -37,6 +37,7 @@ class Input(BaseModel):
     file_id: UUID | None = Field(default=None, description="Id of an upload.")
     priority: Priority = 0
     chunk_size: Annotated[Integer, Field(ge=100, le=100_000)] | None = None
+    max_rejects: MaxRejects = ""
     format: Literal["csv", "json", "jsonl"] | None = None
     encoding: Annotated[str, Field(max_length=40)] | None = None
     delimiter: Annotated[str, Field(min_length=1, max_length=10)] | None = None
@@ -58,6 +59,7 @@ class Input(BaseModel):
             options,
             priority=self.priority,
             chunk_size=self.chunk_size,
+            max_rejects=self.max_rejects,
             declared=Declared(format=self.format, encoding=self.encoding, delimiter=self.delimiter),
         )
 

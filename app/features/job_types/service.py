@@ -113,6 +113,7 @@ class JobStarter:
     ) -> Started:
         plan_for = await job_type.plan_for(owner, job.options)
         plan = await plan_for(await self._file_jobs.file(owner, file_id))
+        plan = replace(plan, max_rejects=job.max_rejects)
         if job.chunk_size is not None:
             plan = replace(plan, chunk_size=job.chunk_size)
         submitted = await self._file_jobs.submit_plan(
@@ -129,5 +130,8 @@ class JobStarter:
 
 
 def _fingerprint(job: NewJob, *, fresh: bool) -> str:
-    same = ["job", job.model_dump(mode="json"), fresh]
+    said = job.model_dump(mode="json")
+    if not job.max_rejects:  # so that a request is known again that came before there was one
+        del said["max_rejects"]
+    same = ["job", said, fresh]
     return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()

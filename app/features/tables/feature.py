@@ -47,4 +47,6 @@ def _job_types(core: Core) -> Iterable[JobType]:
     return [load(core.of(Tables))]
 
 
-TABLES = Feature("tables", processors=_processors, services=_services, job_types=_job_types)
+TABLES = Feature(
+    "tables", has_commands=True, processors=_processors, services=_services, job_types=_job_types
+)

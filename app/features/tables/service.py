@@ -236,10 +236,16 @@ class Tables:
         )
 
     async def _facts(self, owner: str, file: InputFile) -> list[Facts]:
-        """Of the latest analysis of the same bytes; empty if there is none."""
+        """Of the latest analysis of the same bytes, or of the upload itself if it was analysed at
+        once; empty if there is none.
+        """
         async with self._database.reading() as connection:
             plan = Plan(PROFILE, {})
             job = await self._file_jobs.find_cached(connection, owner, file, plan, {})
+            if job is None:
+                of_upload = await jobs.find_by_file(connection, file.id, owner)
+                is_analysis = of_upload is not None and of_upload.processor == PROFILE
+                job = of_upload if is_analysis else None
             result = None if job is None else await jobs.find_result(connection, job.id)
         return [] if result is None else facts_of(result.data)
 

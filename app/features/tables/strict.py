@@ -71,7 +71,7 @@ def cast(
     cast: Cast, texts: pa.StringArray, *, is_json: bool = False, empty: Empty = "null"
 ) -> Cells:
     """`is_json`: the cells come from JSON, where an empty text is none that is missing. Of the kinds
-    in `READS_JSON` they are JSON themselves then, others as `cells_of_objects` gives them.
+    in `READS_JSON` they are JSON themselves then, others as `cells_of` of transforms gives them.
     """
     is_text = cast.kind in ("text", "any", "enum", "database")
     if cast.kind == "json" and is_json:

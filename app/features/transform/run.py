@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -23,6 +22,7 @@ from pyarrow import csv
 from app.features.transform import encode, growth, rules, steps, unique, values
 from app.features.transform.evaluate import Evaluator, repeated
 from app.features.transform.growth import MAX_HELD_BYTES, MAX_VALUE_BYTES, Memory, TooMuch
+from app.features.transform.objects import cells_of
 from app.features.transform.plan import Plan, Planned, plan
 from app.features.transform.spec import Join, Specification
 from app.features.transform.types import TEXT
@@ -195,27 +195,7 @@ def of_objects(
     spec = compiled(document)
     most = rows_at_once(spec)
     raw, numbers = raw[:most], numbers[:most]
-    return transform(spec, cells_of_objects(spec.reads, raw), numbers, preview)
-
-
-def cells_of_objects(reads: Sequence[str], raw: Sequence[bytes]) -> Cells:
-    """Of these keys; those that an object has not are null."""
-    decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-    texts: dict[str, list[str | None]] = {name: [] for name in reads}
-    for text in raw:
-        record = decode(text)
-        for name, of_column in texts.items():
-            of_column.append(_cell(record.get(name)))
-    return {name: pa.array(of_column, pa.string()) for name, of_column in texts.items()}
-
-
-def _cell(raw: msgspec.Raw | None) -> str | None:
-    if raw is None:
-        return None
-    text = bytes(raw)
-    if text[:1] == b'"':
-        return msgspec.json.decode(text, type=str)
-    return None if text == b"null" else text.decode()
+    return transform(spec, cells_of(raw, spec.reads), numbers, preview)
 
 
 # ---------------------------------------------------------------------- the plan

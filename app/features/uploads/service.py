@@ -61,6 +61,7 @@ KEPT = (
     "processor",
     "options",
     "chunk_size",
+    "max_rejects",
     "priority",
     "on_duplicate",
     "content_length",

@@ -30,7 +30,7 @@ PAGES = (
     "howto/fix-with-a-colleague.md",
     "howto/load-a-dirty-csv.md",
     "howto/map-a-suppliers-file.md",
-    "howto/monthly-price-list.md",
+    "howto/a-monthly-price-list.md",
     "howto/move-from-celery.md",
     "howto/move-from-flatfile.md",
     "howto/move-from-pgloader.md",

@@ -35,7 +35,9 @@ def prices(engine: Engine) -> list[tuple[Any, ...]]:
 def stages(engine: Engine) -> list[tuple[Any, ...]]:
     if engine.url.startswith("sqlite"):
         return engine.sql("SELECT name FROM sqlite_schema WHERE name LIKE 'granula_load_%'")
-    return engine.sql("SELECT relname::text FROM pg_class WHERE relname LIKE 'granula_load_%'")
+    return engine.sql(
+        "SELECT relname::text FROM pg_class WHERE relname LIKE 'granula_load_%' AND relkind = 'r'"
+    )
 
 
 def begin(engine: Engine, **options: Any) -> str:
@@ -94,3 +96,66 @@ def test_all_rows_are_in_the_table_or_none(engine: Engine, point: str, is_loaded
         proof = api.proof(job_id)
         assert proof["closes"], proof["problems"]
         assert proof["counts"]["loaded"] == ROWS - 2
+
+
+def test_a_load_that_is_cancelled_leaves_nothing(engine: Engine) -> None:
+    """It is caught while its rows cannot be published."""
+    engine.sql(*TABLE)
+    engine.start(GRANULA_FAIL="load.published=transient@1+")
+    job_id = begin(engine)
+    with engine.api() as api:
+        api.wait_until(lambda: len(api.rejects(job_id)) == len(REPEATED), 30, "all to be settled")
+        assert stages(engine)
+        assert api.client.post(f"/api/v1/jobs/{job_id}/cancel").status_code == 200
+        assert ended(engine, job_id)["status"] == "cancelled"
+        assert not stages(engine)
+        assert prices(engine) == BEFORE
+
+
+def test_a_load_whose_file_is_deleted_leaves_nothing(engine: Engine) -> None:
+    engine.sql(*TABLE)
+    engine.start(GRANULA_FAIL="load.published=transient@1+")
+    job_id = begin(engine)
+    with engine.api() as api:
+        api.wait_until(lambda: len(api.rejects(job_id)) == len(REPEATED), 30, "all to be settled")
+        file_id = api.status(job_id)["file_id"]
+        assert api.client.delete(f"/api/v1/files/{file_id}").status_code in (202, 204)
+        api.wait_until(lambda: not stages(engine), 30, "the staging table to go")
+        assert prices(engine) == BEFORE
+
+
+def test_staging_tables_that_nobody_needs_are_dropped_at_the_start(engine: Engine) -> None:
+    """That of a job that works stays."""
+    engine.sql(*TABLE)
+    engine.start(GRANULA_FAIL="load.published=kill")
+    job_id = begin(engine)
+    engine.wait_for_death()
+    engine.sql(f"CREATE TABLE granula_load_{'ab' * 16} (granula_row INTEGER)")
+    assert len(stages(engine)) == 2
+
+    engine.start(GRANULA_FAIL="load.published=transient@1+")
+    mine = f"granula_load_{job_id.replace('-', '')}"
+    engine.wait_until(lambda: stages(engine) == [(mine,)], 30, "the other table to go")
+
+
+def test_the_rows_of_a_load_with_a_failed_chunk_wait_for_its_retry(engine: Engine) -> None:
+    """The stored file is damaged in its last chunk, and mended."""
+    engine.sql(*TABLE)
+    engine.start(GRANULA_FAIL="load.staged=kill")
+    job_id = begin(engine)
+    engine.wait_for_death()
+    (stored,) = (engine.storage / "uploads").iterdir()
+    data = stored.read_bytes()
+    stored.write_bytes(data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
+
+    engine.start()
+    assert ended(engine, job_id)["status"] == "failed"
+    with engine.api() as api:
+        assert api.status(job_id)["error"]["code"] == "load_incomplete"
+        assert prices(engine) == BEFORE
+        assert stages(engine)
+        stored.write_bytes(data)
+        assert api.client.post(f"/api/v1/jobs/{job_id}/retry").json()["chunks"] == 1
+        assert ended(engine, job_id)["status"] == "completed"
+    assert prices(engine) == AFTER
+    assert not stages(engine)

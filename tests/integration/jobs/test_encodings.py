@@ -82,3 +82,38 @@ def test_json_may_be_in_any_encoding_too(api: EngineApi) -> None:
     api.finished(answer["file_id"])
     assert answer["format"] == "json"
     assert api.rows(answer["file_id"]) == [(1, ["東京"])]
+
+
+def test_a_likely_encoding_is_used_and_told(api: EngineApi) -> None:
+    text = "id,name,ort\n" + "1,Müller,Köln\n" * 50
+    answer = api.upload(text.encode("cp1252"))
+    (step,) = answer["decoding"]
+    assert (step["decoder"], step["encoding"]) == ("text", "cp1252")
+    assert 0 < step["confidence"] < 1
+    status = api.finished(answer["file_id"])
+    assert status["counts"]["loaded"] == 50
+    assert api.rows(answer["file_id"])[0] == (1, ["1", "Müller", "Köln"])
+    # What is declared is not guessed.
+    declared = api.upload(text.encode("cp1252"), encoding="latin-1")
+    assert declared["decoding"] == []
+    assert declared["dialect"]["encoding"] == "iso8859-1"
+
+
+@pytest.mark.one_database
+def test_some_bad_bytes_in_utf_8_still_cost_their_rows_alone(api: EngineApi) -> None:
+    text = "id,name\n" + "1,Müller\n" * 50
+    answer = api.upload(text.encode() + b"2,M\xfcller\n" * 5)
+    assert answer["decoding"] == []
+    status = api.finished(answer["file_id"])
+    assert (status["counts"]["loaded"], status["counts"]["rejected"]) == (50, 5)
+
+
+@pytest.mark.one_database
+def test_a_form_that_says_the_encoding_too_late_is_told_so(api: EngineApi) -> None:
+    rows = "1,Müller\n".encode("cp1252") * 60_000
+    part = b'Content-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\nid,n\n' + rows
+    said = b'Content-Disposition: form-data; name="encoding"\r\n\r\nlatin-1'
+    body = b"".join(b"--x\r\n" + each + b"\r\n" for each in (part, said)) + b"--x--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    refused = api.client.post("/api/v1/upload", content=body, headers=headers)
+    assert "before the file" in assert_problem(refused, 422, "unsupported_encoding")["detail"]

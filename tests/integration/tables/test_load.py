@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.corrections.tables import ended, patch
 from tests.engine import Engine, EngineApi
 from tests.integration.crash.test_load import stages
 
@@ -138,3 +139,36 @@ def test_tables_of_the_service_are_refused(engine: Engine, table: str) -> None:
         body = {"type": "load", "file_id": file_id, "options": {"table": table}}
         answer = api.client.post("/api/v1/jobs", json=body)
         assert (answer.status_code, answer.json()["code"]) == (404, "unknown_table")
+
+
+def corrected(api: EngineApi, job_id: str, *rows: dict[str, Any]) -> dict[str, Any]:
+    return ended(api, patch(api, job_id, *rows))
+
+
+def test_corrected_rows_go_into_the_table(engine: Engine) -> None:
+    """The one that is refused again is a reject again, and can be corrected again."""
+    engine.sql(*ORDERS)
+    engine.start()
+    with engine.api() as api:
+        job = load(api, "id,customer_id,code,amount\n1,1,a,10\n1,1,b,20\n3,9,c,30\n4,1,d,0\n")
+        assert orders(engine) == [(1, 1, "a", 10)]
+        rows = [
+            {"_row": 2, "values": {"id": "2"}},
+            {"_row": 3, "values": {"customer_id": "2"}},
+            {"_row": 4, "values": {"amount": "-1"}},
+        ]
+        correction = corrected(api, job["job_id"], *rows)
+        assert correction["status"] == "completed_with_errors", correction
+        assert orders(engine) == [(1, 1, "a", 10), (2, 1, "b", 20), (3, 2, "c", 30)]
+        (reject,) = api.rejects(job["job_id"])
+        assert (reject["row_number"], reject["code"]) == (4, "check_failed")
+
+        assert corrected(api, job["job_id"], {"_row": 4, "values": {"amount": "5"}})
+        assert orders(engine)[-1] == (4, 1, "d", 5)
+        assert api.rejects(job["job_id"]) == []
+        status = api.status(job["job_id"])
+        assert (status["summary"]["rows"], status["summary"]["inserted"]) == (4, 4)
+        for identifier in (job["job_id"], correction["job_id"]):
+            proof = api.proof(identifier)
+            assert proof["closes"], proof["problems"]
+        assert not stages(engine)

@@ -8,5 +8,5 @@ from app.features.files.parameters import FileOptions
 
 def test_the_parameters_of_an_upload_are_those_of_the_service() -> None:
     assert set(uploads.PARAMETERS) | {"option"} == FileOptions.model_fields.keys()
-    assert uploads._parameter("delimiter") == "delimiter"
-    assert uploads._parameter("mark") == uploads._parameter("option.mark") == "option.mark"
+    assert uploads.parameter("delimiter") == "delimiter"
+    assert uploads.parameter("mark") == uploads.parameter("option.mark") == "option.mark"

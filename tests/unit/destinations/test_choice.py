@@ -102,7 +102,7 @@ async def test_all_that_is_done_with_results_is_asked_of_their_destination() -> 
     destinations.add(Into(here=place))
     job = destinations.of(JobWork("rows", {"into": "here"}))
     assert await job.write(NOTHING, uuid4(), [PAGE], [], {}) == {}
-    assert await job.merge(NOTHING, uuid4(), [PAGE], {}, 5, 9) == {}
+    assert await job.merge(NOTHING, uuid4(), [PAGE], {}, 5, 9) == ({}, {})
     assert await job.take_back(NOTHING, uuid4(), 10) == TakenBack(removed=1)
     assert await job.remove(NOTHING, uuid4(), 10)
     assert place.asked == ["write", "merge 5 9", "take_back", "remove"]
@@ -113,4 +113,4 @@ async def test_counts_are_reported_by_table() -> None:
     job = JobDestination(Place(), {"a": Table(), "b": Table(), "c": Table()}, Rejects(NOTHING))
     rows: dict[str, list[Any]] = {"a": [1, 2], "b": [], "c": ["uncounted"]}
     assert await job.write(NOTHING, uuid4(), [], [], rows) == {"a": {"inserted": 2}}
-    assert await job.merge(NOTHING, uuid4(), [], rows, 1, 2) == {"a": {"inserted": 2}}
+    assert await job.merge(NOTHING, uuid4(), [], rows, 1, 2) == ({}, {"a": {"inserted": 2}})

@@ -30,12 +30,13 @@ from app.destinations.staged import Assembly, Compute, StagedJob, StagedResults
 from app.errors import TerminalError, TransientError
 from app.failpoints import hit
 from app.features.tables.catalogue import read_definition
+from app.features.tables.loading import preview
 from app.features.tables.loading.loader import Loader, LoadRefused, Range, RowsRefused
 from app.features.tables.loading.processor import NAME
 from app.features.tables.loading.refusals import Refusal, clashes, found_by
 from app.features.tables.loading.statements import Finder, Statements
 from app.features.tables.loading.stored import from_text
-from app.features.tables.plan import LoadPlan
+from app.features.tables.plan import LoadPlan, Mode
 from app.formats.base import Page, Reject, Span
 from app.formats.rejecting import located
 from app.processors.base import Conclusion
@@ -49,6 +50,8 @@ MOST_REFUSALS = 20
 """Of the whole, after all rows that could be found were taken out. Others may write to the table
 meanwhile; a table that changes faster than it can be loaded is an error.
 """
+CORRECTED: dict[str, Mode] = {"create": "append", "replace": "append", "mirror": "upsert"}
+"""The mode of rows that are corrected, where it is not that of the load."""
 WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
 
 
@@ -137,8 +140,9 @@ class LoadedTable(StagedResults):
         if await self._loader.has_stage(connection, job_id):
             return await self._loader.count(connection, self._statements(job_id).count_staged)
         job = await jobs.load_job(connection, job_id)
-        is_loaded = job is not None and JobStatus(job.status) in WHOLE and job.summary
-        return int(job.summary["rows"]) if job is not None and job.summary and is_loaded else 0
+        if job is None or not job.stores_results or JobStatus(job.status) not in WHOLE:
+            return 0
+        return int((job.summary or {})["rows"])
 
     async def read_back(
         self, connection: AsyncConnection, job_id: UUID, first_rows: Sequence[int]
@@ -155,6 +159,48 @@ class LoadedTable(StagedResults):
     ) -> Sequence[PageRow]:
         """The rows are in the table of the user."""
         return ()
+
+    # ------------------------------------------------------------------ a correction
+
+    async def refuse(
+        self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page]
+    ) -> list[Reject]:
+        """The rows are staged anew, tried, and what was tried is rolled back. Raises LoadRefused if
+        the job has not loaded anything that they could be put beside.
+        """
+        job = await jobs.lock_job(connection, job_id)
+        is_loaded = job is not None and JobStatus(job.status) in WHOLE
+        if not is_loaded or self._plan.is_dry_run:
+            raise LoadRefused("Nothing of the load is in the table; retry it, or load it again.")
+        loader, statements = self._loader, self._corrected(job_id)
+        await self.write(connection, job_id, rows)
+        await loader.begin(connection)
+        refusals: list[Refusal] = []
+        for finder in (statements.repeated_keys, statements.without_counterpart):
+            if finder is not None:
+                found = await loader.fetch(connection, finder.sql)
+                refusals += clashes([(finder.constraint, finder.code, found)])
+                await loader.unstage(connection, statements, _numbers(refusals))
+        last = max(page.first_row + page.row_count - 1 for page in rows)
+        if any(page.numbers for page in rows):
+            last = max(page.numbers[-1] for page in rows if page.numbers)
+        tried = await loader.rehearse(connection, statements, [(rows[0].first_row, last)])
+        await loader.unstage(connection, statements, _numbers(tried))
+        return [_reject(refusal) for refusal in [*refusals, *tried]]
+
+    async def merge(
+        self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page], start: int, end: int
+    ) -> dict[str, int]:
+        """What `refuse` has staged goes into the table: the load itself is there already."""
+        statements = self._corrected(job_id)
+        count = await self._loader.count(connection, statements.count_staged)
+        return {"rows": count, **await self._apply(connection, job_id, statements)}
+
+    def _corrected(self, job_id: UUID) -> Statements:
+        """Rows that come later are added: they exchange and delete nothing."""
+        plan = self._plan
+        mode = CORRECTED.get(plan.mode, plan.mode)
+        return Statements(replace(plan, mode=mode), job_id)
 
     async def remove(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> bool:
         """What was loaded is the user's."""
@@ -182,9 +228,7 @@ class LoadedTable(StagedResults):
             steps = [self._by_checks, self._by_foreign_keys, self._by_keys]
             if not statements.has_hidden_rules:
                 steps.append(self._by_clashes)
-            await self._parts.database.transact(
-                lambda c: self._loader.run(c, statements.index_stage)
-            )
+            await self._parts.database.transact(lambda c: self._loader.index(c, statements))
         if refused > 1 or (refused and statements.has_hidden_rules):
             steps.append(self._by_attempt)
         for step in steps:
@@ -301,8 +345,7 @@ class LoadedTable(StagedResults):
                     raise RowsRefused("A chunk of the job changed meanwhile.")
                 rows_ok -= count
             await self._parts.rejects.write(connection, job.id, rejects)
-            numbers = [refusal.row_number for refusal in refusals]
-            await self._loader.unstage(connection, statements, numbers)
+            await self._loader.unstage(connection, statements, _numbers(refusals))
 
         await self._parts.database.transact(write)
 
@@ -310,20 +353,7 @@ class LoadedTable(StagedResults):
         self, job: StagedJob, chunk: ChunkRow, refusals: Sequence[Refusal]
     ) -> list[Reject]:
         data = self._parts.sources.read(job.uri, chunk.byte_start, chunk.byte_end, job.etag)
-        rejects = [
-            Reject(
-                refusal.row_number,
-                0,
-                0,
-                0,
-                b"",
-                refusal.code,
-                refusal.message,
-                refusal.column,
-                refusal.value,
-            )
-            for refusal in refusals
-        ]
+        rejects = [_reject(refusal) for refusal in refusals]
         span = Span(
             chunk.byte_start,
             chunk.byte_end,
@@ -358,38 +388,68 @@ class LoadedTable(StagedResults):
         result = {
             "table": str(self._plan.definition.name),
             "mode": self._plan.mode,
+            "dry_run": self._plan.is_dry_run,
+            "statements": list(self._plan.statements),
             "rows": {"total": job.rows, "ok": rows, "rejected": job.rows - rows},
         }
-        return Assembly(Conclusion({"rows": rows}, result), made=job.rows - rows)
+        summary: dict[str, Any] = {"rows": rows}
+        if self._plan.is_dry_run:
+            summary["dry_run"] = True
+        return Assembly(Conclusion(summary, result), made=job.rows - rows)
 
     async def publish(
         self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
-    ) -> dict[str, int]:
+    ) -> Conclusion:
         try:
-            counts = await self._load(connection, job_id, assembly)
+            told = await self._load(connection, job_id, assembly)
         except RowsRefused:
             self._parts.refused[job_id] += 1
             raise
         hit("load.published")
-        return counts
+        return told
 
     async def _load(
         self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
-    ) -> dict[str, int]:
-        loader, plan, statements = self._loader, self._plan, self._statements(job_id)
+    ) -> Conclusion:
+        loader, statements = self._loader, self._statements(job_id)
+        is_dry_run = self._plan.is_dry_run
+        if is_dry_run:
+            await loader.run(connection, "SAVEPOINT granula_dry_run")
         await self._open(connection)
-        counts = {"inserted": 0, "updated": 0, "unchanged": 0, "skipped": 0, "deleted": 0}
-        if not await loader.has_stage(connection, job_id):
-            if plan.mode not in ("replace", "mirror"):
-                return counts
+        if not await loader.has_stage(connection, job_id):  # no row was good
             await loader.run(connection, statements.create_stage)
-        if plan.mode == "mirror":
+        if self._plan.mode == "mirror":
             await self._check_deletes(connection, statements, rejected=assembly.made)
-        matched = 0
+        told = await self._preview(connection, statements) if is_dry_run else {}
+        counts = await self._apply(connection, job_id, statements)
+        if is_dry_run:
+            await loader.run(connection, "ROLLBACK TO SAVEPOINT granula_dry_run")
+            await loader.drop_stage(connection, job_id)
+        summary = assembly.conclusion.summary | counts
+        return Conclusion(summary, assembly.conclusion.result | counts | told)
+
+    async def _preview(self, connection: AsyncConnection, statements: Statements) -> dict[str, Any]:
+        """Some rows of each kind, before they are written."""
+        rows = {
+            kind: await self._loader.fetch(connection, question)
+            for kind, question in statements.sampled().items()
+        }
+        changed: list[Any] = []
+        if statements.count_changed is not None:
+            changed = await self._loader.fetch(connection, statements.count_changed)
+        return preview.told(statements.loaded, rows, changed)
+
+    async def _apply(
+        self, connection: AsyncConnection, job_id: UUID, statements: Statements
+    ) -> dict[str, int]:
+        """The staged rows go into the table, and the staging table away."""
+        loader = self._loader
+        counts = {"inserted": 0, "updated": 0, "unchanged": 0, "skipped": 0, "deleted": 0}
         staged = await loader.count(connection, statements.count_staged)
+        matched = 0
         for step in statements.before():
             counts[step.counted] += await loader.run(connection, step.sql)
-        if plan.mode in ("update", "upsert", "mirror"):
+        if statements.updates:
             matched = await loader.count(connection, statements.count_matched)
         for step in statements.steps():
             counts[step.counted] += await loader.run(connection, step.sql)
@@ -458,6 +518,15 @@ class LoadedTable(StagedResults):
 
 class _RolledBack(Exception):
     """Nothing of an attempt stays."""
+
+
+def _numbers(refusals: Sequence[Refusal]) -> list[int]:
+    return [refusal.row_number for refusal in refusals]
+
+
+def _reject(refusal: Refusal) -> Reject:
+    number, code, message, column, value = refusal
+    return Reject(number, 0, 0, 0, b"", code, message, column, value)
 
 
 def _around(alone: Sequence[int], last: int) -> list[Range]:

@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.features.tables.loading.loader import Loader, LoadRefused, Range, RowsRefused, TableLocked
 from app.features.tables.loading.refusals import (
     Diagnosis,
-    Found,
     Refusal,
     is_of_row,
     told_by_database,
@@ -82,19 +81,12 @@ FROM (SELECT * FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS r (low
 
 
 class PostgresLoader(Loader):
-    def __init__(self) -> None:
-        self._staged: set[UUID] = set()
-        """Jobs whose staging table is committed."""
-
     async def stage(
         self, connection: AsyncConnection, job_id: UUID, plan: LoadPlan, pieces: Sequence[bytes]
     ) -> None:
         driver = await _driver(connection)
-        if job_id not in self._staged:
-            if await self.has_stage(connection, job_id):
-                self._staged.add(job_id)
-            else:
-                await self._make_stage(connection, job_id, plan)
+        if not await self.has_stage(connection, job_id):
+            await self._make_stage(connection, job_id, plan)
         await driver.copy_to_table(
             stage_of(job_id),
             source=io.BytesIO(b"".join(pieces)),
@@ -131,7 +123,7 @@ class PostgresLoader(Loader):
         words = status.split()
         return int(words[-1]) if words[-1].isdigit() else 0
 
-    async def fetch(self, connection: AsyncConnection, sql: str) -> list[Found]:
+    async def fetch(self, connection: AsyncConnection, sql: str) -> list[tuple[Any, ...]]:
         driver = await _driver(connection)
         with _told():
             rows = await driver.fetch(sql, timeout=STATEMENT_SECONDS)
@@ -170,6 +162,9 @@ class PostgresLoader(Loader):
         return [
             told_by_database(row[0], Diagnosis(*(each or "" for each in row[1:]))) for row in rows
         ]
+
+    async def index(self, connection: AsyncConnection, statements: Statements) -> None:
+        await self.run(connection, statements.index_stage)
 
     async def unstage(
         self, connection: AsyncConnection, statements: Statements, numbers: Sequence[int]

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.features.tables.loading.loader import Loader, LoadRefused, Range, RowsRefused
-from app.features.tables.loading.refusals import Diagnosis, Found, Refusal, told_by_database
+from app.features.tables.loading.refusals import Diagnosis, Refusal, told_by_database
 from app.features.tables.loading.statements import (
     ROW,
     STAGE_PREFIX,
@@ -65,7 +65,7 @@ class SqliteLoader(Loader):
         with _told():
             return int((await connection.exec_driver_sql(sql)).rowcount)
 
-    async def fetch(self, connection: AsyncConnection, sql: str) -> list[Found]:
+    async def fetch(self, connection: AsyncConnection, sql: str) -> list[tuple[Any, ...]]:
         with _told():
             rows: Any = await connection.exec_driver_sql(sql)
         return [tuple(row) for row in rows.all()]
@@ -105,9 +105,14 @@ class SqliteLoader(Loader):
             await connection.exec_driver_sql("RELEASE granula_try")
         return refused
 
+    async def index(self, connection: AsyncConnection, statements: Statements) -> None:
+        """The numbers are the key of the staging table."""
+
     async def unstage(
         self, connection: AsyncConnection, statements: Statements, numbers: Sequence[int]
     ) -> None:
+        if not numbers:
+            return
         query = f"DELETE FROM {statements.stage} WHERE {ROW} = ?"  # noqa: S608
         await connection.exec_driver_sql(query, [(number,) for number in numbers])
 

@@ -1,0 +1,269 @@
+"""load, tables and connections: files into tables of your own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.common import (
+    CLIENT,
+    DEFAULT_URL,
+    CliError,
+    Exit,
+    Json,
+    Quiet,
+    Url,
+    connect,
+    examples,
+    exit_with,
+    named,
+    print_json,
+    print_status,
+)
+from app.cli.render import board, table
+
+if TYPE_CHECKING:
+    from app.cli.client import Client
+    from app.cli.render import Board
+
+app = typer.Typer()
+MODES = "create|append|upsert|update|insert_new|replace|mirror"
+POLICIES = "refuse|ignore|add_columns|rescue"
+PAGE = 1000
+Connection = Annotated[
+    str | None,
+    typer.Option(help="A database of CONNECTIONS. [default: that of the service]"),
+]
+
+
+@app.command(
+    rich_help_panel=CLIENT,
+    epilog=examples(
+        "load orders.csv --to public.orders",
+        "load orders.csv --to public.orders --mode upsert --key id",
+        "load prices.csv --to prices --mode create --key sku",
+        "load prices.csv --to prices --mode mirror --max-delete 5%",
+        "load export.csv --to orders -O delimiter=tab -O empty=text",
+    ),
+)
+def load(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="CSV, JSON, JSON Lines, also gzipped; - reads standard input."
+        ),
+    ],
+    to: Annotated[str, typer.Option("--to", metavar="TABLE", help="Such as public.orders.")],
+    mode: Annotated[
+        str, typer.Option(metavar=MODES, help="What is done with rows that are there.")
+    ] = "append",
+    key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN,...", help="What tells rows apart. [default: the primary key]"
+        ),
+    ] = None,
+    on_schema_change: Annotated[
+        str,
+        typer.Option(metavar=POLICIES, help="What becomes of columns that the table lacks."),
+    ] = "refuse",
+    max_delete: Annotated[
+        str | None, typer.Option(metavar="ROWS|PERCENT%", help="That a mirror may delete.")
+    ] = None,
+    connection: Connection = None,
+    priority: Annotated[
+        int, typer.Option("--priority", "-p", min=0, max=10, help="Higher goes first.")
+    ] = 0,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            "-O",
+            metavar="NAME=VALUE",
+            help="Any other option of an upload (delimiter, encoding, ...) or of a load (empty, ...).",
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name to show.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Load a file into a table, and stay until its rows are there. With --mode create the file is
+    analysed first, for the types of the new table.
+
+    Exit code: 0 every row is in the table; 1 some rows were rejected; 3 the load failed, and the
+    table is as it was; 4 the file, the table or an option was refused; 5 the server does not
+    answer; 130 interrupted (what is uploaded goes on).
+    """
+    from app.cli.transfer import source
+    from app.cli.uploads import Run, parameter
+
+    settings = {
+        "table": to,
+        "mode": mode,
+        "key": key,
+        "on_schema_change": on_schema_change,
+        "max_delete": max_delete,
+        "connection": connection,
+    }
+    given = {parameter(name): value for name, value in map(named, option or ())}
+    if clash := given.keys() & {*settings, "priority", "filename", "processor"}:
+        raise CliError(f"{min(clash)} has an option of its own, or none here.", Exit.USAGE)
+    is_new = mode == "create"
+    of_load = {name: value for name, value in given.items() if name.startswith("option.")}
+    of_upload = {name: value for name, value in given.items() if name not in of_load}
+    params: dict[str, Any] = {"priority": priority, **of_upload}
+    params |= {"processor": "profile"} if is_new else {**settings, **of_load}
+    client = connect(url)
+    with board(quiet) as shown_on:
+        run = Run(
+            client,
+            shown_on,
+            "/upload",
+            params,
+            wait=True,
+            as_json=as_json and not is_new,
+            quiet=quiet,
+        )
+        code = run.all([source(file, name)])
+        ended = run.ended
+        if is_new and ended and code < Exit.FAILED:
+            options = _options(settings, of_load)
+            job = {"file_id": ended[0]["file_id"], "options": options, "priority": priority}
+            ended = []
+            code = _create(client, shown_on, job, ended)
+            if as_json and ended:
+                shown_on.print_json(ended[0])
+        if ended and not as_json and not quiet:
+            shown_on.print_status(f"{to}: {_counted(ended[0])}")
+    exit_with(code)
+
+
+COUNTS = ("inserted", "updated", "unchanged", "skipped", "deleted")
+
+
+def _counted(status: dict[str, Any]) -> str:
+    summary = status["summary"] or {}
+    counts = [f"{summary[name]:,} {name}" for name in COUNTS if summary.get(name)]
+    return ", ".join(counts) or "nothing has changed"
+
+
+def _options(settings: dict[str, Any], of_load: dict[str, str]) -> dict[str, Any]:
+    """Of a job, from those of an upload."""
+    options: dict[str, Any] = {name: value for name, value in settings.items() if value}
+    options |= {name.removeprefix("option."): value for name, value in of_load.items()}
+    if settings["key"]:
+        options["key"] = settings["key"].split(",")
+    return options
+
+
+def _create(
+    client: Client, shown_on: Board, job: dict[str, Any], ended: list[dict[str, Any]]
+) -> Exit:
+    """Load a file whose analysis has ended into a new table; its final status is added to
+    `ended`.
+    """
+    from app.cli.waiting import Follower
+
+    made = client.send("POST", "/jobs", json={"type": "load", **job}).json()
+    follower = Follower(client, shown_on, ended.append)
+    follower.add(made["job_id"], made["job_id"], "")
+    follower.run()
+    return follower.code
+
+
+@app.command(
+    rich_help_panel=CLIENT,
+    epilog=examples("tables", "tables public.orders", "tables --schema sales --json | jq -r .name"),
+)
+def tables(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[TABLE]", help="One of them, to be described.")
+    ] = None,
+    connection: Connection = None,
+    schema: Annotated[str | None, typer.Option(help="Another than the default one.")] = None,
+    as_json: Json = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """List the tables that files can be loaded into, or the columns and constraints of one."""
+    client = connect(url)
+    if name is not None:
+        _describe(client, name, connection, as_json=as_json)
+        return
+    items: list[dict[str, Any]] = []
+    while True:
+        page = client.get(
+            "/tables", connection=connection, schema=schema, limit=PAGE, offset=len(items)
+        )
+        items += page["items"]
+        if not page["items"] or len(items) >= page["total"]:
+            break
+    if as_json:
+        for item in items:
+            print_json(item)
+        return
+    if not items:
+        print_status("No tables.")
+        return
+    rows = [(item["name"], item["kind"], _count(item["estimated_rows"])) for item in items]
+    table(("table", "kind", "rows (about)"), rows, frozenset({2}))
+
+
+def _describe(client: Client, name: str, connection: str | None, *, as_json: bool) -> None:
+    from urllib.parse import quote
+
+    found = client.get(f"/tables/{quote(name, safe='')}", connection=connection)
+    if as_json:
+        print_json(found)
+        return
+    about = "" if found["rows_are_exact"] else "about "
+    rows = "" if found["rows"] is None else f", {about}{found['rows']:,} rows"
+    print_status(f"{found['name']}: {found['kind']}{rows}")
+    columns = [
+        (
+            column["name"],
+            column["type"],
+            "" if column["nullable"] else "not null",
+            column["generated"] or column["default"],
+        )
+        for column in found["columns"]
+    ]
+    table(("column", "type", "", "default"), columns)
+    rules = [
+        (rule["name"], rule["kind"].replace("_", " "), ", ".join(rule["columns"]), _refers(rule))
+        for rule in found["constraints"]
+        if rule["kind"] != "not_null"
+    ]
+    if rules:
+        table(("constraint", "kind", "columns", ""), rules)
+
+
+def _refers(rule: dict[str, Any]) -> str:
+    if rule["references"] is None:
+        return rule["definition"] or ""
+    return f"{rule['references']} ({', '.join(rule['referenced_columns'])})"
+
+
+def _count(rows: int | None) -> str:
+    return "" if rows is None else f"{rows:,}"
+
+
+@app.command(rich_help_panel=CLIENT, epilog=examples("connections"))
+def connections(as_json: Json = False, url: Url = DEFAULT_URL) -> None:
+    """List the databases whose tables the server knows."""
+    items = connect(url).get("/connections")["items"]
+    if as_json:
+        for item in items:
+            print_json(item)
+        return
+    rows = [
+        (
+            item["name"] or "(the service's own)",
+            item["kind"],
+            item["address"],
+            "yes" if item["reachable"] else "no",
+        )
+        for item in items
+    ]
+    table(("connection", "kind", "address", "reachable"), rows)

@@ -1,0 +1,181 @@
+"""Tables of every shape: odd names, every type, no key, partitions; each is loaded, or refused with
+a clear error and left as it was.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.engine import Engine, EngineApi
+from tests.integration.crash.test_load import stages
+from tests.integration.tables.test_load import load
+
+ODD = 'Odd "Table" of 100%, $1 :x'
+ODD_COLUMN = 'a "b", :c; %s $1 ?'
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def is_sqlite(engine: Engine) -> bool:
+    return engine.url.startswith("sqlite")
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert", "replace", "mirror"])
+def test_names_are_quoted(engine: Engine, mode: str) -> None:
+    table, column = quoted(ODD), quoted(ODD_COLUMN)
+    engine.sql(f'CREATE TABLE {table} ("Id" INTEGER PRIMARY KEY, {column} TEXT, "select" INTEGER)')
+    engine.start()
+    with engine.api() as api:
+        limit = {"max_delete": "1"} if mode == "mirror" else {}
+        data = f"Id,{quoted(ODD_COLUMN)},select\n1,x,2\n1,y,3\n2,z,4\n"
+        if mode == "mirror":
+            data = data.replace("1,y,3\n", "")
+        job = load(api, data, table=table, mode=mode, **limit)
+        assert job["status"].startswith("completed"), job
+        assert engine.sql(f"SELECT * FROM {table} ORDER BY 1") == [(1, "x", 2), (2, "z", 4)]
+
+
+TYPES = """
+CREATE TYPE mood AS ENUM ('sad', 'happy');
+CREATE DOMAIN share AS NUMERIC(5, 2) CHECK (VALUE <= 100);
+CREATE TABLE things (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    code VARCHAR(5) NOT NULL UNIQUE,
+    small SMALLINT, price NUMERIC(10, 2), ratio DOUBLE PRECISION, is_on BOOLEAN, day DATE,
+    at TIMESTAMP, at_zone TIMESTAMPTZ, clock TIME, uid UUID, doc JSON, docb JSONB, raw BYTEA,
+    mood MOOD, share SHARE, tags TEXT[], host INET, place POINT, span INT4RANGE,
+    twice INTEGER GENERATED ALWAYS AS (small * 2) STORED,
+    made TEXT DEFAULT 'here'
+)
+"""
+THINGS = [
+    {
+        "code": "a", "small": 7, "price": "12.50", "ratio": 0.1, "is_on": True, "day": "2026-02-03",
+        "at": "2026-02-03T04:05:06", "at_zone": "2026-02-03T04:05:06+02:00", "clock": "04:05:06",
+        "uid": "6f1c2d9e-0000-4000-8000-000000000001", "doc": {"b": 1, "a": [1]},
+        "docb": {"b": 1, "a": [1]}, "raw": "\\x00ff", "mood": "happy", "share": "99.99",
+        "tags": ["x", 'y"z'], "host": "10.0.0.1", "place": "(1,2)", "span": "[1,5)",
+    },
+    {"code": "b", **dict.fromkeys(["small", "price", "ratio", "doc", "docb", "tags", "place"])},
+]  # fmt: skip
+
+
+def load_json(api: EngineApi, rows: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    header = ",".join(names)
+    lines = []
+    for row in rows:
+        cells = [row.get(name) for name in names]
+        texts = [
+            "" if cell is None else cell if isinstance(cell, str) else json.dumps(cell)
+            for cell in cells
+        ]
+        lines.append(",".join('"' + text.replace('"', '""') + '"' for text in texts))
+    return load(api, "\n".join([header, *lines]) + "\n", **options)
+
+
+def test_every_type_is_loaded_and_compared(engine: Engine) -> None:
+    """What is loaded again is unchanged."""
+    if is_sqlite(engine):
+        pytest.skip("these are types of PostgreSQL")
+    engine.sql(*TYPES.strip().split(";\n"))
+    engine.start()
+    with engine.api() as api:
+        options = {"table": "things", "mode": "upsert", "key": ["code"]}
+        job = load_json(api, THINGS, **options)
+        assert job["status"] == "completed", (job, api.rejects(job["job_id"]))
+        assert job["summary"]["inserted"] == 2
+        row = engine.sql(
+            "SELECT small, price::text, ratio, is_on, day::text, at::text,"
+            " (at_zone AT TIME ZONE 'UTC')::text, clock::text, doc::text, docb::text, raw,"
+            " mood::text, share::text, tags, host::text, place::text, span::text, twice, made"
+            " FROM things WHERE code = 'a'"
+        )
+        assert row == [
+            (
+                7, "12.50", 0.1, True, "2026-02-03", "2026-02-03 04:05:06", "2026-02-03 02:05:06",
+                "04:05:06", '{"b": 1, "a": [1]}', '{"a": [1], "b": 1}', b"\x00\xff", "happy",
+                "99.99", ["x", 'y"z'], "10.0.0.1/32", "(1,2)", "[1,5)", 14, "here",
+            )
+        ]  # fmt: skip
+        again = load_json(api, THINGS, **options)
+        told = {name: again["summary"][name] for name in ("inserted", "updated", "unchanged")}
+        assert told == {"inserted": 0, "updated": 0, "unchanged": 2}, again
+        bad = [{**THINGS[0], "code": "c", "host": "nowhere"}, {**THINGS[0], "code": "d"}]
+        job = load_json(api, bad, **options)
+        (reject,) = api.rejects(job["job_id"])
+        assert reject["row_number"] == 1
+        assert engine.sql("SELECT count(*) FROM things") == [(3,)]
+
+
+def test_a_table_without_a_key_is_appended_to_and_replaced(engine: Engine) -> None:
+    engine.sql("CREATE TABLE notes (a INTEGER, b TEXT)", "INSERT INTO notes VALUES (0, 'old')")
+    engine.start()
+    with engine.api() as api:
+        data = "a,b\n1,x\n1,x\n,\n"
+        assert load(api, data, table="notes")["status"] == "completed"
+        assert len(engine.sql("SELECT * FROM notes")) == 4
+        job = load(api, data, table="notes", mode="replace")
+        assert (job["summary"]["deleted"], job["summary"]["inserted"]) == (4, 3)
+        assert sorted(engine.sql("SELECT coalesce(a, 0) FROM notes")) == [(0,), (1,), (1,)]
+        body = {"type": "load", "file_id": job["file_id"], "options": {"table": "notes"}}
+        body["options"] |= {"mode": "upsert"}
+        answer = api.client.post("/api/v1/jobs", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, "table_mismatch")
+
+
+def test_partitions_take_their_rows(engine: Engine) -> None:
+    """A row for which there is none is a reject."""
+    if is_sqlite(engine):
+        pytest.skip("SQLite has no partitions")
+    engine.sql(
+        "CREATE TABLE sales (id INTEGER, year INTEGER, sum INTEGER, PRIMARY KEY (id, year))"
+        " PARTITION BY RANGE (year)",
+        "CREATE TABLE sales_1 PARTITION OF sales FOR VALUES FROM (2020) TO (2025)",
+        "CREATE TABLE sales_2 PARTITION OF sales FOR VALUES FROM (2025) TO (2030)",
+        "INSERT INTO sales VALUES (1, 2024, 5)",
+    )
+    engine.start()
+    with engine.api() as api:
+        data = "id,year,sum\n1,2024,6\n2,2026,7\n3,1999,8\n2,2026,9\n"
+        job = load(api, data, table="sales", mode="upsert")
+        assert job["status"] == "completed_with_errors", job
+        assert [each["row_number"] for each in api.rejects(job["job_id"])] == [3, 4]
+        assert engine.sql("SELECT * FROM sales ORDER BY 1") == [(1, 2024, 6), (2, 2026, 7)]
+
+
+def test_a_locked_table_is_waited_for(engine: Engine) -> None:
+    if is_sqlite(engine):
+        pytest.skip("SQLite has one writer")
+    engine.sql("CREATE TABLE prices (id INTEGER PRIMARY KEY)")
+    engine.start()
+
+    async def locked() -> Any:
+        connection = await asyncpg.connect(engine.url.replace("+asyncpg", ""))
+        await connection.execute("BEGIN; LOCK TABLE prices IN ACCESS EXCLUSIVE MODE")
+        return connection
+
+    def somebody_waits() -> bool:
+        query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'RowExclusiveLock'"
+        return engine.sql(query) != [(0,)]
+
+    with engine.api() as api:
+        file_id = api.upload(b"id\n1\n")["file_id"]
+        api.finished(file_id)
+        connection = engine.run(locked())
+        body = {"type": "load", "file_id": file_id, "options": {"table": "prices"}}
+        job_id = api.client.post("/api/v1/jobs", json=body).json()["job_id"]
+        api.wait_until(somebody_waits, 30, "the load to wait")
+        api.wait_until(lambda: not somebody_waits(), 30, "it to let others go first")
+        assert api.status(job_id)["status"] == "processing"
+        engine.run(connection.execute("COMMIT"))
+        engine.run(connection.close())
+        assert api.finished(job_id)["status"] == "completed"
+        assert engine.sql("SELECT id FROM prices") == [(1,)]
+        assert not stages(engine)

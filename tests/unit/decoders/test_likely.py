@@ -1,0 +1,67 @@
+"""The likely encoding of text that is no UTF-8. What is UTF-8 but for some damage stays it."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from app.decoders.base import Wanted
+from app.decoders.chain import Chain
+from app.decoders.likely import likely_encoding
+
+ROWS = {
+    "cp1252": "id,name,ort\n" + "1,Müller,Köln\n2,Schäfer,Straße 5\n" * 40,
+    "cp1250": "id,imię\n" + "1,Łukasz,Łódź\n2,Żaneta,Gdańsk\n" * 40,
+    "cp1251": "ид,имя\n" + "1,Иван,Москва\n" * 40,
+    "koi8_r": "ид,имя\n" + "1,Иван,Москва\n" * 40,
+    "cp1253": "id,όνομα\n" + "1,Γιώργος,Αθήνα\n" * 40,
+    "cp932": "番号,都市\n" + "1,東京,とうきょう\n" * 40,
+    "euc_jp": "番号,都市\n" + "1,東京,とうきょう\n" * 40,
+    "cp949": "번호,도시\n" + "1,서울,김철수\n" * 40,
+    "gb18030": "编号,城市\n" + "1,北京,张伟\n" * 40,
+    "big5": "編號,城市\n" + "1,臺北,陳怡君\n" * 40,
+}
+
+
+@pytest.mark.parametrize("encoding", ROWS)
+def test_the_text_is_the_one_that_was_written(encoding: str) -> None:
+    data = ROWS[encoding].encode(encoding)
+    likely = likely_encoding(data)
+    assert likely is not None
+    assert data.decode(likely[0]) == ROWS[encoding]
+    assert 0 < likely[1] <= 1
+    chain = Chain()
+    chain.or_likely = True
+    stored = b"".join([*chain.feed(data), *chain.finish(Wanted())])
+    assert stored.decode() == ROWS[encoding]
+    assert chain.reports(0)[0].facts["confidence"] == likely[1]
+
+
+@pytest.mark.parametrize("encoding", ROWS)
+def test_damaged_utf_8_stays_utf_8(encoding: str) -> None:
+    dice = random.Random(18)
+    data = bytearray(ROWS[encoding].encode())
+    for _ in range(len(data) // 60):  # every line or so
+        data[dice.randrange(len(data))] = dice.choice(b"\xff\xe9\x80\xfc")
+    assert likely_encoding(bytes(data)) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"a,b\n\xff,1\n",
+        b"id,n\n" + b"1,x\n" * 1_000 + b"2,caf\xe9\n" * 5,
+        b"id,n\n" + b"\xff\xfe\xfd,1\n" * 50,
+        b"id,n\n" * 9_000,
+        b"",
+    ],
+)
+def test_some_bad_rows_in_plain_text_are_no_encoding(data: bytes) -> None:
+    assert likely_encoding(data) is None
+
+
+def test_nothing_is_guessed_unless_that_is_asked_for() -> None:
+    data = ROWS["cp1252"].encode("cp1252")
+    chain = Chain()
+    assert b"".join([*chain.feed(data), *chain.finish(Wanted())]) == data
