@@ -37,7 +37,7 @@ from app.terminal import Bars
 from app.wiring import Core, start
 
 logger = logging.getLogger("pipeline")
-DOOR = "pipeline"
+ORIGIN = "pipeline"
 POLL_SECONDS = 0.2
 OK, SOME_FAILED, NOT_STARTED, GAVE_UP, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -93,8 +93,8 @@ async def _services(
 async def _begin(services: Core, source: str, job_ids: set[UUID]) -> UUID:
     """Return the run to continue, or a new one."""
     async with services.database.reading() as connection:
-        unfinished = await jobs.find_active_of_door(
-            connection, LOCAL_OWNER, DOOR, {"source": source}
+        unfinished = await jobs.find_active_of_origin(
+            connection, LOCAL_OWNER, ORIGIN, {"source": source}
         )
         parts = await jobs.children(connection, unfinished.id) if unfinished is not None else []
     if unfinished is not None:
@@ -109,7 +109,7 @@ async def _begin(services: Core, source: str, job_ids: set[UUID]) -> UUID:
         run_id = f"batch_{datetime.now():%Y%m%d_%H%M%S}"
         try:
             submission = ObjectsSubmission(
-                LOCAL_OWNER, source, scoring, door=DOOR, public_id=run_id
+                LOCAL_OWNER, source, scoring, origin=ORIGIN, public_id=run_id
             )
             submitted = await services.objects.submit(submission, announce=job_ids.update)
         except IntegrityError:  # another process started a run in this very second

@@ -28,7 +28,7 @@ from app.db.rows import (
 from app.db.types import now
 from app.states import ChunkStatus, JobStatus
 
-DOOR = outbox.CORRECTIONS
+ORIGIN = outbox.CORRECTIONS
 ROWS_AT_ONCE = 1_000
 _JOB = columns_of(JobBase, Job)
 _REJECT = columns_of(RejectRow, RejectedRow)

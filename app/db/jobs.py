@@ -127,17 +127,17 @@ async def find_all(connection: AsyncConnection, ids: Sequence[UUID]) -> list[Job
 
 
 async def find_public(
-    connection: AsyncConnection, public_id: str, owner: str, door: str
+    connection: AsyncConnection, public_id: str, owner: str, origin: str
 ) -> JobRow | None:
     """Return the job with this public id of its endpoint."""
-    query = _with_file().where(Job.public_id == public_id, Job.owner == owner, Job.door == door)
+    query = _with_file().where(Job.public_id == public_id, Job.owner == owner, Job.origin == origin)
     return await fetch_first(connection, JobRow, query)
 
 
 async def find_number(
-    connection: AsyncConnection, number: int, owner: str, door: str
+    connection: AsyncConnection, number: int, owner: str, origin: str
 ) -> JobRow | None:
-    query = _with_file().where(Job.number == number, Job.owner == owner, Job.door == door)
+    query = _with_file().where(Job.number == number, Job.owner == owner, Job.origin == origin)
     return await fetch_first(connection, JobRow, query)
 
 
@@ -167,7 +167,7 @@ class JobFilter:
     """Part of the file's name, in any case."""
     with_parts: bool = True
     """Whether to include jobs that are parts of others."""
-    door: str | None = None
+    origin: str | None = None
     """Endpoint that created them."""
     is_undone: bool | None = None
     """Whether their undo has begun."""
@@ -216,8 +216,8 @@ def _conditions(
         yield _named_like(job_filter.search, is_sqlite=is_sqlite)
     if not job_filter.with_parts:
         yield Job.parent_id.is_(None)
-    if job_filter.door is not None:
-        yield Job.door == job_filter.door
+    if job_filter.origin is not None:
+        yield Job.origin == job_filter.origin
     if job_filter.is_undone is not None:
         yield Job.undo_state.is_not(None) if job_filter.is_undone else Job.undo_state.is_(None)
 
@@ -412,15 +412,15 @@ async def tally_children(connection: AsyncConnection, parent_id: UUID) -> dict[s
     return {str(status): int(count) for status, count in (await connection.execute(query)).all()}
 
 
-async def find_active_of_door(
-    connection: AsyncConnection, owner: str, door: str, options: dict[str, Any]
+async def find_active_of_origin(
+    connection: AsyncConnection, owner: str, origin: str, options: dict[str, Any]
 ) -> JobRow | None:
     """Return the oldest unfinished job of this endpoint with these options; parts do not count."""
     query = (
         _with_file()
         .where(
             Job.owner == owner,
-            Job.door == door,
+            Job.origin == origin,
             Job.status.in_(ACTIVE_JOBS),
             Job.parent_id.is_(None),
         )

@@ -145,8 +145,8 @@ class Job(Base):
     """
     id: Mapped[UUID] = mapped_column(unique=True, default=uuid4)
     owner: Mapped[str] = mapped_column(String(100))
-    door: Mapped[str] = mapped_column(String(20), server_default="files")
-    """Endpoint that created the job: files, jobs, batches, imports, ..."""
+    origin: Mapped[str] = mapped_column("door", String(20), key="origin", server_default="files")
+    """Endpoint that created the job: files, jobs, batches, imports, ... The column is named `door`."""
     public_id: Mapped[str | None] = mapped_column(String(40))
     """Id that the endpoint shows, if it is neither the id nor the number."""
     file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"))
@@ -214,7 +214,7 @@ class Job(Base):
         CheckConstraint("priority BETWEEN 0 AND 10", name="priority"),
         Index("ix_jobs_file_id", "file_id"),
         Index("uq_jobs_public_id", "public_id", unique=True),
-        Index("ix_jobs_door", "owner", "door", "number"),
+        Index("ix_jobs_door", "owner", "origin", "number"),
         Index("ix_jobs_parent_id", "parent_id", **_only_where("parent_id IS NOT NULL")),
         Index("ix_jobs_cache_key", "owner", "cache_key", **_only_where("cache_key IS NOT NULL")),
         Index("ix_jobs_undoing", "number", **_only_where("undo_state = 'undoing'")),

@@ -27,7 +27,7 @@ async def tell(connection: AsyncConnection, job: JobBase, at: datetime) -> None:
     Parts send nothing: their parent does, once. A correction is not a part of the corrected job,
     and sends a message of its own.
     """
-    if job.parent_id is not None and job.door != CORRECTIONS:
+    if job.parent_id is not None and job.origin != CORRECTIONS:
         return
     event = f"job.{job.status}"
     # The lock keeps a webhook from being deleted before this commits, which would make the end of
@@ -89,7 +89,7 @@ async def _about(connection: AsyncConnection, job: JobBase) -> dict[str, Any]:
         "counts": chunks.counts(tally),
         "split_complete": job.split_done,
         "parts": job.child_count,
-        "corrects": str(job.parent_id) if job.door == CORRECTIONS else None,
+        "corrects": str(job.parent_id) if job.origin == CORRECTIONS else None,
         "summary": job.summary,
         "error": job.error,
         "created_at": job.created_at.isoformat(),

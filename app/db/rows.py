@@ -130,7 +130,7 @@ class JobBase(msgspec.Struct, frozen=True):
     number: int
     id: UUID
     owner: str
-    door: str
+    origin: str
     public_id: str | None
     file_id: UUID
     processor: str
@@ -234,7 +234,7 @@ class JobPart(msgspec.Struct, frozen=True):
     id: UUID
     parent_id: UUID
     file_id: UUID
-    door: str
+    origin: str
     priority: int
     status: str
 
@@ -251,7 +251,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
 
     id: UUID = msgspec.field(default_factory=uuid4)
     owner: str
-    door: str = "files"
+    origin: str = "files"
     public_id: str | None = None
     file_id: UUID
     processor: str

@@ -126,7 +126,7 @@ class Control:
                 for part in parts:
                     is_of_objects = hidden_id == file_id and file.format == OBJECTS
                     is_object = is_of_objects and part.parent_id in own_job_ids
-                    if is_object or part.door == corrections.DOOR:
+                    if is_object or part.origin == corrections.ORIGIN:
                         # The file stands for an object or corrects this one, and belongs to no
                         # other job.
                         pending.append(part.file_id)
@@ -180,7 +180,7 @@ async def _reopened_above(connection: AsyncConnection, job: JobBase) -> list[Job
     status.
     """
     reopened: list[JobBase] = []
-    while job.parent_id is not None and job.door != corrections.DOOR:
+    while job.parent_id is not None and job.origin != corrections.ORIGIN:
         if not await jobs.reopen(connection, job.parent_id):
             break
         above = await jobs.lock_job(connection, job.parent_id)

@@ -42,7 +42,7 @@ class JobSpec:
     processor: str
     options: dict[str, Any]
     priority: int = 0
-    door: str = "files"
+    origin: str = "files"
     public_id: str | None = None
     """Id that the endpoint shows, if it is neither the job's id nor its number."""
     chunk_size: int | None = None
@@ -125,7 +125,7 @@ class JobFactory:
         """Return the values that all new jobs share."""
         return NewJob(
             owner=spec.owner,
-            door=spec.door,
+            origin=spec.origin,
             public_id=spec.public_id,
             file_id=file.id,
             parent_id=spec.parent_id,

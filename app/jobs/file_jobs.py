@@ -22,7 +22,7 @@ from app.sources.base import OBJECTS
 
 WITHOUT_ROWS = ("parquet", "batch", OBJECTS)
 """Formats without rows to read: output files, and files that stand for several others."""
-DOOR = "jobs"
+ORIGIN = "jobs"
 
 
 InputFile = FileRow | NewFile
@@ -152,7 +152,7 @@ class FileJobs:
         files: Mapping[UUID, InputFile],
         parent_id: UUID | None = None,
         *,
-        door: str = DOOR,
+        origin: str = ORIGIN,
         public_id: str | None = None,
         total_rows: int | None = None,
         is_cacheable: bool = True,
@@ -170,7 +170,7 @@ class FileJobs:
             plan.processor,
             plan.options,
             priority,
-            door,
+            origin,
             public_id,
             chunk_size=plan.chunk_size,
             parent_id=parent_id,
@@ -180,7 +180,7 @@ class FileJobs:
         if not plan.part_files:
             return [self._factory.reading(spec, file, columns, total_rows)]
         job = self._factory.of_parts(spec, file, columns, part_count=len(plan.part_files))
-        of_part = JobSpec(owner, plan.part_processor, {}, priority, door, parent_id=job.id)
+        of_part = JobSpec(owner, plan.part_processor, {}, priority, origin, parent_id=job.id)
         return [job, *(self._part(of_part, files[file_id]) for file_id in plan.part_files)]
 
     def columns(self, file: InputFile, plan: Plan) -> Sequence[str]:
@@ -208,7 +208,7 @@ class FileJobs:
         parent_id: UUID,
         error: RequestError,
         *,
-        door: str = DOOR,
+        origin: str = ORIGIN,
     ) -> NewJob:
         """Return a part that failed before it could start."""
         spec = JobSpec(
@@ -216,7 +216,7 @@ class FileJobs:
             plan.processor,
             plan.options,
             priority,
-            door,
+            origin,
             chunk_size=plan.chunk_size,
             parent_id=parent_id,
         )

@@ -70,7 +70,7 @@ class ObjectsSubmission:
     max_rejects: str = ""
     """Limit of rejects for each object."""
     declared: Declared = field(default_factory=Declared)
-    door: str = "files"
+    origin: str = "files"
     public_id: str | None = None
 
 
@@ -236,7 +236,7 @@ class ObjectsSubmitter:
         parent: NewJob | None,
     ) -> list[NewJob]:
         """Return the job over one object and its own parts, or one that has already failed."""
-        owner, priority, door = submission.owner, submission.priority, submission.door
+        owner, priority, origin = submission.owner, submission.priority, submission.origin
         if inspected.error is not None:
             assert parent is not None, "the request fails with its only object"
             return [
@@ -247,7 +247,7 @@ class ObjectsSubmitter:
                     priority,
                     parent.id,
                     inspected.error,
-                    door=door,
+                    origin=origin,
                 )
             ]
         return self._file_jobs.jobs_for(
@@ -257,7 +257,7 @@ class ObjectsSubmitter:
             priority,
             files,
             None if parent is None else parent.id,
-            door=door,
+            origin=origin,
             public_id=submission.public_id if parent is None else None,
         )
 
@@ -275,7 +275,7 @@ class ObjectsSubmitter:
             plan.processor,
             plan.options,
             submission.priority,
-            submission.door,
+            submission.origin,
             submission.public_id,
             submission.chunk_size,
         )

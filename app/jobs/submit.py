@@ -42,7 +42,7 @@ from app.jobs.uploaded import PlannedFile, Reading
 from app.sources.places import Storage
 from app.sources.upload import Received, UploadSource, check_room, touch_periodically
 
-DOOR = "files"
+ORIGIN = "files"
 DECODED_AT_ONCE = 2
 """Workbooks, each by a process that may take SPREADSHEET_MEMORY_MB."""
 ACCEPTED_AT_ONCE = 4
@@ -84,7 +84,7 @@ class Submission:
     content_length: int | None = None
     declared_kind: Kind | None = None
     """Declared compression of the body; None if not declared."""
-    door: str = DOOR
+    origin: str = ORIGIN
     public_id: str | None = None
     """Id that the endpoint shows, if it is neither the job's id nor its number."""
     recorded: Callable[[AsyncConnection, dict[str, Any]], Awaitable[None]] | None = None
@@ -226,7 +226,7 @@ class Submitter:
     def _wanted(self, submission: Submission) -> DecodingWanted:
         return DecodingWanted(
             submission.declared.sheet,
-            submission.door == DOOR and submission.inspector is None,
+            submission.origin == ORIGIN and submission.inspector is None,
             self._settings.spreadsheet_memory_mb,
             self._settings.spreadsheet_seconds,
         )
@@ -320,7 +320,7 @@ class Submitter:
         """Return all jobs of the upload, its own first, and those that are its parts: none if it
         has a single file. `others` are the files that the jobs read besides.
         """
-        owner, priority, door = submission.owner, submission.priority, submission.door
+        owner, priority, origin = submission.owner, submission.priority, submission.origin
         parent = None
         if whole is not None:
             plan = next(part.plan for part in planned if part.error is None)
@@ -329,7 +329,7 @@ class Submitter:
                 plan.processor,
                 plan.options,
                 priority,
-                door,
+                origin,
                 submission.public_id,
                 plan.chunk_size,
             )
@@ -343,7 +343,7 @@ class Submitter:
                 assert parent is not None, "the upload fails with its only file"
                 family = [
                     self._file_jobs.failed_job(
-                        owner, file.file, file.plan, priority, parent.id, file.error, door=door
+                        owner, file.file, file.plan, priority, parent.id, file.error, origin=origin
                     )
                 ]
             else:
@@ -354,7 +354,7 @@ class Submitter:
                     priority,
                     {**others, file.file.id: file.file},
                     None if parent is None else parent.id,
-                    door=door,
+                    origin=origin,
                     public_id=submission.public_id if parent is None else None,
                     total_rows=total_rows if parent is None else None,
                     is_cacheable=False,

@@ -1,9 +1,8 @@
 """Machine: the engine. Wires queue, pool and background services, starts them and stops them.
 
-`enqueue` is the seam between doors and engine: a door tells it, in the transaction that makes or
-changes a job, that the job has something to do, and nothing more. What is to be done, and whether,
-is always read from the database. So the engine may run in the process of the doors, or in others
-(see Role).
+`enqueue` is the seam between the endpoints and the engine. It is called in the transaction that
+creates or changes a job, and only says that the job has work. What to do is always read from the
+database, so the engine may run in the process of the endpoints or in others (see Role).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from app.db import jobs
-from app.db.corrections import DOOR
+from app.db.corrections import ORIGIN
 from app.db.engine import Database
 from app.db.rows import JobRow
 from app.destinations.job import JobDestination
@@ -209,5 +209,5 @@ def snapshot_of(row: JobRow, processors: Processors, destinations: Destinations)
         priority=row.priority,
         delimiter=row.dialect.get("delimiter", ","),
         trace=row.trace,
-        corrects=row.parent_id if row.door == DOOR else None,
+        corrects=row.parent_id if row.origin == ORIGIN else None,
     )

@@ -17,7 +17,7 @@ from app.errors import InvalidParameter, NotConfigured, NotFound, RequestError
 from app.formats.csv import CsvDialect
 from app.formats.registry import to_json
 from app.jobs.factory import JobFactory, JobSpec
-from app.jobs.file_jobs import DOOR, FileJobs, Plan, all_files, check_rows
+from app.jobs.file_jobs import ORIGIN, FileJobs, Plan, all_files, check_rows
 from app.jobs.job_types import JobType, JobTypes, PlanFor
 
 PROCESSOR = "batch"
@@ -185,7 +185,7 @@ class BatchJobs:
             "file_ids": [str(file_id) for file_id in submission.file_ids],
             "cached": {str(file_id): str(job_id) for file_id, job_id in cached.items()},
         }
-        spec = JobSpec(submission.owner, PROCESSOR, options, submission.priority, DOOR)
+        spec = JobSpec(submission.owner, PROCESSOR, options, submission.priority, ORIGIN)
         return file, self._factory.of_parts(spec, file, [], part_count=len(to_do))
 
 

@@ -45,8 +45,8 @@ from app.jobs.submit import Accepted, Submission
 from app.processors.registry import Processors
 from app.states import JobStatus
 
-DOOR = "batches"
-BATCHES = JobFilter(door=DOOR)
+ORIGIN = "batches"
+BATCHES = JobFilter(origin=ORIGIN)
 PROCESSOR = "sentiment"
 CHUNK_ROWS = 1_000
 """Small enough to show progress each tenth of a second, large enough that commits cost next to
@@ -76,7 +76,7 @@ def prepare(submission: Submission, processors: Processors) -> Submission:
     """
     return replace(
         submission,
-        door=DOOR,
+        origin=ORIGIN,
         public_id=submission.public_id or f"batch-{uuid4().hex[:12]}",
         processor=PROCESSOR,
         declared=DECLARED,
@@ -238,7 +238,7 @@ async def delete(database: Database, control: Control, batch_id: str, owner: str
 
 async def find(connection: AsyncConnection, batch_id: str, owner: str) -> JobRow:
     """Return the batch's job; raises BatchNotFound."""
-    job = await jobs.find_public(connection, batch_id, owner, DOOR) if _is_id(batch_id) else None
+    job = await jobs.find_public(connection, batch_id, owner, ORIGIN) if _is_id(batch_id) else None
     if job is None:
         raise BatchNotFound("Batch not found")
     return job

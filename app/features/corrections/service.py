@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.config import Settings
 from app.db import chunks, corrections, files, jobs
-from app.db.corrections import DOOR
+from app.db.corrections import ORIGIN
 from app.db.engine import Database
 from app.db.rows import JobRow, NewFile, RejectRow, SplitPosition
 from app.decoders.base import Kind
@@ -93,7 +93,7 @@ class Corrections:
         """Return the job to correct; raises NotFound, JobHasParts, NotCorrectable, ResultNotReady."""
         async with self._database.reading() as connection:
             job = await find_with_rows(connection, request.identifier, request.owner)
-        if job.door == DOOR:
+        if job.origin == ORIGIN:
             raise NotCorrectable(
                 f"This is a correction itself; its rows are those of the job {job.parent_id}."
             )
@@ -341,7 +341,7 @@ class Corrections:
             job.processor,
             job.options,
             job.priority if request.priority is None else request.priority,
-            DOOR,
+            ORIGIN,
             chunk_size=job.chunk_size,
             parent_id=job.id,
         )

@@ -454,14 +454,14 @@ async def merge_vector_tasks(
         await connection.execute(insert(VectorTask).values(values))
 
 
-async def sums_of_door(connection: AsyncConnection, owner: str, door: str) -> RecordSums:
-    """Of all jobs of a door but undone ones."""
+async def sums_of_origin(connection: AsyncConnection, owner: str, origin: str) -> RecordSums:
+    """Return the sums over all jobs of this origin, without undone ones."""
     mine = (
         select(Job.id)
         .join(File, File.id == Job.file_id)
         .where(
             Job.owner == owner,
-            Job.door == door,
+            Job.origin == origin,
             File.deleted_at.is_(None),
             Job.undo_state.is_(None),
         )

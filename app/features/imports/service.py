@@ -1,4 +1,4 @@
-"""Imports: files of records held against a schema, as jobs with the words of their door; and the
+"""Imports: files of records held against a schema, as jobs in the terms of their endpoints; and the
 search over them.
 """
 
@@ -30,8 +30,8 @@ from app.jobs.stored_rows import ANSWER_BYTES
 from app.jobs.submit import Accepted, Submission
 from app.states import JobStatus
 
-DOOR = "imports"
-IMPORTS, UNDONE = JobFilter(door=DOOR), JobFilter(door=DOOR, is_undone=True)
+ORIGIN = "imports"
+IMPORTS, UNDONE = JobFilter(origin=ORIGIN), JobFilter(origin=ORIGIN, is_undone=True)
 CHUNK_ROWS = 1_000
 IMPORTS_AT_ONCE = 20
 STATUSES = {status: str(status) for status in JobStatus} | {JobStatus.QUEUED: "pending"}
@@ -41,8 +41,8 @@ STATUSES = {status: str(status) for status in JobStatus} | {JobStatus.QUEUED: "p
 
 
 def prepare(submission: Submission) -> Submission:
-    """The submission as one of this door. `submission.processor` is the schema."""
-    return replace(submission, door=DOOR, chunk_size=submission.chunk_size or CHUNK_ROWS)
+    """Complete a submission as an import. `submission.processor` is the schema."""
+    return replace(submission, origin=ORIGIN, chunk_size=submission.chunk_size or CHUNK_ROWS)
 
 
 def created(accepted: Accepted) -> dict[str, Any]:
@@ -128,7 +128,7 @@ async def stats(database: Database, owner: str) -> dict[str, Any]:
     async with database.reading() as connection:
         statuses = await jobs.count_jobs(connection, owner, IMPORTS)
         undone = await jobs.count_jobs(connection, owner, UNDONE)
-        sums = await records.sums_of_door(connection, owner, DOOR)
+        sums = await records.sums_of_origin(connection, owner, ORIGIN)
         size = await results.database_bytes(connection, is_sqlite=database.is_sqlite)
     return {
         "total_imports": sum(statuses.values()),
@@ -146,7 +146,7 @@ async def stats(database: Database, owner: str) -> dict[str, Any]:
 
 
 async def _find(connection: AsyncConnection, number: int, owner: str) -> JobRow:
-    job = await jobs.find_number(connection, number, owner, DOOR)
+    job = await jobs.find_number(connection, number, owner, ORIGIN)
     if job is None:
         raise ImportNotFound
     return job

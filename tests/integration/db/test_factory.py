@@ -121,10 +121,10 @@ async def test_a_filter_chooses_what_is_counted_too(databases: Databases, tmp_pa
     async with opened(databases, tmp_path) as database:
         made = Made(database, tmp_path)
         files = [a_file(f"{number}.csv") for number in range(4)]
-        doors = ("imports", "imports", "batches", "imports")
+        origins = ("imports", "imports", "batches", "imports")
         new = [
-            made.factory.reading(JobSpec(OWNER, "rows", {}, door=door), file, [])
-            for door, file in zip(doors, files, strict=True)
+            made.factory.reading(JobSpec(OWNER, "rows", {}, origin=origin), file, [])
+            for origin, file in zip(origins, files, strict=True)
         ]
         await made.make(new, files)
         first, second, third, fourth = (job.id for job in new)
@@ -132,17 +132,17 @@ async def test_a_filter_chooses_what_is_counted_too(databases: Databases, tmp_pa
         await database.transact(lambda c: undo.begin(c, [second]))
         gone = files[3].id
         await database.transact(lambda c: db_files.mark_deleted(c, gone, OWNER))
-        of_door = JobFilter(door="imports")
-        assert await made.listed(of_door) == [second, first], "not that of a deleted file"
-        assert await made.listed(JobFilter(door="imports", is_undone=True)) == [second]
+        of_origin = JobFilter(origin="imports")
+        assert await made.listed(of_origin) == [second, first], "not that of a deleted file"
+        assert await made.listed(JobFilter(origin="imports", is_undone=True)) == [second]
         assert await made.listed(JobFilter(is_undone=False)) == [third, first]
         async with database.reading() as connection:
-            (behind,) = await jobs.list_jobs(connection, OWNER, of_door, limit=5, offset=1)
+            (behind,) = await jobs.list_jobs(connection, OWNER, of_origin, limit=5, offset=1)
             assert behind.id == first
-            counts = await jobs.count_jobs(connection, OWNER, of_door)
+            counts = await jobs.count_jobs(connection, OWNER, of_origin)
             assert counts == {"queued": 1, "cancelled": 1}
             assert await jobs.count_jobs(connection, OWNER) == {"queued": 2, "cancelled": 1}
-            assert await jobs.count_jobs(connection, "somebody else", of_door) == {}
+            assert await jobs.count_jobs(connection, "somebody else", of_origin) == {}
             assert await jobs.count_by_status(connection) == {"queued": 3, "cancelled": 1}
         assert fourth not in await made.listed()
 
@@ -171,5 +171,5 @@ async def test_a_job_whose_chunks_are_cut_waits_for_no_split(
         assert (job.status, job.split_done, job.stores_results) == ("processing", True, False)
         assert (job.split_offset, job.split_rows, job.split_lines) == (9, 2, 4)
         assert (job.split_crc32, job.chunk_count, job.chunk_size) == (7, 1, 50)
-        assert (job.parent_id, job.door, job.priority) == (target.id, "corrections", 3)
+        assert (job.parent_id, job.origin, job.priority) == (target.id, "corrections", 3)
         assert job.started_at is not None

@@ -152,7 +152,7 @@ async def test_a_job_reads_the_stored_file_from_its_first_row(service: Service) 
     assert not made.is_cached
     assert service.queued == [made.job_id]
     job = await service.job(made.job_id)
-    assert (job.file_id, job.status, job.priority, job.door) == (file_id, "queued", 4, "jobs")
+    assert (job.file_id, job.status, job.priority, job.origin) == (file_id, "queued", 4, "jobs")
     assert (job.split_offset, job.split_lines, job.chunk_size) == (4, 2, 7)
     assert (job.columns, job.options) == (["b"], {"column": "b"})
 

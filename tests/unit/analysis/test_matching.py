@@ -105,7 +105,7 @@ def test_tables_that_have_nothing_in_common_are_not_matched() -> None:
     assert [m["input_column"] for m in mapped(given, wanted).values()] == [None, None, None]
 
 
-def test_what_was_accepted_before_wins_over_what_is_alike() -> None:
+def test_accepted_pairs_win_over_similar_names() -> None:
     given = {"Title": ["Dune", "Emma"], "X17": ["a", "b"]}
     found = mapped(given, {"title": ["Ulysses", "Ilias"]}, title=["X17"])["title"]
     assert (found["input_column"], found["reason"]) == ("X17", "this pair was accepted before")
@@ -135,7 +135,7 @@ def test_the_assignment_is_the_best_as_a_whole_and_may_leave_columns_alone() -> 
         (["Ann"], ["Bob"], []),
     ],
 )
-def test_the_conversion_is_told_from_the_values(
+def test_the_conversion_follows_from_the_values(
     given: list[str], wanted: list[str], steps: list[Any]
 ) -> None:
     found = mapped({"x": given}, {"x": wanted})["x"]
@@ -143,7 +143,7 @@ def test_the_conversion_is_told_from_the_values(
     assert [(step["operation"], step.get("to")) for step in found["conversion"]] == steps
 
 
-def test_a_conversion_that_cannot_be_told_is_left_open() -> None:
+def test_an_ambiguous_conversion_is_left_open() -> None:
     found = mapped({"x": ["03/04/2026", "05/06/2026"]}, {"x": ["2026-02-01"]})["x"]["conversion"][0]
     assert (found["decide"], found["readings"]) == (True, ["%d/%m/%Y", "%m/%d/%Y"])
     open_ = mapped({"x": ["M", "F", "Z"] * 2}, {"x": ["male", "female"] * 2})["x"]["conversion"][0]
@@ -172,7 +172,7 @@ def test_a_conversion_that_cannot_be_told_is_left_open() -> None:
         (["1_234_567", "12"], "decide"),
     ],
 )
-def test_marks_of_numbers_are_told_by_where_they_stand(
+def test_marks_of_numbers_are_recognised_by_their_position(
     given: list[str], marks: tuple[str, str | None] | str
 ) -> None:
     *_, step = mapped({"x": given}, {"x": ["1", "20", "300", "4567", "12345"]})["x"]["conversion"]

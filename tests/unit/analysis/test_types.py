@@ -297,7 +297,7 @@ def test_lengths_are_those_of_the_values_that_have_one() -> None:
         assert (found["count"], found["distinct"]) == (5, 5)
 
 
-def test_what_is_cut_says_so_and_how_long_it_is() -> None:
+def test_truncated_values_carry_their_full_length() -> None:
     long = [
         "a" * 199,
         "a" * 200,

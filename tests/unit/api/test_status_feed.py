@@ -79,7 +79,7 @@ async def test_the_deletion_of_a_job_ends_the_stream(states: list[dict[str, Any]
     assert not feed._topics
 
 
-async def test_nothing_is_kept_of_a_stream_that_nobody_reads_any_more(
+async def test_nothing_is_kept_of_an_abandoned_stream(
     states: list[dict[str, Any]],
 ) -> None:
     states += [step("processing", 0)]

@@ -173,7 +173,7 @@ def test_every_form_of_import_is_seen(source: str, module: str, found: set[str])
         ("app.main", "app.features.files.endpoints"),
     ],
 )
-def test_what_is_forbidden_is_found(importer: str, imported: str) -> None:
+def test_forbidden_imports_are_reported(importer: str, imported: str) -> None:
     assert problem(importer, imported) is not None
 
 
@@ -391,7 +391,7 @@ def untyped(module: str, source: str) -> set[str]:
     return problems
 
 
-def test_what_is_written_has_declared_names_too() -> None:
+def test_written_values_have_declared_names_too() -> None:
     """Columns are changed by parameters and structs, so that no name can be wrong; what is passed
     on as it is are JSON documents, under the names of their columns.
     """

@@ -27,7 +27,7 @@ def test_each_kind_of_finding_is_reported(source: str, message: str) -> None:
 
 
 def test_plain_words_are_no_finding() -> None:
-    source = '"""Return the file."""\nrows = [1]  # the job continues\n'
+    source = '"""Return the column `door`."""\nrows = [1]  # the job continues\n'
     assert not list(check_module("app/a.py", source))
 
 

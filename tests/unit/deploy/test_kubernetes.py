@@ -55,7 +55,7 @@ def test_kubernetes_knows_every_field(version: str) -> None:
     assert not wrong
 
 
-def test_everything_is_applied_but_what_is_for_the_reader_to_fill_in() -> None:
+def test_all_manifests_are_applied_except_placeholders() -> None:
     resources = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["resources"]
     assert {*resources, *NOT_APPLIED} == {path.name for path in FOLDER.glob("*.yaml")}
     assert not [file for file, document in documents() if "namespace" in document["metadata"]]
@@ -109,7 +109,7 @@ def test_the_commands_are_those_of_docker_compose() -> None:
         ]
 
 
-def test_what_is_named_is_there() -> None:
+def test_referenced_objects_exist() -> None:
     given = named("ConfigMap").keys() | named("Secret").keys()
     for pod in PODS.values():
         for container in pod["spec"]["containers"]:
@@ -132,7 +132,7 @@ def test_what_is_named_is_there() -> None:
         assert rule["http"]["paths"][0]["backend"]["service"]["name"] in named("Service")
 
 
-def test_what_is_set_is_a_setting_and_no_secret_is_among_the_settings() -> None:
+def test_variables_are_settings_and_secrets_are_not_in_the_config_map() -> None:
     (settings,) = named("ConfigMap").values()
     (secret,) = named("Secret").values()
     assert {name.lower() for name in (*settings["data"], *secret["stringData"])} <= set(

@@ -108,7 +108,7 @@ async def test_all_that_is_done_with_results_is_asked_of_their_destination() -> 
     assert place.asked == ["write", "merge 5 9", "take_back", "remove"]
 
 
-async def test_what_tables_counted_is_told_by_table() -> None:
+async def test_counts_are_reported_by_table() -> None:
     """Tables that got no row, and those that count nothing, are left out."""
     job = JobDestination(Place(), {"a": Table(), "b": Table(), "c": Table()}, Rejects(NOTHING))
     rows: dict[str, list[Any]] = {"a": [1, 2], "b": [], "c": ["uncounted"]}

@@ -36,7 +36,7 @@ def test_praise_scores_above_blame_and_nothing_is_neutral(model_dir: Path) -> No
     assert [label for label, _ in found] == trained_head().labels(np.array(scores))
 
 
-def test_a_score_lies_between_minus_one_and_one_and_the_cuts_belong_to_their_labels() -> None:
+def test_a_score_is_between_minus_one_and_one_and_the_cuts_match_their_labels() -> None:
     head = SentimentHead(np.array([4, 0], np.float32), 0.5, negative_to=-0.5, positive_from=0.25)
     scores = head.score(
         np.array([[-1, 0], [-0.25, 0], [-0.2, 0], [-0.0625, 0], [1, 0]], np.float32)

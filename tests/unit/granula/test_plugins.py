@@ -50,7 +50,7 @@ def test_the_package_is_typed_and_has_the_version_of_the_service() -> None:
     assert granula.__version__ == "0.1.0"
 
 
-def test_the_package_imports_neither_the_engine_nor_a_web_server_by_itself() -> None:
+def test_the_package_imports_neither_the_engine_nor_a_web_server() -> None:
     """So that a script with a client starts at once."""
     code = "import sys, granula; print(*sorted(m for m in sys.modules if '.' not in m))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

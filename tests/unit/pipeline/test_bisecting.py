@@ -98,7 +98,7 @@ async def test_a_chunk_of_which_no_row_gets_through_fails() -> None:
 
 
 @pytest.mark.parametrize("error", [TransientError("later"), TerminalError("never")])
-async def test_what_is_no_fault_of_a_row_is_raised_at_once(error: Exception) -> None:
+async def test_errors_that_no_row_causes_are_raised_at_once(error: Exception) -> None:
     calls = Calls({20}, error, in_database=False)
     with pytest.raises(type(error)):
         await isolated(calls)

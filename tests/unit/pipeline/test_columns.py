@@ -34,13 +34,13 @@ def names_of(first: int, count: int) -> list[str]:
     return [f"k{number}" for number in range(first, first + count)]
 
 
-def test_rows_with_room_go_through_untouched() -> None:
+def test_rows_within_the_limit_pass_unchanged() -> None:
     rows = objects([["a", "b"], ["b", "c"]])
     outcome, runs = fitted(Columns(["a"]), rows)
     assert (outcome.results, outcome.rejects, runs) == (rows, [], 1)
 
 
-def test_a_row_without_room_for_its_keys_is_rejected_and_those_behind_it_may_have_room() -> None:
+def test_a_row_with_too_many_new_keys_is_rejected_and_later_rows_may_fit() -> None:
     known = Columns(names_of(0, MAX_COLUMNS - 2))
     rows = objects(
         [["k0", "new 1"], ["new 2", "new 3"], ["new 2"], ["new 4"], ["k5"], ["new 1", "new 2"]]
@@ -64,14 +64,14 @@ def test_a_row_without_room_for_its_keys_is_rejected_and_those_behind_it_may_hav
     )
 
 
-def test_if_no_row_has_room_the_processor_is_not_run_again() -> None:
+def test_if_no_row_fits_the_processor_is_not_run_again() -> None:
     outcome, runs = fitted(Columns(names_of(0, MAX_COLUMNS)), objects([["a"], ["b"]], first=7))
     assert runs == 1
     assert len(outcome.results) == 0
     assert [reject.row_number for reject in outcome.rejects] == [7, 8]
 
 
-def test_names_that_only_rejected_rows_brought_cost_no_room() -> None:
+def test_names_from_rejected_rows_do_not_count() -> None:
     """The reader names the keys of all rows of a chunk; the processor may have refused some of
     them.
     """

@@ -106,7 +106,7 @@ def test_records_too_long_to_be_held_count_once_and_are_not_held() -> None:
     assert counter.finish() == 4
 
 
-def test_what_is_no_file_of_rows_is_refused() -> None:
+def test_a_file_without_rows_is_refused() -> None:
     counter = RowCounter(
         lambda sample, complete: detect(sample, complete=complete, declared=Declared())
     )

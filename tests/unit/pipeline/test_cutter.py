@@ -153,7 +153,7 @@ def test_chunks_end_at_the_rows_or_the_bytes_whichever_comes_first(dialect: Dial
         assert [span.row_count for span in spans] == counts
 
 
-def test_a_stretch_ends_when_its_budget_is_spent_and_the_next_goes_on_there() -> None:
+def test_a_stretch_ends_with_its_budget_and_the_next_one_continues_there() -> None:
     data = b"".join(b"%d,x\n" % i for i in range(1000))
     form, position, stretches = open_format(CSV), Position(0, 0, 1), 0
     while True:

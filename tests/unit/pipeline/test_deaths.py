@@ -32,7 +32,7 @@ async def test_two_deaths_are_borne(deaths: int) -> None:
     assert compute.calls == deaths + 1
 
 
-async def test_the_third_death_is_told() -> None:
+async def test_the_third_death_is_logged() -> None:
     compute = Dying(3)
     with pytest.raises(WorkerDied):
         await bearing_deaths(compute)(sum, [1, 2])

@@ -74,7 +74,7 @@ def test_a_job_is_ended_only_when_it_is_cut_and_nothing_of_it_is_in_work() -> No
             assert not view.is_reducing, view
 
 
-def test_a_token_is_dropped_only_where_somebody_else_puts_one() -> None:
+def test_a_token_is_dropped_only_if_another_one_is_queued() -> None:
     for view in every_view():
         if next_step(view) is Step.LEAVE:
             others_at_work = (

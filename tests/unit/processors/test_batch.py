@@ -19,7 +19,7 @@ STORED = {
 """The options of a job, as the database has them."""
 
 
-def test_files_are_told_in_their_order_with_the_jobs_that_stand_for_them() -> None:
+def test_files_keep_their_order_and_the_jobs_that_replace_them() -> None:
     processors = Processors(instances=[BatchProcessor()])
     can = processors.capabilities("batch")
     assert can.collects is not None

@@ -236,7 +236,7 @@ def test_options_that_cannot_be_used_are_refused_by_name(
     assert caught.value.detail.startswith(detail)
 
 
-def test_stored_options_that_do_not_fit_any_more_are_told_as_such() -> None:
+def test_stored_options_that_no_longer_fit_raise_a_clear_error() -> None:
     """A job that waited while its processor was changed fails with a sentence, and does not try for
     ever.
     """
@@ -244,7 +244,7 @@ def test_stored_options_that_do_not_fit_any_more_are_told_as_such() -> None:
         restored(Wanted, "the processor p", {"word": "x"})
 
 
-def test_options_of_which_more_may_come_are_refused_only_for_what_is_there() -> None:
+def test_incomplete_options_are_refused_only_for_invalid_values() -> None:
     assert validated_some(Wanted, "the processor p", {"is_loud": True}) is None
     with pytest.raises(InvalidParameter):
         validated_some(Wanted, "the processor p", {"is_loud": "perhaps"})

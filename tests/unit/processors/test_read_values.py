@@ -182,7 +182,7 @@ def test_a_strict_model_takes_no_number_in_quotes(
     assert wrong("StrictEverything", name, value)
 
 
-def test_what_is_refused_is_named_as_it_was_written_and_without_a_word_of_python() -> None:
+def test_errors_quote_the_input_and_name_no_python_types() -> None:
     rejects = {
         "moment": of_cell("Everything", "moment", "46023"),
         "decimal": of_object("Everything", "decimal", '{"a": 12345678901234567.89}'),
@@ -306,7 +306,7 @@ def test_a_model_with_aliases_takes_the_columns_that_they_name() -> None:
         assert [each.column for each in found] == [name for name in header if name != "Account"]
 
 
-def test_a_model_may_take_names_besides_aliases_and_make_aliases_by_a_rule() -> None:
+def test_a_model_may_accept_names_as_well_as_aliases_and_generate_aliases() -> None:
     for name in ("TxnID", "transaction_id"):
         raw = f'{{"{name}": "t", "address": {{"city": "Ulm"}}}}'.encode()
         assert (
@@ -340,7 +340,7 @@ def test_a_naive_timestamp_of_a_model_of_ones_own_gets_its_column_too() -> None:
     assert _typed(made)[0] == datetime(2026, 1, 5, tzinfo=UTC)
 
 
-def test_the_page_of_values_shows_what_is_read() -> None:
+def test_the_page_on_values_shows_the_accepted_forms() -> None:
     """Each example in the table of docs/values.md, in the columns that say so."""
     rows = re.findall(
         r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", (ROOT / "docs/values.md").read_text(), re.MULTILINE

@@ -11,7 +11,7 @@ from app.formats.base import CellRows, ObjectRows, cell_names
 ADDED = [Prediction(label="fraud", fraud_score=0.5, model_version="m1", latency_ms=1)]
 
 
-def test_a_column_of_the_file_keeps_its_name_beside_what_is_added() -> None:
+def test_a_column_of_the_file_keeps_its_name_next_to_added_ones() -> None:
     found = _with_predictions(CellRows(["id", "prediction"], [1], [["1", "mine"]]), ADDED)
     assert isinstance(found, CellRows)
     assert found.columns == ["id", "prediction", "prediction_2", "fraud_score", "model_version"]
@@ -32,7 +32,7 @@ def test_cells_beyond_the_header_stand_under_no_name_of_another() -> None:
     }
 
 
-def test_a_member_of_the_record_keeps_its_name_beside_what_is_added() -> None:
+def test_a_member_of_the_record_keeps_its_name_next_to_added_ones() -> None:
     for key in ("prediction", r"predi\u0063tion"):
         raw = b'{"id":1,"%s":"mine"}' % key.encode()
         found = _with_predictions(ObjectRows(["id", "prediction"], [1], [raw]), ADDED)

@@ -58,7 +58,7 @@ def test_each_scheme_has_its_source(tmp_path: Path) -> None:
             sources.remote(uri)
 
 
-def test_what_is_not_ours_is_never_deleted(tmp_path: Path) -> None:
+def test_remote_bytes_are_never_deleted(tmp_path: Path) -> None:
     sources, name = made(tmp_path), str(UUID(int=1))
     (tmp_path / name).write_bytes(DATA)
     assert sources.read(name, 0, len(DATA)) == DATA
