@@ -431,13 +431,13 @@ class OutputFile(StagedResults):
 
     async def publish(
         self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
-    ) -> dict[str, int]:
+    ) -> Conclusion:
         """A dry run has made no file."""
         file: NewFile | None = assembly.made
         if file is not None:
             await files.insert_file(connection, file)
             await jobs.set_result_file(connection, job_id, file.id)
-        return {}
+        return assembly.conclusion
 
     async def discard(self, assembly: Assembly) -> None:
         file: NewFile | None = assembly.made

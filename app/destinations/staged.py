@@ -81,9 +81,9 @@ class StagedResults(ResultDestination):
     @abstractmethod
     async def publish(
         self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
-    ) -> dict[str, int]:
-        """In the transaction of the final status. Counts that are known only now, for the summary
-        and the result of the job. Raises TransientError to be asked again from `settle` on.
+    ) -> Conclusion:
+        """In the transaction of the final status. What the job ends with: what the assembly says,
+        and what is known only now. Raises TransientError to be asked again from `settle` on.
         """
 
     @abstractmethod

@@ -163,12 +163,10 @@ class Finisher:
             told = f"rows in the summary: {conclusion.summary.get('rows')}, expected {rows_ok}"
             error = {"code": "proof_does_not_close", "message": told}
             return Final(JobStatus.FAILED, error)
-        counts: dict[str, int] = {}
         if staged is not None and concluded.assembly is not None:
-            counts = await staged.publish(connection, job.id, concluded.assembly)
-        result = conclusion.result | counts
-        await jobs.put_result(connection, job.id, result, conclusion.state)
-        return replace(final, summary=conclusion.summary | counts)
+            conclusion = await staged.publish(connection, job.id, concluded.assembly)
+        await jobs.put_result(connection, job.id, conclusion.result, conclusion.state)
+        return replace(final, summary=conclusion.summary)
 
     async def _put_away(
         self, job: JobSnapshot, concluded: Concluded | None, ending: Ending

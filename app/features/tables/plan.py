@@ -50,6 +50,8 @@ class Wanted:
     """What an empty cell of a text column becomes: NULL, as COPY reads it, or an empty text. In
     other columns it is NULL. Of JSON an empty text stays one.
     """
+    is_dry_run: bool = False
+    """Whether nothing of what the load does is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ class LoadPlan:
     visibility: Visibility = "atomic"
     max_delete: str = ""
     empty: Literal["null", "text"] = "null"
-
+    is_dry_run: bool = False
     added: tuple[str, ...] = ()
     """Columns that the statements add to a table that is there."""
 
@@ -148,6 +150,7 @@ def plan_load(
         visibility=wanted.visibility,
         max_delete=wanted.max_delete,
         empty=wanted.empty,
+        is_dry_run=wanted.is_dry_run,
     )
     plan = _with_unknown(plan, unknown, wanted, facts, problems)
     for name in plan.added:
@@ -214,6 +217,7 @@ def plan_creation(
         others=_others(wanted),
         visibility=wanted.visibility,
         empty=wanted.empty,
+        is_dry_run=wanted.is_dry_run,
     )
 
 

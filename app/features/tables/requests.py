@@ -76,6 +76,10 @@ class LoadOptions(Options):
     empty: Literal["null", "text"] = Field(
         default="null", description="What an empty cell is in a text column."
     )
+    dry_run: bool = Field(
+        default=False,
+        description="Tell what the load would do, with samples, and leave the table as it is.",
+    )
 
     @field_validator("max_delete")
     @classmethod
@@ -103,4 +107,5 @@ class LoadOptions(Options):
             self.visibility,
             self.max_delete,
             self.empty,
+            self.dry_run,
         )

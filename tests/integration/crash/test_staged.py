@@ -73,10 +73,10 @@ class Showcase(StagedResults):
 
     async def publish(
         self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
-    ) -> dict[str, int]:
+    ) -> Conclusion:
         of_job = job_id.hex if connection.dialect.name == "sqlite" else job_id
         pages = await connection.execute(text(PUBLISHED), {"job_id": of_job})
-        return {"pages": pages.rowcount}
+        return Conclusion(assembly.conclusion.summary | {"pages": pages.rowcount}, {})
 
     async def discard(self, assembly: Assembly) -> None:
         Showcase.discarded += 1

@@ -117,8 +117,8 @@ class Settling(Pages, StagedResults):
 
     async def publish(
         self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
-    ) -> dict[str, int]:
-        return {}
+    ) -> Conclusion:
+        return assembly.conclusion
 
     async def discard(self, assembly: Assembly) -> None: ...
 

@@ -30,6 +30,7 @@ from app.destinations.staged import Assembly, Compute, StagedJob, StagedResults
 from app.errors import TerminalError, TransientError
 from app.failpoints import hit
 from app.features.tables.catalogue import read_definition
+from app.features.tables.loading import preview
 from app.features.tables.loading.loader import Loader, LoadRefused, Range, RowsRefused
 from app.features.tables.loading.processor import NAME
 from app.features.tables.loading.refusals import Refusal, clashes, found_by
@@ -168,7 +169,8 @@ class LoadedTable(StagedResults):
         the job has not loaded anything that they could be put beside.
         """
         job = await jobs.lock_job(connection, job_id)
-        if job is None or JobStatus(job.status) not in WHOLE:
+        is_loaded = job is not None and JobStatus(job.status) in WHOLE
+        if not is_loaded or self._plan.is_dry_run:
             raise LoadRefused("Nothing of the load is in the table; retry it, or load it again.")
         loader, statements = self._loader, self._corrected(job_id)
         await self.write(connection, job_id, rows)
@@ -386,31 +388,56 @@ class LoadedTable(StagedResults):
         result = {
             "table": str(self._plan.definition.name),
             "mode": self._plan.mode,
+            "dry_run": self._plan.is_dry_run,
+            "statements": list(self._plan.statements),
             "rows": {"total": job.rows, "ok": rows, "rejected": job.rows - rows},
         }
-        return Assembly(Conclusion({"rows": rows}, result), made=job.rows - rows)
+        summary: dict[str, Any] = {"rows": rows}
+        if self._plan.is_dry_run:
+            summary["dry_run"] = True
+        return Assembly(Conclusion(summary, result), made=job.rows - rows)
 
     async def publish(
         self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
-    ) -> dict[str, int]:
+    ) -> Conclusion:
         try:
-            counts = await self._load(connection, job_id, assembly)
+            told = await self._load(connection, job_id, assembly)
         except RowsRefused:
             self._parts.refused[job_id] += 1
             raise
         hit("load.published")
-        return counts
+        return told
 
     async def _load(
         self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
-    ) -> dict[str, int]:
+    ) -> Conclusion:
         loader, statements = self._loader, self._statements(job_id)
+        is_dry_run = self._plan.is_dry_run
+        if is_dry_run:
+            await loader.run(connection, "SAVEPOINT granula_dry_run")
         await self._open(connection)
         if not await loader.has_stage(connection, job_id):  # no row was good
             await loader.run(connection, statements.create_stage)
         if self._plan.mode == "mirror":
             await self._check_deletes(connection, statements, rejected=assembly.made)
-        return await self._apply(connection, job_id, statements)
+        told = await self._preview(connection, statements) if is_dry_run else {}
+        counts = await self._apply(connection, job_id, statements)
+        if is_dry_run:
+            await loader.run(connection, "ROLLBACK TO SAVEPOINT granula_dry_run")
+            await loader.drop_stage(connection, job_id)
+        summary = assembly.conclusion.summary | counts
+        return Conclusion(summary, assembly.conclusion.result | counts | told)
+
+    async def _preview(self, connection: AsyncConnection, statements: Statements) -> dict[str, Any]:
+        """Some rows of each kind, before they are written."""
+        rows = {
+            kind: await self._loader.fetch(connection, question)
+            for kind, question in statements.sampled().items()
+        }
+        changed: list[Any] = []
+        if statements.count_changed is not None:
+            changed = await self._loader.fetch(connection, statements.count_changed)
+        return preview.told(statements.loaded, rows, changed)
 
     async def _apply(
         self, connection: AsyncConnection, job_id: UUID, statements: Statements

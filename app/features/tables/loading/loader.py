@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import TerminalError, TransientError
 from app.features.tables.definition import quoted
-from app.features.tables.loading.refusals import Found, Refusal
+from app.features.tables.loading.refusals import Refusal
 from app.features.tables.loading.statements import Statements, stage_of
 from app.features.tables.plan import LoadPlan
 
@@ -61,8 +62,8 @@ class Loader(ABC):
         """Rows that it changed. Raises RowsRefused, LoadRefused, TableLocked."""
 
     @abstractmethod
-    async def fetch(self, connection: AsyncConnection, sql: str) -> list[Found]:
-        """What a Finder asks for."""
+    async def fetch(self, connection: AsyncConnection, sql: str) -> list[tuple[Any, ...]]:
+        """What a question asks for."""
 
     @abstractmethod
     async def count(self, connection: AsyncConnection, sql: str) -> int: ...

@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.features.tables.loading.loader import Loader, LoadRefused, Range, RowsRefused, TableLocked
 from app.features.tables.loading.refusals import (
     Diagnosis,
-    Found,
     Refusal,
     is_of_row,
     told_by_database,
@@ -124,7 +123,7 @@ class PostgresLoader(Loader):
         words = status.split()
         return int(words[-1]) if words[-1].isdigit() else 0
 
-    async def fetch(self, connection: AsyncConnection, sql: str) -> list[Found]:
+    async def fetch(self, connection: AsyncConnection, sql: str) -> list[tuple[Any, ...]]:
         driver = await _driver(connection)
         with _told():
             rows = await driver.fetch(sql, timeout=STATEMENT_SECONDS)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.features.tables.loading.loader import Loader, LoadRefused, Range, RowsRefused
-from app.features.tables.loading.refusals import Diagnosis, Found, Refusal, told_by_database
+from app.features.tables.loading.refusals import Diagnosis, Refusal, told_by_database
 from app.features.tables.loading.statements import (
     ROW,
     STAGE_PREFIX,
@@ -65,7 +65,7 @@ class SqliteLoader(Loader):
         with _told():
             return int((await connection.exec_driver_sql(sql)).rowcount)
 
-    async def fetch(self, connection: AsyncConnection, sql: str) -> list[Found]:
+    async def fetch(self, connection: AsyncConnection, sql: str) -> list[tuple[Any, ...]]:
         with _told():
             rows: Any = await connection.exec_driver_sql(sql)
         return [tuple(row) for row in rows.all()]

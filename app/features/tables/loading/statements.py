@@ -9,12 +9,14 @@ from uuid import UUID
 
 from app.features.tables.definition import Column, Constraint, quoted
 from app.features.tables.loading.stored import staged_columns
-from app.features.tables.plan import KEYED, UPDATING, LoadPlan
+from app.features.tables.plan import DELETING, KEYED, UPDATING, LoadPlan
 
 STAGE_PREFIX = "granula_load_"
 ROW = "granula_row"
 """The column of a staging table with the number of the row in its file."""
 CHECK = re.compile(r"CHECK (\(.*\))(?: NO INHERIT)?(?: NOT VALID)?", re.DOTALL)
+SAMPLED = 5
+"""Rows of each kind that a dry run shows."""
 WITHOUT_EQUALITY = ("json", "xml", "point", "polygon")
 """Types of PostgreSQL whose values are compared as text."""
 
@@ -184,6 +186,52 @@ class Statements:
         """Rows of the table whose key is not staged."""
         missing = self._not_in("t", self.stage, "s")
         return f"SELECT count(*) FROM {self.table} AS t WHERE {missing}"  # noqa: S608
+
+    # ------------------------------------------------------------------ samples
+
+    def sampled(self) -> dict[str, str]:
+        """Questions for some rows of each kind: of rows of the file with their numbers, all with
+        their values as texts in the order of `loaded`; of those that change, the values of the
+        table behind those of the file.
+        """
+        given = self._texts("s")
+        new = f" WHERE {self._not_in('s', self.table, 't')}" if self._plan.mode in KEYED else ""
+        order = f"ORDER BY s.{ROW} LIMIT {SAMPLED}"
+        questions: dict[str, str] = {}
+        if self._plan.mode != "update":
+            questions["inserted"] = f"SELECT s.{ROW}, {given} FROM {self.stage} AS s{new} {order}"  # noqa: S608
+        if self.updates and self._changed:
+            differs = " OR ".join(map(self._differ, self._loaded))
+            questions["updated"] = (
+                f"SELECT s.{ROW}, {given}, {self._texts('t')} FROM {self.stage} AS s"  # noqa: S608
+                f" JOIN {self.table} AS t ON {self._same_key} WHERE {differs} {order}"
+            )
+        if self._plan.mode in DELETING:
+            missing = ""
+            if self._plan.mode == "mirror":
+                missing = f" WHERE {self._not_in('t', self.stage, 's')}"
+            deleted = f"SELECT {self._texts('t')} FROM {self.table} AS t{missing}"  # noqa: S608
+            questions["deleted"] = f"{deleted} LIMIT {SAMPLED}"
+        return questions
+
+    @property
+    def count_changed(self) -> str | None:
+        """How many rows change in each of the columns `loaded`."""
+        if not (self.updates and self._changed):
+            return None
+        counts = [f"sum(CASE WHEN {self._differ(n)} THEN 1 ELSE 0 END)" for n in self._loaded]
+        return (
+            f"SELECT {', '.join(counts)} FROM {self.stage} AS s"  # noqa: S608
+            f" JOIN {self.table} AS t ON {self._same_key}"
+        )
+
+    @property
+    def loaded(self) -> list[str]:
+        """Columns of the table that are loaded."""
+        return self._loaded
+
+    def _texts(self, alias: str) -> str:
+        return ", ".join(f"CAST({alias}.{name} AS text)" for name in self._names)
 
     # ------------------------------------------------------------------ rows that constraints refuse
 
