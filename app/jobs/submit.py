@@ -36,7 +36,7 @@ from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.registry import Dialect, reading_of, to_json
 from app.jobs.factory import JobFactory, Wanted
 from app.jobs.file_jobs import Plan
-from app.jobs.job_types import JobTypes
+from app.jobs.job_types import JobType, JobTypes
 from app.jobs.limits import OwnerLimits
 from app.processors.registry import Processors
 from app.sources.places import Storage, Stored
@@ -244,12 +244,17 @@ class Submitter:
                 existing = await files.find_by_content(connection, submission.owner, content_key)
             if existing is not None:
                 return await self._duplicate(submission, existing)
-        file = _new_file(upload.file_id, submission, received, dialect, content_key)
-        plan = await self._plan(submission, file)
+        job_type = self._job_types.planning(submission.processor)
+        plan = Plan(submission.processor, submission.options)
+        if job_type is None:
+            columns = self._processors.columns(plan.processor, dialect.columns, plan.options)
+            plan = replace(plan, columns=columns)
         hit("upload.before_rename")
         stored = await upload.publish()
         hit("upload.after_rename")
-        file = msgspec.structs.replace(file, storage_uri=stored.uri, etag=stored.etag)
+        file = _new_file(upload.file_id, submission, received, dialect, stored, content_key)
+        if job_type is not None:
+            plan = await self._planned(job_type, submission, file, stored)
         wanted = Wanted(
             submission.owner,
             plan.processor,
@@ -263,15 +268,18 @@ class Submitter:
         job = self._factory.reading(wanted, file, plan.columns or (), total_rows)
         return await self._record(submission, stored, file, job, fingerprint)
 
-    async def _plan(self, submission: Submission, file: NewFile) -> Plan:
-        """What the job will do with the file, before anything of it is kept; raises RequestError."""
-        job_type = self._job_types.planning(submission.processor)
-        if job_type is not None:
+    async def _planned(
+        self, job_type: JobType, submission: Submission, file: NewFile, stored: Stored
+    ) -> Plan:
+        """What the job will do with the file; raises RequestError, DatabaseUnavailable, and then
+        nothing is kept.
+        """
+        try:
             plan_for = await job_type.prepare(submission.owner, submission.options)
             return await plan_for(file)
-        header = file.dialect.get("columns", [])
-        columns = self._processors.columns(submission.processor, header, submission.options)
-        return Plan(submission.processor, submission.options, columns=columns)
+        except BaseException:
+            await asyncio.to_thread(self._storage.delete, stored.uri)
+            raise
 
     async def _record(
         self, submission: Submission, stored: Stored, file: NewFile, job: NewJob, fingerprint: str
@@ -363,9 +371,9 @@ def _new_file(
     submission: Submission,
     received: Received,
     dialect: Dialect,
+    stored: Stored,
     content_key: str,
 ) -> NewFile:
-    """Without the place of its bytes."""
     return NewFile(
         id=file_id,
         owner=submission.owner,
@@ -380,6 +388,8 @@ def _new_file(
         crc32=received.crc32,
         content_key=content_key,
         dedup_key=None if submission.on_duplicate == "new" else content_key,
+        storage_uri=stored.uri,
+        etag=stored.etag,
     )
 
 
