@@ -39,7 +39,7 @@ from app.jobs.file_jobs import FileJobs, InputFile, Plan, all_files
 from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
 from app.jobs.uploaded import PlannedFile, Reading
-from app.sources.places import Storage
+from app.sources.places import Storage, Stored
 from app.sources.upload import Received, UploadSource, check_room, touch_periodically
 
 ORIGIN = "files"
@@ -204,7 +204,7 @@ class Submitter:
         )
         async with upload, touch_periodically(self._storage, upload.file_ids):
             try:
-                detects = submission.door == DOOR and submission.inspector is None
+                detects = submission.origin == ORIGIN and submission.inspector is None
                 upload.declare(submission.declared.encoding, or_likely=detects)
                 async for data in body:
                     if complete is not None and not upload.received_bytes:
@@ -260,21 +260,25 @@ class Submitter:
                 existing = await files.find_by_content(connection, submission.owner, content_key)
             if existing is not None:
                 return await self._duplicate(submission, existing)
-        planned = await self._plan(submission, received, readings, content_key)
         hit("upload.before_rename")
         stored = await upload.publish()
         hit("upload.after_rename")
-        planned = [part.stored_at(at) for part, at in zip(planned, stored, strict=True)]
+        try:
+            planned = await self._plan(submission, received, readings, stored, content_key)
+        except BaseException:
+            await self._delete(stored)
+            raise
         whole = None
         if len(planned) > 1:
             whole = uploaded.whole_file(submission, received, content_key)
-        return await self._record(submission, planned, whole, total_rows, fingerprint)
+        return await self._record(submission, stored, planned, whole, total_rows, fingerprint)
 
     async def _plan(
         self,
         submission: Submission,
         received: Received,
         readings: Sequence[Reading],
+        stored: Sequence[Stored],
         content_key: str,
     ) -> list[PlannedFile]:
         """Return the files of the upload with the job over each, as the submission asks for it.
@@ -283,9 +287,9 @@ class Submitter:
         job_type = self._job_types.of_upload(submission.processor)
         plan_for = await job_type.plan_for_checked(submission.owner, submission.options)
         planned: list[PlannedFile] = []
-        for reading in readings:
+        for reading, at in zip(readings, stored, strict=True):
             file = uploaded.new_file(
-                submission, received, reading, content_key, is_part=len(readings) > 1
+                submission, received, reading, at, content_key, is_part=len(readings) > 1
             )
             refused = Plan(job_type.processor, submission.options)
             try:
@@ -367,6 +371,7 @@ class Submitter:
     async def _record(
         self,
         submission: Submission,
+        stored: Sequence[Stored],
         planned: Sequence[PlannedFile],
         whole: NewFile | None,
         total_rows: int | None,
@@ -400,7 +405,7 @@ class Submitter:
         try:
             body = await self._database.transact(record)
         except IntegrityError:  # a concurrent request with the same key won
-            await self._delete(planned)
+            await self._delete(stored)
             if (replay := await self._replay(submission, fingerprint)) is not None:
                 return replay
             async with self._database.reading() as connection:
@@ -413,15 +418,14 @@ class Submitter:
         except TransientError:
             raise  # the commit is uncertain: keep the files, the sweep decides
         except Exception:
-            await self._delete(planned)
+            await self._delete(stored)
             raise
         hit("upload.after_commit")
         return Accepted(201, body)
 
-    async def _delete(self, planned: Sequence[PlannedFile]) -> None:
-        for part in planned:
-            assert part.file.storage_uri is not None
-            await asyncio.to_thread(self._storage.delete, part.file.storage_uri)
+    async def _delete(self, stored: Sequence[Stored]) -> None:
+        for file in stored:
+            await asyncio.to_thread(self._storage.delete, file.uri)
 
     async def _replay(self, submission: Submission, fingerprint: str) -> Accepted | None:
         return await answered_before(

@@ -50,14 +50,16 @@ class PlannedFile:
     plan: Plan
     error: RequestError | None = None
 
-    def stored_at(self, stored: Stored) -> PlannedFile:
-        file = structs.replace(self.file, storage_uri=stored.uri, etag=stored.etag)
-        return replace(self, file=file)
-
 
 def readings(submission: Submission, received: Received) -> list[Reading]:
-    """Detect how each file of the upload is read. Blocking."""
-    return [_reading(submission, part) for part in received.parts]
+    """Detect how each file of the upload is read. Blocking. Raises the RequestError of the first
+    file if none can be read.
+    """
+    all_readings = [_reading(submission, part) for part in received.parts]
+    errors = [reading.error for reading in all_readings if reading.error is not None]
+    if len(errors) == len(all_readings):
+        raise errors[0]
+    return all_readings
 
 
 def _reading(submission: Submission, part: Part) -> Reading:
@@ -104,11 +106,12 @@ def new_file(
     submission: Submission,
     received: Received,
     reading: Reading,
+    stored: Stored,
     content_key: str,
     *,
     is_part: bool,
 ) -> NewFile:
-    """Return the row of a file that is not stored yet. A part is one of several files of an upload:
+    """Return the row of a stored file. A part is one of several files of an upload:
     it is named by its sheet, and cannot be found as the upload.
     """
     part, dialect = reading.part, reading.dialect
@@ -126,7 +129,8 @@ def new_file(
         crc32=part.crc32,
         content_key=content_key,
         dedup_key=None if submission.on_duplicate == "new" else content_key,
-        storage_uri="",
+        storage_uri=stored.uri,
+        etag=stored.etag,
         decoding=[report.shown() for report in part.reports] or None,
         places=places_to_json(_places(part.reports)),
     )

@@ -76,10 +76,12 @@ async def begin(
     completed = tally.get(ChunkStatus.COMPLETED)
     rows = sum(int(t.rows) for t in tally.values())
     finished = int(completed.rows) if completed else 0
+    stored = destinations.of(job).results
+    has_results = job.stores_results and stored.keeps_rows
     export = Export(
         job,
-        destinations.of(job).results,
-        results=int(completed.ok) if completed and job.stores_results else 0,
+        stored,
+        results=int(completed.ok) if completed and has_results else 0,
         rejects=int(completed.invalid + completed.failed) if completed else 0,
         missing=rows - finished if job.split_done else None,
     )

@@ -212,6 +212,12 @@ def create_table(definition: TableDefinition) -> str:
     return f"CREATE TABLE {definition.name.sql} (\n    " + ",\n    ".join(lines) + f"\n){options}"
 
 
+def add_key(definition: TableDefinition) -> str:
+    """The primary key of a table that was made without one."""
+    key = ", ".join(map(quoted, definition.primary_key))
+    return f"ALTER TABLE {definition.name.sql} ADD PRIMARY KEY ({key})"
+
+
 def _column(column: Column) -> str:
     not_null = "" if column.is_nullable else " NOT NULL"
     return f"{quoted(column.name)} {column.type}{not_null}"

@@ -32,7 +32,7 @@ def _services(core: Core) -> Iterable[Service]:
     core.destinations.add(loaded)
     connections = Connections(core.settings, core.database)
     own = [table.table.name for table in core.processors.new_tables]
-    tables = Tables(core.settings, core.database, connections, core.file_jobs, own)
+    tables = Tables(core.settings, core.database, connections, core.file_jobs, core.sources, own)
     return [
         Service(loaded, run=loaded.run),
         Service(connections, close=connections.close),

@@ -25,6 +25,7 @@ else:  # it imports rapidfuzz, and a start reads only the types of this module
 Mode = Literal["create", "append", "upsert", "update", "insert_new", "replace", "mirror"]
 OnSchemaChange = Literal["refuse", "add_columns", "ignore", "rescue"]
 Visibility = Literal["atomic", "progressive"]
+Others = Literal["refuse", "ignore", "rescue"]
 MatchedBy = Literal["name", "normal_form", "columns", "template"]
 
 KEYED: tuple[Mode, ...] = ("upsert", "update", "insert_new", "mirror")
@@ -105,6 +106,10 @@ class LoadPlan:
     """Columns of the file that go into it."""
     statements: tuple[str, ...] = ()
     """DDL that is run before the rows are published: CREATE TABLE, or ALTER TABLE ADD COLUMN."""
+    others: Others = "ignore"
+    """What becomes of a value that is in no column of the header: under another key of a JSON
+    record, or in a cell beyond the columns. `refuse`: its row is rejected.
+    """
     visibility: Visibility = "atomic"
     max_delete: str = ""
     empty: Literal["null", "text"] = "null"
@@ -146,6 +151,7 @@ def plan_load(
         definition,
         wanted.mode,
         (),
+        others=_others(wanted),
         visibility=wanted.visibility,
         max_delete=wanted.max_delete,
         empty=wanted.empty,
@@ -159,6 +165,13 @@ def plan_load(
     if problems:
         raise mismatch(problems)
     return replace(plan, key=key)
+
+
+def _others(wanted: Wanted) -> Others:
+    if wanted.on_schema_change == "rescue":
+        return "rescue"
+    is_ignored = wanted.on_schema_change == "ignore" or wanted.columns is not None
+    return "ignore" if is_ignored else "refuse"
 
 
 def plan_creation(
@@ -206,6 +219,7 @@ def plan_creation(
         key=wanted.key,
         ignored=tuple(column for column in header if column not in used),
         statements=(ddl.create_table(definition),),
+        others=_others(wanted),
         visibility=wanted.visibility,
         empty=wanted.empty,
         is_dry_run=wanted.is_dry_run,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,11 +24,14 @@ from app.features.tables import catalogue, queries
 from app.features.tables.connections import OWN, Connections
 from app.features.tables.ddl import Facts, facts_of
 from app.features.tables.definition import Column, Constraint, TableDefinition, TableName
+from app.features.tables.keys import keys_of
 from app.features.tables.plan import LoadPlan, plan_creation, plan_load
 from app.features.tables.queries import LoadRow
 from app.features.tables.requests import LoadOptions
+from app.formats.detect import SAMPLE_BYTES
 from app.jobs.file_jobs import FileJobs, InputFile, Plan
 from app.jobs.users import LOCAL_OWNER
+from app.sources.base import Sources
 
 LOAD, PROFILE = "load", "profile"
 """Processors: of loads, and of the analysis that tells types."""
@@ -46,6 +50,7 @@ class Tables:
         database: Database,
         connections: Connections,
         file_jobs: FileJobs,
+        sources: Sources,
         own_tables: Iterable[str] = (),
     ) -> None:
         """`own_tables`: of the processors that the settings name."""
@@ -53,6 +58,7 @@ class Tables:
         self._database = database
         self._connections = connections
         self._file_jobs = file_jobs
+        self._sources = sources
         self._own = frozenset(own_tables)
 
     async def check_access(self, owner: str) -> None:
@@ -190,13 +196,17 @@ class Tables:
                 definition = await self._definition(connection, name)
 
         async def plan(file: InputFile) -> LoadPlan:
-            header = file.dialect.get("columns") or ()
-            if definition is None:
-                return await self._creation(owner, file, name, options, header)
+            header = file.dialect["columns"]
+            is_json = file.dialect["kind"] == "json"
             facts: Sequence[Facts] = ()
-            if options.on_schema_change == "add_columns":
+            if is_json or definition is None or options.on_schema_change == "add_columns":
                 facts = await self._facts(owner, file)
-            header = header or [each.name for each in facts]
+            if is_json and facts:
+                header = [each.name for each in facts]
+            elif is_json:
+                header = await self._keys(file)
+            if definition is None:
+                return self._creation(name, options, header, facts)
             return plan_load(header, definition, options.wanted(), facts)
 
         return plan
@@ -213,27 +223,30 @@ class Tables:
             raise TableExists(f"There is a table {str(name)[:100]!r} already.")
         return name
 
-    async def _creation(
-        self,
-        owner: str,
-        file: InputFile,
-        name: TableName,
-        options: LoadOptions,
-        header: Sequence[str],
+    def _creation(
+        self, name: TableName, options: LoadOptions, header: Sequence[str], facts: Sequence[Facts]
     ) -> LoadPlan:
-        facts = await self._facts(owner, file)
         loaded = list(header) if options.columns is None else list(options.columns)
         if not facts and not (loaded and all(column in options.types for column in loaded)):
             raise AnalysisNeeded
         is_sqlite = self._connections.is_sqlite(name.connection)
         return plan_creation(
-            header or [each.name for each in facts],
+            header,
             name,
             "sqlite" if is_sqlite else "postgresql",
             options.wanted(),
             facts,
             options.types,
         )
+
+    async def _keys(self, file: InputFile) -> list[str]:
+        """Of the first records of a JSON file."""
+        assert file.storage_uri is not None
+        all_bytes = file.stored_bytes or file.size_bytes
+        size = min(all_bytes, SAMPLE_BYTES)
+        read = partial(self._sources.read, file.storage_uri, 0, size, file.etag)
+        sample = await asyncio.to_thread(read)
+        return keys_of(file.dialect, sample, is_whole=size == all_bytes)
 
     async def _facts(self, owner: str, file: InputFile) -> list[Facts]:
         """Of the latest analysis of the same bytes, or of the upload itself if it was analysed at

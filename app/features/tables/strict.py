@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -504,15 +503,17 @@ READS_JSON = ("json", "array")
 """Kinds whose cells are taken from JSON as they stand there."""
 
 
-@lru_cache(8)
-def _raw_sources(plan: LoadPlan) -> frozenset[str]:
-    return frozenset(column.source for column in plan.columns if column.cast.kind in READS_JSON)
-
-
-def cells_of_objects(plan: LoadPlan, rows: Sequence[bytes]) -> list[pa.StringArray]:
+class ObjectCells(NamedTuple):
+    columns: list[pa.StringArray]
     """The cells of each column of the plan, in its order, and then what is rescued, if something
-    is. Numbers keep the digits they were written with, and null is no value.
+    is.
     """
+    others: list[str | None]
+    """Of each row the first key that nothing takes, and that may not be ignored."""
+
+
+def cells_of_objects(plan: LoadPlan, rows: Sequence[bytes]) -> ObjectCells:
+    """Numbers keep the digits they were written with, and null is no value."""
     decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
     records = [decode(row) for row in rows]
     columns = []
@@ -522,7 +523,26 @@ def cells_of_objects(plan: LoadPlan, rows: Sequence[bytes]) -> list[pa.StringArr
         columns.append(pa.array(cells, pa.string()))
     if plan.rescue_column:
         columns.append(pa.array(list(_rescued_objects(plan, records)), pa.string()))
-    return columns
+    others: list[str | None] = [None] * len(records)
+    if plan.others == "refuse":
+        known = _known_keys(plan)
+        others = [next((key for key in record if key not in known), None) for record in records]
+    return ObjectCells(columns, others)
+
+
+def cells_beyond(
+    plan: LoadPlan, rows: Sequence[Sequence[str | None]], width: int
+) -> list[str | None]:
+    """Of each row the first cell beyond the header that may not be ignored. It has no name under
+    which it could be rescued.
+    """
+    if plan.others == "ignore":
+        return [None] * len(rows)
+    return [next((cell for cell in row[width:] if cell), None) for row in rows]
+
+
+def _known_keys(plan: LoadPlan) -> frozenset[str]:
+    return frozenset([*(column.source for column in plan.columns), *plan.ignored])
 
 
 def _raw(raw: msgspec.Raw | None) -> str | None:
@@ -540,8 +560,9 @@ def _cell(raw: msgspec.Raw | None) -> str | None:
 def _rescued_objects(
     plan: LoadPlan, records: Sequence[dict[str, msgspec.Raw]]
 ) -> Iterator[str | None]:
+    known = _known_keys(plan)
     for record in records:
-        kept = {name: record[name] for name in plan.rescued if name in record}
+        kept = {name: value for name, value in record.items() if name not in known}
         yield msgspec.json.encode(kept).decode() if kept else None
 
 

@@ -46,6 +46,10 @@ def test_rows_are_appended(engine: Engine) -> None:
         job = load(api, "id,customer_id,code,amount\n1,1,a,10\n2,2,,20\n")
         assert job["status"] == "completed", job
         assert orders(engine) == [(1, 1, "a", 10), (2, 2, None, 20)]
+        page = api.client.get(f"/api/v1/results/{job['job_id']}").json()
+        assert (page["total"], page["items"], page["next_after"]) == (0, [], None)
+        answer = api.client.get(f"/api/v1/results/{job['job_id']}/download")
+        assert answer.text.splitlines() == ["id,customer_id,code,amount"]
 
 
 DIRTY = """id,customer_id,code,amount
@@ -172,3 +176,19 @@ def test_corrected_rows_go_into_the_table(engine: Engine) -> None:
             proof = api.proof(identifier)
             assert proof["closes"], proof["problems"]
         assert not stages(engine)
+
+
+def test_rows_may_refer_to_rows_of_the_file_before_or_behind_them(engine: Engine) -> None:
+    """One that refers to a rejected row is rejected, too."""
+    engine.sql(
+        "CREATE TABLE nodes (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES nodes (id))",
+        "INSERT INTO nodes VALUES (0, NULL)",
+    )
+    engine.start()
+    with engine.api() as api:
+        job = load(api, "id,parent\n1,2\n2,0\n3,9\n4,3\n5,4\n6,5\n7,1\n", table="nodes")
+        assert engine.sql("SELECT id FROM nodes ORDER BY id") == [(0,), (1,), (2,), (7,)]
+        rejects = api.rejects(job["job_id"])
+        assert {each["row_number"]: each["code"] for each in rejects} == dict.fromkeys(
+            (3, 4, 5, 6), "foreign_key"
+        )

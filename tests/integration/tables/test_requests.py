@@ -186,3 +186,74 @@ def test_the_same_upload_into_the_same_table_is_known_again(engine: Engine) -> N
         assert engine.sql("SELECT count(*) FROM numbers") == engine.sql(
             "SELECT count(*) FROM others"
         )
+
+
+RECORDS = (
+    b'{"sku": "A", "price": 1.50, "tags": ["x"]}\n'
+    b'{"sku": "B", "price": "2.5", "tags": null, "more": {"z": 1}}\n'
+    b'{"sku": "C", "price": 1e1}\n'
+    b'{"sku": "D", "price": true}\n'
+)
+
+
+def test_records_of_json_are_loaded_by_their_keys(engine: Engine) -> None:
+    """Their first ones tell which there are."""
+    engine.sql("CREATE TABLE prices (sku TEXT PRIMARY KEY, price NUMERIC, tags TEXT)")
+    engine.start()
+    with engine.api() as api:
+        wrong = api.client.post("/api/v1/upload", params={"table": "prices"}, content=RECORDS)
+        assert "no column for 'more'" in wrong.json()["detail"]
+        query = {"table": "prices", "on_schema_change": "ignore"}
+        made = api.client.post("/api/v1/upload", params=query, content=RECORDS).json()
+        done = api.finished(made["file_id"])
+        rows = engine.sql("SELECT sku, price, tags FROM prices ORDER BY sku")
+        assert [(sku, float(price), tags) for sku, price, tags in rows] == [
+            ("A", 1.5, '["x"]'),
+            ("B", 2.5, None),
+            ("C", 10.0, None),
+        ]
+        [reject] = api.rejects(done["job_id"])
+        assert (reject["row_number"], reject["column"], reject["code"]) == (
+            4,
+            "price",
+            "not_a_number",
+        )
+
+
+def test_a_key_that_only_a_late_record_has_is_no_silent_loss(engine: Engine) -> None:
+    """It was not among the first records, by which the load was planned."""
+    kind = "TEXT" if engine.url.startswith("sqlite") else "jsonb"
+    engine.sql(f"CREATE TABLE numbers (n INTEGER, _rescued {kind})")
+    engine.start()
+    many = b"".join(b'{"n": %d}\n' % n for n in range(40_000))
+    data = many + b'{"n": -1, "late": {"deep": 1.50}}\n'
+    with engine.api() as api:
+        done = load(api, uploaded(api, data), table="numbers")
+        [reject] = api.rejects(done["job_id"])
+        assert (reject["row_number"], reject["code"], reject["value"]) == (
+            40_001,
+            "unknown_column",
+            "late",
+        )
+        done = load(
+            api, uploaded(api, data), table="numbers", mode="replace", on_schema_change="rescue"
+        )
+        assert done["status"] == "completed"
+        [(rescued,)] = engine.sql("SELECT CAST(_rescued AS TEXT) FROM numbers WHERE n = -1")
+        assert rescued.replace(" ", "") == '{"late":{"deep":1.50}}'
+        done = load(
+            api, uploaded(api, data), table="numbers", mode="replace", on_schema_change="ignore"
+        )
+        assert done["status"] == "completed"
+
+
+def test_cells_beyond_the_header_are_no_silent_loss(engine: Engine) -> None:
+    engine.sql("CREATE TABLE pairs (a TEXT, b TEXT)")
+    engine.start()
+    with engine.api() as api:
+        data = b"a,b\n1,2\n3,4,5\n6\n7,8,\n"
+        done = api.finished(api.upload(data, table="pairs", on_bad_row="keep")["file_id"])
+        [reject] = api.rejects(done["job_id"])
+        assert (reject["row_number"], reject["code"], reject["value"]) == (2, "unknown_column", "5")
+        rows = engine.sql("SELECT a, b FROM pairs ORDER BY a")
+        assert rows == [("1", "2"), ("6", None), ("7", "8")]

@@ -11,15 +11,12 @@ from uuid import UUID
 import pytest
 
 from app.config import load_settings
-from app.db import users
-from app.errors import AdminOnly, SettingsInvalid
-from app.features.tables.connections import Connections
+from app.errors import SettingsInvalid
 from app.features.tables.requests import LoadOptions
 from app.features.tables.service import Tables
 from tests.conftest import Databases
 from tests.engine import Engine
 from tests.harness import query
-from tests.integration.db.test_readers import opened
 
 TABLES = (
     "CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
@@ -149,33 +146,6 @@ def test_wrong_connections_are_told_without_what_was_given(written: str, said: s
     with pytest.raises(SettingsInvalid, match=said) as raised:
         load_settings(connections=written)
     assert "s3cret" not in str(raised.value)
-
-
-@pytest.mark.one_database
-async def test_where_users_sign_in_tables_are_for_administrators(
-    databases: Databases, tmp_path: Path
-) -> None:
-    async with opened(databases, tmp_path) as database:
-        await database.transact(lambda c: users.insert_user(c, "root", True))
-        await database.transact(lambda c: users.insert_user(c, "alice", False))
-
-        def tables(**settings: Any) -> Tables:
-            with_settings = load_settings(database_url="", **settings)
-            connections = Connections(with_settings, database)
-            return Tables(with_settings, database, connections, None)  # type: ignore[arg-type]
-
-        closed = tables(auth_required=True)
-        await closed.check_access("root")
-        for owner in ("alice", "local", "nobody"):
-            with pytest.raises(AdminOnly):
-                await closed.check_access(owner)
-            with pytest.raises(AdminOnly):
-                await closed.planned(owner, LoadOptions(table="t"))
-        await tables(auth_required=True, tables_access="users").check_access("alice")
-        without_users = tables()
-        await without_users.check_access("local")
-        with pytest.raises(AdminOnly):
-            await without_users.check_access("alice")
 
 
 def test_a_new_table_needs_an_analysis_of_the_same_bytes(engine: Engine) -> None:

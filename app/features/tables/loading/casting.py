@@ -39,8 +39,12 @@ def cast_rows(
 ) -> CastRows:
     plan = from_text(document)
     is_json = form is Form.OBJECTS
-    cells = _cells(plan, form, arguments)
+    cells, others = _cells(plan, form, arguments)
     findings = values.Findings(len(numbers))
+    if any(other is not None for other in others):
+        unknown = np.array([other is not None for other in others], bool)
+        message = "The table has no column for `{value}`."
+        findings.add(unknown, "", "unknown_column", message, pa.array(others, pa.string()))
     columns: list[pa.Array] = []
     for column, texts in zip(plan.columns, cells[: len(plan.columns)], strict=True):
         done = strict.cast(column.cast, texts, is_json=is_json, empty=plan.empty)
@@ -62,21 +66,22 @@ def cast_rows(
     return CastRows(sorted(findings.all, key=lambda finding: finding.row), data)
 
 
-def _cells(plan: LoadPlan, form: Form, arguments: tuple[Any, ...]) -> list[pa.StringArray]:
-    """Of each column of the plan, and then what is rescued, if something is."""
+def _cells(plan: LoadPlan, form: Form, arguments: tuple[Any, ...]) -> strict.ObjectCells:
     if form is Form.OBJECTS:
         return strict.cells_of_objects(plan, arguments[0])
     reads = list(dict.fromkeys([column.source for column in plan.columns] + [*plan.rescued]))
+    others: list[str | None] = []
     if form is Form.LINES:
         data, delimiter, is_quoted, header, _ = arguments
         cells = run.cells_of_lines(reads, data, delimiter, is_quoted, header)
     else:
         rows, header, _ = arguments
         cells = run.cells_of_rows(reads, rows, header)
+        others = strict.cells_beyond(plan, rows, len(header))
     columns = [cells[column.source] for column in plan.columns]
     if plan.rescue_column:
         columns.append(strict.rescued_cells(plan, [cells[name] for name in plan.rescued]))
-    return columns
+    return strict.ObjectCells(columns, others)
 
 
 def _written(plan: LoadPlan, cast: Cast, texts: pa.StringArray) -> pa.Array:

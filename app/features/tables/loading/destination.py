@@ -30,6 +30,7 @@ from app.destinations.staged import Assembly, Compute, StagedJob, StagedResults
 from app.errors import TerminalError, TransientError
 from app.failpoints import hit
 from app.features.tables.catalogue import read_definition
+from app.features.tables.ddl import add_key, create_table
 from app.features.tables.loading import preview
 from app.features.tables.loading.loader import Loader, LoadRefused, Range, RowsRefused
 from app.features.tables.loading.processor import NAME
@@ -116,6 +117,7 @@ class LoadedTables:
 
 
 class LoadedTable(StagedResults):
+    keeps_rows = False
     incomplete: ClassVar[dict[str, str]] = {
         "code": "load_incomplete",
         "message": "Some chunks failed, so nothing was loaded. Retry the job to run them again.",
@@ -223,17 +225,21 @@ class LoadedTable(StagedResults):
             raise LoadRefused(
                 "The table refused the load again and again, although each row by itself fits."
             )
-        steps = [self._by_foreign_keys, self._by_keys]
+        steps = [self._by_foreign_keys, self._by_keys, self._by_counterparts]
         if refused:
-            steps = [self._by_checks, self._by_foreign_keys, self._by_keys]
+            steps.insert(0, self._by_checks)
+            await self._parts.database.transact(lambda c: self._loader.index(c, statements))
             if not statements.has_hidden_rules:
                 steps.append(self._by_clashes)
-            await self._parts.database.transact(lambda c: self._loader.index(c, statements))
         if refused > 1 or (refused and statements.has_hidden_rules):
             steps.append(self._by_attempt)
         for step in steps:
-            while refusals := await step(statements, job):
+            refusals = await step(statements, job)
+            while refusals:
                 await self._reject(job, statements, refusals)
+                # a row that is rejected may have been what another one referred to
+                is_again = step == self._by_foreign_keys and statements.refers_to_itself
+                refusals = await step(statements, job) if is_again else []
 
     async def _is_staged(self, job: StagedJob) -> bool:
         """Whether there are rows, and no chunk has failed."""
@@ -274,11 +280,12 @@ class LoadedTable(StagedResults):
 
     async def _by_keys(self, statements: Statements, job: StagedJob) -> list[Refusal]:
         """Of modes that compare: they would take any of the rows with the same key."""
-        repeated, without = statements.repeated_keys, statements.without_counterpart
-        refusals = [] if repeated is None else await self._clashes([repeated])
-        if not refusals and without is not None:
-            refusals = await self._by_questions([without])
-        return refusals
+        finder = statements.repeated_keys
+        return [] if finder is None else await self._clashes([finder])
+
+    async def _by_counterparts(self, statements: Statements, job: StagedJob) -> list[Refusal]:
+        finder = statements.without_counterpart
+        return [] if finder is None else await self._by_questions([finder])
 
     async def _by_clashes(self, statements: Statements, job: StagedJob) -> list[Refusal]:
         return await self._clashes(statements.uniques())
@@ -415,13 +422,15 @@ class LoadedTable(StagedResults):
         is_dry_run = self._plan.is_dry_run
         if is_dry_run:
             await loader.run(connection, "SAVEPOINT granula_dry_run")
-        await self._open(connection)
+        await self._open(connection, is_bulk=True)
         if not await loader.has_stage(connection, job_id):  # no row was good
             await loader.run(connection, statements.create_stage)
         if self._plan.mode == "mirror":
             await self._check_deletes(connection, statements, rejected=assembly.made)
         told = await self._preview(connection, statements) if is_dry_run else {}
         counts = await self._apply(connection, job_id, statements)
+        if self._keys_at_the_end:
+            await loader.run(connection, add_key(self._plan.definition))
         if is_dry_run:
             await loader.run(connection, "ROLLBACK TO SAVEPOINT granula_dry_run")
             await loader.drop_stage(connection, job_id)
@@ -459,9 +468,18 @@ class LoadedTable(StagedResults):
         await loader.drop_stage(connection, job_id)
         return counts
 
-    async def _open(self, connection: AsyncConnection) -> None:
-        """The table as it was planned, held until the end of the transaction. Raises TableChanged,
-        TableLocked, LoadRefused.
+    @property
+    def _keys_at_the_end(self) -> bool:
+        """Whether a new table gets its key behind its rows: an index is made sooner from all of
+        them. SQLite cannot add one.
+        """
+        definition = self._plan.definition
+        is_new = self._plan.mode == "create" and definition.dialect == "postgresql"
+        return is_new and bool(definition.primary_key)
+
+    async def _open(self, connection: AsyncConnection, *, is_bulk: bool = False) -> None:
+        """The table as it was planned, held until the end of the transaction. `is_bulk`: all rows
+        come at once, and then the key. Raises TableChanged, TableLocked, LoadRefused.
         """
         plan, planned = self._plan, self._plan.definition
         await self._loader.begin(connection)
@@ -470,7 +488,10 @@ class LoadedTable(StagedResults):
                 raise TableChanged(f"There is a table {planned.name} by now. Nothing was loaded.")
         else:
             await self._check_definition(connection)
-        for statement in plan.statements:
+        statements = plan.statements
+        if is_bulk and self._keys_at_the_end:
+            statements = (create_table(replace(planned, constraints=())),)
+        for statement in statements:
             await self._loader.run(connection, statement)
 
     async def _check_definition(self, connection: AsyncConnection) -> None:

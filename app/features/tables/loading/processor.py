@@ -74,7 +74,7 @@ class LoadProcessor(Processor):
                 b"",
                 finding.code,
                 finding.message,
-                finding.column,
+                finding.column or None,
                 finding.value,
             )
             for finding in done.findings

@@ -265,6 +265,12 @@ class Statements:
             if constraint.kind == "foreign_key" and self._has(constraint.columns):
                 yield self._unreferenced(constraint)
 
+    @property
+    def refers_to_itself(self) -> bool:
+        """Whether rows of the table refer to others of it."""
+        name = self._definition.name
+        return any(constraint.references == name for constraint in self._definition.constraints)
+
     def checks(self) -> Iterator[Finder]:
         for constraint in self._definition.constraints:
             condition = CHECK.fullmatch(constraint.definition)
