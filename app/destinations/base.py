@@ -7,7 +7,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -90,6 +90,9 @@ class ResultDestination(Destination):
     """Where the results of a job go. They are read from here, and the proof of the job reads them
     back.
     """
+
+    keeps_rows: ClassVar[bool] = True
+    """Whether they can be read here, row by row. Else they are the user's, who has them already."""
 
     @abstractmethod
     async def write(

@@ -73,10 +73,12 @@ async def begin(
     done = tally.get(ChunkStatus.COMPLETED)
     rows = sum(int(t.rows) for t in tally.values())
     finished = int(done.rows) if done else 0
+    stored = destinations.of(job).results
+    has_results = job.stores_results and stored.keeps_rows
     export = Export(
         job,
-        destinations.of(job).results,
-        results=int(done.ok) if done and job.stores_results else 0,
+        stored,
+        results=int(done.ok) if done and has_results else 0,
         rejects=int(done.invalid + done.failed) if done else 0,
         missing=rows - finished if job.split_done else None,
     )

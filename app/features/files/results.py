@@ -42,12 +42,12 @@ async def get_results(
     """
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
+        stored = destinations.of(job).results
         total = (
             int(sum(t.ok for t in await chunks.tally(connection, job.id)))
-            if job.stores_results
+            if job.stores_results and stored.keeps_rows
             else 0
         )
-        stored = destinations.of(job).results
         # Objects as cells have one for each column of the job, however few of them a row has.
         padding = 0 if as_object or job.dialect.get("columns") else NO_CELL * len(job.columns)
         if after is not None:

@@ -46,6 +46,10 @@ def test_rows_are_appended(engine: Engine) -> None:
         job = load(api, "id,customer_id,code,amount\n1,1,a,10\n2,2,,20\n")
         assert job["status"] == "completed", job
         assert orders(engine) == [(1, 1, "a", 10), (2, 2, None, 20)]
+        page = api.client.get(f"/api/v1/results/{job['job_id']}").json()
+        assert (page["total"], page["items"], page["next_after"]) == (0, [], None)
+        answer = api.client.get(f"/api/v1/results/{job['job_id']}/download")
+        assert answer.text.splitlines() == ["id,customer_id,code,amount"]
 
 
 DIRTY = """id,customer_id,code,amount

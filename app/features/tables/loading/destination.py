@@ -117,6 +117,7 @@ class LoadedTables:
 
 
 class LoadedTable(StagedResults):
+    keeps_rows = False
     incomplete: ClassVar[dict[str, str]] = {
         "code": "load_incomplete",
         "message": "Some chunks failed, so nothing was loaded. Retry the job to run them again.",
