@@ -25,8 +25,7 @@ class OurBucket(Bucket):
         self._client.create_bucket(Bucket=name)
 
     def remove(self) -> None:
-        for key in self.keys():
-            self.delete(key)
+        self.clear()
         self._client.delete_bucket(Bucket=self.name)
 
     def url(self) -> str:
