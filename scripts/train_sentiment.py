@@ -10,6 +10,8 @@ it was not trained on.
 - The head is a ridge regression of the rating. Its penalty and its cuts between negative, neutral
   and positive are chosen inside the training part only, on predictions of an inner 5-fold
   cross-validation. The cuts of the lexicon likewise.
+- `auto` mixes the score of the head with that of the lexicon. The share of the lexicon and the cuts
+  are chosen on the same predictions.
 - Each corpus has the same say, and each label of it when cuts are chosen: of the reviews only 5 %
   are neutral, and a head tuned for plain accuracy on them would never call anything neutral.
 - Folds keep together what belongs together: the sentences of one article, and equal texts.
@@ -38,12 +40,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from app.config import load_settings
 from app.embeddings.files import MODEL_ID, digest
 from app.embeddings.model import Embedder
-from app.features.sentiment.head import WEIGHTS
+from app.features.sentiment.head import LEXICON_SCALE, WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "sentiment.md"
 CORPORA = {"movie reviews": "movieReviewSnippets", "newspaper editorials": "nytEditorialSnippets"}
 FOLDS, INNER_FOLDS = 10, 5
+LEXICON_SHARES = (0.2, 0.3, 0.4, 0.5)
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0)
 NEUTRAL_TO = 0.5  # mean human rating; the authors of the corpora use the same
 RATING_MAX = 4.0
@@ -77,9 +80,19 @@ class Head:
     penalty: float
     negative_to: float
     positive_from: float
+    lexicon_share: float
+    """In the mixture with the lexicon, which has cuts of its own."""
+    mixture_cuts: tuple[float, float]
 
     def score(self, vectors: Floats) -> Floats:
         return np.clip(vectors @ self.weights + self.bias, -1, 1)
+
+    def mixture(self, sample: Sample) -> Floats:
+        return mix(self.score(sample.vectors), sample.lexicon, self.lexicon_share)
+
+
+def mix(head: Floats, lexicon: Floats, share: float) -> Floats:
+    return (1 - share) * head + share * LEXICON_SCALE * lexicon
 
 
 def cut(scores: Floats, negative_to: float, positive_from: float) -> npt.NDArray[np.int64]:
@@ -152,7 +165,16 @@ def train(sample: Sample) -> Head:
             row[held] = np.clip(sample.vectors[held] @ weights + bias, -1, 1)
     best = int(np.argmax([agreement(row, sample) for row in predicted]))
     [(weights, bias)] = ridge(sample, [PENALTIES[best]])
-    return Head(weights, bias, PENALTIES[best], *best_cuts(predicted[best], sample))
+    mixtures = [mix(predicted[best], sample.lexicon, share) for share in LEXICON_SHARES]
+    place = int(np.argmax([agreement(scores, sample) for scores in mixtures]))
+    return Head(
+        weights,
+        bias,
+        PENALTIES[best],
+        *best_cuts(predicted[best], sample),
+        LEXICON_SHARES[place],
+        best_cuts(mixtures[place], sample),
+    )
 
 
 def agreement(scores: Floats, sample: Sample) -> float:
@@ -170,22 +192,25 @@ def measure(sample: Sample) -> list[dict[str, Any]]:
     for way in ("folds", "corpus"):
         labels = {
             who: np.zeros(len(sample.ratings), np.int64)
-            for who in ("head", "lexicon", "lexicon, cuts tuned")
+            for who in ("head", "lexicon", "lexicon, cuts tuned", "both (auto)")
         }
-        scores = np.zeros(len(sample.ratings))
+        scores, mixed = np.zeros(len(sample.ratings)), np.zeros(len(sample.ratings))
         parts = list(splits(sample, FOLDS, "outer")) if way == "folds" else _corpora(sample)
         for fit, held in parts:
             part = sample.pick(fit)
             head = train(part)
             scores[held] = head.score(sample.vectors[held])
             labels["head"][held] = cut(scores[held], head.negative_to, head.positive_from)
+            mixed[held] = head.mixture(sample.pick(held))
+            labels["both (auto)"][held] = cut(mixed[held], *head.mixture_cuts)
             tuned = best_cuts(part.lexicon, part)
             labels["lexicon, cuts tuned"][held] = cut(sample.lexicon[held], *tuned)
             labels["lexicon"][held] = cut(sample.lexicon[held], -LEXICON_CUT, LEXICON_CUT)
         for number, name in enumerate(names):
             here = sample.corpus == number
             for who, given in labels.items():
-                own = scores if who == "head" else sample.lexicon
+                own = {"head": scores, "both (auto)": mixed}.get(who, sample.lexicon)
+                is_told = here & (sample.truth != 0)
                 rows.append(
                     {
                         "way": way,
@@ -193,6 +218,7 @@ def measure(sample: Sample) -> list[dict[str, Any]]:
                         "who": who,
                         "texts": int(here.sum()),
                         "r": float(np.corrcoef(own[here], sample.ratings[here])[0, 1]),
+                        "sign": float((np.sign(own) == np.sign(sample.ratings))[is_told].mean()),
                         "accuracy": float((given[here] == sample.truth[here]).mean()),
                         "balanced": float(
                             np.mean(
@@ -275,15 +301,15 @@ def lexicon(texts: list[str]) -> Floats:
 
 def table(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "| held out | texts | scored by | Pearson r | accuracy | balanced accuracy |",
-        "|---|---|---|---|---|---|",
+        "| held out | texts | scored by | Pearson r | sign | accuracy | balanced accuracy |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         held = (
             f"{row['corpus']},"
             f" {'the whole corpus' if row['way'] == 'corpus' else f'each of {FOLDS} folds'}"
         )
-        figures = " | ".join(f"{row[name]:.3f}" for name in ("r", "accuracy", "balanced"))
+        figures = " | ".join(f"{row[name]:.3f}" for name in ("r", "sign", "accuracy", "balanced"))
         lines.append(f"| {held} | {row['texts']:,} | {row['who']} | {figures} |")
     return "\n".join(lines)
 
@@ -308,6 +334,11 @@ def main() -> None:
                 "negative_to": head.negative_to,
                 "positive_from": head.positive_from,
                 "bias": round(head.bias, 5),
+                "mixture": {
+                    "lexicon_share": head.lexicon_share,
+                    "negative_to": head.mixture_cuts[0],
+                    "positive_from": head.mixture_cuts[1],
+                },
                 "weights": [round(weight, 5) for weight in head.weights.tolist()],
             }
         )

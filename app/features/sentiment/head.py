@@ -4,6 +4,7 @@ trained by scripts/train_sentiment.py."""
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +17,20 @@ from app.embeddings.model import Embedder
 
 WEIGHTS = Path(__file__).parent / "sentiment_minilm.json"
 DECIMALS = 4
+LEXICON_SCALE = 0.5
+"""The scores of the lexicon are about twice as far from 0 as those of the head."""
+LATIN_END = "\u0250"
+_WORD = re.compile(r"[A-Za-z]{2}")
 NEGATIVE, NEUTRAL, POSITIVE = "negative", "neutral", "positive"
+
+
+def labels_of(
+    scores: npt.NDArray[np.floating], negative_to: float, positive_from: float
+) -> list[str]:
+    """`negative`, `neutral` or `positive` for each score."""
+    names = (NEGATIVE, NEUTRAL, POSITIVE)
+    sides = (scores > negative_to).astype(int) + (scores >= positive_from)
+    return [names[side] for side in sides]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +52,7 @@ class SentimentHead:
 
     def labels(self, scores: npt.NDArray[np.floating]) -> list[str]:
         """`negative`, `neutral` or `positive` for each score."""
-        names = (NEGATIVE, NEUTRAL, POSITIVE)
-        sides = (scores > self.negative_to).astype(int) + (scores >= self.positive_from)
-        return [names[side] for side in sides]
+        return labels_of(scores, self.negative_to, self.positive_from)
 
 
 @cache
@@ -55,11 +67,50 @@ def trained_head() -> SentimentHead:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """The score of the head and that of the lexicon, which has this share, with cuts of its own."""
+
+    lexicon_share: float
+    negative_to: float
+    positive_from: float
+
+    def score(
+        self, head: npt.NDArray[np.float64], lexicon: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float64]:
+        return np.round(
+            (1 - self.lexicon_share) * head + self.lexicon_share * LEXICON_SCALE * lexicon,
+            DECIMALS,
+        )
+
+    def labels(self, scores: npt.NDArray[np.floating]) -> list[str]:
+        return labels_of(scores, self.negative_to, self.positive_from)
+
+
+@cache
+def trained_mixture() -> Mixture:
+    """The mixture that comes with this package."""
+    return Mixture(**json.loads(WEIGHTS.read_text())["mixture"])
+
+
 def classify(texts: Sequence[str], embedder: Embedder) -> list[tuple[str, float]]:
-    """Label and score of each text; an empty one says nothing: neutral, 0. Blocks like `encode`;
-    raises ModelUnavailable."""
+    """Label and score of each text; one that is no text in Latin letters says nothing: neutral, 0.
+    Blocks like `encode`; raises ModelUnavailable."""
     head = trained_head()
     # What processors of different makes compute differs beyond the sixth decimal.
     scores = np.round(head.score(embedder.encode(texts)).astype(np.float64), DECIMALS)
-    scores[[not text or text.isspace() for text in texts]] = 0
-    return list(zip(head.labels(scores), scores.tolist(), strict=True))
+    scores[[not is_readable(text) for text in texts]] = 0
+    labels = head.labels(scores)
+    return [
+        (label, score) if score else (NEUTRAL, 0.0)
+        for label, score in zip(labels, scores.tolist(), strict=True)
+    ]
+
+
+def is_readable(text: str) -> bool:
+    """Whether the model, which knows English, can know its words: there is one, and most letters
+    are Latin.
+    """
+    letters = [character for character in text if character.isalpha()]
+    latin = sum(character < LATIN_END for character in letters)
+    return _WORD.search(text) is not None and 2 * latin > len(letters)

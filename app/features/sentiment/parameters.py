@@ -13,7 +13,10 @@ class SentimentParameters(JobOptions):
     model: str | None = Field(
         default=None,
         max_length=200,
-        description="Of the processor `sentiment`: how it scores; `vader` if not given.",
+        description=(
+            "Of the processor `sentiment`: how it scores. `vader`, `minilm`, `auto`, or one of your"
+            " own; `vader` if not given."
+        ),
     )
     text_column: Name | None = Field(
         default=None,

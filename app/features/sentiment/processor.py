@@ -13,6 +13,7 @@ from pydantic import Field
 from app import extras
 from app.embeddings.model import Embedder
 from app.errors import MissingColumn, NotConfigured, UnknownModel
+from app.features.sentiment.auto import mixed, wants_lexicon
 from app.features.sentiment.head import classify
 from app.features.sentiment.models import LEXICON, SENTIMENTS, check_paths, score
 from app.formats.base import ObjectRows, Reject, Rows
@@ -20,8 +21,10 @@ from app.processors.base import ChunkContext, ChunkOutcome, Processor
 from app.processors.options import Options
 
 TEXT, ID = "text", "id"
-HEAD = "minilm"
-"""The model that scores by the vectors of the texts."""
+HEAD, AUTO = "minilm", "auto"
+EXTRAS = {LEXICON: ("sentiment",), HEAD: ("embeddings",), AUTO: ("sentiment", "embeddings")}
+"""The extras of the package that a model needs."""
+"""The models that score by the vectors of the texts, alone and with the lexicon."""
 COLUMNS = ("row_id", "text", "sentiment", "score")
 
 
@@ -58,14 +61,14 @@ class SentimentProcessor(Processor):
     name = "sentiment"
     title = "Sentiment of a text column"
     options = SentimentOptions
-    version = "2"
+    version = "3"
 
     def __init__(self, own_models: Iterable[str] = (), *, embedder: Embedder | None = None) -> None:
         """`own_models` are those, besides the built-in ones, that an upload may name; raises
         SettingsInvalid.
         """
         self._embedder = embedder
-        self.models = [LEXICON, *([HEAD] if embedder else []), *check_paths(own_models)]
+        self.models = [LEXICON, *([HEAD, AUTO] if embedder else []), *check_paths(own_models)]
 
     def columns(self, header: Sequence[str], options: SentimentOptions) -> Sequence[str]:
         """Raises MissingColumn, with the `column`."""
@@ -79,7 +82,7 @@ class SentimentProcessor(Processor):
     def depends_on(self, options: SentimentOptions) -> str | None:
         """What a model of one's own does is not known here."""
         model = options.model
-        if model == HEAD and self._embedder is not None:
+        if model in (HEAD, AUTO) and self._embedder is not None:
             return f"{self._embedder.model_id}/{self._embedder.precision}"
         return "" if model == LEXICON else None
 
@@ -92,11 +95,11 @@ class SentimentProcessor(Processor):
             raise UnknownModel(
                 f"There is no sentiment model {model[:60]!r}; there are: {', '.join(self.models)}."
             )
-        needed = {LEXICON: "sentiment", HEAD: "embeddings"}.get(model)
-        if needed is not None and not extras.is_installed(needed):
-            raise NotConfigured(
-                f"The sentiment model {model} is not installed: {extras.how_to_install(needed)}."
-            )
+        for extra in EXTRAS.get(model, ()):
+            if not extras.is_installed(extra):
+                raise NotConfigured(
+                    f"The sentiment model {model} is not installed: {extras.how_to_install(extra)}."
+                )
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
         kept: list[tuple[int, str, str]] = []
@@ -133,9 +136,24 @@ class SentimentProcessor(Processor):
         if model == HEAD and self._embedder is not None:
             # here: it leaves the interpreter to others, and is loaded once
             scores = classify(ordered, self._embedder)
+        elif model == AUTO and self._embedder is not None:
+            scores = self._by_both(ordered, self._embedder, context)
         else:
             scores = context.compute(score, model, ordered)
         return dict(zip(ordered, scores, strict=True))
+
+    def _by_both(
+        self, texts: Sequence[str], embedder: Embedder, context: ChunkContext
+    ) -> list[tuple[str, float]]:
+        by_lexicon = context.compute(score, LEXICON, texts)
+        suited = [place for place, text in enumerate(texts) if not wants_lexicon(text)]
+        scores = list(by_lexicon)
+        if suited:
+            by_head = classify([texts[place] for place in suited], embedder)
+            both = mixed(by_head, [by_lexicon[place] for place in suited])
+            for place, found in zip(suited, both, strict=True):
+                scores[place] = found
+        return scores
 
     def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
         total = dict.fromkeys(SENTIMENTS, 0)

@@ -68,7 +68,7 @@ async def get_system(app: App, owner: Owner) -> Response:
         "processors": app.processors.names,
         "uploadable_processors": app.processors.uploadable,
         "schemas": sorted(app.processors.schemas),
-        "sentiment_models": ["vader", "minilm", *settings.sentiment_models],
+        "sentiment_models": ["vader", "minilm", "auto", *settings.sentiment_models],
         "scoring": bool(settings.ml_api_url),
         "language_model": bool(settings.openai_base_url),
         "limits": {
