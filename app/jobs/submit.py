@@ -204,7 +204,7 @@ class Submitter:
         )
         async with upload, touch_periodically(self._storage, upload.file_ids):
             try:
-                detects = submission.door == DOOR and submission.inspector is None
+                detects = submission.origin == ORIGIN and submission.inspector is None
                 upload.declare(submission.declared.encoding, or_likely=detects)
                 async for data in body:
                     if complete is not None and not upload.received_bytes:
