@@ -263,13 +263,13 @@ def test_a_large_upload_goes_on_where_the_connection_or_the_page_was_lost(
     is_cut[0] = True
     page.dispatch_event(".drop", "drop", {"dataTransfer": page.evaluate_handle(make)})
     uploads = page.get_by_role("list", name="Uploads").get_by_role("listitem")
-    expect(uploads).to_contain_text("Connection lost at 83 %; goes on there")
+    expect(uploads).to_contain_text("Connection lost at 83 %; resuming")
     assert offsets[:4] == [0, PIECE, PIECE, 2 * PIECE]
 
     page.reload()
     is_cut[0] = False
     offsets.clear()
-    expect(uploads).to_contain_text("large.csvStopped at 83 %: choose the file again to go on")
+    expect(uploads).to_contain_text("large.csvStopped at 83 %: choose the file again to resume")
     page.dispatch_event(".drop", "drop", {"dataTransfer": page.evaluate_handle(make)})
     expect(row(page, "large.csv")).to_contain_text("20,000 loaded", timeout=60_000)
     expect(uploads).to_have_count(0)
