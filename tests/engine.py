@@ -366,6 +366,8 @@ class Engine(ServiceFolder):
 
     def _forget(self) -> None:
         """What the last life has left, while nobody hears of files that it never closed."""
+        if "app" not in self.__dict__:
+            return  # there was none, and nothing is frozen yet: to look through all takes long
         for name in ("app", "services", "_living", "_end"):
             self.__dict__.pop(name, None)
         with warnings.catch_warnings(action="ignore"):
