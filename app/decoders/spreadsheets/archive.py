@@ -81,12 +81,16 @@ class Xml:
 
     def read(self, pieces: Iterator[bytes], name: str) -> Iterator[None]:
         """Reads a document; gives control after each piece. Raises Damaged."""
-        try:
-            for piece in pieces:
-                self._parser.Parse(piece, False)
-                yield None
-            self._parser.Parse(b"", True)
+        for piece in pieces:
+            self.feed(piece, name)
             yield None
+        self.feed(b"", name, is_last=True)
+        yield None
+
+    def feed(self, piece: bytes, name: str, *, is_last: bool = False) -> None:
+        """The next bytes of a document. Raises Damaged."""
+        try:
+            self._parser.Parse(piece, is_last)
         except expat.ExpatError as error:
             raise Damaged(f"{name} is not well-formed XML ({error})") from None
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from app.decoders.spreadsheets.archive import Archive, Xml
 from app.decoders.spreadsheets.errors import Damaged
+from app.decoders.spreadsheets.plain_rows import Token, by_rows, plain_tokens, unescaped
 from app.decoders.spreadsheets.sheets import (
     ERROR,
     MAX_COLUMNS,
@@ -152,9 +153,16 @@ class XlsxBook:
         reader = _Cells(self._shared, self._kinds, self._is_1904, notes)
         path = self._paths[sheet]
         document = Xml(reader.start, reader.end, reader.text)
-        for _ in document.read(self._archive.pieces(path), path):
+        for piece, is_rows in by_rows(self._archive.pieces(path)):
+            tokens = plain_tokens(piece) if is_rows else None
+            if tokens is None:
+                document.feed(piece, path)
+            else:
+                reader.add_plain(tokens)
             yield from reader.rows
             reader.rows.clear()
+        document.feed(b"", path, is_last=True)
+        yield from reader.rows
 
 
 class _Cells:
@@ -168,6 +176,7 @@ class _Cells:
         self._kinds = {str(style): kind for style, kind in enumerate(kinds)}
         self._notes = notes
         self._row = 0
+        self._columns = _Columns()
         self.start, self.end, self.text = self._handlers()
 
     def _handlers(self) -> tuple[Start, End, End]:
@@ -180,7 +189,7 @@ class _Cells:
         parts: list[str] = []
         inline: list[str] = []
         cells: list[str] = []
-        rows, columns, text_of = self.rows, _Columns(), self._text_of
+        rows, columns, text_of = self.rows, self._columns, self._text_of
 
         def start(name: str, attributes: dict[str, str]) -> None:
             nonlocal is_data, phonetic, column, kind, style, value, formula
@@ -238,6 +247,51 @@ class _Cells:
                 is_data = False
 
         return start, end, parts.append
+
+    def add_plain(self, tokens: list[Token]) -> None:
+        """Whole rows."""
+        columns, text_of, shared, kinds = self._columns, self._text_of, self._shared, self._kinds
+        cells: list[str] = []
+        for row, letters, style, kind, formula, value, inline in tokens:
+            if row:
+                if cells:
+                    self.rows.append((self._row, cells))
+                    cells = []
+                self._begin_row(row)
+                continue
+            stored = value[3:]
+            column = columns[letters]
+            if kind == "s" and stored.isdecimal() and int(stored) < len(shared):
+                text = shared[int(stored)]
+            elif (
+                not kind
+                and len(stored) < EXACT_DIGITS
+                and stored.isdecimal()
+                and stored[0] != "0"
+                and kinds.get(style or "0", Kind.NUMBER) is Kind.NUMBER
+            ):
+                text = stored
+            elif value or formula or inline:
+                text = text_of(
+                    kind or "n",
+                    style or "0",
+                    unescaped(stored if value else inline) if value or inline else None,
+                    unescaped(formula.partition(">")[2].removesuffix("</f>")) if formula else None,
+                    column,
+                )
+            else:
+                continue
+            if not text:
+                continue
+            missing = column - len(cells)
+            if missing > 0:
+                cells += [""] * missing
+            if missing >= 0:
+                cells.append(text)
+            else:
+                cells[column] = text
+        if cells:
+            self.rows.append((self._row, cells))
 
     def _begin_row(self, number: str | None) -> None:
         before = self._row

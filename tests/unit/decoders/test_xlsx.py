@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 from collections.abc import Callable
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -18,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.decoders.places import SheetPlaces
+from app.decoders.spreadsheets import xlsx
 from app.decoders.spreadsheets.book import Sheet, chosen, open_book
 from app.decoders.spreadsheets.errors import Damaged, NoSheet
 from app.decoders.spreadsheets.values import Kind, kind_of, moment, number
@@ -248,6 +250,65 @@ def test_random_sheets_of_openpyxl_are_read_as_they_were_written(rows: list[list
     compare(rows, text, sheet)
 
 
+def by_the_parser_alone(data: bytes) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(xlsx, "plain_tokens", lambda rows: None)
+        return read(data)[0]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(st.lists(VALUES, min_size=1, max_size=6), min_size=1, max_size=12),
+    st.fixed_dictionaries({"constant_memory": st.booleans()}),
+)
+def test_rows_in_the_usual_form_are_what_the_parser_makes_of_them(
+    rows: list[list[Any]], options: dict[str, bool]
+) -> None:
+    data = by_xlsxwriter(rows, **options)
+    assert read(data)[0] == by_the_parser_alone(data)
+
+
+ODD_ROWS = [
+    '<row r="1"><c r="A1" t="str"><f>B1</f><v/></c><c r="B1"><f>1</f><v/></c></row>',
+    '<row r="1"><c r="A1"><!-- x --><v>1</v></c></row>',
+    '<row r="1" spans="1:2"/><row r="3"><c r="B3"><v> 7 </v></c><c r="A3"><v>1</v></c></row>',
+    '<row><c><v>1</v></c><c t="inlineStr"><is><r><t>a&#65;</t></r><r><t>&amp;</t></r></is></c></row>',
+    '<row r="1"><c r="A1" t="inlineStr"><is><t xml:space="preserve"> &lt;b&gt; &amp;amp; </t></is></c></row>',
+    '<row r="1"><c r="A1"><f t="shared" ref="A1:A2" si="0">B1&amp;"x"</f></c><c r="B1"><f t="shared" si="0"/></c></row>',
+    '<row r="1" ht="15"><c r="A1" s="0" t="b"><v>1</v></c><c r="C1" t="e"><v>#N/A</v></c></row>\n',
+    '<row r="1"><c r="A1" t="str"><f>B1</f><v>x\r\ny</v></c></row>',
+    '<row r="1"><c r="A1"><v><![CDATA[5]]></v></c></row>',
+    '<row r="1"><c r="A1" cm="1"><v>5</v></c></row>',
+]
+
+
+@pytest.mark.parametrize("rows", ODD_ROWS)
+def test_odd_rows_are_left_to_the_parser(rows: str) -> None:
+    data = with_sheet(f"{SHEET}{rows}</sheetData></worksheet>".encode())
+    assert read(data)[0] == by_the_parser_alone(data) != ""
+
+
+def test_sheets_in_other_encodings_are_left_to_the_parser() -> None:
+    row = '<row r="1"><c r="A1" t="str"><v>\xc3\xa9</v></c></row></sheetData></worksheet>'
+    for encoding in ("iso-8859-1", "utf-16"):
+        text = f"<?xml version='1.0' encoding='{encoding}'?>{SHEET}{row}"
+        assert read(with_sheet(text.encode(encoding)))[0] == "\xc3\xa9\r\n"
+
+
+SHEET = '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
+
+
+def with_sheet(sheet: bytes) -> bytes:
+    """A workbook with this XML as its sheet."""
+    template = io.BytesIO(written(lambda book: book.add_worksheet().write(0, 0, 1)))
+    out = io.BytesIO()
+    with zipfile.ZipFile(template) as old, zipfile.ZipFile(out, "w") as new:
+        for info in old.infolist():
+            data = old.read(info)
+            new.writestr(info, sheet if "sheet1" in info.filename else data)
+    return out.getvalue()
+
+
 def test_formulas_have_their_cached_values_and_without_one_they_are_marked() -> None:
     def fill(book: Any) -> None:
         sheet = book.add_worksheet()
@@ -339,8 +400,6 @@ def test_places_are_written_as_spreadsheets_do() -> None:
 
 
 def test_a_dtd_is_refused() -> None:
-    import zipfile
-
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("[Content_Types].xml", "<Types/>")
