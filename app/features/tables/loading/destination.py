@@ -226,6 +226,8 @@ class LoadedTable(StagedResults):
                 "The table refused the load again and again, although each row by itself fits."
             )
         steps = [self._by_foreign_keys, self._by_keys, self._by_counterparts]
+        if refused or self._plan.key:
+            await self._parts.database.transact(lambda c: self._loader.analyze(c, statements))
         if refused:
             steps.insert(0, self._by_checks)
             await self._parts.database.transact(lambda c: self._loader.index(c, statements))

@@ -95,6 +95,10 @@ class Loader(ABC):
         """Make staged rows easy to find by their numbers."""
 
     @abstractmethod
+    async def analyze(self, connection: AsyncConnection, statements: Statements) -> None:
+        """Let the database know what is staged, before questions about all of it."""
+
+    @abstractmethod
     async def unstage(
         self, connection: AsyncConnection, statements: Statements, numbers: Sequence[int]
     ) -> None:

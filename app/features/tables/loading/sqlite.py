@@ -108,6 +108,9 @@ class SqliteLoader(Loader):
     async def index(self, connection: AsyncConnection, statements: Statements) -> None:
         """The numbers are the key of the staging table."""
 
+    async def analyze(self, connection: AsyncConnection, statements: Statements) -> None:
+        """Its planner needs no statistics for what is asked."""
+
     async def unstage(
         self, connection: AsyncConnection, statements: Statements, numbers: Sequence[int]
     ) -> None:
