@@ -26,13 +26,17 @@ MAX_COLUMNS: dict[Dialect, int] = {"postgresql": 1600, "sqlite": 2000}
 TEXT: dict[Dialect, str] = {"postgresql": "text", "sqlite": "TEXT"}
 SQLITE_TYPES = ("INTEGER", "REAL", "TEXT", "BLOB", "ANY")
 POSTGRESQL_TYPE = re.compile(
-    r"(?:smallint|integer|bigint|real|double precision|boolean|date|uuid|json|jsonb|bytea|text"
-    r"|numeric(?:\([1-9]\d{0,2}(?:,\d{1,3})?\))?"
+    r"(?:smallint|int|integer|bigint|real|double precision|bool|boolean|date|uuid|json|jsonb"
+    r"|bytea|text|(?:numeric|decimal)(?:\([1-9]\d{0,2}(?:,\d{1,3})?\))?"
     r"|(?:character varying|varchar|character|char)\([1-9]\d{0,6}\)|character varying|varchar"
-    r"|(?:timestamp|time)(?:\([0-6]\))?(?: (?:with|without) time zone)?|timestamptz"
+    r"|(?:timestamp|time)(?:\([0-6]\))?(?: (?:with|without) time zone)?|timestamptz(?:\([0-6]\))?"
     r"|inet|cidr|macaddr)(?:\[\])?"
 )
+ARRAY = "[]"
 ALIASES = {
+    "int": "integer",
+    "bool": "boolean",
+    "decimal": "numeric",
     "varchar": "character varying",
     "char": "character",
     "timestamptz": "timestamp with time zone",
@@ -163,9 +167,16 @@ def type_problems(
 
 
 def _is_type(written: str, dialect: Dialect) -> bool:
+    normal = _normal(written, dialect)
     if dialect == "sqlite":
-        return written in SQLITE_TYPES
-    return POSTGRESQL_TYPE.fullmatch(written) is not None
+        return normal in SQLITE_TYPES
+    return POSTGRESQL_TYPE.fullmatch(normal) is not None
+
+
+def _normal(written: str, dialect: Dialect) -> str:
+    """In the case of the database, with single spaces, and none before or within parentheses."""
+    words = re.sub(r" ?([(,]) ?| (?=\))", r"\1", " ".join(written.split()))
+    return words.upper() if dialect == "sqlite" else words.lower()
 
 
 def definition_of(
@@ -173,8 +184,8 @@ def definition_of(
 ) -> TableDefinition:
     """The table as the catalogue will describe it."""
     columns = tuple(
-        Column(column, full, column not in key, base_type=full)
-        for column, full in ((column, _in_full(type_)) for column, type_ in types.items())
+        _new_column(column, _in_full(_normal(type_, dialect)), column not in key)
+        for column, type_ in types.items()
     )
     constraints = []
     if key:
@@ -190,13 +201,20 @@ def definition_of(
     )
 
 
+def _new_column(name: str, type_: str, is_nullable: bool) -> Column:
+    if type_.endswith(ARRAY):
+        element = type_.removesuffix(ARRAY)
+        return Column(name, type_, is_nullable, base_type=type_, kind="array", element_type=element)
+    return Column(name, type_, is_nullable, base_type=type_)
+
+
 def _in_full(written: str) -> str:
     """As the catalogue writes it."""
     match = re.fullmatch(r"(\w+)(\(.*?\))?(.*)", written)
     assert match is not None
     name, limits, rest = match[1], match[2] or "", match[3]
     full = ALIASES.get(name, name) if " time zone" not in rest else name
-    if name == "numeric" and limits and "," not in limits:
+    if full == "numeric" and limits and "," not in limits:
         limits = f"{limits[:-1]},0)"
     word, space, zone = full.partition(" ")
     if zone.endswith("time zone"):

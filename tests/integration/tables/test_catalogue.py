@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from app.features.tables import catalogue
+from app.features.tables import catalogue, ddl
+from app.features.tables.casts import cast_for
 from app.features.tables.definition import Column, Constraint, TableDefinition, TableName
 
 KINDS_OF_CONSTRAINTS = """
@@ -272,6 +273,27 @@ async def test_rights_and_row_security_are_those_of_the_role(postgresql: AsyncCo
     await execute(
         postgresql, "RESET ROLE;\nDROP OWNED BY catalogue_loader;\nDROP ROLE catalogue_loader"
     )
+
+
+TOLD = [
+    "TEXT", "VARCHAR( 20 )", "character varying(5)", "varchar", "CHAR(3)", "numeric", "numeric(10)",
+    "DECIMAL(10, 2)", "int", "smallint", "BIGINT", "real", "double  precision", "bool", "date", "uuid",
+    "json", "jsonb", "bytea", "time", "time(2)", "timestamp", "timestamp (3)", "timestamptz(2)",
+    "timestamp with time zone", "timestamp(3) with time zone", "inet", "int[]", "char(3)[]",
+    "numeric(4,1)[]", "timestamptz[]", "timestamp(3) without time zone[]",
+]  # fmt: skip
+
+
+async def test_a_new_table_is_as_the_catalogue_describes_it_afterwards(
+    postgresql: AsyncConnection,
+) -> None:
+    columns = {f"c{place}": written for place, written in enumerate(TOLD)}
+    assert ddl.type_problems(columns, columns, "postgresql") == []
+    planned = ddl.definition_of(TableName("public", "new"), columns, ("c0", "c7"), "postgresql")
+    await postgresql.exec_driver_sql(ddl.create_table(planned))
+    made = await read(postgresql, "new")
+    assert made.columns == planned.columns
+    assert [cast_for(each, "postgresql").kind for each in made.columns].count("database") == 1
 
 
 async def test_a_table_has_1600_columns(postgresql: AsyncConnection) -> None:

@@ -55,7 +55,7 @@ def checks_of(create_table: str) -> list[tuple[str, str]]:
     tokens = list(_tokens(create_table))
     checks = []
     for place, token in enumerate(tokens):
-        if not token.is_word("CHECK") or token.depth != 1:
+        if not token.is_word("CHECK"):  # a column of this name is in quotes
             continue
         begin = tokens[place + 1]
         end = next(t for t in tokens[place + 2 :] if t.text == ")" and t.depth == begin.depth)
