@@ -192,3 +192,15 @@ def test_rows_may_refer_to_rows_of_the_file_before_or_behind_them(engine: Engine
         assert {each["row_number"]: each["code"] for each in rejects} == dict.fromkeys(
             (3, 4, 5, 6), "foreign_key"
         )
+
+
+@pytest.mark.parametrize("data", ["id,name\n1,Ada\n", "id,name\n3,Cy\n3,Di\n"])
+def test_rows_that_others_refer_to_are_not_replaced(engine: Engine, data: str) -> None:
+    engine.sql(*ORDERS, "INSERT INTO orders VALUES (7, 2, 'x', 1)")
+    engine.start()
+    with engine.api() as api:
+        job = load(api, data, table="customers", mode="replace")
+        assert (job["status"], job["error"]["code"]) == ("failed", "load_refused")
+        assert "cannot be deleted" in job["error"]["message"]
+        assert engine.sql("SELECT id FROM customers ORDER BY id") == [(1,), (2,)]
+        assert not stages(engine)

@@ -179,3 +179,25 @@ def test_a_locked_table_is_waited_for(engine: Engine) -> None:
         assert api.finished(job_id)["status"] == "completed"
         assert engine.sql("SELECT id FROM prices") == [(1,)]
         assert not stages(engine)
+
+
+def test_a_table_that_leaves_no_room_for_the_number_of_a_row_is_refused(engine: Engine) -> None:
+    """PostgreSQL has 1,600 columns at most; one less is loaded."""
+    if is_sqlite(engine):
+        pytest.skip("SQLite has other limits")
+    names = [f"c{i}" for i in range(1600)]
+    for count in (1600, 1599):
+        columns = ", ".join(f"{name} SMALLINT" for name in names[:count])
+        engine.sql(f"CREATE TABLE wide_{count} ({columns})")
+    engine.start()
+    with engine.api() as api:
+        for count in (1600, 1599):
+            data = ",".join(names[:count]) + "\n" + ",".join(["7"] * count) + "\n"
+            job = load(api, data, table=f"wide_{count}")
+            rows = engine.sql(f"SELECT c0, c{count - 1} FROM wide_{count}")
+            if count == 1599:
+                assert (job["status"], rows) == ("completed", [(7, 7)])
+            else:
+                assert (job["status"], rows) == ("failed", [])
+                assert job["error"]["code"] == "load_refused"
+                assert "1600 columns" in job["error"]["message"]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 from uuid import UUID
@@ -72,6 +72,10 @@ class MirrorIncomplete(TerminalError):
     """Rows of the file were rejected, and a mirror would delete theirs. Nothing was loaded."""
 
     code = "mirror_incomplete"
+
+
+Settling = Callable[[Statements, StagedJob], Awaitable[list[Refusal]]]
+"""A way to find rows that the table refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +229,11 @@ class LoadedTable(StagedResults):
             raise LoadRefused(
                 "The table refused the load again and again, although each row by itself fits."
             )
-        steps = [self._by_foreign_keys, self._by_keys, self._by_counterparts]
+        steps: list[Settling] = [
+            self._by_foreign_keys,
+            self._by_keys,
+            self._by_counterparts,
+        ]
         if refused or self._plan.key:
             await self._parts.database.transact(lambda c: self._loader.analyze(c, statements))
         if refused:
@@ -235,6 +243,15 @@ class LoadedTable(StagedResults):
                 steps.append(self._by_clashes)
         if refused > 1 or (refused and statements.has_hidden_rules):
             steps.append(self._by_attempt)
+        try:
+            await self._take(steps, statements, job)
+        except RowsRefused:
+            self._parts.refused[job.id] += 1
+            raise
+
+    async def _take(
+        self, steps: Sequence[Settling], statements: Statements, job: StagedJob
+    ) -> None:
         for step in steps:
             refusals = await step(statements, job)
             while refusals:
@@ -309,8 +326,7 @@ class LoadedTable(StagedResults):
 
         async def attempt(connection: AsyncConnection) -> None:
             await self._open(connection)
-            for step in statements.before():
-                await self._loader.run(connection, step.sql)
+            await self._delete(connection, statements)
             refusals.extend(await self._loader.attempt(connection, statements, ranges))
             raise _RolledBack
 
@@ -458,8 +474,7 @@ class LoadedTable(StagedResults):
         counts = {"inserted": 0, "updated": 0, "unchanged": 0, "skipped": 0, "deleted": 0}
         staged = await loader.count(connection, statements.count_staged)
         matched = 0
-        for step in statements.before():
-            counts[step.counted] += await loader.run(connection, step.sql)
+        counts["deleted"] = await self._delete(connection, statements)
         if statements.updates:
             matched = await loader.count(connection, statements.count_matched)
         for step in statements.steps():
@@ -469,6 +484,18 @@ class LoadedTable(StagedResults):
         counts["skipped"] = staged - matched - counts["inserted"]
         await loader.drop_stage(connection, job_id)
         return counts
+
+    async def _delete(self, connection: AsyncConnection, statements: Statements) -> int:
+        """Rows that make way for those of the file. Raises LoadRefused where they cannot: no row of
+        the file is to blame for that.
+        """
+        deleted = 0
+        try:
+            for step in statements.before():
+                deleted += await self._loader.run(connection, step.sql)
+        except RowsRefused as error:
+            raise LoadRefused(f"Rows of the table cannot be deleted: {error.detail}") from error
+        return deleted
 
     @property
     def _keys_at_the_end(self) -> bool:

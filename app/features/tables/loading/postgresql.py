@@ -101,7 +101,7 @@ class PostgresLoader(Loader):
         lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
         await driver.execute(lock, stage_of(job_id))
         if not await self.has_stage(connection, job_id):
-            await driver.execute(Statements(plan, job_id).create_stage)
+            await self.run(connection, Statements(plan, job_id).create_stage)
 
     async def has_stage(self, connection: AsyncConnection, job_id: UUID) -> bool:
         driver = await _driver(connection)
@@ -189,7 +189,7 @@ def _told() -> Iterator[None]:
             raise TableLocked("Others have locked the table.") from error
         if is_of_row(state, str(error)):
             raise RowsRefused(str(error).splitlines()[0]) from error
-        if state.startswith(("42", "0A", "2B", "3F")):
+        if state.startswith(("42", "0A", "2B", "3F", "54")):
             raise LoadRefused(str(error).splitlines()[0][:500]) from error
         raise
 
