@@ -182,7 +182,7 @@ def _show_rejects(client: Client, address: str, limit: int, code: str | None) ->
     rows = [
         (
             item["row_number"],
-            item["line"],
+            item.get("place", item["line"]),
             item["column"],
             item["code"],
             item["message"],

@@ -90,7 +90,7 @@ def upload(
         list[str],
         typer.Argument(
             metavar="FILES...",
-            help="CSV, JSON or JSON Lines, also compressed; - reads standard input.",
+            help="CSV, JSON, JSON Lines, workbooks, also compressed; - reads standard input.",
         ),
     ],
     priority: Annotated[

@@ -42,9 +42,12 @@ def likely_encoding(beginning: bytes) -> tuple[str, float] | None:
     whole or but for some damage.
     """
     body = _without_cut_line(beginning)
-    if body.isascii():
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        text = body.decode("utf-8", "replace")
+    else:
         return None
-    text = body.decode("utf-8", "replace")
     wrong = text.count("\ufffd")
     right = sum(character > "\x7f" for character in text) - wrong
     if wrong <= right or not _has_many_lines(body):

@@ -128,7 +128,7 @@ export default function jobs({ params }) {
     schemas = new Set(about.schemas);
     say(
       limit,
-      `CSV, JSON or JSON Lines, plain or compressed, up to ${bytes(about.limits.max_upload_bytes)} each`,
+      `CSV, JSON, JSON Lines or workbooks, plain or compressed, up to ${bytes(about.limits.max_upload_bytes)} each`,
     );
   }, fail);
   const options = h("div.row", { hidden: true });
@@ -182,7 +182,7 @@ export default function jobs({ params }) {
     kind.value = filter.processor;
     ask();
   }, fail);
-  const limit = h("p.muted", {}, "CSV, JSON or JSON Lines, plain or compressed");
+  const limit = h("p.muted", {}, "CSV, JSON, JSON Lines or workbooks, plain or compressed");
   const drop = h(
     "section.drop",
     { "aria-label": "Upload" },

@@ -142,7 +142,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
     turnDetail(true);
     replace(
       detail,
-      h("h2", {}, `Row ${count(reject.row_number)}, line ${count(reject.line)}`),
+      h("h2", {}, `Row ${count(reject.row_number)}, ${reject.place ?? `line ${count(reject.line)}`}`),
       h("p", {}, h("span.badge.bad", {}, reject.code), " ", reject.message),
       canEdit()
         ? editor(reject)
