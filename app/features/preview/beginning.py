@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from app.decoders.base import Decoder, Kind, Wanted
-from app.decoders.registry import by_content
-from app.errors import BinaryContent, EmptyFile
-from app.formats.detect import SAMPLE_BYTES
+from app.decoders.base import Kind, Wanted
+from app.decoders.chain import Chain
+from app.decoders.registry import plain_name
+from app.errors import BinaryContent, EmptyFile, RequestError
+from app.formats.detect import SAMPLE_BYTES, Declared
 
 MAX_BODY_BYTES = 16 << 20
 """So much is read of a body whose decoder has not given enough bytes before."""
-MAGIC_BYTES = 16
+WORKBOOKS = asyncio.Semaphore(1)
+"""Bodies that are finished at once: some take a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +28,23 @@ class Beginning:
     """Whether the file ends with them."""
     filename: str = ""
     media_type: str = ""
+    decoders: tuple[str, ...] = ()
+    """That it has passed."""
+    read_as: dict[str, Any] = field(default_factory=dict)
+    """Fields of Declared that follow from how it was decoded."""
+
+    def declared(self, said: Declared) -> Declared:
+        """How it is to be read, after what was said of the file as it came."""
+        return replace(said, **self.read_as)
 
 
 class _Sample:
     """Takes bytes as they come until there are enough."""
 
-    def __init__(self, declared: Kind | None) -> None:
-        self._declared = declared
-        self._decoder: Decoder | None = None
-        self._is_open = False
-        self._waiting = b""
+    def __init__(self, said: Declared, kind: Kind | None) -> None:
+        self._chain = Chain(kind)
+        self._chain.encoding, self._chain.or_likely = said.encoding, True
+        self._sheet = said.sheet
         self._sample = bytearray()
         self._taken = 0
 
@@ -43,31 +54,47 @@ class _Sample:
 
     def feed(self, data: bytes) -> None:
         self._taken += len(data)
-        self._waiting += data
-        if self._is_open or len(self._waiting) >= MAGIC_BYTES:
-            self._decode()
+        self._take(self._chain.feed(data))
 
-    def finish(self, *, is_partial: bool) -> bytes:
-        """The sample, and one byte more if the file goes on. Raises a RequestError for a body that
-        cannot be decoded, or that a beginning of tells nothing of.
+    def finish(self, *, is_partial: bool) -> Beginning:
+        """Raises a RequestError for a body that cannot be decoded, or that a beginning of tells
+        nothing of.
         """
+        if not self._taken:
+            raise EmptyFile("The file is empty.")
         is_cut = is_partial or self.is_full
-        self._decode()
-        if self._decoder is not None and not is_cut:
-            self._take(self._decoder.finish(Wanted()))
-        if not self._sample and self._taken:
+        if not is_cut or not self._sample:
+            self._finish(is_cut=is_cut)
+        if not self._sample:
             raise BinaryContent("The beginning of this file does not show its rows; upload it.")
-        return bytes(self._sample)
+        read_as: dict[str, Any] = {}
+        names = []
+        for report in self._chain.reports(0):
+            read_as |= report.declared
+            names.append(report.decoder)
+        is_complete = len(self._sample) <= SAMPLE_BYTES and not is_cut
+        return Beginning(
+            bytes(self._sample[:SAMPLE_BYTES]),
+            is_complete,
+            decoders=tuple(names),
+            read_as=read_as,
+        )
 
-    def _decode(self) -> None:
-        data, self._waiting = self._waiting, b""
-        if not self._is_open:
-            self._is_open = True
-            kind = self._declared or by_content(data)
-            self._decoder = None if kind is None else kind.open()
-        self._take([data] if self._decoder is None else self._decoder.feed(data))
+    def close(self) -> None:
+        self._chain.close()
 
-    def _take(self, pieces: Iterable[bytes] | Iterator[bytes]) -> None:
+    def _finish(self, *, is_cut: bool) -> None:
+        """What a decoder misses at the end of a body that is cut is no fault of it: what came before
+        that is taken, as the chain goes on behind a decoder that has failed.
+        """
+        wanted = Wanted(sheet=self._sheet)
+        if is_cut:
+            with suppress(RequestError):
+                self._take(self._chain.finish(wanted))
+        if not is_cut or not self._sample:
+            self._take(self._chain.finish(wanted, also_heavy=not is_cut))
+
+    def _take(self, pieces: Iterable[bytes]) -> None:
         for piece in pieces:
             self._sample += piece[: SAMPLE_BYTES + 1 - len(self._sample)]
             if self.is_full:
@@ -75,33 +102,39 @@ class _Sample:
 
 
 async def of_body(
-    body: AsyncIterator[bytes], declared: Kind | None, *, is_partial: bool
-) -> tuple[bytes, bool]:
-    """The sample of a body, and whether it is all of the file. What comes behind it is not read.
+    body: AsyncIterator[bytes], said: Declared, kind: Kind | None, *, is_partial: bool
+) -> Beginning:
+    """Of a file that comes as a body. What comes behind the sample is not read.
 
-    `declared`: how the bytes come, if that was said; `is_partial`: the body is the beginning of a
+    `kind`: how the bytes come, if that was said; `is_partial`: the body is the beginning of a
     longer file.
     """
-    sample = _Sample(declared)
-    async for piece in body:
-        await asyncio.to_thread(sample.feed, piece)
-        if sample.is_full:
-            break
-    found = await asyncio.to_thread(lambda: sample.finish(is_partial=is_partial))
-    return _cut(found, is_partial=is_partial)
+    sample = _Sample(said, kind)
+    try:
+        async for piece in body:
+            await asyncio.to_thread(sample.feed, piece)
+            if sample.is_full:
+                break
+        async with WORKBOOKS:
+            return await asyncio.to_thread(lambda: sample.finish(is_partial=is_partial))
+    finally:
+        sample.close()
 
 
-def of_pieces(pieces: Iterable[bytes]) -> tuple[bytes, bool]:
-    """The same of a file that is here."""
-    sample = _Sample(None)
-    for piece in pieces:
-        sample.feed(piece)
-        if sample.is_full:
-            break
-    return _cut(sample.finish(is_partial=False), is_partial=False)
+def of_pieces(pieces: Iterable[bytes], said: Declared) -> Beginning:
+    """Of a file that is here."""
+    sample = _Sample(said, None)
+    try:
+        for piece in pieces:
+            sample.feed(piece)
+            if sample.is_full:
+                break
+        return sample.finish(is_partial=False)
+    finally:
+        sample.close()
 
 
-def _cut(found: bytes, *, is_partial: bool) -> tuple[bytes, bool]:
-    if not found:
-        raise EmptyFile("The file is empty.")
-    return found[:SAMPLE_BYTES], len(found) <= SAMPLE_BYTES and not is_partial
+def named(beginning: Beginning, filename: str, media_type: str) -> Beginning:
+    """With the name of the file that the decoders have made."""
+    plain = plain_name(filename, beginning.decoders)
+    return replace(beginning, filename=plain, media_type=media_type)

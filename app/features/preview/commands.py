@@ -86,7 +86,8 @@ def _read(given: str, settings: dict[str, str], rows: int) -> dict[str, Any]:
     from app.api.parameters import DialectOptions
     from app.cli.transfer import source
     from app.errors import RequestError
-    from app.features.preview.beginning import Beginning, of_pieces
+    from app.features.preview.beginning import named as named_beginning
+    from app.features.preview.beginning import of_pieces
     from app.features.preview.look import preview as look
 
     unknown = settings.keys() - DialectOptions.model_fields.keys()
@@ -100,9 +101,9 @@ def _read(given: str, settings: dict[str, str], rows: int) -> dict[str, Any]:
     file = source(given, None)
     try:
         with file.open() as opened:
-            sample, is_complete = of_pieces(_pieces(opened))
-        beginning = Beginning(sample, is_complete, os.path.basename(file.name))
-        answer = look(beginning, declared, rows)
+            beginning = of_pieces(_pieces(opened), declared)
+        beginning = named_beginning(beginning, os.path.basename(file.name), "")
+        answer = look(beginning, beginning.declared(declared), rows)
     except RequestError as error:
         raise CliError(f"{error.detail} {error.remedy}", Exit.REFUSED) from None
     return msgspec.json.decode(msgspec.json.encode(answer))  # type: ignore[no-any-return]

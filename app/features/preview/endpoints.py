@@ -30,7 +30,7 @@ from app.api.receiving import (
     pieces,
 )
 from app.api.services import App, Owner, Services
-from app.features.preview.beginning import Beginning, of_body
+from app.features.preview.beginning import Beginning, named, of_body
 from app.features.preview.look import preview
 from app.features.preview.schemas import Preview
 from app.features.preview.service import Previews
@@ -85,27 +85,23 @@ async def preview_file(
     else:
         beginning = await _sent(request, app, options)
     content_type = beginning.media_type
-    declared = options.declared(content_type)
-    named = Beginning(
-        beginning.sample,
-        beginning.is_complete,
-        options.filename or beginning.filename,
-        media_type(content_type),
-    )
-    return encoded(await asyncio.to_thread(preview, named, declared, options.rows))
+    declared = beginning.declared(options.declared(content_type))
+    name = options.filename or beginning.filename
+    shown = named(beginning, name, media_type(content_type))
+    return encoded(await asyncio.to_thread(preview, shown, declared, options.rows))
 
 
 async def _sent(request: Request, app: Services, options: PreviewOptions) -> Beginning:
     """The file in the body, with its content type as it was sent."""
     content_type = request.headers.get("content-type", "")
+    partial = options.partial
     if not content_type.lower().startswith("multipart/form-data"):
         check_type(content_type, options.filename or "", app)
-        kind = declared_kind(request)
-        sample, is_complete = await of_body(pieces(request), kind, is_partial=options.partial)
-        return Beginning(sample, is_complete, clean_filename(options.filename or ""), content_type)
+        said, kind = options.declared(content_type), declared_kind(request)
+        beginning = await of_body(pieces(request), said, kind, is_partial=partial)
+        return named(beginning, clean_filename(options.filename or ""), content_type)
     form = MultipartBody(content_type)
-    sample, is_complete = await of_body(
-        form.read(pieces(request)), None, is_partial=options.partial
-    )
+    said = options.declared("")
+    beginning = await of_body(form.read(pieces(request)), said, None, is_partial=partial)
     check_type(form.media_type, form.filename, app)
-    return Beginning(sample, is_complete, clean_filename(form.filename), form.media_type)
+    return named(beginning, clean_filename(form.filename), form.media_type)

@@ -27,7 +27,10 @@ class Previews:
         size = file.stored_bytes
         read = partial(self._sources.read, file.storage_uri, 0, min(size, SAMPLE_BYTES), file.etag)
         sample = await as_request_error(asyncio.to_thread(read))
-        return Beginning(sample, size <= SAMPLE_BYTES, file.filename)
+        # It is stored as it was decoded, whatever is said of the file that came.
+        encoding = file.dialect.get("decoded_from")
+        read_as = {"encoding": "utf-8", "decoded_from": encoding} if encoding else {}
+        return Beginning(sample, size <= SAMPLE_BYTES, file.filename, read_as=read_as)
 
     async def of_source(self, uri: str) -> Beginning:
         """Of an object, or of the first one where the URI stands for several; raises BadSourceUri,

@@ -21,6 +21,7 @@ from app.formats.detect import SAMPLE_BYTES, Declared
 TABLE = "Towns of the north\nid;town;people\n" + "".join(
     f"{n};Town {n};{n * 100},5\n" for n in range(1, 81)
 )
+SAID = Declared()
 ANSWER = msgspec.json.Decoder()
 
 
@@ -113,13 +114,11 @@ async def test_no_more_than_the_sample_is_taken(size: int, is_gzipped: bool) -> 
     plain = (b"0123456789,abcdef\n" * (size // 17 + 1))[:size]
     sent = gzip.compress(plain) if is_gzipped else plain
     for piece in (1 << 16, 1 << 20):
-        sample, is_complete = await of_body(_body(sent, piece), None, is_partial=False)
-        assert sample == plain[:SAMPLE_BYTES]
-        assert is_complete == (size <= SAMPLE_BYTES)
-        assert of_pieces(sent[at : at + piece] for at in range(0, len(sent), piece)) == (
-            sample,
-            is_complete,
-        )
+        found = await of_body(_body(sent, piece), SAID, None, is_partial=False)
+        assert found.sample == plain[:SAMPLE_BYTES]
+        assert found.is_complete == (size <= SAMPLE_BYTES)
+        pieces = (sent[at : at + piece] for at in range(0, len(sent), piece))
+        assert of_pieces(pieces, SAID) == found
 
 
 async def test_the_rest_of_a_long_body_is_not_read() -> None:
@@ -132,23 +131,32 @@ async def test_the_rest_of_a_long_body_is_not_read() -> None:
             assert read <= MAX_BODY_BYTES
             yield b"a" * (1 << 16)
 
-    sample, is_complete = await of_body(endless(), None, is_partial=False)
-    assert (len(sample), is_complete) == (SAMPLE_BYTES, False)
+    found = await of_body(endless(), SAID, None, is_partial=False)
+    assert (len(found.sample), found.is_complete) == (SAMPLE_BYTES, False)
     assert read <= SAMPLE_BYTES + (1 << 16)
 
 
 async def test_the_beginning_of_a_gzipped_file_is_enough_if_it_is_called_that() -> None:
     sent = gzip.compress(b"a,b\n1,2\n" * 1000)[:-20]
     with pytest.raises(CorruptGzip):
-        await of_body(_body(sent, 100), None, is_partial=False)
-    sample, is_complete = await of_body(_body(sent, 100), None, is_partial=True)
-    assert sample.startswith(b"a,b\n1,2\n")
-    assert not is_complete
+        await of_body(_body(sent, 100), SAID, None, is_partial=False)
+    found = await of_body(_body(sent, 100), SAID, None, is_partial=True)
+    assert found.sample.startswith(b"a,b\n1,2\n")
+    assert not found.is_complete
+
+
+async def test_text_of_several_bytes_a_character_is_decoded_as_by_an_upload() -> None:
+    sent = "도시,인구\n서울,9\n부산,3\n".encode("cp949")
+    said = Declared(encoding="cp949")
+    found = await of_body(_body(sent, 10), said, None, is_partial=False)
+    assert found.sample.decode() == "도시,인구\n서울,9\n부산,3\n"
+    answer = preview(found, found.declared(said), 50)
+    assert answer["columns"] == ["도시", "인구"]
 
 
 async def test_an_empty_body_is_refused() -> None:
     with pytest.raises(EmptyFile):
-        await of_body(_body(b"", 1), None, is_partial=False)
+        await of_body(_body(b"", 1), SAID, None, is_partial=False)
 
 
 def test_the_command_shows_a_file_without_a_server(tmp_path: Path) -> None:
