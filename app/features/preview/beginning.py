@@ -87,7 +87,7 @@ class _Sample:
         """What a decoder misses at the end of a body that is cut is no fault of it: what came before
         that is taken, as the chain goes on behind a decoder that has failed.
         """
-        wanted = Wanted(sheet=self._sheet)
+        wanted = Wanted(sheet=self._sheet, takes_parts=True)
         if is_cut:
             with suppress(RequestError):
                 self._take(self._chain.finish(wanted))
@@ -96,6 +96,8 @@ class _Sample:
 
     def _take(self, pieces: Iterable[bytes]) -> None:
         for piece in pieces:
+            if self._chain.part:
+                continue  # of the other sheets of a workbook
             self._sample += piece[: SAMPLE_BYTES + 1 - len(self._sample)]
             if self.is_full:
                 return

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import io
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import xlsxwriter
 
 from tests.engine import Engine, EngineApi
 
@@ -78,3 +80,20 @@ def test_what_cannot_be_previewed_is_refused(
     answer = api.client.post("/api/v1/preview", params=params, content=content)
     assert answer.json()["code"] == code
     assert 400 <= answer.status_code < 500
+
+
+def test_a_workbook_is_previewed_as_it_would_be_loaded(api: EngineApi) -> None:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out) as book:
+        for name, town in (("first", "Bonn"), ("second", "Oslo")):
+            book.add_worksheet(name).write_row("A1", ["id", "town"])
+            book.get_worksheet_by_name(name).write_row("A2", [1, town])
+    sent = out.getvalue()
+    for sheet, town in ((None, "Bonn"), ("second", "Oslo")):
+        params = {} if sheet is None else {"sheet": sheet}
+        answer = api.client.post(
+            "/api/v1/preview", params={**params, "filename": "b.xlsx"}, content=sent
+        )
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["columns"] == ["id", "town"]
+        assert cells(answer.json()) == [["1", town]]
