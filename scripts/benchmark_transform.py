@@ -1,7 +1,6 @@
 """Measure a transform against Polars streaming the same operations from file to file, in one run on
 one machine.
 
-    pip install "polars>=2.1,<3"        # 180 MB that nothing else needs
     python scripts/benchmark_transform.py --rows 1_000_000 --runs 3
     python scripts/benchmark_transform.py --distinct       # no name twice: what is made of a name is made for each row
 

@@ -128,7 +128,6 @@ def test_values_of_json_keep_their_types_in_tables(client: Client) -> None:
 
 @pytest.mark.parametrize("package", ["pandas", "polars"])
 def test_rows_are_frames_where_the_package_is_installed(client: Client, package: str) -> None:
-    pytest.importorskip(package)
     frame = getattr(client.rows(load(client, CLEAN)), package)()
     assert list(frame.columns) == ["id", "name"]
     assert frame.shape == (2, 2)

@@ -22,8 +22,8 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def is_sqlite(engine: Engine) -> bool:
-    return engine.url.startswith("sqlite")
+on_postgresql = pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+"""What only PostgreSQL has: its types, partitions, locks of tables and limits."""
 
 
 @pytest.mark.parametrize("mode", ["append", "upsert", "replace", "mirror"])
@@ -80,10 +80,9 @@ def load_json(api: EngineApi, rows: list[dict[str, Any]], **options: Any) -> dic
     return load(api, "\n".join([header, *lines]) + "\n", **options)
 
 
+@on_postgresql
 def test_every_type_is_loaded_and_compared(engine: Engine) -> None:
     """What is loaded again is unchanged."""
-    if is_sqlite(engine):
-        pytest.skip("these are types of PostgreSQL")
     engine.sql(*TYPES.strip().split(";\n"))
     engine.start()
     with engine.api() as api:
@@ -130,10 +129,9 @@ def test_a_table_without_a_key_is_appended_to_and_replaced(engine: Engine) -> No
         assert (answer.status_code, answer.json()["code"]) == (422, "table_mismatch")
 
 
+@on_postgresql
 def test_partitions_take_their_rows(engine: Engine) -> None:
     """A row for which there is none is a reject."""
-    if is_sqlite(engine):
-        pytest.skip("SQLite has no partitions")
     engine.sql(
         "CREATE TABLE sales (id INTEGER, year INTEGER, sum INTEGER, PRIMARY KEY (id, year))"
         " PARTITION BY RANGE (year)",
@@ -150,9 +148,8 @@ def test_partitions_take_their_rows(engine: Engine) -> None:
         assert engine.sql("SELECT * FROM sales ORDER BY 1") == [(1, 2024, 6), (2, 2026, 7)]
 
 
+@on_postgresql
 def test_a_locked_table_is_waited_for(engine: Engine) -> None:
-    if is_sqlite(engine):
-        pytest.skip("SQLite has one writer")
     engine.sql("CREATE TABLE prices (id INTEGER PRIMARY KEY)")
     engine.start()
 
@@ -181,10 +178,9 @@ def test_a_locked_table_is_waited_for(engine: Engine) -> None:
         assert not stages(engine)
 
 
+@on_postgresql
 def test_a_table_that_leaves_no_room_for_the_number_of_a_row_is_refused(engine: Engine) -> None:
     """PostgreSQL has 1,600 columns at most; one less is loaded."""
-    if is_sqlite(engine):
-        pytest.skip("SQLite has other limits")
     names = [f"c{i}" for i in range(1600)]
     for count in (1600, 1599):
         columns = ", ".join(f"{name} SMALLINT" for name in names[:count])
