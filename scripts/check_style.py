@@ -34,7 +34,6 @@ NOT_SWEPT = (
     "app/features/tables",
     "app/features/transform",
     "app/formats",
-    "app/pipeline",
     "app/profiling",
 )
 """Packages whose words have not been rewritten yet."""
