@@ -26,7 +26,6 @@ NOT_SWEPT = (
     "app/decoders",
     "app/destinations",
     "app/embeddings",
-    "app/features/analysis",
     "app/features/imports",
     "app/features/mapping",
     "app/features/preview",
@@ -34,7 +33,6 @@ NOT_SWEPT = (
     "app/features/tables",
     "app/features/transform",
     "app/formats",
-    "app/profiling",
 )
 """Packages whose words have not been rewritten yet."""
 
