@@ -31,7 +31,6 @@ NOT_SWEPT = (
     "app/features/preview",
     "app/features/sentiment",
     "app/features/tables",
-    "app/features/transform",
     "app/formats",
 )
 """Packages whose words have not been rewritten yet."""
