@@ -26,7 +26,6 @@ NOT_SWEPT = (
     "app/decoders",
     "app/destinations",
     "app/embeddings",
-    "app/features/imports",
     "app/features/mapping",
     "app/features/preview",
     "app/features/sentiment",
