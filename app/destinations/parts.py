@@ -1,4 +1,4 @@
-"""What chunks leave for the file that their job makes, and what the database says of it."""
+"""Parts that chunks write for the file of their job, and what the database says of them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from app.sources.places import Outputs
 def write_part(
     parts: Outputs, job_id: UUID, stem: str, outputs: Sequence[Output]
 ) -> dict[str, Any]:
-    """For the summary of the chunk: `name` (none if it is empty), `size`, `crc32`; `keys`, the
-    counts of each piece of the key file, if values must be unique. Raises DiskFull.
+    """Write the part; return for the summary of the chunk: `name` (none if it is empty), `size`,
+    `crc32`, and, if values must be unique, `keys`: the counts of each piece of the key file. Raises
+    DiskFull.
     """
     size = sum(output.data.size for output in outputs)
     name = f"{stem}.part" if size else None
