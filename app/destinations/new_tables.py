@@ -88,18 +88,18 @@ class NewTables:
 
     def _compare(self, connection: Connection) -> None:
         for table in self.metadata.tables.values():
-            there = {
+            columns = {
                 column["name"]: column["type"].compile(connection.dialect)
                 for column in inspect(connection).get_columns(table.name)
             }
             wanted = {
                 column.name: column.type.compile(connection.dialect) for column in table.columns
             }
-            if there != wanted:
+            if columns != wanted:
                 differing = sorted(
                     name
-                    for name in there.keys() | wanted.keys()
-                    if there.get(name) != wanted.get(name)
+                    for name in columns.keys() | wanted.keys()
+                    if columns.get(name) != wanted.get(name)
                 )
                 raise SettingsInvalid(
                     f"PROCESSORS: the table {table.name} is there already, and has other columns"

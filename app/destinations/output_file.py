@@ -228,10 +228,10 @@ class OutputFile(StagedResults):
         if not repeated:
             return
         async with self._database.working() as connection:
-            known = await results.rejected_numbers(
+            rejected = await results.rejected_numbers(
                 connection, job.id, first, count, repeats.NOT_UNIQUE
             )
-        new = [row for row in repeated if row not in known]
+        new = [row for row in repeated if row not in rejected]
         if not new:
             return
         part = part_file(chunk.summary or {})

@@ -22,7 +22,9 @@ def write_part(
     size = sum(output.data.size for output in outputs)
     name = f"{stem}.part" if size else None
     crc32 = (
-        parts.write(job_id, name, size, chain.from_iterable(each.data.blocks() for each in outputs))
+        parts.write(
+            job_id, name, size, chain.from_iterable(output.data.blocks() for output in outputs)
+        )
         if name
         else 0
     )
@@ -34,7 +36,7 @@ def write_part(
             job_id,
             f"{stem}.keys",
             keys,
-            chain.from_iterable(each.keys.blocks() for each in outputs),
+            chain.from_iterable(output.keys.blocks() for output in outputs),
         )
         part |= {"keys": counts, "key_file": f"{stem}.keys"}
     return part

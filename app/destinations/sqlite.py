@@ -49,13 +49,13 @@ class SqliteWriter(TableWriter):
         looked: Any = await connection.exec_driver_sql(
             _before_statement(table, count), (*looked_up, number)
         )
-        [(there, changed)] = looked.all()
-        if there:
+        [(existing, changed)] = looked.all()
+        if existing:
             await _keep_versions(connection, table, looked_up[::3], parameters, job_id, number)
         await connection.exec_driver_sql(
             _upsert_statement(table, count), (job_id.hex, number, *parameters)
         )
-        return Replaced(count - there, changed)
+        return Replaced(count - existing, changed)
 
 
 def _json(numbers: list[int] | None) -> str | None:

@@ -114,10 +114,10 @@ class ChunkRunner:
         tried = await self._prepare_all(
             job, target, [claim for claim in claims if not self._is_last_try(claim)]
         )
-        ready = [(each.claim, each.prepared) for each in tried if each.prepared is not None]
+        ready = [(chunk.claim, chunk.prepared) for chunk in tried if chunk.prepared is not None]
         if len(ready) > 1 and await self._committer.commit_together(running, target, ready):
-            tried = [each for each in tried if each.prepared is None]
-        delays = [await self._settle(running, target, each) for each in [*tried, *unsettled]]
+            tried = [chunk for chunk in tried if chunk.prepared is None]
+        delays = [await self._settle(running, target, chunk) for chunk in [*tried, *unsettled]]
         return min((delay for delay in delays if delay is not None), default=None)
 
     def _is_last_try(self, claim: Claim) -> bool:

@@ -122,7 +122,7 @@ class Ownership:
     def _ids(self) -> list[UUID]:
         """Return the ids of all named things in the storage."""
         places = self._places
-        named = [each.file_id for each in places.storage.stale(ANY_AGE) if not each.is_part]
+        named = [file.file_id for file in places.storage.stale(ANY_AGE) if not file.is_part]
         return [*named, *places.partials.ids(ANY_AGE), *places.outputs.jobs()]
 
     async def _say_what_is_missing(self) -> None:

@@ -128,9 +128,9 @@ class JobQueue(Queue):
         """Queue the job unless it is queued already. A changed priority counts from now on, also
         for a queued job.
         """
-        known = self._priorities.get(job_id, 0)
-        priority = known if priority is None else priority
-        if job_id in self._current and priority == known:
+        current = self._priorities.get(job_id, 0)
+        priority = current if priority is None else priority
+        if job_id in self._current and priority == current:
             return
         self._priorities[job_id] = priority
         sequence = next(self._sequence)

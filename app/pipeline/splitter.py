@@ -90,7 +90,7 @@ class Splitter:
             {
                 "granula.chunks.first": job.chunk_count,
                 "granula.chunks.count": len(new_cut.spans),
-                "granula.rows": sum(each.row_count for each in new_cut.spans),
+                "granula.rows": sum(span.row_count for span in new_cut.spans),
             }
         )
         return True

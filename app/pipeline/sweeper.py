@@ -86,13 +86,15 @@ class Sweeper:
             older_than_seconds = (
                 SHARED_ORPHAN_SECONDS if self._storage.is_shared else ORPHAN_SECONDS
             )
-        rounds = [
+        by_place = [
             await self._sweep_files(older_than_seconds, has_limit),
             await self._sweep_parts(has_limit),
         ]
         if self._partials is not None:
-            rounds.append(await self._sweep_partials(self._partials, has_limit))
-        swept = Swept(sum(each.lost for each in rounds), sum(each.held for each in rounds))
+            by_place.append(await self._sweep_partials(self._partials, has_limit))
+        lost = sum(one_place.lost for one_place in by_place)
+        held = sum(one_place.held for one_place in by_place)
+        swept = Swept(lost, held)
         await self._database.transact(
             lambda c: installation.record_sweep(c, lost=swept.lost, held=swept.held)
         )
@@ -126,11 +128,11 @@ class Sweeper:
 
     async def _sweep_files(self, older_than_seconds: float, has_limit: bool) -> Swept:
         stale = await asyncio.to_thread(self._storage.stale, older_than_seconds)
-        for each in stale:
-            if each.is_part:
-                logger.info("Deleting %s, left by an interrupted upload", each.name)
-                await asyncio.to_thread(self._storage.remove, each)
-        named = {each.file_id: each for each in stale if not each.is_part}
+        for stored in stale:
+            if stored.is_part:
+                logger.info("Deleting %s, left by an interrupted upload", stored.name)
+                await asyncio.to_thread(self._storage.remove, stored)
+        named = {stored.file_id: stored for stored in stale if not stored.is_part}
         place = self._files(lambda file_id: self._storage.remove(named[file_id]))
         return await self._settle(place, list(named), has_limit)
 
@@ -146,7 +148,7 @@ class Sweeper:
         place = _Place("partial", uploads.need_bytes, partials.lost, partials.delete)
         idle = await asyncio.to_thread(partials.ids, PARTIAL_ORPHAN_SECONDS)
         needed = await self._need_bytes(place, idle)
-        for upload_id in [each for each in idle if each not in needed]:
+        for upload_id in [upload_id for upload_id in idle if upload_id not in needed]:
             # nothing would be lost with it
             if not await asyncio.to_thread(partials.size, upload_id):
                 await asyncio.to_thread(partials.delete, upload_id)
@@ -156,7 +158,7 @@ class Sweeper:
     async def _settle(self, place: _Place, ids: Sequence[UUID], has_limit: bool) -> Swept:
         before = await asyncio.to_thread(place.lost.ages)
         needed = await self._need_bytes(place, {*ids, *before})
-        for file_id in [each for each in ids if needed.get(each) is False]:
+        for file_id in [file_id for file_id in ids if needed.get(file_id) is False]:
             logger.info("Deleting %s/%s, which is no longer needed", place.name, file_id)
             await asyncio.to_thread(place.remove, file_id)
         lost = 0
@@ -173,7 +175,7 @@ class Sweeper:
                 await asyncio.to_thread(place.lost.remove, file_id)
             else:
                 lost += 1
-        unknown = [each for each in ids if each not in needed and each not in before]
+        unknown = [file_id for file_id in ids if file_id not in needed and file_id not in before]
         if has_limit and len(unknown) > max(FEW, int(SHARE * len(ids))):
             logger.warning(
                 "%d of %d files in %s are unknown to this database. These are too many to be left by"
@@ -193,9 +195,9 @@ class Sweeper:
         return Swept(lost + len(unknown), 0)
 
     async def _need_bytes(self, place: _Place, ids: Iterable[UUID]) -> dict[UUID, bool]:
-        every = list(ids)
+        all_ids = list(ids)
         needed: dict[UUID, bool] = {}
         async with self._database.working() as connection:
-            for start in range(0, len(every), IDS_AT_ONCE):
-                needed |= await place.need_bytes(connection, every[start : start + IDS_AT_ONCE])
+            for start in range(0, len(all_ids), IDS_AT_ONCE):
+                needed |= await place.need_bytes(connection, all_ids[start : start + IDS_AT_ONCE])
         return needed

@@ -30,9 +30,9 @@ class Threads:
         """
         await self._acquire(rank)
         try:
-            known = copy_context()  # keep the context of log lines
+            context = copy_context()  # for log lines
             return await asyncio.get_running_loop().run_in_executor(
-                self._executor, known.run, work, *arguments
+                self._executor, context.run, work, *arguments
             )
         finally:
             self._release()

@@ -48,7 +48,7 @@ class Undoer:
         if job_ids is None:
             async with self._database.working() as connection:
                 undoing = await undo.find_undoing(connection)
-            job_ids = [each for each in undoing if each not in self._running]
+            job_ids = [job_id for job_id in undoing if job_id not in self._running]
         self._running |= set(job_ids)
         try:
             for job_id in job_ids:

@@ -48,10 +48,10 @@ class RecordsProcessor(ChecksRecords, WritesTables):
         """Return the columns by the names of the schema: `Email` and ` email` are names of `email`,
         but `E-Mail` is not.
         """
-        known = {name.lower(): name for name in self.schema.model_fields}
+        field_names = {name.lower(): name for name in self.schema.model_fields}
         fields: list[str] = []
         for column in header:
-            field = known.get(column.strip().lower(), column)
+            field = field_names.get(column.strip().lower(), column)
             fields.append(
                 column if (field in header and field != column) or field in fields else field
             )

@@ -319,7 +319,7 @@ async def known_vectors(
     vectors of other owners would reveal their texts by the time that a vector takes.
     """
     wanted = list(hashes)
-    known: dict[bytes, bytes] = {}
+    vectors: dict[bytes, bytes] = {}
     for start in range(0, len(wanted), HASHES_AT_ONCE):
         query = (
             select(RecordVector.text_hash, RecordVector.vector)
@@ -332,8 +332,8 @@ async def known_vectors(
             )
         )
         rows = (await connection.execute(query)).all()
-        known.update((text_hash, vector) for text_hash, vector in rows)
-    return known
+        vectors.update((text_hash, vector) for text_hash, vector in rows)
+    return vectors
 
 
 async def rows_with_vectors(

@@ -270,12 +270,12 @@ class Search:
                 )
             is_cut = is_cut or len(nearest) == limit
             looked_at = len(nearest_rows)
-            there = [
+            existing = [
                 (row, round(score, 6))
                 for row, (_, score) in zip(nearest_rows, nearest, strict=False)
                 if row is not None
             ]
-            rows, scores = [row for row, _ in there], [score for _, score in there]
+            rows, scores = [row for row, _ in existing], [score for _, score in existing]
         body: dict[str, Any] = {
             "records": await self._bodies(rows, scores),
             "count": len(rows),

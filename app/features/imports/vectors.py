@@ -148,9 +148,9 @@ class VectorService:
 
     async def encode_query(self, text: str) -> Any:
         """Return the vector, (384,) float32, computed off the loop; raises ModelUnavailable."""
-        if (known := self._queries.get(text)) is not None:
+        if (cached := self._queries.get(text)) is not None:
             self._queries.move_to_end(text)
-            return known
+            return cached
         loop = asyncio.get_running_loop()
         vector = await loop.run_in_executor(self._query_threads, self.embedder.encode_query, text)
         self._queries[text] = vector

@@ -145,8 +145,8 @@ def boolean(
 ) -> tuple[Value, Problems]:
     texts = without_empty(texts)
     yes, no = _is_one_of(texts, true), _is_one_of(texts, false)
-    there = np.asarray(texts.is_valid())
-    wrong = there & ~yes & ~no
+    has_value = np.asarray(texts.is_valid())
+    wrong = has_value & ~yes & ~no
     words = " or ".join([*true[:5], *false[:5]])
     problems = [(wrong, "not_a_boolean", f"`{{value}}` is none of {words}.")]
     return Value(BOOLEAN, pa.array(yes, pa.bool_(), mask=~(yes | no))), problems

@@ -57,13 +57,13 @@ def parse(texts: pa.StringArray, pattern: str) -> tuple[pa.Array, Mask]:
     """
     kind = type_of_format(pattern, reading=True)
     parts = _fixed(pattern)
-    there = np.asarray(texts.is_valid())
+    has_value = np.asarray(texts.is_valid())
     moments, good = _parse_fixed(texts, parts) if parts else _parse_each(texts, pattern)
     if parts and "%f" in parts:  # has a fixed width only when written
-        rest = np.flatnonzero(there & ~good)
+        rest = np.flatnonzero(has_value & ~good)
         if len(rest):
             moments[rest], good[rest] = _parse_each(texts.take(pa.array(rest)), pattern)
-    bad = there & ~good
+    bad = has_value & ~good
     unit = "D" if kind == DATE else "us"
     values = moments.astype(f"M8[{unit}]")
     return pa.array(values, ARROW[kind], mask=~good), bad
@@ -125,11 +125,11 @@ def _literal_of(part: str) -> str:
 def _parse_each(texts: pa.StringArray, pattern: str) -> tuple[npt.NDArray[np.datetime64], Mask]:
     read = _reader(pattern)
     coded = texts.dictionary_encode()
-    known = [read(text) for text in coded.dictionary.to_pylist()]
-    values = np.array([moment or _EPOCH for moment in known] or [_EPOCH], "M8[us]")
-    is_known = np.array([moment is not None for moment in known] or [False], bool)
+    moments = [read(text) for text in coded.dictionary.to_pylist()]
+    values = np.array([moment or _EPOCH for moment in moments] or [_EPOCH], "M8[us]")
+    is_date = np.array([moment is not None for moment in moments] or [False], bool)
     places = pc.fill_null(coded.indices, 0).to_numpy(zero_copy_only=False)
-    return values[places], is_known[places] & np.asarray(texts.is_valid())
+    return values[places], is_date[places] & np.asarray(texts.is_valid())
 
 
 @lru_cache(64)
@@ -270,14 +270,14 @@ def _write_fixed(
     widths = [DIRECTIVES[part][1] if part.startswith("%") else len(part) for part in parts]
     width, count = sum(widths), len(values)
     matrix: Digits = np.empty((count, width), np.uint8)
-    known = _fields(values)
+    field_values = _fields(values)
     at = 0
     for part, size in zip(parts, widths, strict=True):
         name = DIRECTIVES[part][0] if part.startswith("%") else ""
         if not name or name == "percent":
             matrix[:, at : at + size] = np.frombuffer(_literal_of(part).encode(), np.uint8)
         else:
-            rest = known[name]
+            rest = field_values[name]
             if name == "hour12":
                 rest = (rest + 11) % 12 + 1
             for column in range(at + size - 1, at - 1, -1):

@@ -119,19 +119,19 @@ class TransformProcessor(MakesFile):
         ):
             rejects += [
                 Reject(
-                    numbers[start + each.row],
+                    numbers[start + finding.row],
                     0,
                     0,
                     0,
                     b"",
-                    each.code,
-                    each.message,
-                    each.column or None,
-                    each.value,
+                    finding.code,
+                    finding.message,
+                    finding.column or None,
+                    finding.value,
                 )
-                for each in done.findings
+                for finding in done.findings
             ]
-            bad.update(start + each.row for each in done.findings)
+            bad.update(start + finding.row for finding in done.findings)
             summary["rows"] += done.count
             if done.preview and "preview" not in summary:
                 summary["preview"] = [[numbers[start + place], row] for place, row in done.preview]

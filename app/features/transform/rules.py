@@ -43,11 +43,13 @@ def hold(rules: ColumnRules, value: Value, findings: Findings, column: str) -> N
             note(_true(is_beyond.data), "out_of_range", f"`{{value}}` is {word} than {bound}.")
     if rules.min_length is not None or rules.max_length is not None:
         lengths = pc.fill_null(pc.utf8_length(value.data), 0).to_numpy(zero_copy_only=False)
-        there = ~values.is_missing(value)
+        has_value = ~values.is_missing(value)
         if (least := rules.min_length) is not None:
-            note(there & (lengths < least), "too_short", f"`{{value}}` is shorter than {least}.")
+            note(
+                has_value & (lengths < least), "too_short", f"`{{value}}` is shorter than {least}."
+            )
         if (most := rules.max_length) is not None:
-            note(there & (lengths > most), "too_long", f"`{{value}}` is longer than {most}.")
+            note(has_value & (lengths > most), "too_long", f"`{{value}}` is longer than {most}.")
     if rules.pattern is not None:
         fits = pc.match_substring_regex(value.data, whole(rules.pattern))
         mismatched = _true(pc.invert(fits)) & ~values.is_missing(value)

@@ -138,7 +138,9 @@ class Transforms:
         try:
             checked = plan(specification)
         except BadSpecification as error:
-            raise _invalid([(each.pointer, each.message) for each in error.problems]) from None
+            raise _invalid(
+                [(problem.pointer, problem.message) for problem in error.problems]
+            ) from None
         if checked.patterns:
             document = document_of(StoredOptions(specification=specification.stored()))
             if problems := await self._machine.compute(check, document):
@@ -164,7 +166,7 @@ class Transforms:
             ) from None
         except ValidationError as error:
             mistakes = faults(error.errors(include_input=False), proposed)
-            places = [("/".join(each.place), each.message) for each in mistakes]
+            places = [("/".join(mistake.place), mistake.message) for mistake in mistakes]
             raise _invalid(
                 [(f"{pointer}/{place.removeprefix('columns/')}", text) for place, text in places]
             ) from None
@@ -196,17 +198,17 @@ class Transforms:
                 summary = outcome.summary
                 repeated = self._repeated(options, outcome, count)
                 summary["rows"] -= len(repeated)
-                lost = {each.row_number for each in repeated}
+                lost = {reject.row_number for reject in repeated}
                 summary["preview"] = [
                     row for row in summary.get("preview", ()) if row[0] not in lost
                 ]
                 rejects += located(form, span, data, [*outcome.rejects, *repeated])
-        rejects.sort(key=lambda each: each.row_number)
+        rejects.sort(key=lambda reject: reject.row_number)
         return {
             "dry_run": True,
             "sampled_rows": max(0, count),
             "rows": {"total": max(0, count), "ok": summary["rows"], "rejected": len(rejects)},
-            "rejected_by_code": dict(Counter(each.code for each in rejects)),
+            "rejected_by_code": dict(Counter(reject.code for reject in rejects)),
             "columns": [
                 {"name": column.name, "type": str(column.type)} for column in checked.columns
             ],
@@ -214,7 +216,7 @@ class Transforms:
                 {"row_number": number, "data": row}
                 for number, row in summary.get("preview", [])[:PREVIEW_ROWS]
             ],
-            "rejects": [_body(each) for each in rejects[:SHOWN_REJECTS]],
+            "rejects": [_body(reject) for reject in rejects[:SHOWN_REJECTS]],
             "output": None,
         }
 

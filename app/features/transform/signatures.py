@@ -111,7 +111,7 @@ def type_of(node: Node, columns: Mapping[str, Type] | None) -> Type:
 
 def nearest(name: str, among: Mapping[str, Type] | Sequence[str]) -> str:
     """Return `; the nearest is ...`, or nothing."""
-    folded = {known.strip().casefold(): known for known in reversed(list(among))}
+    folded = {candidate.strip().casefold(): candidate for candidate in reversed(list(among))}
     close = get_close_matches(name.strip().casefold(), list(folded), n=1, cutoff=0.5)
     return f"; the nearest is `{folded[close[0]][:60]}`" if close else ""
 

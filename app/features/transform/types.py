@@ -89,8 +89,10 @@ def parts_of_format(pattern: str) -> list[str]:
     parts = _PART.findall(pattern)
     for part in parts:
         if part.startswith("%") and part not in DIRECTIVES:
-            known = " ".join(sorted(DIRECTIVES))
-            raise BadFormat(f"The date format has the directive {part[:10]!r}; there are {known}.")
+            directives = " ".join(sorted(DIRECTIVES))
+            raise BadFormat(
+                f"The date format has the directive {part[:10]!r}; there are {directives}."
+            )
     names = [DIRECTIVES[part][0] for part in parts if part in DIRECTIVES and part != "%%"]
     if len(set(names)) != len(names):
         raise BadFormat("The date format names something twice.")

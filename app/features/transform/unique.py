@@ -33,14 +33,16 @@ def keys(
     """
     parts, counts = [], []
     for names in uniques:
-        there = np.ones(len(rows), bool)
+        is_complete = np.ones(len(rows), bool)
         for name in names:
-            there &= ~values.is_missing(columns[name])
-        texts = [pc.filter(values.canonical(columns[name]), there).to_pylist() for name in names]
-        keys_of_rule = np.empty(int(there.sum()), KEY)
+            is_complete &= ~values.is_missing(columns[name])
+        texts = [
+            pc.filter(values.canonical(columns[name]), is_complete).to_pylist() for name in names
+        ]
+        keys_of_rule = np.empty(int(is_complete.sum()), KEY)
         digests = b"".join([_digest(row) for row in zip(*texts, strict=True)])
         keys_of_rule["high"], keys_of_rule["low"] = np.frombuffer(digests, "<u8").reshape(-1, 2).T
-        keys_of_rule["row"] = rows[there]
+        keys_of_rule["row"] = rows[is_complete]
         parts.append(np.sort(keys_of_rule, order=ORDER).tobytes())
         counts.append(len(keys_of_rule))
     return b"".join(parts), counts
