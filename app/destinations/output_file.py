@@ -464,8 +464,8 @@ async def _computed(compute: Compute, function: Callable[..., Any], *arguments: 
 
 @contextmanager
 def _left_for_the_sweep() -> Iterator[None]:
-    """Log errors of a job that has its final status already. Its parts, or a file that no row
-    names, may then stay until the sweep.
+    """Log a failed deletion. The job has its final status already, and its parts, or a file that no
+    row names, may stay until the sweep.
     """
     try:
         yield

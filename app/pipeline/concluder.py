@@ -64,8 +64,8 @@ async def basis_of(connection: AsyncConnection, job: JobSnapshot) -> Basis | Non
 
 
 def surviving_deaths(compute: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-    """Make a function that is awaited again when its process died: memory may have run short, or an
-    operator ended the wrong process.
+    """Make a coroutine function that calls `compute` again when its process died: memory may have
+    run short, or an operator ended the wrong process.
     """
 
     async def computed(work: Any, *arguments: Any) -> Any:

@@ -74,7 +74,7 @@ class Finisher:
 
     async def try_finish(self, job: JobSnapshot) -> bool:
         """Move the job to its final status if nothing is left to do. Return True if it is final
-        now, whoever ended it.
+        now, whichever process ended it.
 
         Raises what the processor raises while it makes the conclusion.
         """

@@ -93,7 +93,7 @@ class Ownership:
         )
 
     async def adopt(self) -> Held | None:
-        """Make the storage ours, whoever had it; return what it said before."""
+        """Make the storage ours, whatever its owner; return what it said before."""
         before = await self.held()
         await asyncio.to_thread(self._mark.replace, _content(await self.own_id()))
         return before

@@ -39,8 +39,8 @@ logger = logging.getLogger(__name__)
 UNAVAILABLE_DELAY_SECONDS = 1.0
 TURN_BYTES, MAX_CHUNKS_PER_TURN = 2 << 20, 16
 TURNS_SECONDS = 0.25
-"""Seconds that a shared token may be kept: a turn can be over sooner than the token goes through
-the database.
+"""Seconds of turns with one shared token: a turn can be over sooner than the token goes through the
+database.
 """
 PATIENCE_SECONDS = 0.05
 """A reader who waits for longer than these seconds makes the pool take one turn at a time."""
@@ -365,7 +365,7 @@ class WorkerPool:
                 self._queue.put(job.id)
 
     def stop_waiting(self, job_id: UUID) -> None:
-        """End waits for services of a cancelled job."""
+        """Cancel the turns of a cancelled job that wait for a service."""
         for task in self._detached:
             if task.get_name() == _detached_name(job_id):
                 task.cancel()

@@ -251,8 +251,8 @@ def _of_text(
     return values.text(growth.of_other_case(data, CASES[name], memory, note))
 
 
-LONGEST_DIRECTIVE = 5
-"""Most characters of a directive of two letters: it becomes at most nine, as `September`."""
+MAX_FORMAT_GROWTH = 5
+"""Most bytes written for a byte of a format: the two of `%B` become `September`."""
 TESTS = {
     "contains": pc.match_substring,
     "starts_with": pc.starts_with,
@@ -274,7 +274,7 @@ def repeated(value: Any, kind: Type, count: int, memory: Memory) -> Value:
 
 def written(moments: pa.Array, pattern: str, memory: Memory) -> pa.StringArray:
     """Write dates as texts of this format."""
-    memory.take(len(moments) * LONGEST_DIRECTIVE * len(pattern.encode()))
+    memory.take(len(moments) * MAX_FORMAT_GROWTH * len(pattern.encode()))
     return dates.write(moments, pattern)
 
 
