@@ -24,18 +24,11 @@ NOT_A_SENTENCE = re.compile(r"(?:Of|Whose|Whom|Those|Who|Which|Such|That it|That
 EMPTY_NAMES = frozenset({"found", "given", "made", "told"})
 NOT_SWEPT = (
     "app/decoders",
-    "app/destinations",
-    "app/embeddings",
-    "app/features/analysis",
-    "app/features/imports",
     "app/features/mapping",
     "app/features/preview",
     "app/features/sentiment",
     "app/features/tables",
-    "app/features/transform",
     "app/formats",
-    "app/pipeline",
-    "app/profiling",
 )
 """Packages whose words have not been rewritten yet."""
 

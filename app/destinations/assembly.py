@@ -1,4 +1,4 @@
-"""The file of a job, put together from the parts that its chunks left, in their order."""
+"""Assembly of the file of a job from the parts of its chunks, in their order."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 
 BLOCK_BYTES = 1 << 20
 Blocks = Callable[[str], Iterator[bytes]]
-"""The bytes of a part by its name; raises FileNotFoundError."""
+"""Function that yields the bytes of a part by its name; raises FileNotFoundError."""
 
 
 class PartDamaged(Exception):
-    """A part is not what was written: which one."""
+    """A part has other bytes than were written; the message has its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartFile:
-    """What a chunk left: the name of its file, or none if it has no row for the output."""
+    """Part of a chunk: the name of its file, or none if it has no row for the output."""
 
     name: str | None
     size: int
@@ -33,11 +33,11 @@ class Assembled:
     sha256: str
     crc32: int
     rows: int
-    """Of parts that are not final pieces; else 0."""
+    """Number of rows of a part that is not a final piece; else 0."""
 
 
 class OutputWriter:
-    """What is written to `out`, with its digests."""
+    """Writer to `out` that also computes the digests."""
 
     def __init__(self, out: Any) -> None:
         self._out = out
@@ -60,17 +60,19 @@ class OutputWriter:
 
 
 def joined(blocks: Blocks, parts: Sequence[PartFile], header: bytes, out: Any) -> Assembled:
-    """Final pieces one after the other. Raises PartDamaged, and what `blocks` and `out` raise."""
-    made = OutputWriter(out)
-    made.write(header)
+    """Write final pieces one after the other. Raises PartDamaged, and what `blocks` and `out`
+    raise.
+    """
+    writer = OutputWriter(out)
+    writer.write(header)
     for part in parts:
         for block in checked(blocks, part):
-            made.write(block)
-    return made.finished()
+            writer.write(block)
+    return writer.finished()
 
 
 def in_folder(folder: str) -> Blocks:
-    """Of parts that lie in a folder of this machine."""
+    """Make a reader of the parts in a local folder."""
 
     def blocks(name: str) -> Iterator[bytes]:
         with open(Path(folder) / name, "rb", buffering=0) as file:
@@ -81,7 +83,7 @@ def in_folder(folder: str) -> Blocks:
 
 
 def checked(blocks: Blocks, part: PartFile) -> Iterator[bytes]:
-    """The bytes of a part. Raises PartDamaged at their end if they are not what was written."""
+    """Yield the bytes of a part. Raises PartDamaged at their end if they are not what was written."""
     if part.name is None:
         return
     size, crc32 = 0, 0

@@ -1,5 +1,5 @@
-"""Destination: where accepted rows go. Everything that the engine does with stored rows, it asks of
-their destination.
+"""Destination of accepted rows. The engine does everything with stored rows through their
+destination.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from app.formats.base import Page, Reject
 
 
 class TakenBack(NamedTuple):
-    """What a step of an undo has done."""
+    """Counts of a step of an undo."""
 
     removed: int = 0
     restored: int = 0
@@ -26,7 +26,7 @@ class TakenBack(NamedTuple):
 
 @dataclass(slots=True)
 class ReadBack:
-    """The rows of a job as the database holds them now."""
+    """Rows of a job as the database holds them now."""
 
     sums: dict[int, int] = field(default_factory=dict)
     """Hash sum of the rows of each chunk, by the place of the chunk in its job."""
@@ -34,65 +34,65 @@ class ReadBack:
 
 
 class Destination(ABC):
-    """Each method works inside the transaction of `connection` and never commits: what it does
-    happens together with the change of state that it belongs to, or not at all. The defaults are
-    those of a place that keeps nothing besides.
+    """Destination of rows. Each method works inside the transaction of `connection` and never
+    commits: its writes happen together with the change of state that they belong to, or not at all.
+    The defaults are those of a destination that stores nothing else.
     """
 
     @abstractmethod
     async def write(
         self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Any]
     ) -> dict[str, int]:
-        """Store all of them in the transaction that completes their chunk, or raise. What became of
-        them, where that is to be counted.
+        """Store all rows in the transaction that completes their chunk, or raise. Return counts by
+        outcome, if there are any.
         """
 
     async def remove_rejected(
         self, connection: AsyncConnection, job_id: UUID, numbers: Sequence[int]
     ) -> list[dict[str, Any]]:
-        """A correction: remove what is here of these rejected rows. What the processor must know to
-        count without them.
+        """Remove what is stored of these rejected rows, for a correction. Return what the processor
+        needs to count without them.
         """
         return []
 
     async def merge(
         self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Any], start: int, end: int
     ) -> dict[str, int]:
-        """A correction: put its rows among those of the corrected chunk, rows [start, end) of the
-        job.
+        """Put the rows of a correction among those of the corrected chunk, rows [start, end) of the
+        job. Return counts by outcome.
         """
         return await self.write(connection, job_id, rows)
 
     async def has_rows(self, connection: AsyncConnection, job_ids: Sequence[UUID]) -> bool:
-        """Whether one of the jobs has written anything here that an undo would take back."""
+        """Return whether one of the jobs has written anything here that an undo would take back."""
         return False
 
     async def take_back(
         self, connection: AsyncConnection, job_id: UUID, at_most: int
     ) -> TakenBack | None:
-        """An undo: take back so many rows of the job; None if nothing is left."""
+        """Take back at most so many rows of the job for an undo; return None if nothing is left."""
         return None
 
     async def forget_versions(
         self, connection: AsyncConnection, older_than_seconds: float, at_most: int
     ) -> bool:
-        """Drop what is kept for undos alone and is too old for them; True while there may be
+        """Drop what is kept for undos alone and is too old for them; return True while there may be
         more.
         """
         return False
 
     @abstractmethod
     async def remove(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> bool:
-        """The job is deleted: remove so many of its rows; True while there may be more."""
+        """Remove at most so many rows of a deleted job; return True while there may be more."""
 
 
 class ResultDestination(Destination):
-    """Where the results of a job go. They are read from here, and the proof of the job reads them
-    back.
+    """Destination of the results of a job. They are read from here, and the proof of the job reads
+    them back.
     """
 
     keeps_rows: ClassVar[bool] = True
-    """Whether they can be read here, row by row. Else they are the user's, who has them already."""
+    """Whether rows can be read here one by one. Else they are the user's, who has them already."""
 
     @abstractmethod
     async def write(
@@ -102,44 +102,44 @@ class ResultDestination(Destination):
     async def refuse(
         self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page]
     ) -> list[Reject]:
-        """A correction, before its rows are merged in the same transaction: those of them that this
-        place refuses. They are left out of the merge, and the rejects need not say where they
-        stand.
+        """Return rejects for the rows of a correction that this destination refuses, before its
+        rows are merged in the same transaction. The merge leaves these rows out. The rejects need
+        no place in the file.
         """
         return []
 
     @abstractmethod
     async def count(self, connection: AsyncConnection, job_id: UUID) -> int:
-        """Rows of the job that are stored."""
+        """Return the number of stored rows of the job."""
 
     @abstractmethod
     async def read_back(
         self, connection: AsyncConnection, job_id: UUID, first_rows: Sequence[int]
     ) -> ReadBack:
-        """`first_rows` of its chunks, in their order."""
+        """Read the rows of the job back; `first_rows` are those of its chunks, in their order."""
 
     @abstractmethod
     async def heads(
         self, connection: AsyncConnection, job_id: UUID, first_row: int
     ) -> list[PageHead]:
-        """Of some pages in the order of the rows, beginning with the one that may hold
-        `first_row`.
+        """Return the heads of some pages in the order of the rows, beginning with the page that may
+        hold `first_row`.
         """
 
     @abstractmethod
     async def pages(
         self, connection: AsyncConnection, job_id: UUID, after: int, limit: int, most_bytes: int
     ) -> Sequence[PageRow]:
-        """Pages in the order of the rows, with rows behind `after`: at most `limit`, and no more
-        than fit into `most_bytes`; one at least, if there is one. The first may hold rows up to
-        `after` too. None at all means that there are none.
+        """Return pages in the order of the rows, with rows behind `after`: at most `limit`, and no
+        more than fit into `most_bytes`. There is one at least, if any is left. The first may hold
+        rows up to `after` too. An empty answer means that there are no more.
         """
 
 
 class ResultKind(Protocol):
-    """Results that go somewhere else than into the pages of the service."""
+    """Kind of results that are not stored in the pages of the service."""
 
     def of(self, processor: str, options: Mapping[str, Any]) -> ResultDestination | None:
-        """The destination of jobs with this processor and these options, as the database has them;
-        None if their results go elsewhere. The same one for jobs that share a place.
+        """Return the destination of jobs with this processor and these options, as the database has
+        them; None if this kind is not theirs. Jobs that share a place get the same destination.
         """

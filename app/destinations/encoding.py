@@ -1,5 +1,5 @@
-"""Rows of tables with a key as the databases take them. Called wherever there is time for it, also
-in processes that compute: so nothing of the databases is imported here.
+"""Encoding of rows of tables with a key for the databases. It runs wherever there is time for it,
+also in processes that compute, so this module imports nothing of the databases.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from app.formats.base import Page
 from app.processors.tables import KeyedTable, Piece
 
 MAX_VARIABLES = 32_000
-"""Of one statement; SQLite takes 32,766."""
+"""Limit of variables of one statement; SQLite takes 32,766."""
 
 _COPY_BEGIN = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
-"""Of the binary form: flags, and the length of an extension of the header."""
+"""Header of the binary form of COPY, with flags and the length of an extension."""
 _COPY_END = struct.pack(">h", -1)
 _NULL = struct.pack(">i", -1)
 _PAGE_HEAD = struct.Struct(">hi16siqiq")
@@ -34,14 +34,14 @@ Encode = Callable[[KeyedTable, Sequence[tuple[Any, ...]]], list[Piece]]
 def encoded(
     encode: Encode, tables: Mapping[str, KeyedTable], name: str, rows: Sequence[tuple[Any, ...]]
 ) -> list[Piece]:
-    """Rows of the table of this name."""
+    """Encode rows of the table of this name."""
     return encode(tables[name], rows)
 
 
 def pages_as_copy(job_id: UUID, pages: Sequence[Page]) -> bytearray:
-    """Result pages in the binary form of COPY, for the columns job_id, first_row, row_count,
-    row_numbers and data. Pages are bytes already: the driver takes nothing but strings, which it
-    would make bytes again.
+    """Encode result pages in the binary form of COPY, for the columns job_id, first_row, row_count,
+    row_numbers and data. Pages are bytes already, while the driver takes only strings and encodes
+    them again.
     """
     parts: list[bytes] = [_COPY_BEGIN]
     for page in pages:
@@ -49,7 +49,7 @@ def pages_as_copy(job_id: UUID, pages: Sequence[Page]) -> bytearray:
         numbers = _NULL if page.numbers is None else _field(msgspec.json.encode(page.numbers))
         parts += [head, numbers, _LENGTH.pack(len(page.data)), page.data]
     parts.append(_COPY_END)
-    # Bytes would be taken for the name of a file.
+    # The driver would take bytes for the name of a file.
     return bytearray().join(parts)
 
 
@@ -58,8 +58,8 @@ def _field(value: bytes) -> bytes:
 
 
 def as_copy_text(size: int, table: KeyedTable, rows: Sequence[tuple[Any, ...]]) -> list[Piece]:
-    """Up to `size` rows each, in the text form of COPY: the driver would make its binary form on
-    the event loop.
+    """Encode up to `size` rows for each piece, in the text form of COPY: the driver would encode
+    its binary form on the event loop.
     """
     place = table.columns.index(table.key)
     ordered = sorted(rows, key=lambda row: row[place])
@@ -82,7 +82,7 @@ def _text(value: Any) -> str:
 
 
 def as_parameters(size: int, table: KeyedTable, rows: Sequence[tuple[Any, ...]]) -> list[Piece]:
-    """Up to `size` rows each."""
+    """Encode up to `size` rows for each piece, as parameters."""
     at_once = min(size, MAX_VARIABLES // len(table.columns))
     steps = [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
     return [Piece(len(step), _parameters(table, step)) for step in steps]
@@ -91,8 +91,8 @@ def as_parameters(size: int, table: KeyedTable, rows: Sequence[tuple[Any, ...]])
 def _parameters(
     table: KeyedTable, rows: Sequence[tuple[Any, ...]]
 ) -> tuple[int, tuple[Any, ...], tuple[Any, ...]]:
-    """(keys, parameters of the statement that looks what is there, of the upsert behind the job's):
-    the last row of each key.
+    """Return (number of keys, parameters of the statement that looks up existing rows, parameters
+    of the upsert after those of the job), with the last row of each key.
     """
     wanted = (table.key, "row_number", "content_hash")
     key, row_number, content_hash = (table.columns.index(column) for column in wanted)
@@ -100,12 +100,12 @@ def _parameters(
     looked_up = chain.from_iterable(
         (row[key], row[row_number], row[content_hash]) for row in newest
     )
-    given = chain.from_iterable(map(_native, row) for row in newest)
-    return len(newest), tuple(looked_up), tuple(given)
+    parameters = chain.from_iterable(map(_native, row) for row in newest)
+    return len(newest), tuple(looked_up), tuple(parameters)
 
 
 def _native(value: Any) -> Any:
-    """As SQLAlchemy stores it in SQLite."""
+    """Return the value as SQLAlchemy stores it in SQLite."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
     return str(value) if isinstance(value, Decimal) else value

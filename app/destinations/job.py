@@ -1,5 +1,5 @@
-"""JobDestination: where the rows of one job go. Whoever writes, reads, proves, corrects, undoes or
-removes the rows of a job asks this, and no table.
+"""JobDestination: the destination of the rows of one job. All code that writes, reads, proves,
+corrects, undoes or removes the rows of a job calls it, and no table.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from app.processors.tables import Counts, TableRows
 @dataclass(frozen=True, slots=True, eq=False)
 class JobDestination:
     results: ResultDestination
-    """Chosen by the processor and the options of the job."""
+    """Destination of results, chosen by the processor and the options of the job."""
     tables: Mapping[str, Destination]
-    """Of features, by name: those that any job may have rows in."""
+    """Tables of features, by name, in which any job may have rows."""
     rejects: Rejects
 
     @property
     def staged(self) -> StagedResults | None:
-        """The same results, if they are published whole with the final status."""
+        """Return the same results if they are published whole with the final status; else None."""
         return self.results if isinstance(self.results, StagedResults) else None
 
     @property
@@ -45,7 +45,7 @@ class JobDestination:
         rejects: Sequence[Reject],
         tables: TableRows,
     ) -> Counts:
-        """Store all of them, or raise and let the transaction roll back."""
+        """Store all rows, or raise and let the transaction roll back."""
         if pages:
             await self.results.write(connection, job_id, pages)
         if rejects:
@@ -59,9 +59,7 @@ class JobDestination:
     async def remove_rejected(
         self, connection: AsyncConnection, job_id: UUID, tables: TableRows, numbers: Sequence[int]
     ) -> dict[str, list[dict[str, Any]]]:
-        """By table, of those that the correction writes to: what was removed there of the rejected
-        rows.
-        """
+        """Remove rejected rows; return what was removed, by table that the correction writes to."""
         return {
             name: await self.tables[name].remove_rejected(connection, job_id, numbers)
             for name in tables
@@ -76,8 +74,8 @@ class JobDestination:
         start: int,
         end: int,
     ) -> tuple[dict[str, int], Counts]:
-        """Put corrected rows among those of the chunk with the rows [start, end). What became of
-        results, and of rows of tables.
+        """Put corrected rows among those of the chunk with the rows [start, end). Return the counts
+        of results, and of rows of tables.
         """
         counts: dict[str, int] = {}
         if pages:
@@ -106,7 +104,7 @@ class JobDestination:
     async def take_back(
         self, connection: AsyncConnection, job_id: UUID, at_most: int
     ) -> TakenBack | None:
-        """Some rows of the job; None if nothing is left."""
+        """Take back some rows of the job; return None if nothing is left."""
         for destination in self._all:
             taken = await destination.take_back(connection, job_id, at_most)
             if taken is not None:
@@ -114,7 +112,7 @@ class JobDestination:
         return None
 
     async def remove(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> bool:
-        """Some rows of a deleted job; True while there may be more."""
+        """Remove some rows of a deleted job; return True while there may be more."""
         for destination in self._all:
             if await destination.remove(connection, job_id, at_most):
                 return True

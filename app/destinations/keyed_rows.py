@@ -1,4 +1,4 @@
-"""KeyedRows: the destination that is a typed table with one row for each value of a key, and the
+"""KeyedRows: the destination for a typed table with one row for each value of a key, and for the
 versions of its rows.
 """
 
@@ -19,7 +19,7 @@ from app.processors.tables import KeyedTable, Piece
 
 class KeyedRows(Destination):
     def __init__(self, table: KeyedTable, rows: Any, versions: Any, writer: TableWriter) -> None:
-        """`rows`, `versions`: the tables of SQLAlchemy."""
+        """`rows` and `versions` are tables of SQLAlchemy."""
         self._table = table
         self._writer = writer
         self._rows = rows
@@ -42,9 +42,8 @@ class KeyedRows(Destination):
     async def take_back(
         self, connection: AsyncConnection, job_id: UUID, at_most: int
     ) -> TakenBack | None:
-        """First the rows that the job wrote last: the newest versions of them that are kept take
-        their places. Then what later jobs replaced: without it, their undo restores what was there
-        before.
+        """Take back the rows that the job wrote last: the newest kept versions replace them. Then
+        take back the versions that later jobs replaced, or their undo would restore them.
         """
         query = (
             select(self._key)
@@ -59,8 +58,8 @@ class KeyedRows(Destination):
         return TakenBack() if await self._remove_versions(connection, job_id, at_most) else None
 
     async def _restore(self, connection: AsyncConnection, job_id: UUID, keys: list[Any]) -> int:
-        """Put the newest version that was kept of each row in its place, or nothing; how many had
-        one.
+        """Put the newest kept version of each row in its place, or remove the row; return how many
+        had a version.
         """
         versions = self._versions
         latest = (
@@ -95,8 +94,8 @@ class KeyedRows(Destination):
         return True
 
     async def remove(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> bool:
-        """Rows that the job wrote last, with their earlier versions: nothing of them is to come
-        back by the undo of another. Then its own versions.
+        """Remove the rows that the job wrote last, with their earlier versions, so that no other
+        undo brings them back. Then remove its own versions.
         """
         query = select(self._key).where(self._rows.c.job_id == job_id).limit(at_most)
         keys = list((await connection.execute(query)).scalars())

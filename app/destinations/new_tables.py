@@ -1,5 +1,5 @@
-"""NewTables: typed tables that processors from outside bring. They are made at the start where they
-are not there, and never changed after that.
+"""NewTables: typed tables of processors from outside. They are created at the start if they do not
+exist, and never changed after that.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ DIALECTS: tuple[Any, ...] = (postgresql.dialect(), sqlite.dialect())  # type: ig
 
 class NewTables:
     def __init__(self, new: Sequence[NewTable]) -> None:
-        """Raises SettingsInvalid."""
+        """Check the tables; raises SettingsInvalid."""
         self.metadata = MetaData(naming_convention=NAMES)
         by_name: dict[str, NewTable] = {}
         for table in new:
@@ -66,8 +66,8 @@ class NewTables:
         self.tables: tuple[Table, ...] = tuple(table.table for table in by_name.values())
 
     async def prepare(self, database: Database) -> None:
-        """Make those that are not there. Several processes may do so at once. Raises
-        SettingsInvalid if one is there with other columns, MigrationsRefused, DatabaseUnavailable.
+        """Create the tables that do not exist. Several processes may do so at once. Raises
+        SettingsInvalid if a table has other columns, MigrationsRefused, DatabaseUnavailable.
         """
         if self.tables:
             await database.transact(self._make)
@@ -88,18 +88,18 @@ class NewTables:
 
     def _compare(self, connection: Connection) -> None:
         for table in self.metadata.tables.values():
-            there = {
+            columns = {
                 column["name"]: column["type"].compile(connection.dialect)
                 for column in inspect(connection).get_columns(table.name)
             }
             wanted = {
                 column.name: column.type.compile(connection.dialect) for column in table.columns
             }
-            if there != wanted:
+            if columns != wanted:
                 differing = sorted(
                     name
-                    for name in there.keys() | wanted.keys()
-                    if there.get(name) != wanted.get(name)
+                    for name in columns.keys() | wanted.keys()
+                    if columns.get(name) != wanted.get(name)
                 )
                 raise SettingsInvalid(
                     f"PROCESSORS: the table {table.name} is there already, and has other columns"
@@ -142,7 +142,7 @@ def _needed_of(table: Table) -> Iterable[str]:
 
 
 def _is_reserved(name: str) -> bool:
-    """Whether it is a word of SQL, which our statements would have to quote."""
+    """Return whether the name is a word of SQL, which our statements would have to quote."""
     return any(name in dialect.identifier_preparer.reserved_words for dialect in DIALECTS)
 
 
@@ -159,7 +159,9 @@ def _define(new: NewTable, metadata: MetaData) -> None:
 
 
 def _job_id(*, is_key: bool = False) -> Column[Any]:
-    """The rows go with the job in any case, also once nobody knows this table any more."""
+    """Make the column of the job. Its rows are always deleted with the job, also when no processor
+    has this table any more.
+    """
     owner: Any = ForeignKey(Job.__table__.c.id, ondelete="CASCADE")
     return Column("job_id", Uuid(), owner, primary_key=is_key, nullable=False)
 

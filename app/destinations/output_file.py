@@ -1,10 +1,11 @@
-"""The file that a job makes: its chunks leave parts, and it is there whole or not at all.
+"""OutputFile: the file of a job's results. Chunks write its parts, and it exists whole or not at all.
 
 settle: rows that repeat what must be unique in the whole file become rejects, chunk by chunk
 assemble: parts -> a file without a name, flushed -> its name
 publish: the row of the file and the final status of the job, in ONE transaction
 
-Killed anywhere, it begins again: what is settled stays settled, and a file without a row is swept.
+A process killed anywhere begins again: settled rows stay settled, and a file without a row is
+swept.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ logger = logging.getLogger(__name__)
 CHUNKS_AT_ONCE = 500
 SHOWN_REJECTS = 20
 OUTPUT_OF_PARTS = 4
-"""An output is at most so many times as large as its parts: 1 if these are pieces of it; CSV of
-Arrow, some.
+"""Limit of an output as a multiple of its parts: 1 if these are pieces of it, more for CSV from
+Arrow.
 """
 MEDIA_TYPES = {
     "csv": "text/csv",
@@ -61,48 +62,48 @@ MEDIA_TYPES = {
 
 
 class OutputPartMissing(TerminalError):
-    """A part of the output is not there any more, or not what was written."""
+    """A part of the output is missing, or is not what was written."""
 
     code = "output_part_missing"
 
 
 @dataclass(frozen=True, slots=True)
 class _Staged:
-    """What the chunks of a job have left."""
+    """Parts that the chunks of a job have written."""
 
     parts: list[PartFile]
     rows: int
-    """That count as ok."""
+    """Number of rows that count as ok."""
     preview: list[Any]
-    """(row number, row) of some."""
+    """(row number, row) of some rows."""
     is_keyed: bool
     """Whether values must be unique in the whole file."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How the file is made."""
+    """Layout of the file."""
 
     document: bytes
     format: str
     header: bytes
     columns: Sequence[tuple[str, str]]
-    """Names and types."""
+    """(name, type) of each column."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """The file, under its name."""
+    """File with its name on disk."""
 
     id: UUID
     is_joined: bool
-    """Whether the parts, one after the other, are the file. Else its rows were counted anew."""
+    """Whether the file is the parts, one after the other. Else its rows were counted anew."""
     content: Assembled
     stored: Stored
 
 
 class OutputFiles:
-    """The results of jobs whose processor makes a file."""
+    """Destination of the results of processors that make a file."""
 
     def __init__(
         self, database: Database, sources: Sources, processors: Processors, rejects: Rejects
@@ -140,7 +141,7 @@ class OutputFile(StagedResults):
         self._parts = sources.outputs
         self._output = output
         self._files: dict[UUID, UUID] = {}
-        """Written by this process for jobs that have not ended."""
+        """Files by job that this process has written, for jobs that have not ended."""
 
     # ------------------------------------------------------------------ in tables there is nothing
 
@@ -191,9 +192,7 @@ class OutputFile(StagedResults):
     # ------------------------------------------------------------------ unique in the whole file
 
     async def settle(self, job: StagedJob, compute: Compute) -> None:
-        """Make rejects of the rows that repeat what an earlier row has. Raises
-        OutputPartMissing.
-        """
+        """Reject the rows that repeat values of an earlier row. Raises OutputPartMissing."""
         keyed = []
         async for chunk in self._chunks(job):
             part = (chunk.summary or {}).get("part", {})
@@ -214,7 +213,7 @@ class OutputFile(StagedResults):
                 hit("output.settled")
 
     async def _workspace(self, job: StagedJob, names: Sequence[str | None]) -> str:
-        """A folder of this machine with these parts; raises FileNotFoundError, DiskFull,
+        """Yield a local folder with these parts; raises FileNotFoundError, DiskFull,
         StorageUnavailable.
         """
         return str(
@@ -229,10 +228,10 @@ class OutputFile(StagedResults):
         if not repeated:
             return
         async with self._database.working() as connection:
-            known = await results.rejected_numbers(
+            rejected = await results.rejected_numbers(
                 connection, job.id, first, count, repeats.NOT_UNIQUE
             )
-        new = [row for row in repeated if row not in known]
+        new = [row for row in repeated if row not in rejected]
         if not new:
             return
         part = part_file(chunk.summary or {})
@@ -241,9 +240,11 @@ class OutputFile(StagedResults):
         except FileNotFoundError as error:
             raise OutputPartMissing from error
         document = self._output.document(job.options)
-        told = await _computed(compute, self._output.repeated_values, document, folder, part, new)
+        repeated = await _computed(
+            compute, self._output.repeated_values, document, folder, part, new
+        )
         span = Span(chunk.byte_start, chunk.byte_end, first, count, chunk.first_line, chunk.crc32)
-        rejects = await asyncio.to_thread(self._repeating, job, span, new, told)
+        rejects = await asyncio.to_thread(self._repeating, job, span, new, repeated)
 
         async def write(connection: AsyncConnection) -> None:
             row = await jobs.lock_job(connection, job.id)
@@ -262,15 +263,15 @@ class OutputFile(StagedResults):
         job: StagedJob,
         span: Span,
         rows: Sequence[int],
-        told: Sequence[tuple[str, str, int]],
+        repeated: Sequence[tuple[str, str, int]],
     ) -> list[Reject]:
         data = self._sources.read(job.uri, span.byte_start, span.byte_end, job.etag)
-        return located(job.form, span, data, repeats.repeating(rows, told))
+        return located(job.form, span, data, repeats.repeating(rows, repeated))
 
     # ------------------------------------------------------------------ the file
 
     async def assemble(self, job: StagedJob, compute: Compute) -> Assembly | None:
-        """The file, on disk under its name and in no table yet. Raises OutputPartMissing,
+        """Write the file under its name on disk; no table names it yet. Raises OutputPartMissing,
         DiskFull.
         """
         staged = await self._staged(job)
@@ -297,7 +298,7 @@ class OutputFile(StagedResults):
         if not is_dry_run:
             written = await self._write_file(job, compute, layout, staged, has_repeated)
             if not written.is_joined:
-                # Counted in what was written: the job fails if it is not what the chunks say.
+                # Counted in what was written: the job fails if the chunks have other counts.
                 summary["rows"] = written.content.rows
             file = await self._file(job, layout, written)
             result["output"] = {
@@ -310,7 +311,7 @@ class OutputFile(StagedResults):
         return Assembly(Conclusion(summary, result | counts), file)
 
     async def _staged(self, job: StagedJob) -> _Staged | None:
-        """None if a chunk failed."""
+        """Return the parts; None if a chunk failed."""
         parts: list[PartFile] = []
         preview: list[Any] = []
         rows = 0
@@ -432,15 +433,15 @@ class OutputFile(StagedResults):
     async def publish(
         self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
     ) -> Conclusion:
-        """A dry run has made no file."""
-        file: NewFile | None = assembly.made
+        """Publish the file, except that a dry run has none."""
+        file: NewFile | None = assembly.payload
         if file is not None:
             await files.insert_file(connection, file)
             await jobs.set_result_file(connection, job_id, file.id)
         return assembly.conclusion
 
     async def discard(self, assembly: Assembly) -> None:
-        file: NewFile | None = assembly.made
+        file: NewFile | None = assembly.payload
         if file is not None and file.storage_uri is not None:
             with _left_for_the_sweep():
                 await asyncio.to_thread(self._sources.delete, file.storage_uri)
@@ -454,15 +455,17 @@ class OutputFile(StagedResults):
 
 
 async def _computed(compute: Compute, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Raises DiskFull, StorageUnavailable for what the process could not do with files."""
+    """Compute in another process. Raises DiskFull, StorageUnavailable if that process could not use
+    files.
+    """
     with translated("The folder of the parts"):
         return await compute(function, *arguments)
 
 
 @contextmanager
 def _left_for_the_sweep() -> Iterator[None]:
-    """Where a job has its final status already, and its parts or a file that no row names may stay
-    for a while.
+    """Log a failed deletion. The job has its final status already, and its parts, or a file that no
+    row names, may stay until the sweep.
     """
     try:
         yield
@@ -476,7 +479,7 @@ def _without_repeated(folder: str, preview: Sequence[Any]) -> list[Any]:
 
 
 def _dialect(layout: _Layout, content: Assembled) -> dict[str, Any]:
-    """How the file is read again."""
+    """Return the dialect by which the file is read."""
     names, header = [name for name, _ in layout.columns], layout.header
     if layout.format == "csv":
         data_line = 1 + header.count(b"\n")
@@ -487,7 +490,7 @@ def _dialect(layout: _Layout, content: Assembled) -> dict[str, Any]:
 
 
 def _stem(filename: str) -> str:
-    """Of the name of a file, or of the URI of an object, which stands for its name."""
+    """Return the stem of a filename, or of the URI of an object that has none."""
     name = filename.rpartition("/")[2] if is_remote(filename) else filename
     stem = name.removesuffix(".gz")
     for ending in (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json"):

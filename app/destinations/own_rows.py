@@ -1,4 +1,4 @@
-"""OwnRows: the destination that is a typed table whose rows belong to one job each."""
+"""OwnRows: the destination for a typed table whose rows belong to one job each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS_AT_ONCE = 1_000
 
 class OwnRows(Destination):
     def __init__(self, table: OwnTable, stored: Any, writer: TableWriter) -> None:
-        """`stored`: the table of SQLAlchemy."""
+        """`stored` is the table of SQLAlchemy."""
         self._table = table
         self._writer = writer
         columns = stored.c

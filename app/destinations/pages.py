@@ -23,7 +23,7 @@ from app.formats.base import MASK, Page, gaps, page_cuts, row_ends
 from app.formats.stored_pages import stored_hash_sum
 
 Row = tuple[int, bytes]
-"""(row number, its JSON)"""
+"""(row number, its JSON)."""
 
 
 class Pages(ResultDestination):
@@ -39,7 +39,7 @@ class Pages(ResultDestination):
     async def merge(
         self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page], start: int, end: int
     ) -> dict[str, int]:
-        """The pages that the rows fall into are written anew."""
+        """Write the pages again that the rows fall into."""
         held = await _take(connection, job_id, min(page.first_row for page in rows), start, end)
         pages = await asyncio.to_thread(lambda: list(merged_pages(held, rows)))
         return await self.write(connection, job_id, pages)
@@ -65,7 +65,7 @@ class Pages(ResultDestination):
     async def read_back(
         self, connection: AsyncConnection, job_id: UUID, first_rows: Sequence[int]
     ) -> ReadBack:
-        """A page that cannot be read as rows is a problem, not an error."""
+        """Read the rows back. A page that cannot be read as rows is a problem, not an error."""
         stored = ReadBack()
         after, position, limit = 0, 0, results.pages_next()
         while True:
@@ -97,8 +97,8 @@ class Pages(ResultDestination):
 async def _take(
     connection: AsyncConnection, job_id: UUID, first_row: int, start: int, end: int
 ) -> list[PageRow]:
-    """Remove the pages of a chunk (rows [start, end)) from the one that may hold `first_row` on;
-    what they held.
+    """Remove the pages of a chunk (rows [start, end)) from the page that may hold `first_row` on;
+    return their content.
     """
     begin = select(func.max(ResultPage.first_row)).where(
         ResultPage.job_id == job_id, ResultPage.first_row.between(start, first_row)
@@ -116,7 +116,7 @@ async def _take(
 
 
 def merged_pages(held: Sequence[PageRow], added: Sequence[Page]) -> Iterator[Page]:
-    """The rows of both in their order, cut into pages anew."""
+    """Yield the rows of both in their order, cut into pages anew."""
     before = (row for page in held for row in _rows(page.data, page.row_numbers, page.first_row))
     new = (row for page in added for row in _rows(page.data, page.numbers, page.first_row))
     rows = list(merge_sorted(before, sorted(new, key=_number), key=_number))
@@ -142,7 +142,7 @@ def _hash_pages(pages: Sequence[PageRow]) -> list[tuple[int, int]]:
 
 
 def _hash_page(page: PageRow) -> tuple[int, int]:
-    """(rows, their hash sum); -1 rows if they cannot be read."""
+    """Return (number of rows, their hash sum); -1 rows if they cannot be read."""
     first, count = page.first_row, page.row_count
     numbers = page.row_numbers or range(first, first + count)
     if numbers[0] != first or len(numbers) != count:

@@ -1,4 +1,4 @@
-"""What chunks leave for the file that their job makes, and what the database says of it."""
+"""Parts that chunks write for the file of their job, and what the database says of them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from app.sources.places import Outputs
 def write_part(
     parts: Outputs, job_id: UUID, stem: str, outputs: Sequence[Output]
 ) -> dict[str, Any]:
-    """For the summary of the chunk: `name` (none if it is empty), `size`, `crc32`; `keys`, the
-    counts of each piece of the key file, if values must be unique. Raises DiskFull.
+    """Write the part; return for the summary of the chunk: `name` (none if it is empty), `size`,
+    `crc32`, and, if values must be unique, `keys`: the counts of each piece of the key file. Raises
+    DiskFull.
     """
     size = sum(output.data.size for output in outputs)
     name = f"{stem}.part" if size else None
     crc32 = (
-        parts.write(job_id, name, size, chain.from_iterable(each.data.blocks() for each in outputs))
+        parts.write(
+            job_id, name, size, chain.from_iterable(output.data.blocks() for output in outputs)
+        )
         if name
         else 0
     )
@@ -33,7 +36,7 @@ def write_part(
             job_id,
             f"{stem}.keys",
             keys,
-            chain.from_iterable(each.keys.blocks() for each in outputs),
+            chain.from_iterable(output.keys.blocks() for output in outputs),
         )
         part |= {"keys": counts, "key_file": f"{stem}.keys"}
     return part

@@ -1,4 +1,4 @@
-"""Rows into PostgreSQL by COPY, on the connection and in the transaction of SQLAlchemy."""
+"""Writer of rows to PostgreSQL by COPY, on the connection and in the transaction of SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from app.processors.tables import KeyedTable, Piece
 
 @cache
 def _statements(table: KeyedTable) -> tuple[str, ...]:
-    """From the staging table, for $1 the job's id and $2 its number, in this order:
+    """Return the statements that write the staged rows, for $1 the job's id and $2 its number:
 
-    - insert what is new and lock what is there, in the order of the key; how many are new, and how
-      many were given.
-    Then, if some were there:
-    - keep their versions, where they come from earlier jobs;
-    - keep the given ones as versions, where later jobs were there before;
-    - write the others; how many have changed.
+    - insert new rows and lock existing ones, in the order of the key; return the number of new rows
+      and of all staged rows.
+    If some rows existed, then:
+    - keep versions of the existing rows of earlier jobs;
+    - keep the staged rows as versions where a later job has written before;
+    - write the other rows; return the number of changed rows.
     """
     name, key, columns, versions = table.name, table.key, table.columns, table.versions
     listed = ", ".join(columns)
     all_columns = ("job_id", "job_number", *columns, "created_at", "updated_at")
     changes = ", ".join(f"{c} = g.{c}" for c in columns if c != key)
     replaced = ", ".join(f"{c} = excluded.{c}" for c in all_columns if c not in (key, "created_at"))
-    given = f"given AS (SELECT DISTINCT ON ({key}) * FROM staged_{name} ORDER BY {key}, row_number DESC)"  # noqa: S608
+    newest = f"given AS (SELECT DISTINCT ON ({key}) * FROM staged_{name} ORDER BY {key}, row_number DESC)"  # noqa: S608
     return (
         f"""
-        WITH {given}, made AS (
+        WITH {newest}, made AS (
             INSERT INTO {name} (job_id, job_number, {listed}, created_at, updated_at)
             SELECT $1::uuid, $2::bigint, {listed}, now(), now() FROM given ORDER BY {key}
             ON CONFLICT ({key}) DO UPDATE SET {key} = excluded.{key} WHERE false
@@ -43,20 +43,20 @@ def _statements(table: KeyedTable) -> tuple[str, ...]:
         SELECT (SELECT count(*) FROM made) AS inserted, (SELECT count(*) FROM given) AS given
         """,  # noqa: S608
         f"""
-        WITH {given}
+        WITH {newest}
         INSERT INTO {versions} ({", ".join(all_columns)}, archived_at)
         SELECT {", ".join(f"t.{c}" for c in all_columns)}, now() FROM {name} t JOIN given g USING ({key})
         WHERE t.job_number < $1 ON CONFLICT DO NOTHING
         """,  # noqa: S608
         f"""
-        WITH {given}
+        WITH {newest}
         INSERT INTO {versions} AS v ({", ".join(all_columns)}, archived_at)
         SELECT $1::uuid, $2::bigint, {", ".join(f"g.{c}" for c in columns)}, now(), now(), now()
         FROM {name} t JOIN given g USING ({key}) WHERE t.job_number > $2
         ON CONFLICT ({key}, job_number) DO UPDATE SET {replaced} WHERE v.row_number <= excluded.row_number
         """,  # noqa: S608
         f"""
-        WITH {given}, before AS (
+        WITH {newest}, before AS (
             SELECT {key}, t.content_hash FROM {name} t JOIN given g USING ({key})
         ), written AS (
             UPDATE {name} t SET job_id = $1::uuid, job_number = $2::bigint, {changes},
@@ -72,7 +72,7 @@ def _statements(table: KeyedTable) -> tuple[str, ...]:
 
 class PostgresWriter(TableWriter):
     def __init__(self, rows_per_write: int = 1000) -> None:
-        """`rows_per_write`: of a table with a key in one statement."""
+        """`rows_per_write` is the limit of one statement for a table with a key."""
         super().__init__(partial(as_copy_text, rows_per_write))
 
     async def insert(self, connection: AsyncConnection, new: NewRows) -> None:
@@ -93,7 +93,9 @@ class PostgresWriter(TableWriter):
         )
 
     async def _begin(self, connection: AsyncConnection, table: KeyedTable) -> None:
-        """The staging table lasts as long as the connection, and is empty outside of an upsert."""
+        """Create the staging table, which lasts as long as the connection and is empty outside of
+        an upsert.
+        """
         driver = await _driver(connection)
         listed = ", ".join(table.columns)
         await driver.execute(
@@ -102,14 +104,14 @@ class PostgresWriter(TableWriter):
         )
 
     async def _upsert(self, connection: AsyncConnection, upsert: Upsert, piece: Piece) -> Replaced:
-        """COPY into the staging table, then one INSERT ... ON CONFLICT, and more only where rows
-        were there already. In the order of the key, so that two transactions do not wait for each
+        """COPY into the staging table, then run one INSERT ... ON CONFLICT, and more only if rows
+        existed. Rows are in the order of the key, so that two transactions do not wait for each
         other in a ring.
         """
         driver = await _driver(connection)
         table, job_id, number = upsert
         insert, keep_replaced, keep_late, replace = _statements(table)
-        # From a file or from bytes, which it takes for a name, the driver reads in a thread.
+        # The driver reads a file in a thread, and takes bytes for the name of a file.
         await driver.copy_to_table(
             f"staged_{table.name}",
             source=memoryview(piece.data),

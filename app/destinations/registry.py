@@ -1,4 +1,4 @@
-"""Destinations: every destination of this process, and which of them a job has."""
+"""Destinations: all destinations of this process, and the choice between them for a job."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from app.processors.tables import KeyedTable, NewTable, Table
 
 
 class HasDestination(Protocol):
-    """A row of a job."""
+    """Row of a job with the columns that choose its destination."""
 
     @property
     def processor(self) -> str: ...
@@ -45,9 +45,9 @@ class Destinations:
         rows_per_write: int = 1000,
         new_tables: Sequence[NewTable] = (),
     ) -> None:
-        """`tables`: in the order in which an undo takes their rows back. `rows_per_write`: of a
-        table with a key in one statement. `new_tables`: those that `prepare` makes. Raises
-        SettingsInvalid for one that cannot be made.
+        """`tables` in the order in which an undo takes their rows back. `rows_per_write` is the
+        limit of one statement for a table with a key. `new_tables` are created by `prepare`. Raises
+        SettingsInvalid for one that cannot be created.
         """
         self._new = NewTables(new_tables)
         tables = [*tables, *self._new.tables]
@@ -63,22 +63,26 @@ class Destinations:
         self._in_pages = self._with(Pages(writer))
         keyed = {table.name: table for table in tables if isinstance(table, KeyedTable)}
         self.encode_table = partial(encoded, writer.encode, keyed)
-        """(name of a table with a key, rows) to what is written to it; it can be sent to another
+        """Encoder called with (name of a table with a key, rows); it can be sent to another
         process.
         """
 
     async def prepare(self, database: Database) -> None:
-        """Make the new tables that are not there. Raises SettingsInvalid, MigrationsRefused,
+        """Create the new tables that do not exist. Raises SettingsInvalid, MigrationsRefused,
         DatabaseUnavailable.
         """
         await self._new.prepare(database)
 
     def add(self, kind: ResultKind) -> None:
-        """Asked in this order where the results of a job go; if none takes it, into pages."""
+        """Add a kind of results. Kinds are tried in this order; results of no kind are stored in
+        pages.
+        """
         self._kinds.append(kind)
 
     def of(self, job: HasDestination) -> JobDestination:
-        """Chosen by what the database says of the job, so that it is the same one at any time."""
+        """Return the destination of a job. Only the row of the job chooses it, so it is the same at
+        any time.
+        """
         for kind in self._kinds:
             results = kind.of(job.processor, job.options)
             if results is not None:
@@ -89,7 +93,7 @@ class Destinations:
         return JobDestination(results, self.tables, self.rejects)
 
     async def have_rows(self, connection: AsyncConnection, jobs: Sequence[LockedJob]) -> bool:
-        """Whether one of these jobs has written anything that an undo would take back."""
+        """Return whether one of these jobs has written anything that an undo would take back."""
         by_destination: dict[Destination, list[UUID]] = {
             table: [job.id for job in jobs] for table in self.tables.values()
         }
@@ -103,7 +107,9 @@ class Destinations:
     async def forget_versions(
         self, connection: AsyncConnection, older_than_seconds: float, at_most: int
     ) -> bool:
-        """Some versions that nobody can restore any more; True while there may be more."""
+        """Drop some versions that no undo can restore any more; return True while there may be
+        more.
+        """
         for table in self.tables.values():
             if await table.forget_versions(connection, older_than_seconds, at_most):
                 return True

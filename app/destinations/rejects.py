@@ -1,4 +1,6 @@
-"""Rejected rows, as they are written. They stay with the service wherever the results go."""
+"""Rejected rows as they are written. They stay in the service, whatever the destination of the
+results.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ class Rejects:
     async def write(
         self, connection: AsyncConnection, job_id: UUID, rejects: Sequence[Reject]
     ) -> None:
-        """In the transaction that counts them."""
+        """Write the rejects in the transaction that counts them."""
         rows = [_row(reject) for reject in rejects]
         await self._writer.insert(connection, NewRows(job_id, "rejects", COLUMNS, rows))
 

@@ -1,5 +1,5 @@
-"""Rows that repeat what must be unique in the whole file that a job makes. Which they are is in a
-file `rule` in the folder of its parts: a byte for each row, 0 where it repeats nothing.
+"""Rows that repeat a value that must be unique in the whole file of a job. A file `rule` in the
+folder of the job's parts has a byte for each row: 0 where it repeats nothing.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ NOT_UNIQUE = "not_unique"
 
 
 def is_known(folder: str) -> bool:
-    """Whether any row was looked at."""
+    """Return whether the rows have been compared."""
     return Path(folder, "rule").exists()
 
 
 def repeated_rows(folder: str, first: int, count: int) -> list[int]:
-    """Those of a chunk that repeat a value."""
+    """Return the rows of a chunk that repeat a value."""
     repeated: list[int] = (np.flatnonzero(_rules(folder)[first : first + count]) + first).tolist()
     return repeated
 
@@ -35,9 +35,9 @@ def _rules(folder: str) -> Any:
     return np.memmap(Path(folder) / "rule", "u1", "r")
 
 
-def repeating(rows: Sequence[int], told: Sequence[tuple[str, str, int]]) -> list[Reject]:
-    """The rejects of rows that repeat a value: of which columns, which it is, and the row that has
-    it first.
+def repeating(rows: Sequence[int], repeated: Sequence[tuple[str, str, int]]) -> list[Reject]:
+    """Make the rejects of rows that repeat a value, from (columns, value, first row with it) for
+    each row.
     """
     return [
         Reject(
@@ -51,5 +51,5 @@ def repeating(rows: Sequence[int], told: Sequence[tuple[str, str, int]]) -> list
             column,
             value[:200].replace("\0", "\\x00"),
         )
-        for row, (column, value, first) in zip(rows, told, strict=True)
+        for row, (column, value, first) in zip(rows, repeated, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Rows into SQLite, on the one writing connection."""
+"""Writer of rows to SQLite, on the one writing connection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 
 class SqliteWriter(TableWriter):
     def __init__(self, rows_per_write: int = 1000) -> None:
-        """`rows_per_write`: of a table with a key in one statement."""
+        """`rows_per_write` is the limit of one statement for a table with a key."""
         super().__init__(partial(as_parameters, rows_per_write))
 
     async def insert(self, connection: AsyncConnection, new: NewRows) -> None:
@@ -40,22 +40,22 @@ class SqliteWriter(TableWriter):
         await self.insert(connection, NewRows(job_id, "result_pages", PAGE_COLUMNS, rows))
 
     async def _upsert(self, connection: AsyncConnection, upsert: Upsert, piece: Piece) -> Replaced:
-        """Many rows in one statement each. The driver lets go of the interpreter once for a
-        statement, and has to win it back from the threads that parse: with `executemany` that is
+        """Write many rows with one statement. The driver releases the interpreter once for a
+        statement, and then competes for it with the threads that parse: with `executemany` that is
         once for each row.
         """
         table, job_id, number = upsert
-        count, looked_up, given = piece.data
+        count, looked_up, parameters = piece.data
         looked: Any = await connection.exec_driver_sql(
             _before_statement(table, count), (*looked_up, number)
         )
-        [(there, changed)] = looked.all()
-        if there:
-            await _keep_versions(connection, table, looked_up[::3], given, job_id, number)
+        [(existing, changed)] = looked.all()
+        if existing:
+            await _keep_versions(connection, table, looked_up[::3], parameters, job_id, number)
         await connection.exec_driver_sql(
-            _upsert_statement(table, count), (job_id.hex, number, *given)
+            _upsert_statement(table, count), (job_id.hex, number, *parameters)
         )
-        return Replaced(count - there, changed)
+        return Replaced(count - existing, changed)
 
 
 def _json(numbers: list[int] | None) -> str | None:
@@ -70,12 +70,12 @@ async def _keep_versions(
     connection: AsyncConnection,
     table: KeyedTable,
     keys: tuple[Any, ...],
-    given: tuple[Any, ...],
+    parameters: tuple[Any, ...],
     job_id: UUID,
     number: int,
 ) -> None:
-    """Of rows of earlier jobs that are replaced, and of the given ones where later jobs were there
-    before.
+    """Keep versions of replaced rows of earlier jobs, and of the new rows where later jobs have
+    written before.
     """
     name, key, versions = table.name, table.key, table.versions
     own = ("job_id", "job_number", *table.columns)
@@ -86,15 +86,15 @@ async def _keep_versions(
         f" WHERE {among} AND job_number < ?",
         (*keys, number),
     )
-    found: Any = await connection.exec_driver_sql(
+    newer: Any = await connection.exec_driver_sql(
         f"SELECT {key} FROM {name} WHERE {among} AND job_number > ?",  # noqa: S608
         (*keys, number),
     )
-    late = {row[0] for row in found.all()}
+    late = {row[0] for row in newer.all()}
     if not late:
         return
     place, width = table.columns.index(key), len(table.columns)
-    rows = [given[start : start + width] for start in range(0, len(given), width)]
+    rows = [parameters[start : start + width] for start in range(0, len(parameters), width)]
     replaced = ", ".join(
         f"{c} = excluded.{c}" for c in (*own, "updated_at", "archived_at") if c != key
     )
@@ -108,8 +108,8 @@ async def _keep_versions(
 
 @lru_cache(16)
 def _before_statement(table: KeyedTable, rows: int) -> str:
-    """For (key, row number, hash) of each row and the job's number: how many of them are there, how
-    many will change.
+    """Build the statement for (key, row number, hash) of each row and the job's number. It returns
+    how many of them exist, and how many will change.
     """
     key = table.key
     return f"""
@@ -126,7 +126,7 @@ def _upsert_statement(table: KeyedTable, rows: int) -> str:
     key = table.key
     columns = ("job_id", "job_number", *table.columns)
     changes = ", ".join(f"{column} = excluded.{column}" for column in columns if column != key)
-    # the job's id and number, once for all
+    # the job's id and number, once for all rows
     row = f"(?1, ?2, {', '.join('?' * len(table.columns))}, {NOW}, {NOW})"
     return f"""
         INSERT INTO {table.name} ({", ".join(columns)}, created_at, updated_at)

@@ -1,5 +1,5 @@
-"""Results that are staged chunk by chunk, and published whole with the final status of their job:
-until then nobody sees any of them.
+"""Staged results: written chunk by chunk, and published whole with the final status of their job.
+Until then nobody sees any of them.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from app.formats.base import Format
 from app.processors.base import Conclusion, Output
 
 Compute = Callable[..., Awaitable[Any]]
-"""`await compute(function, *arguments)`, in a process beside the service."""
+"""Call with `await compute(function, *arguments)`, in a process beside the service."""
 
 
 class StagedJob(Protocol):
-    """What must be known of a job to publish its results."""
+    """Facts about a job that publishing its results needs."""
 
     @property
     def id(self) -> UUID: ...
 
     @property
     def uri(self) -> str:
-        """Of its file."""
+        """URI of the job's file."""
 
     @property
     def etag(self) -> str | None: ...
@@ -41,62 +41,62 @@ class StagedJob(Protocol):
 
     @property
     def rows(self) -> int:
-        """Of its file."""
+        """Number of rows of the job's file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """What was staged, made whole. Nobody sees it yet."""
+    """Staged results, assembled. Nobody sees them yet."""
 
     conclusion: Conclusion
-    """What the job ends with. It says as `rows` how many of them are in what was made."""
-    made: Any = None
-    """For `publish` and `discard` of the destination."""
+    """Conclusion of the job. Its `rows` is the number of rows in the assembly."""
+    payload: Any = None
+    """Data of the destination for `publish` and `discard`."""
 
 
 class StagedResults(ResultDestination):
-    """In this order: `stage` and `write` for each chunk; when all have ended `settle`, `assemble`,
-    and in the transaction of the final status `publish`; then `forget`. A process may die anywhere,
-    and then the next begins with what the database has.
+    """Destination that stages results. The order of calls: `stage` and `write` for each chunk;
+    `settle` and `assemble` when all chunks have ended; `publish` in the transaction of the final
+    status; then `forget`. A process may die anywhere, and then the next begins with what the
+    database has.
     """
 
     incomplete: ClassVar[dict[str, str]]
-    """The error of a job of which nothing is published, because some chunks failed."""
+    """Error of a job whose results are not published because some chunks failed."""
 
     def stage(self, job_id: UUID, stem: str, outputs: Sequence[Output]) -> dict[str, Any]:
-        """In a thread, before the transaction of a chunk: put aside what does not go into the
-        database, under a name that no other attempt has. What is added to the summary of the chunk.
+        """Stage outputs that are not stored in the database, in a thread before the transaction of
+        a chunk, under a name that no other attempt has. Return what is added to the summary of the
+        chunk.
         """
         return {}
 
     async def settle(self, job: StagedJob, compute: Compute) -> None:
-        """Make rejects of rows of which only all chunks together show that they are bad."""
+        """Reject rows that only all chunks together show to be bad."""
 
     @abstractmethod
     async def assemble(self, job: StagedJob, compute: Compute) -> Assembly | None:
-        """Before the final transaction, outside any. None if a chunk failed: without its rows the
-        rest would look whole.
+        """Assemble the results before the final transaction, outside any. Return None if a chunk
+        failed: without its rows the rest would look whole.
         """
 
     @abstractmethod
     async def publish(
         self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
     ) -> Conclusion:
-        """In the transaction of the final status. What the job ends with: what the assembly says,
-        and what is known only now. Raises TransientError to be asked again from `settle` on.
+        """Publish in the transaction of the final status. Return the conclusion of the assembly,
+        with what is known only now. Raises TransientError to start again from `settle`.
         """
 
     @abstractmethod
     async def discard(self, assembly: Assembly) -> None:
-        """The job did not end with it after all."""
+        """Discard an assembly that the job did not end with."""
 
     @abstractmethod
     async def forget(self, job_id: UUID) -> None:
-        """The job has ended with it, or will never end with one: what is staged is needed no
-        more.
-        """
+        """Delete what is staged: the job has ended with it, or will never publish it."""
 
     async def failed(self, job_id: UUID) -> None:
-        """The job has failed. It may be tried again if that is because of failed chunks, and then
-        what the others have staged is needed.
+        """Handle a failed job. If it failed because of chunks, it may be tried again, and then
+        needs what the other chunks have staged.
         """

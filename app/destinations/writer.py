@@ -1,4 +1,4 @@
-"""TableWriter: how one kind of database takes many rows."""
+"""TableWriter: writes many rows to one kind of database."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Upsert(NamedTuple):
 
 
 class Replaced(NamedTuple):
-    """What became of the rows of a piece. Those that are neither are there already."""
+    """Counts of the rows of a piece. The others were there already, unchanged."""
 
     inserted: int
     updated: int
@@ -47,7 +47,7 @@ class Replaced(NamedTuple):
 class TableWriter(ABC):
     def __init__(self, encode: Encode) -> None:
         self.encode = encode
-        """Rows as `upsert` takes them. It can be sent to another process."""
+        """Encoder of rows for `upsert`. It can be sent to another process."""
 
     @abstractmethod
     async def insert(self, connection: AsyncConnection, new: NewRows) -> None: ...
@@ -60,7 +60,9 @@ class TableWriter(ABC):
     async def upsert(
         self, connection: AsyncConnection, job_id: UUID, table: KeyedTable, pieces: Sequence[Piece]
     ) -> dict[str, int]:
-        """Keep the versions of what it replaces; rows inserted, updated and unchanged."""
+        """Write rows, and keep the versions that they replace; return the counts inserted, updated
+        and unchanged.
+        """
         query = select(Job.number).where(Job.id == job_id)
         job_number = (await connection.execute(query)).scalar_one()
         upsert = Upsert(table, job_id, job_number)
@@ -78,7 +80,7 @@ class TableWriter(ABC):
         }
 
     async def _begin(self, connection: AsyncConnection, table: KeyedTable) -> None:  # noqa: B027
-        """Before the first piece."""
+        """Prepare for the first piece."""
 
     @abstractmethod
     async def _upsert(

@@ -1,5 +1,4 @@
-"""The files of the model: what they are called, what they must hold,
-and how one learns that something is missing."""
+"""Files of the model: their names, their digests, and a check that they are complete."""
 
 from __future__ import annotations
 
@@ -18,11 +17,12 @@ DIGESTS = {
     TOKENIZER: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
     INT8: "4751123f32e400fa74ef5356ba531ef9659518bfd72475b9c6424861feb75050",
 }
-"""SHA-256 of every file of the model. What was built from the weights is
-a function of them, so it has a fixed one too."""
+"""SHA-256 of every file of the model. Files built from the weights are a function of them, so their
+digests are fixed too.
+"""
 
 SOURCES = (SAFETENSORS, TOKENIZER)
-"""What has to be fetched; the rest is made from it."""
+"""Files that must be fetched. The others are built from them."""
 
 HOW_TO_INSTALL = (
     "Run ./scripts/install_model, or name a folder that has the model by EMBEDDING_MODEL_DIR."
@@ -30,7 +30,7 @@ HOW_TO_INSTALL = (
 
 
 def graph_path(precision: str) -> Path:
-    """The ONNX graph that comes with this package; it has no weights in it."""
+    """Return the path of the ONNX graph that comes with this package; it has no weights in it."""
     return Path(__file__).parent / "graphs" / f"{precision}.onnx"
 
 
@@ -40,12 +40,12 @@ def digest(path: Path) -> str:
 
 
 def needed(precision: str) -> tuple[str, ...]:
-    """The files that a model of this precision is loaded from."""
+    """Return the files that a model of this precision is loaded from."""
     return (*SOURCES, INT8) if precision == "int8" else SOURCES
 
 
 def missing(folder: Path, names: Iterable[str]) -> list[str]:
-    """Those of `names` that are not in the folder, or do not hold what they must."""
+    """Return the `names` that are not in the folder, or have another digest."""
     return [
         name
         for name in names
@@ -54,7 +54,7 @@ def missing(folder: Path, names: Iterable[str]) -> list[str]:
 
 
 def verify(folder: Path, precision: str) -> None:
-    """Reads every byte that will be loaded; raises ModelUnavailable."""
+    """Read every byte that will be loaded; raises ModelUnavailable."""
     for name in needed(precision):
         path = folder / name
         if not path.is_file():

@@ -1,4 +1,4 @@
-"""Sentences to vectors: all-MiniLM-L6-v2 on onnxruntime, without torch."""
+"""Embedder of sentences: all-MiniLM-L6-v2 on onnxruntime, without torch."""
 
 from __future__ import annotations
 
@@ -21,40 +21,46 @@ if TYPE_CHECKING:
 
 DIMENSIONS = 384
 MAX_TOKENS = 256
-"""What the model was trained for; the rest of a longer text is not
-read, as in sentence-transformers."""
+"""Limit that the model was trained for. The rest of a longer text is not read, as in
+sentence-transformers.
+"""
 
 BATCH_TEXTS = 64
 BATCH_TOKENS = 2048
-"""A batch has 64 texts, fewer where they are long, 8 at the longest:
-it should stay in the caches."""
+"""Tokens of a batch. It has 64 texts, fewer where they are long, and 8 of the longest, to stay in
+the caches.
+"""
 
 SLAB_TEXTS = 8192
 SLAB_CHARACTERS = 1_000_000
-"""At most so much is tokenised and sorted at a time; more would hold
-memory and sort hardly better."""
+"""Limit of characters that are tokenised and sorted at a time; more would take memory and sort
+hardly better.
+"""
 
 FIRST_LOOK = 4096
-"""Characters of a text that are tokenised at first; nearly always more than
-the model reads, so the rest is not looked at."""
+"""Number of characters of a text that are tokenised at first. They nearly always have more tokens
+than the model reads, so the rest is not tokenised.
+"""
 
 LONGEST_WORD = 100
-"""Characters; the tokenizer makes one unknown token of a longer word. So a
-cut in a word changes at most so many tokens."""
+"""Limit of characters of a word; the tokenizer makes one unknown token of a longer word. So a cut
+in a word changes at most so many tokens.
+"""
 
 QUERY_THREADS = 2
-"""For one text by itself, most of whose time is to read 42 MB of
-weights: 4.5 ms where one thread takes 7."""
+"""Threads for a single text. It mostly takes the time to read 42 MB of weights: 4.5 ms, where one
+thread takes 7.
+"""
 
 
 class Embedder:
-    """Texts to vectors of unit length. Made at no cost; the model is
-    loaded at the first use or by `load`.
+    """Embedder of texts as vectors of unit length. Creating it costs nothing; the model is loaded
+    at the first use or by `load`.
 
-    Safe to share between threads. `precision` is "fp32", equal to sentence-transformers, or
-    "int8", faster and less exact: vectors of the two should not be compared with each other. So
-    many batches as there are `threads` are computed at once, each by one thread, whoever they are
-    for; 0 means one per core this process may use.
+    Safe to share between threads. `precision` is "fp32", equal to sentence-transformers, or "int8",
+    faster and less exact: vectors of the two must not be compared with each other. As many batches
+    as there are `threads` are computed at once, each by one thread, whatever call they belong to; 0
+    means one per core this process may use.
     """
 
     model_id = files.MODEL_ID
@@ -68,21 +74,23 @@ class Embedder:
         self.precision = precision
         threads = threads or _cores()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="encode")
-        # A batch is computed by the thread that asks: several for one batch wait
-        # for each other after every operator.
+        # The calling thread computes a batch: several threads for one batch wait for each other
+        # after every operator.
         self._network = _Network(folder, precision, 1)
         self._query_network = self._network
         if threads >= QUERY_THREADS:
             self._query_network = _Network(folder, precision, QUERY_THREADS)
 
     def load(self) -> None:
-        """Check the files against their digests and open them: some 0.5 s,
-        then nothing. Raises ModelUnavailable."""
+        """Check the files against their digests and open them: some 0.5 s, and no time after that.
+        Raises ModelUnavailable.
+        """
         self._network.parts()
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """(len(texts), 384), row i for text i. Blocks, with the interpreter
-        free for others; raises ModelUnavailable."""
+        """Return vectors, (len(texts), 384), row i for text i. Blocks without the interpreter lock;
+        raises ModelUnavailable.
+        """
         tokenizer, session = self._network.parts()
         places: dict[str, int] = {}
         # Equal texts are encoded once.
@@ -97,8 +105,9 @@ class Embedder:
         return vectors if len(places) == len(rows) else vectors[rows]
 
     def encode_query(self, text: str) -> npt.NDArray[np.float32]:
-        """(384,), what `encode` makes of it, sooner, by threads of its own: it waits behind no
-        batches. The first one opens the model once more, 80 MB. Blocks; raises ModelUnavailable."""
+        """Return the vector of `encode`, (384,), sooner: it has its own threads and waits behind no
+        batches. The first call opens the model once more, 80 MB. Blocks; raises ModelUnavailable.
+        """
         tokenizer, session = self._query_network.parts()
         vectors = session.run(None, _padded(_token_ids(tokenizer, [text])))[0]
         vector: npt.NDArray[np.float32] = vectors[0]
@@ -106,7 +115,7 @@ class Embedder:
 
 
 class _Network:
-    """The model, opened when it is first asked for; `threads` compute a batch together."""
+    """Model that is opened at the first use; `threads` compute a batch together."""
 
     def __init__(self, folder: Path, precision: str, threads: int) -> None:
         self._arguments = folder, precision, threads
@@ -139,10 +148,10 @@ def _open(folder: Path, precision: str, threads: int) -> tuple[Tokenizer, Infere
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     entries = {
-        # Threads sleep when there is nothing to do.
+        # Threads sleep when they have no work.
         "session.intra_op.allow_spinning": "0",
-        # Without VNNI int8 products overflow where this is off:
-        # vectors would depend on the machine.
+        # Without VNNI int8 products overflow where this is off: vectors would depend on the
+        # machine.
         "session.x64quantprecision": "1",
         "session.model_external_initializers_file_folder_path": str(folder),
     }
@@ -153,9 +162,9 @@ def _open(folder: Path, precision: str, threads: int) -> tuple[Tokenizer, Infere
             files.graph_path(precision).read_bytes(), options, providers=["CPUExecutionProvider"]
         )
         tokenizer = Tokenizer.from_file(str(folder / files.TOKENIZER))
-    except Exception as error:  # the libraries have no common class for what can go wrong here
+    except Exception as error:  # the libraries have no common class of errors
         raise ModelUnavailable(f"The model in {folder} cannot be opened: {error}") from error
-    # it would tokenise all of a text to keep its first tokens; see _token_ids
+    # truncation would tokenise all of a text to keep its first tokens; see _token_ids
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer, session
@@ -181,8 +190,9 @@ def _encode_slab(
     vectors: npt.NDArray[np.float32],
     spread: Callable[..., Iterable[None]],
 ) -> None:
-    """The vectors of these texts into `vectors`: texts of like length
-    share a batch, so little of it is padding."""
+    """Write the vectors of these texts into `vectors`. Texts of similar length share a batch, so
+    little of it is padding.
+    """
     ids = _token_ids(tokenizer, texts)
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]), reverse=True)
     batches = list(_batches(order, ids))
@@ -190,8 +200,8 @@ def _encode_slab(
     def encode(batch: list[int]) -> None:
         vectors[batch] = session.run(None, _padded([ids[i] for i in batch]))[0]
 
-    # A single batch, as of some headers, is computed here: it does
-    # not wait behind the many of others.
+    # A single batch, as of some headers, is computed here: it does not wait behind the many of
+    # other calls.
     if len(batches) == 1:
         encode(batches[0])
         return
@@ -200,8 +210,9 @@ def _encode_slab(
 
 
 def _token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """The tokens of each text as the model reads them, MAX_TOKENS at
-    most, from as little of the text as they need."""
+    """Return the tokens of each text as the model reads them, MAX_TOKENS at most, from as little of
+    the text as they need.
+    """
     ids_of: list[list[int]] = [[] for _ in texts]
     pending = list(range(len(texts)))
     look = FIRST_LOOK
@@ -211,7 +222,7 @@ def _token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
         for i, encoding in zip(pending, encodings, strict=True):
             ids = encoding.ids
             if len(texts[i]) > look and len(ids) < MAX_TOKENS + LONGEST_WORD:
-                # Much white space, or words without end: what follows may still count.
+                # Much white space, or words without end: the rest of the text may still count.
                 short.append(i)
             elif len(ids) > MAX_TOKENS:
                 ids_of[i] = [*ids[: MAX_TOKENS - 1], ids[-1]]
@@ -223,7 +234,7 @@ def _token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
 
 
 def _batches(order: Sequence[int], ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Cut `order`, the longest first, into batches."""
+    """Yield batches of `order`, which has the longest text first."""
     start = 0
     while start < len(order):
         size = min(BATCH_TEXTS, BATCH_TOKENS // len(ids[order[start]]))
@@ -241,6 +252,7 @@ def _padded(ids: Sequence[Sequence[int]]) -> dict[str, Any]:
 
 
 def _encodable(text: str) -> str:
-    """Half of a surrogate pair, which JSON can smuggle into a str, is
-    not Unicode: the tokenizer would refuse it."""
+    """Replace half of a surrogate pair, which JSON can smuggle into a str. It is not Unicode, so
+    the tokenizer would refuse it.
+    """
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

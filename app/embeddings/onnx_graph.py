@@ -1,10 +1,9 @@
-"""The network of all-MiniLM-L6-v2 as two small ONNX graphs, whose
-weights stay in the files they came in.
+"""Network of all-MiniLM-L6-v2 as two small ONNX graphs. The weights stay in the files they came in.
 
-A graph names its weights by file, offset and length (ONNX external data): the fp32 one points
-straight into `model.safetensors`, the int8 one also into `model.int8.bin`. So the graphs depend on
-the architecture alone and are part of this package; nothing is converted at install time, and
-`onnx`, which writes them, is a tool of developers:
+A graph names its weights by file, offset and length (ONNX external data): the fp32 graph points
+into `model.safetensors`, the int8 graph also into `model.int8.bin`. So the graphs depend on the
+architecture alone and are part of this package. Nothing is converted at install time, and only
+developers need `onnx`, which writes the graphs:
 
     python scripts/build_graphs.py
 """
@@ -25,13 +24,14 @@ OUTPUT = "embeddings"
 OPSET = 20
 IR_VERSION = 10
 MASKED = -10_000.0
-"""Added to the attention scores of padding; so far below any score
-that its weight is exactly 0 in float32."""
+"""Number added to the attention scores of padding; so far below any score that its weight is
+exactly 0 in float32.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """What the weights of a BERT encoder do not tell by their shapes."""
+    """Parameters of a BERT encoder that the shapes of its weights do not show."""
 
     layers: int = 6
     heads: int = 12
@@ -45,9 +45,10 @@ def build(
     precision: str = "fp32",
     architecture: Architecture | None = None,
 ) -> bytes:
-    """The serialised graph: `input_ids` and `attention_mask`, both int64
-    (texts, tokens), to `embeddings`, float32 (texts, hidden), each of unit
-    length. `index` says where the fp32 weights lie."""
+    """Return the serialised graph: `input_ids` and `attention_mask`, both int64 (texts, tokens), to
+    `embeddings`, float32 (texts, hidden), each of unit length. `index` has the places of the fp32
+    weights.
+    """
     encoder = _Encoder(index, architecture or Architecture(), precision == "int8")
     return bytes(encoder.model().SerializeToString())
 
@@ -99,7 +100,7 @@ class _Encoder:
         )
 
     def _mask_bias(self) -> str:
-        """0 for a token and MASKED for padding, as (texts, 1, 1, tokens)."""
+        """Add a node that is 0 for a token and MASKED for padding, as (texts, 1, 1, tokens)."""
         padding = self._op(
             "Sub",
             self._constant(np.float32(1)),
@@ -138,8 +139,9 @@ class _Encoder:
         return self._op("Reshape", mixed, self._constant([0, 0, self._shape.hidden]))
 
     def _pool(self, hidden: str) -> None:
-        """The mean over the tokens, scaled to unit length: so their
-        sum does, and nothing is divided twice."""
+        """Add the mean over the tokens, scaled to unit length: the sum scaled to unit length is the
+        same, and nothing is divided twice.
+        """
         mask = self._op(
             "Unsqueeze",
             self._op("Cast", "attention_mask", to=TensorProto.FLOAT),
@@ -148,7 +150,7 @@ class _Encoder:
         total = self._op("Squeeze", self._op("MatMul", mask, hidden), self._constant([1]))
         self._op("LpNormalization", total, output=OUTPUT, axis=-1, p=2)
 
-    # ------------------------------------------------------------------ the bricks
+    # ------------------------------------------------------------------ operators
 
     def _linear(self, x: str, name: str) -> str:
         product = self._int8_product(x, name) if self._int8 else self._product(x, name)
@@ -161,7 +163,7 @@ class _Encoder:
         )
 
     def _int8_product(self, x: str, name: str) -> str:
-        """Activations are quantised as they come, once for all products they go into."""
+        """Add a product of int8. Activations are quantised once for all products that use them."""
         if x not in self._quantised:
             names = [f"{x}_{part}" for part in ("uint8", "scale", "zero")]
             self._nodes.append(

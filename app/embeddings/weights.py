@@ -1,5 +1,6 @@
-"""The weights of all-MiniLM-L6-v2: where each tensor lies in its
-file, and the int8 copy made of the large ones."""
+"""Weights of all-MiniLM-L6-v2: the place of each tensor in its file, and the int8 copy of the large
+ones.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +18,14 @@ import numpy.typing as npt
 SAFETENSORS = "model.safetensors"
 INT8 = "model.int8.bin"
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
-ALIGNMENT = 64  # bytes; what vector instructions like best
+ALIGNMENT = 64  # bytes; fastest for vector instructions
 INT8_MAX = 127
 DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype(np.float32), "I64": np.dtype(np.int64)}
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A tensor in a file: `offset` in bytes from the file's start, C order, little endian."""
+    """Tensor in a file: `offset` in bytes from the file's start, C order, little endian."""
 
     file: str
     offset: int
@@ -33,16 +34,18 @@ class Stored:
 
     @property
     def length(self) -> int:
-        """Bytes."""
+        """Return the length in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def read(self, folder: Path) -> npt.NDArray[np.generic]:
-        """The tensor, mapped from the file rather than read."""
+        """Return the tensor, mapped from the file rather than read."""
         return np.memmap(folder / self.file, self.dtype, "r", offset=self.offset, shape=self.shape)
 
 
 def safetensors_index(path: Path) -> dict[str, Stored]:
-    """Every tensor of a safetensors file by name; ValueError if the header cannot be read."""
+    """Return every tensor of a safetensors file by name; raises ValueError if the header cannot be
+    read.
+    """
     with path.open("rb") as file:
         (header_length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(header_length))
@@ -56,13 +59,15 @@ def safetensors_index(path: Path) -> dict[str, Stored]:
 
 
 def is_quantised(name: str, tensor: Stored) -> bool:
-    """The matrices of the layers and the table of words: 99 % of the bytes."""
+    """Return whether a tensor is a matrix of a layer or the table of words: 99 % of the bytes."""
     return name == WORD_EMBEDDINGS or (name.startswith("encoder.") and len(tensor.shape) == 2)
 
 
 def int8_index(index: Mapping[str, Stored]) -> dict[str, Stored]:
-    """Where `quantise` puts `{name}.int8` and `{name}.scale`. A matrix of a layer is stored as (in,
-    out), as MatMul wants it, with a scale per output; the table of words has a scale per word."""
+    """Return the places where `quantise` puts `{name}.int8` and `{name}.scale`. A matrix of a layer
+    is stored as (in, out), as MatMul takes it, with a scale per output; the table of words has a
+    scale per word.
+    """
     places: dict[str, Stored] = {}
     offset = 0
     for name, tensor in sorted(index.items()):

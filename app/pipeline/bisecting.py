@@ -1,5 +1,5 @@
-"""Bisecting: one bad row costs one row. On its last attempt a chunk is halved until the rows that
-cannot be processed or stored are alone.
+"""Bisecting: one bad row costs one row. The last attempt halves a chunk until the rows that cannot
+be processed or stored are alone.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ async def isolate_bad_rows(
     process: Callable[[Rows, Columns], Awaitable[ChunkOutcome]],
     rehearse: Callable[[Rows, ChunkOutcome], Awaitable[None]],
 ) -> Prepared:
-    """The chunk, with rejects of kind `failed` in the place of the rows that `process` or
+    """Return the chunk with rejects of kind `failed` in place of the rows that `process` or
     `rehearse` raised for.
 
     `process(rows, columns so far)` and `rehearse(rows, outcome)` are called for fewer and fewer
-    rows. Raises EveryRowFailed if no row gets through, and at once what is transient or terminal.
+    rows. Raises EveryRowFailed if no row gets through. Raises transient and terminal errors at
+    once.
     """
     prepared = Prepared(rejects=list(read.parsed.rejects), origin=read.origin(job, claim.span))
     errors: list[Exception] = []
@@ -69,6 +70,8 @@ async def isolate_bad_rows(
 
 
 def _halves(rows: Rows) -> list[Rows]:
-    """The second half first: the list is taken from its end, so rows are tried in their order."""
+    """Return the second half first: rows are taken from the end of the list, so they are tried in
+    their order.
+    """
     middle = len(rows) // 2
     return [rows.select(range(middle, len(rows))), rows.select(range(middle))]

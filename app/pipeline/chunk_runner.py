@@ -44,9 +44,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A chunk after its rows were read and processed: ready to be written, or with what went
-    wrong.
-    """
+    """A chunk whose rows were read and processed: ready to be written, or with the error."""
 
     claim: Claim
     prepared: Prepared | None = None
@@ -65,8 +63,8 @@ class ChunkRunner:
         rank: Callable[[UUID], float],
         make_processors: MakeProcessors,
     ) -> None:
-        """`rank` of a job: who has the lowest gets the next free thread. `make_processors`: in
-        another process, those that suspects need.
+        """`rank` of a job: the lowest gets the next free thread. `make_processors` makes the
+        processors of suspects in another process.
         """
         self._retry = retry
         self._threads = threads
@@ -92,16 +90,17 @@ class ChunkRunner:
         return await self._threads.run(self._rank(job.id), work, *arguments)
 
     def expect(self, job: JobSnapshot) -> None:
-        """Its chunks will come soon."""
+        """Prepare for chunks of this job, which will come soon."""
         if job.processor.computes_with:
             self._processes.prepare(*job.processor.computes_with)
 
     async def run(self, running: RunningJob, claims: Sequence[Claim]) -> float | None:
-        """Run chunks claimed together to their ends. Seconds until one of them may be tried again,
-        or None.
+        """Run chunks claimed together to their ends; return the seconds until one of them may be
+        tried again, or None.
 
         They are written in one transaction, since a transaction costs more than the rows of a small
-        chunk. If that fails for whatever reason, each is written, retried or failed by itself.
+        chunk. If that fails for whatever reason, every chunk is written, retried or failed by
+        itself.
         """
         with observing.at_work(running.snapshot, claims):
             return await self._run(running, claims)
@@ -115,14 +114,14 @@ class ChunkRunner:
         tried = await self._prepare_all(
             job, target, [claim for claim in claims if not self._is_last_try(claim)]
         )
-        ready = [(each.claim, each.prepared) for each in tried if each.prepared is not None]
+        ready = [(chunk.claim, chunk.prepared) for chunk in tried if chunk.prepared is not None]
         if len(ready) > 1 and await self._committer.commit_together(running, target, ready):
-            tried = [each for each in tried if each.prepared is None]
-        delays = [await self._settle(running, target, each) for each in [*tried, *unsettled]]
+            tried = [chunk for chunk in tried if chunk.prepared is None]
+        delays = [await self._settle(running, target, chunk) for chunk in [*tried, *unsettled]]
         return min((delay for delay in delays if delay is not None), default=None)
 
     def _is_last_try(self, claim: Claim) -> bool:
-        """Its rows are tried one by one, not all together once more."""
+        """Return whether the rows of the chunk are tried one by one, not all together once more."""
         return self._retry.is_last(claim.attempt) and claim.attempt > 1
 
     # ------------------------------------------------------------------ read and process
@@ -130,8 +129,9 @@ class ChunkRunner:
     async def _prepare_all(
         self, job: JobSnapshot, target: CommitTarget, claims: Sequence[Claim]
     ) -> list[Tried]:
-        """Chunks of a processor that computes go through a thread together; those of one that waits
-        wait together. A suspect comes alone, and has a process of its own.
+        """Read and process chunks. Chunks of a processor that computes share one thread, and those
+        of a processor that waits wait together. A suspect comes alone, and has a process of its
+        own.
         """
         unavailable = _why_unavailable(job) if claims else None
         if unavailable is not None:
@@ -155,15 +155,15 @@ class ChunkRunner:
     def _prepare_here(
         self, job: JobSnapshot, target: CommitTarget, claims: Sequence[Claim], queued_at: float
     ) -> list[Tried]:
-        """In a thread, one chunk after the other."""
+        """Read and process one chunk after the other in a thread."""
         tried: list[Tried] = []
         waited = perf_counter() - queued_at
         for claim in claims:
             try:
-                with observing.told_of(claim):
+                with observing.about(claim):
                     prepared = self._preparer.prepare(job, claim, target.live(claim), waited)
                 tried.append(Tried(claim, prepared))
-                waited = 0.0  # for a thread: once, for all of them
+                waited = 0.0  # all of them waited for the thread once
             except Exception as error:
                 tried.append(Tried(claim, error=error))
         return tried
@@ -171,7 +171,7 @@ class ChunkRunner:
     @staticmethod
     async def _try(claim: Claim, work: Awaitable[Prepared]) -> Tried:
         try:
-            with observing.told_of(claim):
+            with observing.about(claim):
                 return Tried(claim, await work)
         except Exception as error:
             return Tried(claim, error=error)
@@ -179,7 +179,7 @@ class ChunkRunner:
     async def _process(
         self, job: JobSnapshot, claim: Claim, rows: Rows, known: Columns
     ) -> ChunkOutcome:
-        """`known`: the columns of the job so far."""
+        """Process rows of a chunk; `known` are the columns of the job so far."""
         if claim.is_suspect:
             return await self._quarantine.process(job, claim, rows, known)
         return await self._preparer.process(job, claim, rows, known)
@@ -189,10 +189,10 @@ class ChunkRunner:
     async def _settle(
         self, running: RunningJob, target: CommitTarget, tried: Tried
     ) -> float | None:
-        """Bring one chunk to its end, whatever happened to it so far. Seconds until it may be tried
-        again, or None.
+        """Bring one chunk to its end, whatever happened to it so far; return the seconds until it
+        may be tried again, or None.
         """
-        with observing.told_of(tried.claim):
+        with observing.about(tried.claim):
             return await self._end(running, target, tried)
 
     async def _end(self, running: RunningJob, target: CommitTarget, tried: Tried) -> float | None:
@@ -228,7 +228,9 @@ class ChunkRunner:
     async def _try_again(
         self, running: RunningJob, target: CommitTarget, tried: Tried, error: Exception
     ) -> float | None:
-        """Later, or row by row after the last attempt; fails the chunk when that was of no use."""
+        """Give the chunk back for later, or try it row by row after the last attempt; fail it if
+        that did not help.
+        """
         claim = tried.claim
         logger.error(
             "Chunk %s/%s failed at attempt %s",
@@ -248,7 +250,7 @@ class ChunkRunner:
         return None
 
     async def _isolate(self, job: JobSnapshot, target: CommitTarget, claim: Claim) -> Prepared:
-        """The last attempt, row by row."""
+        """Run the last attempt, row by row."""
         read: Read = await self._in_thread(job, self._preparer.read, job, claim, target.live(claim))
 
         async def process(rows: Rows, known: Columns) -> ChunkOutcome:
@@ -261,8 +263,8 @@ class ChunkRunner:
 
 
 def _why_unavailable(job: JobSnapshot) -> TransientError | None:
-    """Why the processor could not make anything of any rows now, if it knows: then they need not be
-    read.
+    """Return the error if the processor knows that it cannot process any rows now: then they need
+    not be read.
     """
     try:
         if job.can.waits is not None:

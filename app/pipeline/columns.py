@@ -1,6 +1,4 @@
-"""The columns of a job whose rows bring their own names (JSON): bounded, whatever the rows
-bring.
-"""
+"""Columns of a job whose rows bring their own names (JSON), bounded whatever the rows bring."""
 
 from __future__ import annotations
 
@@ -14,11 +12,11 @@ from app.formats.base import MAX_COLUMNS, ObjectRows, PagedRows, Reject, Results
 from app.processors.base import ChunkOutcome
 
 MAX_NAME_BYTES = 1 << 20
-"""Of all names of a job together: they are part of every status and every page."""
+"""Limit of all names of a job together, in bytes: they are part of every status and every page."""
 
 
 class ColumnsTaken(TransientError):
-    """Other chunks brought columns first: how many more there may be must be looked at again."""
+    """Other chunks brought columns first, so the number of free columns must be read again."""
 
     def __init__(self, known: Columns) -> None:
         super().__init__(retry_after=0.01)
@@ -26,8 +24,8 @@ class ColumnsTaken(TransientError):
 
 
 class Columns:
-    """Names, in the order in which they came. It is never changed: chunks in several threads look
-    at the same one.
+    """Names of columns, in the order in which they came. Immutable, since chunks in several threads
+    read the same object.
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
@@ -41,7 +39,7 @@ class Columns:
         return len(self._names)
 
     def new(self, names: Iterable[str]) -> list[str]:
-        """Those of them that are not here, each once."""
+        """Return the names that are not here, without repeats."""
         return list(dict.fromkeys(name for name in names if name not in self._names))
 
     def have_room_for(self, new: Sequence[str]) -> bool:
@@ -54,8 +52,8 @@ class Columns:
         return Columns([*self._names, *names])
 
     def divided(self, results: Results) -> tuple[list[str], dict[int, str]]:
-        """(new names of the rows for which there is room, the first name of each row for which
-        there is none), taking the rows in their order. The cost is that of parsing them.
+        """Return (new names of the rows that fit, the first name of each row that does not fit),
+        taking the rows in their order. The cost is that of parsing them.
         """
         taken: dict[str, None] = {}
         count, size = len(self._names), self._bytes
@@ -80,9 +78,9 @@ def _size(names: Iterable[str]) -> int:
 
 @dataclass(slots=True)
 class Fitting:
-    """Rows of a chunk on their way through a processor, until all that is left of them fits into
-    the columns of the job. The others are rejected, and the processor is run again without them:
-    what it makes of rows may be more than results.
+    """Rows of a chunk on their way through a processor, until the remaining ones fit into the
+    columns of the job. The others are rejected, and the processor runs again without them: its
+    outcome may be more than results.
     """
 
     known: Columns
@@ -90,7 +88,9 @@ class Fitting:
     rejects: list[Reject] = field(default_factory=list)
 
     def take(self, outcome: ChunkOutcome) -> ChunkOutcome | None:
-        """What came of `rows`; None if it must be asked again, for the `rows` that are left."""
+        """Return the outcome of `rows`; None if the processor must be called again for the `rows`
+        that are left.
+        """
         results = outcome.results
         if results.are_objects and not self.known.have_room_for(self.known.new(results.columns)):
             names, refused = self.known.divided(results)

@@ -1,5 +1,5 @@
-"""Committer: rows, rejects, counts and status of a chunk, in one transaction. Its first statements
-are the fence: if the chunk belongs to somebody else by now, nothing is written.
+"""Committer: writes rows, rejects, counts and status of a chunk in one transaction. Its first
+statements are the fence: if another process has claimed the chunk, nothing is written.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class Committer:
         destinations: Destinations,
         in_thread: Callable[..., Awaitable[Any]],
     ) -> None:
-        """`await in_thread(job, work, *arguments)`."""
+        """`in_thread` is called as `await in_thread(job, work, *arguments)`."""
         self._database = database
         self._in_thread = in_thread
         self._merger = Merger(destinations)
 
     def target(self, job: JobSnapshot) -> CommitTarget:
-        """Where these rows go."""
+        """Return where rows of this job are written."""
         if job.corrects is None:
             return OwnJob(job)
         return CorrectedJob(job, self._database, self._merger)
@@ -53,8 +53,8 @@ class Committer:
     async def commit_together(
         self, running: RunningJob, target: CommitTarget, ready: Sequence[tuple[Claim, Prepared]]
     ) -> bool:
-        """Several chunks in one transaction, since a transaction costs more than the rows of a
-        small chunk; false if that failed, for whatever reason, and nothing was written.
+        """Write several chunks in one transaction, since a transaction costs more than the rows of
+        a small chunk. Return False if that failed, for whatever reason, and nothing was written.
         """
         try:
             await self.commit(running, target, ready)
@@ -68,8 +68,8 @@ class Committer:
     async def commit(
         self, running: RunningJob, target: CommitTarget, ready: Sequence[tuple[Claim, Prepared]]
     ) -> None:
-        """These chunks together or not at all; raises LeaseLost if one of the claims is not ours
-        any more.
+        """Write these chunks together or not at all; raises LeaseLost if a claim is not ours any
+        more.
         """
         job = running.snapshot
         new_columns = job.columns.new(
@@ -85,9 +85,9 @@ class Committer:
         async def write(connection: AsyncConnection) -> None:
             nonlocal written_at
             await target.lock(connection)
-            # The job's row before those of its chunks, as a cancel takes them: else the two could
-            # lock each other out.
-            # As it is known now: another turn may have found the service away meanwhile.
+            # Lock the job's row before those of its chunks, as a cancel does: otherwise the two
+            # could lock each other out. Take the service that is known now: another turn may have
+            # seen it unavailable meanwhile.
             if running.snapshot.waiting_on:
                 await jobs.set_waiting_on(connection, job.id, None)
             if new_columns:
@@ -111,7 +111,7 @@ class Committer:
                 raise
         hit("chunk.after_commit")
         ended = perf_counter()
-        # known only now: counted with what is written next
+        # only known now, so it is counted with the next write
         running.in_flight.commit_seconds = ended - written_at
         observing.completed(claims, completions, ended - begun)
         running.waits_for(None)
@@ -127,14 +127,14 @@ class Committer:
         rows: Rows,
         outcome: ChunkOutcome,
     ) -> None:
-        """Find out whether the database takes these rows, and leave no trace; raises LeaseLost."""
+        """Write these rows and roll back, to see whether the database takes them; raises LeaseLost."""
 
         class Undo(Exception):
             pass
 
         async def write(connection: AsyncConnection) -> None:
-            # First, as in the real write: COPY goes past SQLAlchemy, which begins a transaction
-            # with its first statement.
+            # Write first, as the real write does: COPY bypasses SQLAlchemy, which begins a
+            # transaction with its first statement.
             await target.lock(connection)
             await chunks.hold(connection, [claim])
             prepared = Prepared()
@@ -150,8 +150,8 @@ class Committer:
     async def give_back(
         self, running: RunningJob, claim: Claim, delay: float, reason: Exception, *, refund: bool
     ) -> float | None:
-        """Let the chunk be tried again in `delay` seconds; None if it is somebody else's. `refund`:
-        the attempt does not count.
+        """Let the chunk be tried again in `delay` seconds; return None if another process has it.
+        With `refund` the attempt does not count.
         """
         waiting_on = reason.waiting_on if isinstance(reason, TransientError) else None
         error = None if refund else _as_json(reason)
@@ -189,20 +189,20 @@ class Committer:
 
 
 def _stage(staged: StagedResults, ready: Sequence[tuple[Claim, Prepared]]) -> None:
-    """Before the transaction, under names that no other attempt has: what it names is there, and
-    whole.
+    """Stage outputs before the transaction, under names that no other attempt has, so that what a
+    row names exists and is whole.
     """
     for claim, prepared in ready:
         if prepared.outputs and not prepared.is_staged:
             stem = f"{claim.index}-{claim.token.hex}"
-            told = staged.stage(claim.job_id, stem, prepared.outputs)
-            prepared.summary = {**prepared.summary, **told}
+            summary = staged.stage(claim.job_id, stem, prepared.outputs)
+            prepared.summary = {**prepared.summary, **summary}
             prepared.is_staged = True
     hit("output.part_written")
 
 
 async def _add_columns(connection: AsyncConnection, job_id: UUID, columns: Sequence[str]) -> None:
-    """Append those that are new, other chunks may have brought some; raises ColumnsTaken."""
+    """Append the new columns, also if other chunks brought some meanwhile; raises ColumnsTaken."""
     known = Columns(await jobs.lock_columns(connection, job_id))
     new = known.new(columns)
     if not known.have_room_for(new):

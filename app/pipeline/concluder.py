@@ -1,5 +1,5 @@
-"""Concluder: what a job ends with where that takes work, done before the transaction that ends it,
-and outside of it.
+"""Concluder: makes the final result of a job where that takes work, before and outside of the
+transaction that ends the job.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from app.processors.base import Conclusion, FileFacts, Part
 from app.states import ChunkStatus, JobStatus
 
 SUMMARIES_AT_ONCE = 8
-DEATHS_BORNE = 2
-"""Of processes that conclude; the third fails the job."""
+MAX_DEATHS = 2
+"""Number of deaths of a concluding process that a job survives; the third fails it."""
 WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
 Basis = tuple[Any, ...]
-"""What a conclusion was drawn from, to be compared: chunks run again give another."""
+"""What a conclusion was made from, for comparison: chunks that ran again have another basis."""
 
 
 @dataclass(frozen=True, slots=True)
 class Concluded:
     basis: Basis
     conclusion: Conclusion | None
-    """None if nothing was completed that one could be drawn from."""
+    """Conclusion of the job; None if no chunk was completed."""
     assembly: Assembly | None = None
-    """Of staged results, which end with the same conclusion."""
+    """Staged results of the job, which belong to the same conclusion."""
 
 
 def concludes(job: JobSnapshot) -> bool:
-    """Whether its end takes work. The rows of a correction go to the corrected job, each as it is
-    merged.
+    """Return whether the end of a job takes work. Rows of a correction are merged into the
+    corrected job, chunk by chunk.
     """
     if job.corrects is not None:
         return False
@@ -50,7 +50,7 @@ def concludes(job: JobSnapshot) -> bool:
 
 
 async def basis_of(connection: AsyncConnection, job: JobSnapshot) -> Basis | None:
-    """None while something is left to do."""
+    """Return the basis of a conclusion; None while something is left to do."""
     if job.is_parent:
         parts = await jobs.children(connection, job.id)
         if any(not JobStatus(part.status).is_final for part in parts):
@@ -63,13 +63,13 @@ async def basis_of(connection: AsyncConnection, job: JobSnapshot) -> Basis | Non
     return tuple(sorted((t.status, t.chunks, t.ok, t.invalid, t.failed) for t in tally))
 
 
-def bearing_deaths(compute: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-    """Awaited, and tried again where the process died: memory may have run short, or an operator
-    ended the wrong one.
+def surviving_deaths(compute: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    """Make a coroutine function that calls `compute` again when its process died: memory may have
+    run short, or an operator ended the wrong process.
     """
 
     async def computed(work: Any, *arguments: Any) -> Any:
-        for _ in range(DEATHS_BORNE):
+        for _ in range(MAX_DEATHS):
             try:
                 return await asyncio.to_thread(compute, work, *arguments)
             except WorkerDied:
@@ -82,10 +82,10 @@ def bearing_deaths(compute: Callable[..., Any]) -> Callable[..., Awaitable[Any]]
 class Concluder:
     def __init__(self, database: Database, compute: Callable[..., Any]) -> None:
         self._database = database
-        self._compute = bearing_deaths(compute)
+        self._compute = surviving_deaths(compute)
 
     async def conclude(self, job: JobSnapshot) -> Concluded | None:
-        """The conclusion if the job is due, else None. Raises what the processor raises."""
+        """Return the conclusion if the job is due, else None. Raises what the processor raises."""
         basis = await self._basis(job)
         if basis is None:
             return None
@@ -97,7 +97,7 @@ class Concluder:
 
     async def _of_staged(self, job: JobSnapshot, staged: StagedResults) -> Concluded | None:
         await staged.settle(job, self._compute)
-        basis = await self._basis(job)  # to settle changes what chunks count
+        basis = await self._basis(job)  # settling changes the counts of chunks
         if basis is None:
             return None
         assembly = await staged.assemble(job, self._compute)
@@ -108,20 +108,20 @@ class Concluder:
             return await basis_of(connection, job)
 
     async def _of_chunks(self, job: JobSnapshot) -> Conclusion | None:
-        """The summaries are merged a few at a time, so that the memory does not grow with the
-        file.
-        """
+        """Merge the summaries a few at a time, so that the memory does not grow with the file."""
         reduces = job.can.reduces
         assert reduces is not None, "asked only of processors that reduce"
         combined: dict[str, Any] | None = None
         index = -1
         while True:
             async with self._database.working() as connection:
-                found = await chunks.summaries_after(connection, job.id, index, SUMMARIES_AT_ONCE)
-            if not found:
+                summaries = await chunks.summaries_after(
+                    connection, job.id, index, SUMMARIES_AT_ONCE
+                )
+            if not summaries:
                 break
-            index = found[-1][0]
-            parts = [*([combined] if combined else []), *(summary for _, summary in found)]
+            index = summaries[-1][0]
+            parts = [*([combined] if combined else []), *(summary for _, summary in summaries)]
             combined = await self._compute(reduces.combine, parts)
         async with self._database.working() as connection:
             row = await jobs.load_job(connection, job.id)
@@ -156,7 +156,7 @@ class Concluder:
 def _usable(rows: Sequence[JobRow], stored: dict[UUID, JobResultRow | None]) -> list[Part]:
     parts = []
     for row in rows:
-        found = stored[row.id]
-        if found is not None and row.status in WHOLE:
-            parts.append(Part(row.file_id, row.filename, row.columns, found.data, found.state))
+        result = stored[row.id]
+        if result is not None and row.status in WHOLE:
+            parts.append(Part(row.file_id, row.filename, row.columns, result.data, result.state))
     return parts

@@ -1,7 +1,7 @@
-"""Cutting a file into spans of whole records. Pure but for reading: no database, no task, so every
-split point can be tried.
+"""Cutter: cuts a file into spans of whole records. Pure except for reading: no database and no
+task, so tests can try every split point.
 
-The spans tile the data: each begins where the one before ends, the first at the first data byte,
+The spans tile the data: each span begins where the last one ends, the first at the first data byte,
 the last at the end.
 """
 
@@ -21,23 +21,23 @@ NO_ENDS: Offsets = np.empty(0, np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a file has been cut: always at a record boundary, outside any quotes, so that it is
-    all one must keep.
+    """How far a file has been cut: a record boundary outside any quotes, so no other state is
+    needed.
     """
 
     offset: int
     rows: int
-    """Records before `offset`."""
+    """Number of records before `offset`."""
     line: int
     """Number of the line that begins at `offset`."""
     crc32: int = 0
-    """Of all bytes of the file before `offset`."""
+    """Checksum of all bytes of the file before `offset`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one chunk: rows and bytes, whichever comes first. A record over `row_bytes` is a chunk
-    alone and not read.
+    """Limits of one chunk in rows and bytes, whichever comes first. A record over `row_bytes` is a
+    chunk alone and is not read.
     """
 
     chunk_rows: int
@@ -62,8 +62,8 @@ def cut(
     budget: int,
     window_bytes: int = WINDOW_BYTES,
 ) -> Cut:
-    """Spans from `start` on, until at least `budget` bytes are cut or the file, `size` bytes long,
-    ends.
+    """Return spans from `start` on, until at least `budget` bytes are cut or the file of `size`
+    bytes ends.
     """
     spans: list[Span] = []
     position, window, ends, wanted, crc = start, b"", NO_ENDS, window_bytes, start.crc32
@@ -114,7 +114,7 @@ def cut(
             return Cut(spans, Position(size, position.rows, position.line, crc), True)
         if position.offset - start.offset >= budget:
             return Cut(spans, replace(position, crc32=crc), False)
-        # always more than is there, or the file would seem to end
+        # Ask for more than there is, or the file would seem to end.
         wanted = max(window_bytes, 2 * len(window))
 
 
@@ -123,8 +123,8 @@ def _last(ends: Offsets) -> int:
 
 
 def _stops(ends: Offsets, limits: Limits, *, everything: bool) -> list[tuple[int, int]]:
-    """(first, last) record of each chunk. Unless `everything`, a chunk that might still grow is
-    left for the next window.
+    """Return the (first, last) record of each chunk. Unless `everything`, a chunk that might still
+    grow is left for the next window.
     """
     stops: list[tuple[int, int]] = []
     first, start = 0, 0
@@ -141,7 +141,7 @@ def _stops(ends: Offsets, limits: Limits, *, everything: bool) -> list[tuple[int
 def _skip_record(
     file: BinaryIO, form: Format, position: Position, size: int, row_bytes: int
 ) -> Span:
-    """The record at `position`, too long to be held."""
+    """Return the span of the record at `position`, which is too long to be held."""
     file.seek(position.offset)
     length = form.skip(iter(lambda: file.read(WINDOW_BYTES), b""), row_bytes)
     end = size if length is None else min(position.offset + length, size)
@@ -159,7 +159,9 @@ def _behind(span: Span, form: Format, file: BinaryIO, crc: int) -> Position:
 
 
 def crc32_before(file: BinaryIO, offset: int) -> int:
-    """Of the bytes before `offset`: for a file that is about to be cut, its header."""
+    """Return the checksum of the bytes before `offset`: those of the header, for a file that is
+    about to be cut.
+    """
     file.seek(0)
     crc = 0
     while offset and (block := file.read(min(offset, WINDOW_BYTES))):

@@ -1,5 +1,5 @@
-"""How much may be in work without a slot: chunks of processors that wait for services hold no slot,
-but they hold memory.
+"""Limit of work without a slot: chunks of processors that wait for services hold no slot, but they
+hold memory.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from collections import Counter
 from uuid import UUID
 
 MAX_DETACHED_BYTES = 12 << 20
-"""Of chunks of all jobs of a processor. In work a chunk takes several times its bytes: as cells,
-for the processes, as pages.
+"""Limit for the chunks of all jobs of a processor, in bytes of the file. A chunk in work takes
+several times its bytes: as cells, for the processes, as pages.
 """
 
 
 class DetachedBudget:
-    """Bytes of detached chunks. Counted for each processor by itself, so that one whose service
-    hangs stops no other.
+    """Bytes of detached chunks, counted by processor, so that one whose service hangs stops no
+    other.
     """
 
     def __init__(self, most_bytes: int = MAX_DETACHED_BYTES) -> None:
@@ -24,8 +24,8 @@ class DetachedBudget:
         self._held_back: dict[str, set[UUID]] = {}
 
     def take(self, processor: str, job_id: UUID, size: int) -> bool:
-        """Whether a turn of `size` bytes may begin. It may while there is any room at all, so that
-        nothing is too large. A job that may not is among those that `give_back` returns.
+        """Return whether a turn of `size` bytes may begin. It may if any budget is left, so that
+        nothing is too large. `give_back` returns the jobs that may not.
         """
         if self._bytes[processor] >= self._most_bytes:
             self._held_back.setdefault(processor, set()).add(job_id)

@@ -1,4 +1,4 @@
-"""Finisher: gives a job its final status, once every chunk is final and the counts close."""
+"""Finisher: gives a job its final status once every chunk is final and the counts close."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """This turn has given the job its final status."""
+    """This turn gave the job its final status."""
 
     status: JobStatus
 
 
 class NotEnded(Enum):
-    """This turn has changed nothing."""
+    """This turn changed nothing."""
 
     WORK_LEFT = "something is left to do"
     OVER = "the job was deleted, or a twin of this turn has ended it"
@@ -49,7 +49,7 @@ Ending = Ended | NotEnded
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """What a job ends with."""
+    """Status and result that a job ends with."""
 
     status: JobStatus
     error: dict[str, Any] | None = None
@@ -73,10 +73,10 @@ class Finisher:
         self._concluder = Concluder(database, compute)
 
     async def try_finish(self, job: JobSnapshot) -> bool:
-        """Move the job to its final status if nothing is left to do. True if it is final now, by
-        whomever.
+        """Move the job to its final status if nothing is left to do. Return True if it is final
+        now, whichever process ended it.
 
-        Raises what the processor raises where it has something to conclude.
+        Raises what the processor raises while it makes the conclusion.
         """
         with tracing.span("conclude", job.trace, {"granula.job.id": str(job.id)}) as span:
             concluded = await self._concluder.conclude(job) if concludes(job) else None
@@ -123,7 +123,7 @@ class Finisher:
         row: LockedJob,
         concluded: Concluded | None,
     ) -> Final | None:
-        """None while a chunk is left to do."""
+        """Return the end of the job; None while a chunk is left to do."""
         tally = {t.status: t for t in await chunks.tally(connection, job.id)}
         if not row.split_done or any(not ChunkStatus(s).is_final for s in tally):
             return None
@@ -139,7 +139,7 @@ class Finisher:
             rows_ok = sum(t.ok for t in tally.values())
             return await self._keep(connection, job, concluded, rows_ok, Final(status, error))
         if job.corrects is not None:
-            # What the results say is in the summary of the corrected job.
+            # The results are described by the summary of the corrected job.
             return Final(status, error, {"rows": int(sum(t.ok for t in tally.values()))})
         return Final(status, error, _combined(job, await chunks.summaries(connection, job.id)))
 
@@ -151,7 +151,7 @@ class Finisher:
         rows_ok: int,
         final: Final,
     ) -> Final:
-        """Write the result with the final status, and publish what was staged, if that covers every
+        """Write the result with the final status. Publish the staged results if they cover every
         row that counts as ok.
         """
         conclusion, staged = concluded.conclusion, job.destination.staged
@@ -160,8 +160,8 @@ class Finisher:
         if conclusion is None:
             return final if staged is None else Final(JobStatus.FAILED, dict(staged.incomplete))
         if conclusion.summary.get("rows") != rows_ok:
-            told = f"rows in the summary: {conclusion.summary.get('rows')}, expected {rows_ok}"
-            error = {"code": "proof_does_not_close", "message": told}
+            message = f"rows in the summary: {conclusion.summary.get('rows')}, expected {rows_ok}"
+            error = {"code": "proof_does_not_close", "message": message}
             return Final(JobStatus.FAILED, error)
         if staged is not None and concluded.assembly is not None:
             conclusion = await staged.publish(connection, job.id, concluded.assembly)
@@ -171,7 +171,7 @@ class Finisher:
     async def _put_away(
         self, job: JobSnapshot, concluded: Concluded | None, ending: Ending
     ) -> None:
-        """Let go of what was staged, or of what was made of it if the job did not end with that."""
+        """Delete what was staged, or its assembly if the job did not end with that."""
         staged = job.destination.staged
         if staged is None:
             return
@@ -184,7 +184,7 @@ class Finisher:
             await staged.failed(job.id)
 
     async def _delete_if_done(self, job: JobSnapshot) -> None:
-        """The bytes of its file, unless another job needs them."""
+        """Delete the bytes of the job's file, unless another job needs them."""
         async with self._database.working() as connection:
             is_needed = await jobs.needs_bytes(connection, job.file_id)
         if not is_needed:
@@ -197,13 +197,13 @@ class Finisher:
         row: LockedJob,
         concluded: Concluded | None,
     ) -> Final | None:
-        """A job with parts ends with the last of them; None before. Each part has closed its own
-        counts.
+        """Return the end of a job with parts, which ends with the last of them; None before. Each
+        part has closed its own counts.
         """
         tally = await jobs.tally_children(connection, job.id)
         if any(not JobStatus(s).is_final for s in tally):
             return None
-        gone = (row.child_count or 0) - sum(tally.values())  # with their files
+        gone = (row.child_count or 0) - sum(tally.values())  # deleted with their files
         status = conclude(
             completed_chunks=tally.get(JobStatus.COMPLETED, 0)
             + tally.get(JobStatus.COMPLETED_WITH_ERRORS, 0),
@@ -224,8 +224,8 @@ class Finisher:
     async def _verdict(
         self, connection: AsyncConnection, row: LockedJob, tally: dict[str, ChunkTally]
     ) -> tuple[JobStatus, dict[str, Any] | None]:
-        """The final status; failed, with what does not add up, if the tables do not hold every row
-        of the file.
+        """Return the final status; failed, with what does not add up, if the tables do not hold
+        every row of the file.
         """
         stored = Stored(
             await self._destinations.of(row).results.count(connection, row.id),
@@ -239,7 +239,7 @@ class Finisher:
         return status, {"code": "proof_does_not_close", "message": problem}
 
     async def fail(self, job_id: UUID, error: dict[str, Any]) -> None:
-        """The job cannot go on at all: what was not done counts as unprocessed."""
+        """Fail a job that cannot continue: its remaining rows count as not processed."""
 
         async def finish(connection: AsyncConnection) -> None:
             await jobs.finish(connection, job_id, JobStatus.FAILED, error=error)
@@ -252,7 +252,7 @@ class Finisher:
             await staged.failed(job_id)
 
     async def forget_staged(self, job_id: UUID) -> None:
-        """What its chunks left for results that will not be published."""
+        """Delete what chunks staged for results that will not be published."""
         staged = await self._staged(job_id)
         if staged is not None:
             await staged.forget(job_id)
@@ -270,7 +270,7 @@ class Finisher:
             logger.warning("Could not delete a file; the sweep will: %s", error)
 
     async def remove_deleted(self, file_ids: Sequence[UUID] | None = None) -> None:
-        """Finish deletions: rows in bounded steps, then the bytes, then the file's own row. May be
+        """Finish deletions: rows in bounded steps, then the bytes, then the row of the file. May be
         stopped anywhere.
         """
         if file_ids is None:
@@ -289,7 +289,7 @@ class Finisher:
             logger.info("File %s deleted", file_id)
 
     async def _remove_some(self, connection: AsyncConnection, job_id: UUID) -> bool:
-        """A bounded number of rows of the job; True while there may be more."""
+        """Delete a bounded number of rows of the job; return True while there may be more."""
         work = await jobs.find_work(connection, job_id)
         if work is not None:
             destination = self._destinations.of(work)
@@ -304,7 +304,9 @@ class Finisher:
 
 
 def _combined(job: JobSnapshot, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """What the processor raises ends its job: it would raise it again each time."""
+    """Combine summaries. An error of the processor ends its job, since the processor would raise it
+    again each time.
+    """
     try:
         return job.processor.combine(summaries)
     except GranulaError:
@@ -314,7 +316,9 @@ def _combined(job: JobSnapshot, summaries: Iterable[dict[str, Any]]) -> dict[str
 
 
 def to_granula_error(error: Exception) -> GranulaError:
-    """What a processor raised, as the end of its job if it is not one of our errors."""
+    """Return the error of the processor as the end of its job, wrapped if it is not one of our
+    errors.
+    """
     if isinstance(error, GranulaError):
         return error
     return TerminalError(f"{type(error).__name__}: {error}"[:500].replace("\0", "\\x00"))

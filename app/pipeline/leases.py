@@ -1,4 +1,4 @@
-"""Leases: the chunks that this process has claimed, and the heartbeat that keeps them its own."""
+"""Leases: the chunks that this process has claimed, and the heartbeat that renews them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class Leases:
-    """The claims of one worker. Each has a token, which fences the transaction that writes its
-    rows.
-    """
+    """Claims of one worker. Each has a token, which fences the transaction that writes its rows."""
 
     def __init__(
         self,
@@ -37,15 +35,16 @@ class Leases:
         self._tokens: set[UUID] = set()
 
     async def claim(self, job_id: UUID, limit: int) -> list[Claim]:
-        """Up to `limit` chunks that may run now, in the order of the file. Suspects come last and
-        one at a time, so that the rest of the file need not wait for what they may do. Each list of
-        claims is run inside `held`.
+        """Claim up to `limit` chunks that may run now, in the order of the file. Suspects come last
+        and one at a time, so that the rest of the file need not wait for them. Every list of claims
+        is run inside `held`.
         """
         return await self._claim(job_id, limit) or await self._claim(job_id, 1, suspects=True)
 
     async def _claim(self, job_id: UUID, limit: int, *, suspects: bool = False) -> list[Claim]:
         token = uuid4()
-        # before it is in the database, so that the heartbeat never takes it for a stray
+        # Register the token before it is in the database, so that the heartbeat never takes it for
+        # a stray.
         self._tokens.add(token)
         claims: list[Claim] = []
         try:
@@ -68,15 +67,15 @@ class Leases:
 
     @contextmanager
     def held(self, claims: list[Claim]) -> Iterator[None]:
-        """Renew these claims, which were made together, until the end of the block."""
+        """Renew these claims until the end of the block. One call of `claim` returned them."""
         try:
             yield
         finally:
             self._tokens.discard(claims[0].token)
 
     async def renew(self) -> list[UUID]:
-        """The heartbeat of every chunk in work. Chunks that are in work here only in the database
-        are given back; returns their jobs.
+        """Send the heartbeat of every chunk in work. Give back chunks that only the database says
+        are in work here; return their jobs.
         """
 
         async def renew(connection: AsyncConnection) -> list[UUID]:
@@ -89,7 +88,7 @@ class Leases:
         return await self._database.transact(renew)
 
     async def release_all(self) -> None:
-        """Give back what is still in work, without costing it an attempt."""
+        """Give back all chunks in work, without costing them an attempt."""
         try:
             await self._database.transact(
                 lambda connection: chunks.release_all(connection, self.worker_id)
@@ -98,6 +97,6 @@ class Leases:
             logger.warning("Could not release the chunks in progress; their leases will expire")
 
     async def seconds_to_next(self, job_id: UUID) -> float | None:
-        """Until a chunk that waits may run; None if none waits."""
+        """Return the seconds until a waiting chunk may run; None if none waits."""
         async with self._database.working() as connection:
             return await chunks.next_waiting(connection, job_id, self.longest_wait)

@@ -1,8 +1,8 @@
-"""Machine: the engine. Wires queue, pool and background services, starts them and stops them.
+"""Machine: the engine. It wires queue, pool and background services, starts them and stops them.
 
-`enqueue` is the seam between the endpoints and the engine. It is called in the transaction that
-creates or changes a job, and only says that the job has work. What to do is always read from the
-database, so the engine may run in the process of the endpoints or in others (see Role).
+`enqueue` is the seam between the endpoints and the engine. The transaction that creates or changes
+a job calls it, and it only says that the job has work. The engine reads what to do from the
+database, so it may run in the process of the endpoints or in others (see Role).
 """
 
 from __future__ import annotations
@@ -47,25 +47,25 @@ GRACE_SECONDS = 20.0
 
 
 class Role(Enum):
-    """What a process does of the work."""
+    """Share of the work that a process does."""
 
     EMBEDDED = "everything"
-    """The only service on its database."""
+    """Everything: the only service on its database."""
     API = "takes jobs"
     WORKER = "runs them"
 
 
 class BackgroundService(Protocol):
-    """Work that goes on besides the jobs. All of its state is in the database."""
+    """Work that runs besides the jobs. All of its state is in the database."""
 
     async def prepare(self) -> None:
-        """At the start of the engine."""
+        """Prepare at the start of the engine."""
 
     async def run(self) -> None:
-        """Until it is cancelled. It is started again if it raises."""
+        """Run until cancelled. The engine starts it again if it raises."""
 
     def close(self) -> None:
-        """The engine stops."""
+        """Close when the engine stops."""
 
 
 class Machine:
@@ -83,9 +83,9 @@ class Machine:
         processes: Processes | None = None,
         sweeper: Sweeper | None = None,
     ) -> None:
-        """`make_processors`: in another process. `only`: work on these jobs and no others; the set
-        may grow. `processes`: they become its own. `sweeper`: of the storage, one without partial
-        uploads if there is none.
+        """`make_processors` is called in another process. `only`: work on these jobs and no others;
+        the set may grow. `processes`: the machine owns them from now on. `sweeper` of the storage;
+        the default leaves partial uploads alone.
         """
         self._settings = settings
         self.role = role
@@ -153,7 +153,7 @@ class Machine:
         self.is_draining = False
 
     def add(self, service: BackgroundService) -> None:
-        """Run it beside the jobs, in each process that runs them. Called before `start`."""
+        """Run a service beside the jobs, in every process that runs them. Called before `start`."""
         self._added.append(service)
 
     async def start(self) -> None:
@@ -181,7 +181,7 @@ class Machine:
     async def _get_ready_for_suspects(self) -> None:
         try:
             await self.compute(suspects.get_ready, self._make_processors)
-        except Exception as error:  # the first suspect will show it
+        except Exception as error:  # the first suspect will show the error
             logger.info("Could not prepare a process for suspect chunks: %r", error)
 
     async def _run_pool(self) -> None:
@@ -197,7 +197,7 @@ class Machine:
             )
 
     async def stop(self, grace_seconds: float = GRACE_SECONDS) -> None:
-        """No new turns; those going on get the grace."""
+        """Begin no new turns; running turns get the grace."""
         self.is_draining = True
         if self._services:
             heartbeat, *others = self._services
@@ -213,11 +213,11 @@ class Machine:
         self._threads.shutdown()
 
     async def compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """The result of a function of a module, called in a process beside the service."""
+        """Return the result of a function of a module, called in a process beside the service."""
         return await asyncio.to_thread(self._processes.compute, function, *arguments)
 
     def compute_now(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """The same for a thread, which waits for it."""
+        """Compute from a thread, which waits for the result."""
         return self._processes.compute(function, *arguments)
 
     @property
@@ -228,13 +228,13 @@ class Machine:
 
     @property
     def status(self) -> str:
-        """`ok`, `draining` or `not running`."""
+        """Return `ok`, `draining` or `not running`."""
         if self.is_draining:
             return "draining"
         return "ok" if self.is_healthy else "not running"
 
     async def count_workers(self) -> int:
-        """Processes that run jobs of this database now."""
+        """Count the processes that run jobs of this database now."""
         return (
             1
             if isinstance(self.queue, JobQueue)
@@ -242,12 +242,12 @@ class Machine:
         )
 
     async def enqueue(self, connection: AsyncConnection, job_id: UUID, priority: int) -> None:
-        """The job may have something to do, once this transaction has committed."""
+        """Enqueue a job that may have something to do once this transaction has committed."""
         after_commit(lambda: self.pool.refresh(job_id))
         await self.queue.enqueue(connection, job_id, priority)
 
     def dispatch(self, job_id: UUID, priority: int) -> None:
-        """The same for a job that was made before this process."""
+        """Enqueue a job that was committed before this process started."""
         self.queue.put(job_id, priority)
 
     async def _rescue_tokens(self) -> None:
@@ -261,15 +261,15 @@ class Machine:
 
 
 def _shared_queue(database: Database, ageing_seconds: float) -> SharedQueue:
-    # Here, because it takes a tenth of the time to start, which only those who need it should pay
-    # for.
+    # Imported here: the import takes a tenth of the time to start, and only processes that need it
+    # should pay for it.
     from app.pipeline.shared_queue import SharedQueue
 
     return SharedQueue(database, ageing_seconds)
 
 
 async def _supervise(name: str, service: Callable[[], Awaitable[None]]) -> None:
-    """Run a service until cancelled: one that dies is started again, with its reason in the log."""
+    """Run a service until cancelled. Log why it died and start it again."""
     task = asyncio.current_task()
     assert task is not None
     while True:
@@ -281,7 +281,7 @@ async def _supervise(name: str, service: Callable[[], Awaitable[None]]) -> None:
             logger.warning("Service %s is waiting: %s", name, error)
         except Exception:
             logger.exception("Service %s crashed; restarting it", name)
-        # it died of something else while it was cancelled, and nobody cancels twice
+        # it died of another error while it was cancelled, and nobody cancels twice
         if task.cancelling():
             return
         await asyncio.sleep(1.0)

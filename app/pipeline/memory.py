@@ -1,5 +1,5 @@
-"""The memory of a computing process: how much it has, and how much it may have at most. Only Linux
-says the first.
+"""Memory of a computing process: how much it has, and how much it may have at most. Only Linux
+reports the first.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from pathlib import Path
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 RESERVED_BYTES = 3 << 30
-"""What native libraries may reserve and never touch: stacks of threads, arenas of allocators."""
+"""Bytes that native libraries may reserve and never touch: stacks of threads, arenas of allocators.
+"""
 
 
 def private_bytes(pid: int) -> int:
-    """What the process has for itself in memory: not what files hold anyway. 0 if it is gone, or
-    the system does not tell.
+    """Return the bytes that the process has for itself in memory, without those that files back. 0
+    if the process is gone, or the system does not report it.
     """
     try:
         resident, shared = Path(f"/proc/{pid}/statm").read_text().split()[1:3]
@@ -26,9 +27,9 @@ def private_bytes(pid: int) -> int:
 
 
 def limit(most_bytes: int) -> None:
-    """Of this process, for good. The one that started it looks at `private_bytes` now and then;
-    what is faster than that gets a MemoryError here, before the kernel must choose a process to
-    end.
+    """Limit the memory of this process for good. The process that started it reads `private_bytes`
+    now and then. A faster growth gets a MemoryError here, before the kernel must choose a process
+    to end.
     """
     most = most_bytes + RESERVED_BYTES
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)

@@ -1,6 +1,6 @@
-"""Merger: puts corrected rows where their rejects were: results, records, counts, hash and summary
-of the chunk that they belong to, and of its job, inside the transaction that completes the chunk of
-the correction (docs/decisions/0010).
+"""Merger: puts corrected rows in place of their rejects. It changes results, records, counts, hash
+and summary of their chunk and of its job, inside the transaction that completes the chunk of the
+correction (docs/decisions/0010).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ OVERTAKEN, OVERTAKEN_MESSAGE = (
 
 
 class CorrectionOvertaken(TransientError):
-    """Another correction was faster: what is left of this one must be looked at again."""
+    """Another correction was faster: the rest of this one must be read again."""
 
     def __init__(self) -> None:
         super().__init__(retry_after=0.01)
@@ -52,25 +52,27 @@ class Live:
 
     part: CorrectionPart
     changed: frozenset[int]
-    """Rows that are no rejects any more, or other ones."""
+    """Rows that are no rejects any more, or are rejects for another reason."""
 
 
 async def look(connection: AsyncConnection, target_id: UUID, part: CorrectionPart) -> Live:
-    """Which rows of the part are still those that were corrected."""
+    """Read which rows of the part are still the ones that were corrected."""
     numbers = list(part.seen)
-    found = await corrections.places_of(connection, target_id, numbers[0], numbers[-1])
-    changed = {n for n, seen in part.seen.items() if n not in found or found[n].corrections != seen}
+    places = await corrections.places_of(connection, target_id, numbers[0], numbers[-1])
+    changed = {
+        n for n, seen in part.seen.items() if n not in places or places[n].corrections != seen
+    }
     return Live(part, frozenset(changed))
 
 
 def renumbered(
     parsed: Parsed, span: Span, live: Live, raw: Callable[[Sequence[int]], list[bytes]]
 ) -> Parsed:
-    """The rows of a correction's chunk under their numbers in the corrected job. Those that have
-    changed there are not run: they become rejects of the correction alone.
+    """Return the rows of a correction's chunk under their numbers in the corrected job. Rows that
+    have changed there are not run: they become rejects of the correction alone.
 
-    `raw` gives the bytes of rows of the chunk, all of them: where a corrected row is rejected again
-    there is no other copy.
+    `raw` gives the bytes of all rows of the chunk: where a corrected row is rejected again there is
+    no other copy.
     """
     numbers = list(live.part.seen)
     wanted = [
@@ -106,7 +108,7 @@ def renumbered(
 
 
 def only(live: Live, numbers: Sequence[int]) -> Live:
-    """The part with these of its rows alone: for trying whether the database takes them."""
+    """Return the part with these rows alone, to try whether the database takes them."""
     return Live(
         CorrectionPart(live.part.target_index, {n: live.part.seen[n] for n in numbers}), frozenset()
     )
@@ -117,7 +119,7 @@ class Merger:
         self._destinations = destinations
 
     async def lock(self, connection: AsyncConnection, target_id: UUID) -> LockedJob:
-        """The corrected job, before any chunk, in the order in which everybody locks them; raises
+        """Lock the corrected job before any chunk, in the order of all other locks; raises
         LeaseLost if it is gone.
         """
         target = await jobs.lock_job(connection, target_id)
@@ -128,7 +130,7 @@ class Merger:
     async def without_refused(
         self, connection: AsyncConnection, target: LockedJob, prepared: Prepared
     ) -> Prepared:
-        """With rejects in the place of the rows that the destination of the job refuses."""
+        """Put rejects in place of the rows that the destination of the job refuses."""
         if not prepared.pages:
             return prepared
         results = self._destinations.of(target).results
@@ -152,11 +154,11 @@ class Merger:
         live: Live,
         prepared: Prepared,
     ) -> LockedJob:
-        """Write one chunk of the correction `job_id` into the locked job `target`; the job as it is
-        then.
+        """Write one chunk of the correction `job_id` into the locked job `target`; return the job
+        as it is then.
 
-        Raises CorrectionOvertaken if a row is not the reject any more that was corrected,
-        ColumnsTaken.
+        Raises ColumnsTaken, and CorrectionOvertaken if a row is not the reject any more that was
+        corrected.
         """
         target_id, index = target.id, live.part.target_index
         chunk = await corrections.lock_chunk(connection, target_id, index)
@@ -213,7 +215,7 @@ class Merger:
             if not known.have_room_for(new):
                 raise ColumnsTaken(known)
             correction = replaced(correction, columns=[*known, *new])
-        if JobStatus(target.status).is_final:  # else its end will add up all its chunks
+        if JobStatus(target.status).is_final:  # else the end of the job adds up all its chunks
             total = _summary(processor, target.summary, removed, summary)
             correction = replaced(correction, summary=total)
         await corrections.change_job(connection, target.id, correction)
@@ -229,7 +231,7 @@ def _summary(
     removed: dict[str, list[dict[str, Any]]],
     added: dict[str, Any],
 ) -> dict[str, Any] | None:
-    """Of a chunk or a job, when rows that had been rejected were run again."""
+    """Return the summary of a chunk or a job after rejected rows were run again."""
     if before and any(removed.values()):
         before = processor.without(before, removed)
     if before and added:
@@ -238,16 +240,14 @@ def _summary(
 
 
 def _more(kind: str, gone: Sequence[RejectPlace], come: Sequence[Reject]) -> int:
-    """How many more rejects of this kind there are than before."""
+    """Return how many more rejects of this kind there are than before."""
     return sum(reject.kind == kind for reject in come) - sum(place.kind == kind for place in gone)
 
 
 def _codes(
     chunk: ChunkRow, gone: Sequence[RejectPlace], come: Sequence[Reject]
 ) -> dict[str, int] | None:
-    """The rejects of a chunk by code, with others in the place of some; None where nobody knows
-    them.
-    """
+    """Return the rejects of a chunk by code, with some replaced; None where they are not known."""
     codes: dict[str, int] | None = chunk.reject_codes
     if codes is None:
         return None
@@ -273,7 +273,7 @@ def _rejected_again(target_id: UUID, reject: Reject, place: RejectPlace) -> Reje
 
 
 def _placed(reject: Reject, places: dict[int, RejectPlace]) -> Reject:
-    """For the rejects of the correction itself: where the row stands in the corrected file."""
+    """Add the row number in the corrected file to a reject of the correction."""
     place = places.get(reject.row_number)
     if place is None:
         return reject

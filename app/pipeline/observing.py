@@ -1,5 +1,5 @@
-"""What is told of chunks while they are worked on: counted once it is in the database, and a span
-for each from claim to end.
+"""Metrics, log context and spans of chunks in work. A chunk is counted once it is in the database,
+and has a span from claim to end.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from app.telemetry.tracing import NOTHING, Span, Value
 _spans: ContextVar[dict[int, Span]] = ContextVar("spans")
 
 
-def told_of(claim: Claim) -> AbstractContextManager[None]:
-    """Log lines within are about this chunk."""
+def about(claim: Claim) -> AbstractContextManager[None]:
+    """Mark log lines within as lines about this chunk."""
     return logs.about(chunk=claim.index, attempt=claim.attempt)
 
 
 @contextmanager
 def at_work(job: JobSnapshot, claims: Sequence[Claim]) -> Iterator[None]:
-    """These chunks, claimed together, are in work."""
+    """Open the spans of chunks claimed together."""
     if not tracing.is_on():
         yield
         return
@@ -54,7 +54,9 @@ def _span(claim: Claim) -> Span:
 
 
 def committing(claims: Sequence[Claim]) -> Span:
-    """The one transaction of these chunks: below the first of them, with links to the others."""
+    """Open the span of the one transaction of these chunks: below the first of them, with links to
+    the others.
+    """
     if not tracing.is_on():
         return NOTHING
     first, *others = [_span(claim) for claim in claims]
@@ -68,8 +70,8 @@ def committing(claims: Sequence[Claim]) -> Span:
 def completed(
     claims: Sequence[Claim], completions: Sequence[ChunkCompletion], seconds: float
 ) -> None:
-    """Chunks committed together, with the completion of each; `seconds`: what writing all of them
-    took.
+    """Count chunks committed together, with the completion of each; `seconds` is the time to write
+    all of them.
     """
     share = {"write": seconds / len(completions)}
     for claim, completion in zip(claims, completions, strict=True):
@@ -81,26 +83,28 @@ def completed(
         timings = {**(completion.timings or {}), **share}
         counters.completed(rows, timings)
         if (span := _span(claim)) is not NOTHING:
-            told = {"granula.outcome": "completed"} | {
+            attributes = {"granula.outcome": "completed"} | {
                 f"granula.rows.{kind}": count for kind, count in rows.items()
             }
-            span.set(told | {f"granula.seconds.{stage}": spent for stage, spent in timings.items()})
+            span.set(
+                attributes | {f"granula.seconds.{stage}": spent for stage, spent in timings.items()}
+            )
 
 
 def retried(claim: Claim, error: Exception) -> None:
-    """The chunk was given back, because of this."""
+    """Record that the chunk was given back because of this error."""
     counters.retried()
     _ended(claim, "retried", error)
 
 
 def failed(claim: Claim, error: Exception) -> None:
-    """It has failed for good."""
+    """Record that the chunk failed for good."""
     counters.failed(claim.span.row_count)
     _ended(claim, "failed", error)
 
 
 def lost(claim: Claim, error: Exception) -> None:
-    """It belongs to somebody else, who will count it."""
+    """Record that another process has the chunk, and will count it."""
     _ended(claim, "lost", error)
 
 

@@ -1,9 +1,9 @@
-"""Whose storage this is: the database and its storage carry the same id, and a storage with another
-one is left alone.
+"""Ownership of a storage: the database and its storage carry the same id, and a storage with
+another id is left alone.
 
-A storage without an id becomes ours at the start if nothing is in it, or if the database knows
-something of what is in it. One that holds only what the database does not know may be somebody
-else's: an operator has to say that it is ours.
+A storage without an id becomes ours at the start if it is empty, or if the database knows some of
+its content. A storage that holds only what the database does not know may belong to another
+installation: an operator has to adopt it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from app.sources.stores import Stores
 logger = logging.getLogger(__name__)
 IDS_AT_ONCE = 500
 ANY_AGE = -(10.0**9)
-"""Seconds: also what was touched this very moment."""
+"""Age in seconds that also includes what was touched this very moment."""
 TRIES = 5
 WHAT_TO_DO = (
     "Correct DATABASE_URL, STORAGE_DIR or STORAGE_URL; or run `python -m app storage adopt`, which"
@@ -34,10 +34,10 @@ WHAT_TO_DO = (
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a storage says of itself."""
+    """What a storage says about its owner."""
 
     installation: UUID | None
-    """None: it says something, which cannot be read as an id."""
+    """Id of the owner; None if it cannot be read as an id."""
 
 
 class Ownership:
@@ -47,8 +47,9 @@ class Ownership:
         self._mark = places.mark
 
     async def claim(self) -> None:
-        """At the start: raises StorageForeign unless the storage is ours, and marks one that can
-        only be ours. A storage that cannot be used now is asked again before anything is swept.
+        """Claim the storage at the start: raises StorageForeign unless it is ours, and marks one
+        that can only be ours. A storage that is unavailable now is asked again before anything is
+        swept.
         """
         try:
             await self._claim()
@@ -59,8 +60,8 @@ class Ownership:
             )
 
     async def is_ours(self) -> bool:
-        """Before a sweep. A storage that somebody else has adopted meanwhile is not; raises
-        StorageUnavailable.
+        """Return whether the storage is still ours, before a sweep. Another installation may have
+        adopted it meanwhile. Raises StorageUnavailable.
         """
         try:
             await self._claim()
@@ -92,22 +93,22 @@ class Ownership:
         )
 
     async def adopt(self) -> Held | None:
-        """Make the storage ours, whoever had it; what it said before."""
+        """Make the storage ours, whatever its owner; return what it said before."""
         before = await self.held()
         await asyncio.to_thread(self._mark.replace, _content(await self.own_id()))
         return before
 
     async def own_id(self) -> UUID:
         async with self._database.working() as connection:
-            found = await installation.find(connection)
-        return found.id if found is not None else await self._database.transact(installation.ensure)
+            row = await installation.find(connection)
+        return row.id if row is not None else await self._database.transact(installation.ensure)
 
     async def held(self) -> Held | None:
-        """None: the storage says nothing."""
+        """Return what the storage says about its owner; None if nothing."""
         return held(await asyncio.to_thread(self._mark.read))
 
     async def holds_anything(self) -> bool:
-        """Whether something with a name is in the storage."""
+        """Return whether anything with a name is in the storage."""
         return bool(await asyncio.to_thread(self._ids))
 
     async def _holds_only_unknown(self) -> bool:
@@ -119,9 +120,9 @@ class Ownership:
         return bool(ids)
 
     def _ids(self) -> list[UUID]:
-        """Of all that has a name in the storage."""
+        """Return the ids of all named things in the storage."""
         places = self._places
-        named = [each.file_id for each in places.storage.stale(ANY_AGE) if not each.is_part]
+        named = [file.file_id for file in places.storage.stale(ANY_AGE) if not file.is_part]
         return [*named, *places.partials.ids(ANY_AGE), *places.outputs.jobs()]
 
     async def _say_what_is_missing(self) -> None:
@@ -138,7 +139,7 @@ class Ownership:
 
 
 def held(data: bytes | None) -> Held | None:
-    """What the content of granula.json says."""
+    """Parse the content of granula.json."""
     if data is None:
         return None
     try:
@@ -148,12 +149,12 @@ def held(data: bytes | None) -> Held | None:
 
 
 def _content(installation_id: UUID) -> bytes:
-    told = {
+    content = {
         "installation": str(installation_id),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
         "what": "This storage belongs to the Granula database with this id.",
     }
-    return json.dumps(told, indent=2).encode() + b"\n"
+    return json.dumps(content, indent=2).encode() + b"\n"
 
 
 def _belongs_to(where: str, held: Held, mine: UUID) -> str:

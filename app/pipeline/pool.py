@@ -1,9 +1,9 @@
-"""WorkerPool: a bounded number of turns at once. A turn takes a token, does one thing for its job,
-and gives the token back.
+"""WorkerPool: a bounded number of turns at once. A turn takes a token, does one step for its job,
+and puts the token back.
 
-The token goes back before the work begins, so that several slots can work on one job while any
-other job, as soon as its token ranks higher, gets the very next slot. What a turn does is decided
-by `steps.next_step`.
+The token is put back before the work begins, so that several slots can work on one job while any
+other job gets the very next slot as soon as its token ranks higher. `steps.next_step` decides what
+a turn does.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ logger = logging.getLogger(__name__)
 UNAVAILABLE_DELAY_SECONDS = 1.0
 TURN_BYTES, MAX_CHUNKS_PER_TURN = 2 << 20, 16
 TURNS_SECONDS = 0.25
-"""How long a shared token is good for: a turn can be over sooner than the token went through the
+"""Seconds of turns with one shared token: a turn can be over sooner than the token goes through the
 database.
 """
 PATIENCE_SECONDS = 0.05
-"""A reader who waits for longer than this makes the pool take one turn at a time."""
+"""A reader who waits for longer than these seconds makes the pool take one turn at a time."""
 REDUCTIONS_AT_ONCE = 4
-"""Each may hold a connection for its lock and want another: they must leave some of the pool to the
-turns.
+"""Limit of jobs that make their results at once. Each may hold a connection for its lock and need
+another, so some of the pool must be left to the turns.
 """
 
 
@@ -65,8 +65,8 @@ class WorkerPool:
         finisher: Finisher,
         is_shared: bool = False,
     ) -> None:
-        """`is_shared`: other processes work on the same jobs, so what is known of one is read again
-        for each turn.
+        """With `is_shared` other processes work on the same jobs, so every turn reads its job
+        again.
         """
         self._is_shared = is_shared
         self.slots = slots
@@ -88,11 +88,11 @@ class WorkerPool:
 
     @property
     def busy(self) -> int:
-        """Turns going on."""
+        """Return the number of running turns."""
         return len(self._turns)
 
     async def run(self, queue: JobQueue) -> None:
-        """Take turns until cancelled: a slot first, then the job that has the highest rank at that
+        """Take turns until cancelled: first a slot, then the job that has the highest rank at that
         moment.
         """
         while True:
@@ -112,14 +112,14 @@ class WorkerPool:
             self._free.release()
 
     async def take(self, job_id: UUID) -> None:
-        """Take turns with a shared token. Being cancelled ends the waiting for them, not the turns;
-        `drain` waits for those.
+        """Take turns with a shared token. Cancelling ends the wait for them, not the turns; `drain`
+        waits for those.
         """
         await self._make_way()
         await asyncio.shield(self._start(self._turns_of(job_id), self._turns, f"turn {job_id}"))
 
     async def _make_way(self) -> None:
-        """While readers wait, take one turn at a time: answers are made by the same loop and the
+        """Take one turn at a time while readers wait: answers are made by the same loop and the
         same cores.
         """
         while self._turns and self._database.waiting.longest_seconds > PATIENCE_SECONDS:
@@ -142,7 +142,7 @@ class WorkerPool:
         return task
 
     async def drain(self, grace_seconds: float) -> None:
-        """Wait for the turns going on; what is not done then is given back, without costing it an
+        """Wait for running turns. Give back what is not done after the grace, without costing it an
         attempt.
         """
         running = self._turns | self._detached
@@ -156,15 +156,15 @@ class WorkerPool:
         await self._leases.release_all()
 
     async def renew_leases(self) -> None:
-        """The heartbeat of every chunk in work here."""
+        """Send the heartbeat of every chunk in work here."""
         for job_id in await self._leases.renew():
             self._queue.put(job_id)
 
     # ------------------------------------------------------------------ a turn
 
     async def _turn(self, job_id: UUID) -> bool:
-        """One thing for one job: cut a stretch of its file, or run some chunks, or finish it. Holds
-        one slot. True if it ran chunks, and so there may be more.
+        """Take one step for one job in one slot: cut a stretch of its file, run some chunks, or
+        finish it. Return True if it ran chunks, so there may be more.
         """
         with logs.about(job=str(job_id)):
             return await self._turn_with(job_id)
@@ -184,15 +184,13 @@ class WorkerPool:
         return False
 
     async def _take_steps(self, job: RunningJob) -> bool:
-        """One thing for this job. What a step finds out may call for another: true if chunks were
-        run.
-        """
+        """Take a step for this job, and those that it calls for; return True if chunks were run."""
         view = self._view(job)
         step = next_step(view)
         if step is Step.SPLIT:
             if await self._split(job):
                 return False
-            # another process cuts it: run what it has cut
+            # Another process cuts the file: run the chunks that it has cut.
             view = replace(self._view(job), is_splitting=True)
             step = next_step(view)
         if step is Step.RUN:
@@ -231,7 +229,7 @@ class WorkerPool:
         )
 
     async def _claim_and_run(self, job: RunningJob) -> bool:
-        """Run some chunks in this turn; false if there is none."""
+        """Run some chunks in this turn; return False if there is none."""
         chunk_count = job.snapshot.chunk_count
         if not self._is_shared and job.in_flight.are_all_taken(chunk_count, time.monotonic()):
             return False
@@ -243,8 +241,8 @@ class WorkerPool:
         return True
 
     async def _claim_and_detach(self, job: RunningJob) -> bool:
-        """Run some chunks without a slot, since their processor waits for a service; false if there
-        is none.
+        """Run some chunks without a slot, since their processor waits for a service; return False
+        if there is none.
         """
         size = self._bytes_per_turn(job.snapshot)
         if not self._budget.take(job.snapshot.processor.name, job.id, size):
@@ -283,8 +281,8 @@ class WorkerPool:
         return job
 
     async def _read(self, job_id: UUID, job: RunningJob | None) -> JobSnapshot | None:
-        """The job as the database has it. Read again if this process has changed it meanwhile: what
-        was read may be older than that.
+        """Read the job from the database. Read it again if this process changed it meanwhile, since
+        the first answer may be older than that.
         """
         while True:
             before = None if job is None else job.snapshot
@@ -293,7 +291,7 @@ class WorkerPool:
                 return snapshot
 
     async def _split(self, job: RunningJob) -> bool:
-        """Cut a stretch of its file; False if another process is at it."""
+        """Cut a stretch of the job's file; return False if another process is cutting it."""
         job.in_flight.is_splitting = True
         try:
             async with self._alone_with(job, "split") as is_mine:
@@ -302,7 +300,7 @@ class WorkerPool:
                 if job.snapshot.chunk_count:
                     self._queue.put(job.id)  # others may run the chunks that are there already
                 if not await self._splitter.advance(job):
-                    self._jobs.pop(job.id, None)  # moved on by somebody else: read it anew
+                    self._jobs.pop(job.id, None)  # another process moved the split
         finally:
             job.in_flight.is_splitting = False
         self._queue.put(job.id)
@@ -310,12 +308,12 @@ class WorkerPool:
 
     @asynccontextmanager
     async def _alone_with(self, job: RunningJob, what: str) -> AsyncIterator[bool]:
-        """Whether no other process is at this; what this one is at, the job itself tells."""
+        """Yield whether no other process does this. The job itself knows what this process does."""
         if not self._is_shared:
             yield True
             return
         async with self._database.alone(f"{what} {job.id}") as is_mine:
-            # as it is now that nobody else changes it
+            # Read again, now that no other process changes it.
             if is_mine and await self._find(job.id) is None:
                 is_mine = False
             yield is_mine
@@ -325,12 +323,12 @@ class WorkerPool:
         claims = await self._leases.claim(job.id, wanted)
         job.in_flight.chunks.update(claim.index for claim in claims)
         if len(claims) < wanted:
-            job.in_flight.found_all_taken(chunk_count, time.monotonic())
+            job.in_flight.claimed_too_few(chunk_count, time.monotonic())
         return claims
 
     def _chunks_per_turn(self, job: JobSnapshot) -> int:
-        """As many as make a turn worth its transaction, but few enough that a turn stays short and
-        every core has some.
+        """Return how many chunks make a turn worth its transaction, but keep it short and leave
+        some for every core.
         """
         return max(
             1,
@@ -353,7 +351,7 @@ class WorkerPool:
         if delay is not None:
             job.in_flight.has_waiting_chunks = True
             self._queue.put_later(job.id, delay)
-        # else its other chunks would only find out the same
+        # Otherwise its other chunks would only meet the same error.
         if delay is None or not job.snapshot.waiting_on:
             self._queue.put(job.id)
 
@@ -367,13 +365,13 @@ class WorkerPool:
                 self._queue.put(job.id)
 
     def stop_waiting(self, job_id: UUID) -> None:
-        """The job was cancelled: nobody need be asked for it any more."""
+        """Cancel the turns of a cancelled job that wait for a service."""
         for task in self._detached:
             if task.get_name() == _detached_name(job_id):
                 task.cancel()
 
     async def _reduce(self, job: RunningJob) -> None:
-        """Finish a job whose result takes work, or waits for others: without a slot."""
+        """Finish a job whose result takes work, or waits for a service, without a slot."""
         try:
             async with self._reducing, self._alone_with(job, "conclude") as is_mine:
                 if is_mine:
@@ -390,14 +388,14 @@ class WorkerPool:
     async def _finish(self, job: JobSnapshot) -> None:
         if job.status is JobStatus.CANCELLED or await self._finisher.try_finish(job):
             self._forget(job.id)
-            self._tell_parent(job)
+            self._queue_parent(job)
             return
         seconds = await self._leases.seconds_to_next(job.id)
         if seconds is not None:
             self._queue.put_later(job.id, seconds)
 
-    def _tell_parent(self, job: JobSnapshot) -> None:
-        """The last part of a job lets it end."""
+    def _queue_parent(self, job: JobSnapshot) -> None:
+        """Queue the parent of a job that ended: the last part of a parent ends it."""
         if job.parent_id is not None:
             self._queue.put(job.parent_id)
 
@@ -409,7 +407,7 @@ class WorkerPool:
             self._queue.put_later(job_id, UNAVAILABLE_DELAY_SECONDS)
         else:
             if (job := self._jobs.get(job_id)) is not None:
-                self._tell_parent(job.snapshot)
+                self._queue_parent(job.snapshot)
             self._forget(job_id)
 
     def _forget(self, job_id: UUID) -> None:
@@ -417,8 +415,8 @@ class WorkerPool:
         self._queue.forget(job_id)
 
     def refresh(self, job_id: UUID) -> None:
-        """The job's rows were changed from outside (cancel, retry, delete): read them again at the
-        next turn.
+        """Read the job's rows again at the next turn, since a request changed them (cancel, retry,
+        delete).
         """
         job = self._jobs.get(job_id)
         if job is not None and not job.in_flight.chunks and not job.in_flight.is_splitting:
@@ -426,12 +424,12 @@ class WorkerPool:
 
 
 def _is_over(job: JobSnapshot) -> bool:
-    """Whether nothing is left to do for it. A cancelled one is cut to its end all the same."""
+    """Return whether nothing is left to do for a job. A cancelled job is still cut to its end."""
     return job.status.is_final and (job.split_done or job.status is not JobStatus.CANCELLED)
 
 
 def _mean_bytes(job: JobSnapshot) -> int:
-    """Of a chunk."""
+    """Return the mean size of a chunk in bytes."""
     return 1 + (job.position.offset - job.data_start) // max(1, job.chunk_count)
 
 

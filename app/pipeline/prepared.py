@@ -1,4 +1,4 @@
-"""Prepared: what came out of a chunk's rows, ready to be written."""
+"""Prepared: the outcome of a chunk's rows, ready to be written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.processors.base import ChunkOutcome, Output, Processor
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the rows of a correction come from, for those that the destination rejects again."""
+    """Where rows of a correction come from, for the rows that the destination rejects again."""
 
     form: Format
     span: Span
@@ -39,15 +39,15 @@ class Prepared:
     columns: Sequence[str] = ()
     tables: dict[str, list[Any]] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
-    """Seconds by what they went to."""
+    """Seconds by stage."""
     outputs: list[Output] = field(default_factory=list)
-    """What is staged before the transaction."""
+    """Outputs that are staged before the transaction."""
     is_staged: bool = False
     origin: Origin | None = None
-    """Of a correction."""
+    """Origin of the rows of a correction; None for other jobs."""
 
     def add(self, outcome: ChunkOutcome, processor: Processor) -> None:
-        """What the processor made of some more rows."""
+        """Add the outcome of some more rows."""
         results = outcome.results
         self.rejects += outcome.rejects
         self.rows_ok += len(results)
@@ -68,7 +68,7 @@ class Prepared:
             self.outputs.append(outcome.output)
 
     def completion(self) -> ChunkCompletion:
-        """What the row of the chunk is to say."""
+        """Build the values for the row of the chunk."""
         failed = sum(r.kind == "failed" for r in self.rejects)
         return ChunkCompletion(
             rows_ok=self.rows_ok,

@@ -1,5 +1,5 @@
-"""Preparer: a chunk from its bytes to what is to be written. It runs in the service, or in a
-process of a chunk's own.
+"""Preparer: reads and processes a chunk, from its bytes to what is to be written. It runs in the
+service, or in a separate process for a suspect.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from app.pipeline.running import JobSnapshot
 from app.processors.base import ChunkContext, ChunkOutcome, TableEncoder
 
 ReadBytes = Callable[[JobSnapshot, int, int], bytes]
-"""(job, start, end): these bytes of its file."""
+"""Reader of bytes of a job's file, called with (job, start, end)."""
 
 
 class CountsDisagree(TerminalError):
-    """The reader found another number of rows than the splitter. Please report the file: this is a
-    bug in Granula.
+    """The reader counted other rows than the splitter. Please report the file: this is a bug in
+    Granula.
     """
 
     code = "counts_disagree"
@@ -43,16 +43,16 @@ class Read:
     parsed: Parsed
     seconds: float = 0.0
     waited: float = 0.0
-    """Seconds for the turn to parse, not counted in `seconds`."""
+    """Seconds that the turn waited before it could parse, not counted in `seconds`."""
     own_numbers: dict[int, int] | None = None
-    """In a correction: the number in its own file of each row."""
+    """Numbers of the rows in the file of the correction; None for other jobs."""
 
     @property
     def rows(self) -> Rows:
         return self.parsed.rows
 
     def origin(self, job: JobSnapshot, span: Span) -> Origin | None:
-        """Of the rows of a correction."""
+        """Return the origin of the rows of a correction; None for other jobs."""
         if self.own_numbers is None:
             return None
         return Origin(job.form, span, self.data, self.own_numbers)
@@ -67,13 +67,15 @@ class Preparer:
         in_thread: Callable[..., Awaitable[Any]],
         encode_table: TableEncoder,
     ) -> None:
-        """`await in_thread(job, work, *arguments)`; the others as in a ChunkContext."""
+        """`in_thread` is called as `await in_thread(job, work, *arguments)`; the others as in a
+        ChunkContext.
+        """
         self._read_bytes = read_bytes
         self._compute = compute
         self._in_thread = in_thread
         self._encode_table = encode_table
-        # Reading and encoding are Python: two threads at it are no faster than one, and the event
-        # loop then waits for both before it gets the interpreter back.
+        # Reading and encoding are Python: two threads are no faster than one, and the event loop
+        # then waits for both before it gets the interpreter back.
         self._python = threading.Lock()
 
     def bytes_of(self, job: JobSnapshot, span: Span) -> bytes:
@@ -85,8 +87,8 @@ class Preparer:
         return self._read_bytes(job, span.byte_start, end)
 
     def read(self, job: JobSnapshot, claim: Claim, live: Live | None) -> Read:
-        """`live`: of a chunk of a correction, whose rows have their numbers in the corrected
-        job.
+        """Read a chunk. `live` is for a chunk of a correction, whose rows have their numbers in the
+        corrected job.
         """
         begun, span = perf_counter(), claim.span
         data = self.bytes_of(job, span)
@@ -122,7 +124,7 @@ class Preparer:
         return prepared
 
     async def prepare_waiting(self, job: JobSnapshot, claim: Claim, live: Live | None) -> Prepared:
-        """The same with a processor that waits for others."""
+        """Read and process a chunk with a processor that waits for services."""
         queued = perf_counter()
         read: Read = await self._in_thread(job, self.read, job, claim, live)
         waited, begun = perf_counter() - queued - read.seconds - read.waited, perf_counter()
@@ -147,8 +149,8 @@ class Preparer:
     async def process(
         self, job: JobSnapshot, claim: Claim, rows: Rows, known: Columns
     ) -> ChunkOutcome:
-        """A coroutine on the loop, anything else in a thread. `known`: the columns of the job so
-        far.
+        """Process rows: a coroutine on the loop, anything else in a thread. `known` are the columns
+        of the job so far.
         """
         if not job.is_waiting_processor:
             return await self._in_thread(job, self._process_here, job, claim, rows, known)  # type: ignore[no-any-return]

@@ -1,9 +1,9 @@
-"""Processes beside the service, for the work of processors that would keep the interpreter from
-serving requests.
+"""Processes beside the service, for processors whose work would keep the interpreter from serving
+requests.
 
-Each does one task at a time and its death costs that task alone: every process has an executor of
-its own, because one executor with several processes fails all their tasks when one of them dies.
-One that takes more memory than it may is ended, and its task has failed for that reason.
+Every process does one task at a time, and its death costs that task alone: each has its own
+executor, because one executor with several processes fails all their tasks when one of them dies. A
+process that takes more memory than allowed is ended, and its task fails for that reason.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from app.pipeline import memory
 logger = logging.getLogger(__name__)
 NICER_BY = 5
 LOOK_SECONDS = 0.05
-"""How often the memory of a process at work is looked at."""
+"""Interval between looks at the memory of a process at work."""
 
 
 class WorkerDied(Exception):
@@ -43,9 +43,9 @@ class Processes:
     """At most `count` processes, each started when it is first needed."""
 
     def __init__(self, count: int, memory_mb: int = 0) -> None:
-        """`memory_mb` (MiB): what each may take; 0: whatever it wants."""
+        """`memory_mb` is the limit of each process in MiB; 0 for none."""
         self._workers = [_Worker(memory_mb << 20) for _ in range(count)]
-        # The one used last goes first: fewer processes are started for little work, and their
+        # Take the process used last first: little work then starts fewer processes, and their
         # caches stay warm.
         self._idle: LifoQueue[_Worker] = LifoQueue()
         for worker in self._workers:
@@ -55,11 +55,11 @@ class Processes:
         self._lock = threading.Lock()
 
     def compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """The result of `function(*arguments)`, called in one of the processes; blocks the calling
-        thread until then.
+        """Return the result of `function(*arguments)`, called in one of the processes; block the
+        calling thread until then.
 
-        Raises what the function raised, WorkerDied if the process ended under it, OutOfMemory if it
-        took more memory than it may, ComputeStopped after `close`.
+        Raises what the function raised, WorkerDied if the process ended, OutOfMemory if it took
+        more memory than allowed, ComputeStopped after `close`.
         """
         worker = self._idle.get()
         try:
@@ -92,11 +92,11 @@ class Processes:
             self.compute(_import, modules)
         except ComputeStopped:
             pass
-        except Exception as error:  # whoever needs them is told then
+        except Exception as error:  # the task that needs them gets the error
             logger.info("Could not prepare a compute process: %r", error)
 
     def close(self) -> None:
-        """End all processes, also those at work; blocks until they are gone."""
+        """End all processes, also those at work; block until they are gone."""
         self._closed = True
         for worker in self._workers:
             worker.close()
@@ -110,16 +110,16 @@ class _Worker:
 
     def run(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         if self._memory_bytes and memory.private_bytes(self._pid) > self._memory_bytes // 2:
-            self._kill()  # of what an earlier task left there, none is counted with the next one
+            self._kill()  # an earlier task left processes there: none counts for the next one
             self._discard()
         future = None
         if self._executor is not None:
             try:
                 future = self._executor.submit(function, *arguments)
-            except BrokenProcessPool:  # it died while it had nothing to do: no fault of this task
+            except BrokenProcessPool:  # it died while idle, which is no fault of this task
                 self._discard()
         if self._executor is None:
-            # a fork would copy the locks that other threads hold
+            # A fork would copy the locks that other threads hold.
             context = multiprocessing.get_context("spawn")
             self._executor = ProcessPoolExecutor(
                 1, mp_context=context, initializer=_begin, initargs=(self._memory_bytes,)
@@ -155,7 +155,7 @@ class _Worker:
             raise OutOfMemory(_needs_more(self._memory_bytes)) from error
 
     def _kill(self) -> None:
-        # by the object, which knows if the pid is still its own
+        # Signal by the object, which knows whether the pid is still its own.
         for child in multiprocessing.active_children():
             if child.pid == self._pid:
                 child.kill()
@@ -188,14 +188,14 @@ def _import(modules: Sequence[str]) -> None:
 
 
 def _begin(memory_bytes: int) -> None:
-    """In the new process. It must not outlive the service, however that ends: idle, it would wait
-    for ever.
+    """Prepare the new process. It must not outlive the service, however that ends: an idle one
+    would wait for ever.
     """
     if memory_bytes:
         memory.limit(memory_bytes)
-    os.nice(NICER_BY)  # whoever waits for an answer of the service, or it for one, goes first
-    # Ctrl-C reaches the whole group, and systemd tells all of it to end; the service ends us when
-    # it is ready.
+    os.nice(NICER_BY)  # the service and its clients have priority
+    # Ctrl-C reaches the whole group, and systemd signals all of it; the service ends its processes
+    # when it is ready.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

@@ -1,5 +1,5 @@
-"""Quarantine: a chunk that was in work when its process ended is a suspect, and runs in a process
-of its own. Only the end of that process counts against it.
+"""Quarantine: a chunk that was in work when its process ended is a suspect, and runs in a separate
+process. Only the end of that process counts against it.
 """
 
 from __future__ import annotations
@@ -41,20 +41,22 @@ class Quarantine:
         make_processors: MakeProcessors,
         encode_table: TableEncoder,
     ) -> None:
-        """`make_processors`: in the other process. `await in_thread(job, work, *arguments)`."""
+        """`make_processors` is called in the other process. `in_thread` is called as `await
+        in_thread(job, work, *arguments)`.
+        """
         self._database = database
         self._processes = processes
         self._preparer = preparer
         self._in_thread = in_thread
         self._make_processors = make_processors
         self._encode_table = encode_table
-        # One at a time, and so in one process: to start another takes longer than the few suspects
-        # there are.
+        # One suspect at a time, and so one process: starting another would take longer than the few
+        # suspects take.
         self._one_suspect = asyncio.Lock()
 
     async def prepare(self, job: JobSnapshot, claim: Claim, live: Live | None) -> Prepared:
-        """What is to be written of the chunk; raises WorkerDied if its process ends. `live` as for
-        the Preparer.
+        """Read and process the chunk; raises WorkerDied if its process ends. `live` as for the
+        Preparer.
         """
         data = await self._in_thread(job, self._preparer.bytes_of, job, claim.span)
         return await self._run(job, claim, suspects.prepare, data, live)  # type: ignore[no-any-return]
@@ -62,9 +64,7 @@ class Quarantine:
     async def process(
         self, job: JobSnapshot, claim: Claim, rows: Rows, known: Columns
     ) -> ChunkOutcome:
-        """What the processor makes of some rows of the chunk; raises WorkerDied if its process
-        ends.
-        """
+        """Process some rows of the chunk; raises WorkerDied if its process ends."""
         job = replace(job, columns=known)
         return await self._run(job, claim, suspects.process, rows)  # type: ignore[no-any-return]
 
@@ -76,11 +76,11 @@ class Quarantine:
             return await self._in_thread(job, self._processes.compute, work, suspect, *arguments)
 
     async def count_death(self, claim: Claim, error: WorkerDied) -> float | None:
-        """The process of the chunk ended while this one lives on. Seconds until it may be tried
-        again, None if it failed.
+        """Count a death of the chunk's process while this process lives on. Return the seconds
+        until the chunk may be tried again, None if it failed.
 
-        Whoever ends processes from outside may be about to end this one, and then the chunk is not
-        to blame: so wait a moment before it is counted.
+        An operator who ends processes may be about to end this one, and then the chunk is not to
+        blame: so wait a moment before the death is counted.
         """
         await asyncio.sleep(SETTLE_SECONDS)
         try:

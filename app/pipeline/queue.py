@@ -1,6 +1,7 @@
-"""Which job gets the next free slot. A cache: all that it holds can be derived from the database.
+"""Queues of jobs: they decide which job gets the next free slot. A queue is a cache: all of it can
+be derived from the database.
 
-JobQueue is that of a service which does its work itself; SharedQueue that of any number of workers.
+JobQueue serves a service that does its own work; SharedQueue serves any number of workers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db.engine import after_commit
 
 Enqueue = Callable[[AsyncConnection, UUID, int], Awaitable[None]]
-"""(connection, job, priority): the job may have something to do, when and if the connection's
+"""Call with (connection, job, priority): the job may have something to do once the connection's
 transaction commits.
 """
 
@@ -25,9 +26,9 @@ transaction commits.
 class Queue(ABC):
     """Tokens: hints that a job may have something to do.
 
-    A token's rank is the moment it was put minus `ageing_seconds` per step of priority. So the
-    higher priority goes first, equals take turns (who has just had a turn is put behind the
-    others), and whoever waits rises by one step in each `ageing_seconds`: comparing fixed ranks
+    The rank of a token is the moment when it was put, minus `ageing_seconds` per step of priority.
+    So the higher priority goes first, equals take turns (a job that just had a turn is put behind
+    the others), and a waiting job rises by one step in each `ageing_seconds`: comparing fixed ranks
     orders tokens just as comparing their ages at any later moment would.
     """
 
@@ -52,26 +53,26 @@ class Queue(ABC):
 
     @abstractmethod
     async def reprioritise(self, connection: AsyncConnection, job_id: UUID, priority: int) -> None:
-        """The same with another priority, which counts for tokens that wait, too."""
+        """Queue the job with another priority, which also counts for waiting tokens."""
 
     @abstractmethod
     def know(self, job_id: UUID, priority: int) -> None:
-        """The job's priority, as the database has it."""
+        """Keep the job's priority, as the database has it."""
 
     @abstractmethod
     def put(self, job_id: UUID, priority: int | None = None) -> None:
         """Queue the job unless it is queued already."""
 
     def rank(self, job_id: UUID) -> float:
-        """What a token put now would have: lower goes first."""
+        """Return the rank of a token put now: the lowest goes first."""
         return self._rank(self._priorities.get(job_id, 0))
 
     def _rank(self, priority: int) -> float:
         return self._clock() - priority * self._ageing_seconds
 
     def put_later(self, job_id: UUID, seconds: float) -> None:
-        """Queue the job after a wait that holds no worker. It is lost with this process; a
-        reconciler sees to it.
+        """Queue the job after a wait that holds no worker. The wait is lost with this process, and
+        a reconciler puts the token again.
         """
         if (timer := self._timers.pop(job_id, None)) is not None:
             timer.cancel()
@@ -83,7 +84,7 @@ class Queue(ABC):
             self.put(job_id)
 
     def forget(self, job_id: UUID) -> None:
-        """Drop the job: it has ended. A token that is left finds nothing to do."""
+        """Drop a job that has ended. A token that is left has nothing to do."""
         self._priorities.pop(job_id, None)
         if (timer := self._timers.pop(job_id, None)) is not None:
             timer.cancel()
@@ -114,22 +115,22 @@ class JobQueue(Queue):
         *,
         turns: int = 1,
     ) -> None:
-        """One token, whatever `turns`: it is put back before each turn begins."""
+        """Put one token, whatever `turns`: it is put back before every turn begins."""
         after_commit(lambda: self.put(job_id, priority))
 
     async def reprioritise(self, connection: AsyncConnection, job_id: UUID, priority: int) -> None:
         await self.enqueue(connection, job_id, priority)
 
     def know(self, job_id: UUID, priority: int) -> None:
-        """Nothing: whoever changes it puts the job."""
+        """Do nothing: a caller that changes the priority also puts the job."""
 
     def put(self, job_id: UUID, priority: int | None = None) -> None:
-        """Queue the job unless it is queued already; a changed priority counts from now on, also
-        for a queued one.
+        """Queue the job unless it is queued already. A changed priority counts from now on, also
+        for a queued job.
         """
-        known = self._priorities.get(job_id, 0)
-        priority = known if priority is None else priority
-        if job_id in self._current and priority == known:
+        current = self._priorities.get(job_id, 0)
+        priority = current if priority is None else priority
+        if job_id in self._current and priority == current:
             return
         self._priorities[job_id] = priority
         sequence = next(self._sequence)
@@ -137,7 +138,7 @@ class JobQueue(Queue):
         self._tokens.put_nowait((self.rank(job_id), sequence, job_id))
 
     async def get(self) -> UUID:
-        """The job whose turn it is, when there is one."""
+        """Return the next job, as soon as there is one."""
         while True:
             _, sequence, job_id = await self._tokens.get()
             if self._current.get(job_id) == sequence:

@@ -20,7 +20,7 @@ from app.sources.places import Outputs, Storage
 logger = logging.getLogger(__name__)
 IDEMPOTENCY_SECONDS = 72 * 3600.0
 SWEEP_EVERY, SHARED_SWEEP_EVERY = 12, 120
-"""Rounds; of a bucket every thousand objects cost a request."""
+"""Rounds between sweeps. In a bucket every thousand objects cost a request."""
 
 
 class Reconciler:
@@ -41,7 +41,7 @@ class Reconciler:
         sweeper: Sweeper | None = None,
     ) -> None:
         """`only`: work on these jobs and no others. `is_shared`: other processes work on this
-        database. `rescue_tokens`: put back those of processes that are gone.
+        database. `rescue_tokens` puts back the tokens of processes that are gone.
         """
         self._is_shared = is_shared
         self._rescue_tokens = rescue_tokens
@@ -57,8 +57,8 @@ class Reconciler:
         self._rounds = 0
 
     async def recover(self) -> bool:
-        """At the start. Of the only process that works on this database: whoever held a chunk is
-        gone. True if chunks were taken back.
+        """Take back claimed chunks at the start of the only process that works on this database:
+        their workers are gone. Return True if there were any.
         """
         is_shared = self._is_shared or (self._only is not None and not self._database.is_sqlite)
         rescued = await self._database.transact(lambda c: chunks.rescue(c, expired_only=is_shared))
@@ -73,7 +73,7 @@ class Reconciler:
             await self.run_once()
 
     async def run_once(self) -> None:
-        # first, or after an outage of the database we would rescue chunks from ourselves
+        # Renew first, or after an outage of the database we would rescue chunks from ourselves.
         await self._renew_leases()
         if ended := await self._database.end_stopped():
             logger.warning(
@@ -112,6 +112,6 @@ class Reconciler:
             self._queue.put(job.id, job.priority)
 
     async def sweep(self, older_than_seconds: float | None = None) -> None:
-        """Look through the storage, and forget idempotency keys past their time."""
+        """Sweep the storage, and forget idempotency keys past their time."""
         await self._sweeper.sweep(older_than_seconds)
         await self._database.transact(lambda c: files.expire_idempotent(c, IDEMPOTENCY_SECONDS))

@@ -1,4 +1,4 @@
-"""When to try a chunk again. Pure."""
+"""When to try a chunk again. Pure functions."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ class RetryPolicy:
 
     @property
     def longest_wait(self) -> float:
-        """Seconds that any chunk waits for its next attempt, whatever the cause: a stored moment
-        farther ahead was written before the clock was set back.
+        """Return the longest wait of any chunk for its next attempt in seconds, whatever the cause.
+        A stored moment farther ahead was written before the clock was set back.
         """
         return max(self.max_seconds, TRANSIENT_DELAY_SECONDS)
 
     def is_last(self, attempt: int) -> bool:
-        """Whether `attempt` (1 is the first) leaves no further one."""
+        """Return whether `attempt` (1 is the first) is the last one."""
         return attempt > self.max_retries
 
     def delay_seconds(self, attempt: int, rng: random.Random = random.Random()) -> float:  # noqa: B008
-        """Before the next attempt: exponential with full jitter, so that what failed together does
-        not return together.
+        """Return the wait before the next attempt: exponential with full jitter, so that chunks
+        that failed together do not return together.
         """
         return rng.uniform(0, min(self.max_seconds, self.base_seconds * 2 ** (attempt - 1)))

@@ -1,5 +1,5 @@
-"""What the machine keeps in memory of a job in work: what the database says of it, and what this
-process has in flight.
+"""State of a job in work in memory: what the database says of it, and what this process has in
+flight.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from app.states import JobStatus
 
 @dataclass(frozen=True, slots=True)
 class JobSnapshot:
-    """What the database says of a job, at one moment. Whoever works on rows gets this and nothing
+    """What the database says of a job at one moment. Code that works on rows gets this and nothing
     else of the job.
     """
 
@@ -35,7 +35,7 @@ class JobSnapshot:
     file_id: UUID
     uri: str
     etag: str | None
-    """The version of an object that is meant."""
+    """Version of the object that the job reads."""
     stored_bytes: int
     stored_crc32: int | None
     form: Format
@@ -46,72 +46,73 @@ class JobSnapshot:
     chunk_size: int
     columns: Columns
     position: Position
-    """How far its file is cut into chunks."""
+    """How far the file is cut into chunks."""
     split_crc32: int | None
     chunk_count: int
     split_done: bool
     status: JobStatus
     data_start: int
     waiting_on: str | None
-    """The service that does not answer."""
+    """Name of the service that does not answer."""
     parent_id: UUID | None
     is_parent: bool
     is_over_objects: bool
-    """Whether each of its parts does the same with an object, and it has nothing to conclude."""
+    """Whether the parts of the job do the same with an object each, and it has nothing to conclude.
+    """
     child_count: int
     priority: int = 0
     delimiter: str = ","
     trace: str | None = None
-    """The traceparent of the request that made it."""
+    """traceparent of the request that created the job."""
     corrects: UUID | None = None
-    """The job whose rejected rows these are."""
+    """Id of the job whose rejected rows this job corrects."""
 
     @property
     def rows(self) -> int:
-        """Of its file, as far as that is cut."""
+        """Return the number of rows of the file, as far as it is cut."""
         return self.position.rows
 
     @property
     def is_waiting_processor(self) -> bool:
-        """Whether the processor waits for others instead of computing."""
+        """Return whether the processor waits for a service instead of computing."""
         return self.can.waits is not None
 
 
 TAKEN_SECONDS = 0.25
-"""How long it is taken for certain that there is no chunk to claim: others may give one back, and
-the chunks in work here may take long.
+"""Time for which a failed claim is trusted: another process may give a chunk back, and chunks in
+work here may take long.
 """
 
 
 @dataclass(slots=True)
 class InFlight:
     """What this process is doing with a job. No other process sees it, and it ends with this one.
-    The pool changes it, and the committer its time.
+    The pool changes it; the committer sets its time.
     """
 
     chunks: set[int] = field(default_factory=set)
-    """Indexes of those in work."""
+    """Indexes of the chunks in work."""
     detached_turns: int = 0
-    """Turns that run its chunks without a slot."""
+    """Number of turns that run chunks without a slot."""
     is_splitting: bool = False
     is_reducing: bool = False
-    """Its result is being made."""
+    """Whether its result is being made."""
     commit_seconds: float = 0.0
-    """Of the last commit."""
+    """Duration of the last commit."""
     has_waiting_chunks: bool = False
-    """Some chunk was given back, and may be run again at a later time."""
+    """Whether a chunk was given back, and may be run again later."""
     taken_of: int = -1
-    """So many chunks were cut when a claim found that all of them were taken."""
+    """Number of chunks cut when a claim got fewer than it asked for."""
     taken_at: float = 0.0
-    """When that was, by the monotonic clock."""
+    """Moment of that claim, by the monotonic clock."""
 
-    def found_all_taken(self, chunk_count: int, moment: float) -> None:
-        """A claim was given fewer chunks than it asked for, of so many that were cut."""
+    def claimed_too_few(self, chunk_count: int, moment: float) -> None:
+        """Record that a claim got fewer chunks than it asked for, when `chunk_count` were cut."""
         self.taken_of, self.taken_at = chunk_count, moment
 
     def are_all_taken(self, chunk_count: int, moment: float) -> bool:
-        """Whether a claim would find no chunk, for all that is known here: then the turn that has
-        chunks in work asks again when it ends.
+        """Return whether a claim would get no chunk, for all that is known here. The turn that has
+        chunks in work then asks again when it ends.
         """
         if not self.chunks or self.has_waiting_chunks:
             return False
@@ -119,8 +120,8 @@ class InFlight:
 
 
 class RunningJob:
-    """A job in work here. Its snapshot never changes. It is replaced whole by a newer one, by the
-    methods below and by nothing else: each says who calls it, after what was committed.
+    """A job in work here. Its snapshot never changes. Only the methods below replace it by a newer
+    one. Each says who calls it, after what was committed.
     """
 
     __slots__ = ("_snapshot", "in_flight")
@@ -131,7 +132,7 @@ class RunningJob:
 
     @property
     def snapshot(self) -> JobSnapshot:
-        """The newest that is known. Two that are one object say that nothing changed meanwhile."""
+        """Return the newest snapshot. The same object twice means that nothing changed meanwhile."""
         return self._snapshot
 
     @property
@@ -139,13 +140,15 @@ class RunningJob:
         return self._snapshot.id
 
     def follow(self, newer: JobSnapshot) -> None:
-        """The pool has read it from the database."""
+        """Take the snapshot that the pool has read from the database."""
         self._snapshot = newer
 
     def was_cut(
         self, position: Position, chunk_count: int, status: JobStatus, *, done: bool
     ) -> None:
-        """The splitter has committed the chunks up to this position; the status was read then."""
+        """Record that the splitter has committed the chunks up to this position; it read the status
+        then.
+        """
         self._snapshot = replace(
             self._snapshot,
             position=position,
@@ -156,11 +159,13 @@ class RunningJob:
         )
 
     def has_columns(self, columns: Columns) -> None:
-        """The committer has written them, or found them there."""
+        """Add the columns that the committer has written, or that were there."""
         self._snapshot = replace(self._snapshot, columns=columns)
 
     def waits_for(self, service: str | None) -> None:
-        """The committer has written which service does not answer; None if all do."""
+        """Record the service that does not answer, which the committer has written; None if all
+        answer.
+        """
         if service != self._snapshot.waiting_on:
             self._snapshot = replace(self._snapshot, waiting_on=service)
 
@@ -168,7 +173,7 @@ class RunningJob:
 async def load(
     database: Database, processors: Processors, destinations: Destinations, job_id: UUID
 ) -> JobSnapshot | None:
-    """The job as the database has it; None if it was deleted. Raises StoredFileMissing,
+    """Read the job from the database; None if it was deleted. Raises StoredFileMissing,
     UnknownProcessor, and InvalidParameter for options that its processor does not take any more.
     """
     async with database.working() as connection:
@@ -177,7 +182,7 @@ async def load(
 
 
 def snapshot_of(row: JobRow, processors: Processors, destinations: Destinations) -> JobSnapshot:
-    """Raises the same."""
+    """Return the snapshot of a row. Raises UnknownProcessor and InvalidParameter, as `load` does."""
     is_parent = row.child_count is not None
     if row.storage_uri is None and not is_parent:
         raise StoredFileMissing("The stored upload was deleted.")

@@ -1,9 +1,9 @@
 """SharedQueue: the tokens of JobQueue where several processes work on one database. procrastinate
 keeps them in PostgreSQL.
 
-A token is a message "this job may have something to do" and nothing more. What is to be done, by
-whom and how often is in the chunk rows: a token too many finds nothing, one too few is put again by
-the reconciler.
+A token is a message "this job may have something to do" and nothing more. The chunk rows say what
+is to be done, by whom and how often: a token too many has nothing to do, and the reconciler puts a
+missing one again.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ from app.pipeline.queue import Queue
 logger = logging.getLogger(__name__)
 QUEUE, TASK = "granula", "granula.turn"
 LANES = 8
-"""Tokens that a job has in the queue at most. With one, each worker would have to wait for the one
-before it to have put it back before it could begin at the same job.
+"""Most tokens of a job in the queue. With one, every worker would have to wait until the worker
+before it has put the token back.
 """
 EPOCH_SECONDS = 1_767_225_600
 """2026-01-01: ranks are seconds since then, to fit the 32 bits of procrastinate's priority until
 2094.
 """
 SILENT_SECONDS = 8.0
-"""A query of the queue is answered within milliseconds. After so long the connection is taken for
-dead.
+"""A query of the queue is answered within milliseconds. After these seconds the connection counts
+as dead.
 """
 TOLERATED_SECONDS = 60
-"""By which the clocks of two machines may differ."""
+"""Tolerated difference between the clocks of two machines."""
 POLL_SECONDS = 1.0
-"""For what a lost notification would have told."""
+"""Interval of polling, in case a notification is lost."""
 
 _DEFER = text("""
     SELECT procrastinate_defer_jobs_v1(ARRAY(
@@ -79,7 +79,7 @@ _RANK_NOW = text("""
     """)
 
 _token: ContextVar[tuple[UUID, int]] = ContextVar("token")
-"""The one that the turn of this task was taken with."""
+"""Token that the turn of this task was taken with."""
 
 
 class SharedQueue(Queue):
@@ -116,12 +116,18 @@ class SharedQueue(Queue):
             async with connection.begin_nested():
                 await self._defer(connection, _lanes(job_id, range(count)), priority)
         except IntegrityError:
-            pass  # somebody else has put one this very moment
+            pass  # another process has put one this very moment
 
     async def _defer(self, connection: AsyncConnection, lanes: list[str], priority: int) -> None:
         rank = -int(self._rank(priority) - EPOCH_SECONDS)
-        given = {"queue": QUEUE, "task": TASK, "rank": rank, "lanes": lanes, "priority": priority}
-        await connection.execute(_DEFER, given)
+        parameters = {
+            "queue": QUEUE,
+            "task": TASK,
+            "rank": rank,
+            "lanes": lanes,
+            "priority": priority,
+        }
+        await connection.execute(_DEFER, parameters)
 
     def _known(self, job_id: UUID, priority: int | None) -> int:
         return self._priorities.get(job_id, 0) if priority is None else priority
@@ -130,7 +136,7 @@ class SharedQueue(Queue):
         self._priorities[job_id] = priority
 
     def put(self, job_id: UUID, priority: int | None = None) -> None:
-        """Soon, and unless the database is away: then the reconciler puts another."""
+        """Put a token soon. If the database is away, the reconciler puts another."""
         mine, lane = _token.get((job_id, 0))
         self._begin(self._put(job_id, lane if mine == job_id else 0, self._known(job_id, priority)))
 
@@ -160,8 +166,8 @@ class SharedQueue(Queue):
         heartbeat: float,
         lease: float,
     ) -> None:
-        """Give tokens to `take`, at most `concurrency` at once, until cancelled; then take() calls
-        going on are cancelled, too.
+        """Give tokens to `take`, at most `concurrency` at once, until cancelled; then running calls
+        of `take` are cancelled, too.
 
         Returns when the connection is lost in a way that procrastinate does not mend: run it again.
         """
@@ -192,7 +198,7 @@ class SharedQueue(Queue):
             watching.cancel()
 
     async def count_workers(self, lease_seconds: float) -> int:
-        """Those that have been heard of lately."""
+        """Count the workers whose heartbeat is recent."""
         query = text(
             "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() -"
             " make_interval(secs => :lease)"
@@ -222,17 +228,18 @@ class SharedQueue(Queue):
             logger.warning("Could not recover the tokens of lost workers: %s", error)
 
     async def _trust_no_future(self, connection: AsyncConnection, lease_seconds: float) -> None:
-        """What was written before the clock was set back: a worker that was heard of in the future
-        would never be missed, and a token put in the future would come after all that are put now.
+        """Repair what was written before the clock was set back. Otherwise a worker with a
+        heartbeat in the future would never be missed, and a token put in the future would come
+        after all that are put now.
         """
         await connection.execute(_SEEN_NOW, {"lease": lease_seconds})
-        given = {
+        parameters = {
             "epoch": EPOCH_SECONDS,
             "ageing": self._ageing_seconds,
             "queue": QUEUE,
             "tolerance": TOLERATED_SECONDS,
         }
-        await connection.execute(_RANK_NOW, given)
+        await connection.execute(_RANK_NOW, parameters)
 
 
 def _lanes(job_id: UUID, numbers: range | list[int]) -> list[str]:
@@ -240,7 +247,7 @@ def _lanes(job_id: UUID, numbers: range | list[int]) -> list[str]:
 
 
 class _Connector(PsycopgConnector):
-    """procrastinate's connections, which end when the database does not answer: psycopg itself
+    """Connections of procrastinate, which end when the database does not answer: psycopg itself
     waits for ever.
     """
 
@@ -255,11 +262,11 @@ class _Connector(PsycopgConnector):
         )
         self._connections: WeakSet[AsyncConnectionOfPsycopg[Any]] = WeakSet()
         self._asked_at: dict[object, float] = {}
-        """When each query that is not answered yet was asked."""
+        """Moment when each unanswered query was asked."""
 
     async def end_silent(self) -> None:
-        """Cut all connections each time a query waits for too long, until cancelled. Who waits gets
-        ConnectorException.
+        """Cut all connections each time a query waits for too long, until cancelled. The callers
+        that wait get ConnectorException.
         """
         while True:
             await asyncio.sleep(1)
@@ -271,8 +278,8 @@ class _Connector(PsycopgConnector):
                     _cut(connection)
 
     async def _configure(self, connection: AsyncConnectionOfPsycopg[Any]) -> None:
-        # Without transactions: one round trip a call instead of three, and who stops between them
-        # keeps no row from others.
+        # Without transactions: one round trip a call instead of three, and a process that stops
+        # between two calls locks no row.
         await connection.set_autocommit(True)
         self._connections.add(connection)
 
@@ -301,7 +308,7 @@ class _Connector(PsycopgConnector):
 
 
 def _cut(connection: AsyncConnectionOfPsycopg[Any]) -> None:
-    """End the conversation, so that psycopg sees its end; the descriptor stays its own."""
+    """End the conversation, so that psycopg sees its end; psycopg still owns the descriptor."""
     with suppress(OSError, PsycopgError):
         with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
             duplicate.shutdown(socket.SHUT_RDWR)
@@ -313,7 +320,7 @@ def _parsed(token: str) -> tuple[UUID, int]:
 
 
 def _conninfo(url: str) -> str:
-    """For libpq, of a URL for SQLAlchemy and asyncpg."""
+    """Return the conninfo for libpq, from a URL for SQLAlchemy and asyncpg."""
     parsed = make_url(url)
     query = {("sslmode" if name == "ssl" else name): value for name, value in parsed.query.items()}
     return parsed.set(drivername="postgresql", query=query).render_as_string(hide_password=False)

@@ -24,7 +24,7 @@ from app.telemetry import tracing
 from app.telemetry.tracing import Span
 
 FIRST_STRETCH_BYTES = 1 << 20
-"""Small, so that the first chunks of a huge file are in work at once."""
+"""Size of the first stretch: small, so that the first chunks of a huge file are in work at once."""
 STRETCH_BYTES = 32 << 20
 
 
@@ -35,12 +35,12 @@ class Splitter:
         self._queue = queue
 
     async def advance(self, running: RunningJob) -> bool:
-        """Cut one stretch; False if somebody else has moved the split meanwhile, or the job is
-        gone.
+        """Cut one stretch; return False if another process has moved the split meanwhile, or the
+        job is gone.
 
-        Reads in a thread. The position in the job row and the chunk rows change in one transaction,
-        so that a crash loses a stretch of work but never a chunk, and two splitters never both win.
-        So do the tokens for the chunks.
+        Reads in a thread. The position in the job row, the chunk rows and the tokens change in one
+        transaction. So a crash loses a stretch of work but never a chunk, and two splitters never
+        both win.
         """
         job = running.snapshot
         with tracing.span("split", job.trace, {"granula.job.id": str(job.id)}) as span:
@@ -48,16 +48,16 @@ class Splitter:
 
     async def _advance(self, running: RunningJob, job: JobSnapshot, span: Span) -> bool:
         hit("split.begin")
-        made = await asyncio.to_thread(self._cut, job)
-        chunk_count = job.chunk_count + len(made.spans)
+        new_cut = await asyncio.to_thread(self._cut, job)
+        chunk_count = job.chunk_count + len(new_cut.spans)
 
         async def commit(connection: AsyncConnection) -> JobStatus | None:
             position = SplitPosition(
-                split_offset=made.position.offset,
-                split_rows=made.position.rows,
-                split_lines=made.position.line,
-                split_crc32=made.position.crc32,
-                split_done=made.done,
+                split_offset=new_cut.position.offset,
+                split_rows=new_cut.position.rows,
+                split_lines=new_cut.position.line,
+                split_crc32=new_cut.position.crc32,
+                split_done=new_cut.done,
                 chunk_count=chunk_count,
             )
             status = await jobs.advance_split(
@@ -68,13 +68,15 @@ class Splitter:
                 new=position,
             )
             if status is not None:
-                # A cancelled job is cut to its end all the same: only so can its other rows be
-                # counted as unprocessed.
+                # A cancelled job is still cut to its end: only then can its other rows be counted
+                # as not processed.
                 cancelled = status is JobStatus.CANCELLED
                 state = ChunkStatus.CANCELLED if cancelled else ChunkStatus.PENDING
-                await chunks.insert_chunks(connection, job.id, job.chunk_count, made.spans, state)
+                await chunks.insert_chunks(
+                    connection, job.id, job.chunk_count, new_cut.spans, state
+                )
                 await self._queue.enqueue(
-                    connection, job.id, turns=len(made.spans) + (not made.done)
+                    connection, job.id, turns=len(new_cut.spans) + (not new_cut.done)
                 )
             hit("split.before_commit")
             return status
@@ -83,12 +85,12 @@ class Splitter:
         hit("split.after_commit")
         if status is None:
             return False
-        running.was_cut(made.position, chunk_count, status, done=made.done)
+        running.was_cut(new_cut.position, chunk_count, status, done=new_cut.done)
         span.set(
             {
                 "granula.chunks.first": job.chunk_count,
-                "granula.chunks.count": len(made.spans),
-                "granula.rows": sum(each.row_count for each in made.spans),
+                "granula.chunks.count": len(new_cut.spans),
+                "granula.rows": sum(span.row_count for span in new_cut.spans),
             }
         )
         return True
@@ -100,9 +102,11 @@ class Splitter:
                 start = replace(start, crc32=crc32_before(file, start.offset))
             limits = Limits(job.chunk_size, job.processor.chunk_bytes or MAX_CHUNK_BYTES)
             budget = STRETCH_BYTES if job.chunk_count else FIRST_STRETCH_BYTES
-            made = cut(file, job.form, start, size=job.stored_bytes, limits=limits, budget=budget)
-        if made.done and job.stored_crc32 not in (None, made.position.crc32):
+            new_cut = cut(
+                file, job.form, start, size=job.stored_bytes, limits=limits, budget=budget
+            )
+        if new_cut.done and job.stored_crc32 not in (None, new_cut.position.crc32):
             raise StoredFileCorrupt(
                 "The stored upload is not what was received: its checksum is another one."
             )
-        return made
+        return new_cut

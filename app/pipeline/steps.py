@@ -1,4 +1,4 @@
-"""What to do next with a job. Pure: a view of the job in, one step out."""
+"""What to do next with a job. Pure: it takes a view of the job and returns one step."""
 
 from __future__ import annotations
 
@@ -23,41 +23,41 @@ class JobView:
     """What the decision depends on."""
 
     is_split: bool = False
-    """The whole file is cut into chunks."""
+    """Whether the whole file is cut into chunks."""
     is_splitting: bool = False
-    """This process, or another, is cutting it now."""
+    """Whether this process, or another, is cutting the file now."""
     waits_for_service: bool = False
-    """Its processor waits for others instead of computing."""
+    """Whether the processor waits for a service instead of computing."""
     is_held_up: bool = False
-    """The service that it waits for does not answer."""
+    """Whether the service that the job waits for does not answer."""
     detached_turns: int = 0
-    """Turns of this process that run its chunks without a slot."""
+    """Number of turns of this process that run chunks without a slot."""
     has_chunks_in_work: bool = False
-    """In this process."""
+    """Whether this process has chunks in work."""
     is_reducing: bool = False
-    """This process makes its result."""
+    """Whether this process makes the result."""
     has_result: bool = False
-    """It ends with a result that takes work to make."""
+    """Whether the job ends with a result that takes work to make."""
     is_cancelled: bool = False
     is_shared: bool = False
-    """Other processes work on the same jobs."""
+    """Whether other processes work on the same jobs."""
     nothing_to_claim: bool = False
-    """A claim was tried in this turn, and there was no chunk."""
+    """Whether a claim in this turn got no chunk."""
 
 
 MAX_DETACHED_TURNS = 4
-"""Of one job: enough that one is always being answered while others are read and written."""
+"""Limit for one job: enough that one turn always waits for answers while others read and write."""
 
 
 def next_step(job: JobView) -> Step:
-    """The next thing to do for this job in this turn."""
+    """Return the next step for this job in this turn."""
     if job.nothing_to_claim:
         return _step_without_chunks(job)
     if not job.is_split and not job.is_splitting:
         return Step.SPLIT
     if not job.waits_for_service:
         return Step.RUN
-    # One turn is enough to find out whether the service answers again.
+    # One turn is enough to learn whether the service answers again.
     most_turns = 1 if job.is_held_up else MAX_DETACHED_TURNS
     if job.detached_turns >= most_turns:
         return Step.LEAVE
@@ -68,7 +68,7 @@ def _step_without_chunks(job: JobView) -> Step:
     if job.has_chunks_in_work or job.is_reducing:
         return Step.LEAVE
     if not job.is_split:
-        # Among several processes, the one that cuts the file puts a token for each chunk.
+        # Among several processes, the one that cuts the file puts a token for every chunk.
         return Step.LEAVE if job.is_splitting or job.is_shared else Step.REQUEUE
     if job.has_result and not job.is_cancelled:
         return Step.REDUCE

@@ -1,7 +1,7 @@
 """Suspects: chunks that were in work when their process ended. Each runs in a process that does
-nothing else meanwhile, so that whoever is to blame for the end of that process is known.
+nothing else meanwhile, so that the cause of the end of that process is known.
 
-The service reads the bytes and writes the rows; everything between is done in the other process.
+The service reads the bytes and writes the rows; the other process does everything between.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from app.processors.base import ChunkOutcome, TableEncoder, compute_here
 from app.processors.registry import Processors
 
 MakeProcessors = Callable[[], Processors]
-"""It can be sent to another process."""
+"""Function that can be sent to another process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Suspect:
     make_processors: MakeProcessors
     processor: str
     job: JobSnapshot
-    """Without its processor and its destination, which stay where they were made."""
+    """Job without its processor and its destination, which stay in the service."""
     claim: Claim
     encode_table: TableEncoder
 
@@ -50,9 +50,7 @@ class Suspect:
 
 
 def prepare(suspect: Suspect, data: bytes, live: Live | None) -> Prepared:
-    """What is to be written of the chunk, of which these are the bytes. For a process of its
-    own.
-    """
+    """Read and process the chunk from its bytes. Called in the other process."""
     job, preparer = _equipped(suspect, data)
     if job.is_waiting_processor:
         return _loop().run_until_complete(preparer.prepare_waiting(job, suspect.claim, live))
@@ -60,7 +58,7 @@ def prepare(suspect: Suspect, data: bytes, live: Live | None) -> Prepared:
 
 
 def process(suspect: Suspect, rows: Rows) -> ChunkOutcome:
-    """What the processor makes of some rows of the chunk. For a process of its own."""
+    """Process some rows of the chunk. Called in the other process."""
     job, preparer = _equipped(suspect, b"")
     outcome = _loop().run_until_complete(preparer.process(job, suspect.claim, rows, job.columns))
     if job.processor.stores_results:
@@ -69,7 +67,7 @@ def process(suspect: Suspect, rows: Rows) -> ChunkOutcome:
 
 
 def get_ready(make_processors: MakeProcessors) -> None:
-    """In a process of its own, before there is a chunk for it: to load all that is needed takes
+    """Prepare the other process before there is a chunk for it: loading all that is needed takes
     longer than most chunks.
     """
     _processors(make_processors)
@@ -92,7 +90,7 @@ _made: list[Processors] = []
 
 
 def _processors(make: MakeProcessors) -> Processors:
-    """Made once: the process serves one service."""
+    """Return the processors of this process, which serves one service."""
     if not _made:
         _made.append(make())
     return _made[0]
@@ -100,7 +98,7 @@ def _processors(make: MakeProcessors) -> Processors:
 
 @cache
 def _loop() -> asyncio.AbstractEventLoop:
-    """One for the life of the process: clients of services belong to the loop that they were first
+    """Return the loop of this process. Clients of services belong to the loop that they were first
     used on.
     """
     return asyncio.new_event_loop()

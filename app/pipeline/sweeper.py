@@ -1,8 +1,8 @@
 """Sweeper: looks through the storage for what no row of the database needs.
 
-Parts that were never published, and what the database knows to be over, are removed. What it does
-not know at all goes to lost+found for days: an upload that died just before its commit, or the
-files of a database that was put back from a backup.
+It removes parts that were never published, and what the database knows to be over. It moves what
+the database does not know to lost+found for days: an upload that died just before its commit, or
+the files of a database that was restored from a backup.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from app.sources.places import LostFound, Outputs, Partials, Storage
 
 logger = logging.getLogger(__name__)
 ORPHAN_SECONDS, SHARED_ORPHAN_SECONDS = 60.0, 3600.0
-"""A stored file without a row this old belongs to an upload that died; a living one is touched
-every few seconds. In a bucket, every minute and by another clock than ours, which may differ by a
-quarter of an hour.
+"""Age in seconds after which a stored file without a row belongs to an upload that died. A running
+upload touches its file every few seconds. In a bucket it does so every minute and by another clock
+than ours, which may differ by a quarter of an hour.
 """
 PARTIAL_ORPHAN_SECONDS = 3600.0
 DEFAULT_LOST_SECONDS = 14 * 86_400.0
 FEW, SHARE = 5, 0.1
-"""So many, or this share of what is there, may go to lost+found in one round: more are no accident
-of a killed process.
+"""Number, and share of all, that may go to lost+found in one round: more are no accident of a
+killed process.
 """
 IDS_AT_ONCE = 500
 
 NeedBytes = Callable[[AsyncConnection, Sequence[UUID]], Awaitable[dict[UUID, bool]]]
-"""Of those that have a row: whether their bytes are still needed."""
+"""Function that returns, for the ids that have a row, whether their bytes are still needed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What there is after a round."""
+    """State of the storage after a round."""
 
     lost: int = 0
-    """In lost+found."""
+    """Number of things in lost+found."""
     held: int = 0
-    """Known to nobody, and left where they are because they are too many."""
+    """Number of unknown things that are left in place because they are too many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,8 @@ class Sweeper:
     async def sweep(
         self, older_than_seconds: float | None = None, *, has_limit: bool = True
     ) -> Swept:
-        """One round. Without its limit, which is for operators, any number goes to lost+found.
-        Raises StorageUnavailable.
+        """Sweep one round. Without its limit, which is for operators, any number goes to
+        lost+found. Raises StorageUnavailable.
         """
         if self._ownership is not None and not await self._ownership.is_ours():
             return Swept()
@@ -86,53 +86,53 @@ class Sweeper:
             older_than_seconds = (
                 SHARED_ORPHAN_SECONDS if self._storage.is_shared else ORPHAN_SECONDS
             )
-        rounds = [
+        by_place = [
             await self._sweep_files(older_than_seconds, has_limit),
             await self._sweep_parts(has_limit),
         ]
         if self._partials is not None:
-            rounds.append(await self._sweep_partials(self._partials, has_limit))
-        swept = Swept(sum(each.lost for each in rounds), sum(each.held for each in rounds))
+            by_place.append(await self._sweep_partials(self._partials, has_limit))
+        lost = sum(one_place.lost for one_place in by_place)
+        held = sum(one_place.held for one_place in by_place)
+        swept = Swept(lost, held)
         await self._database.transact(
             lambda c: installation.record_sweep(c, lost=swept.lost, held=swept.held)
         )
         return swept
 
     async def purge(self) -> int:
-        """Remove what is in lost+found and still known to nobody, whatever its age; how many that
-        were.
-        """
+        """Remove what is in lost+found and still unknown, whatever its age; return the number."""
         count = 0
         for place in self._places():
-            found = await asyncio.to_thread(place.lost.ages)
-            needed = await self._need_bytes(place, found)
-            for file_id in found:
+            lost_ids = await asyncio.to_thread(place.lost.ages)
+            needed = await self._need_bytes(place, lost_ids)
+            for file_id in lost_ids:
                 if not needed.get(file_id, False):
                     await asyncio.to_thread(place.lost.remove, file_id)
                     count += 1
         return count
 
     def _places(self) -> list[_Place]:
-        found = [
+        places = [
             self._files(lambda file_id: None),
             _Place("outputs", jobs.need_parts, self._parts.lost, self._parts.remove),
         ]
         if self._partials is not None:
-            found.append(
+            places.append(
                 _Place("partial", uploads.need_bytes, self._partials.lost, self._partials.delete)
             )
-        return found
+        return places
 
     def _files(self, remove: Callable[[UUID], None]) -> _Place:
         return _Place("uploads", files.need_bytes, self._storage.lost, remove)
 
     async def _sweep_files(self, older_than_seconds: float, has_limit: bool) -> Swept:
         stale = await asyncio.to_thread(self._storage.stale, older_than_seconds)
-        for each in stale:
-            if each.is_part:
-                logger.info("Deleting %s, left by an interrupted upload", each.name)
-                await asyncio.to_thread(self._storage.remove, each)
-        named = {each.file_id: each for each in stale if not each.is_part}
+        for stored in stale:
+            if stored.is_part:
+                logger.info("Deleting %s, left by an interrupted upload", stored.name)
+                await asyncio.to_thread(self._storage.remove, stored)
+        named = {stored.file_id: stored for stored in stale if not stored.is_part}
         place = self._files(lambda file_id: self._storage.remove(named[file_id]))
         return await self._settle(place, list(named), has_limit)
 
@@ -148,7 +148,7 @@ class Sweeper:
         place = _Place("partial", uploads.need_bytes, partials.lost, partials.delete)
         idle = await asyncio.to_thread(partials.ids, PARTIAL_ORPHAN_SECONDS)
         needed = await self._need_bytes(place, idle)
-        for upload_id in [each for each in idle if each not in needed]:
+        for upload_id in [upload_id for upload_id in idle if upload_id not in needed]:
             # nothing would be lost with it
             if not await asyncio.to_thread(partials.size, upload_id):
                 await asyncio.to_thread(partials.delete, upload_id)
@@ -158,7 +158,7 @@ class Sweeper:
     async def _settle(self, place: _Place, ids: Sequence[UUID], has_limit: bool) -> Swept:
         before = await asyncio.to_thread(place.lost.ages)
         needed = await self._need_bytes(place, {*ids, *before})
-        for file_id in [each for each in ids if needed.get(each) is False]:
+        for file_id in [file_id for file_id in ids if needed.get(file_id) is False]:
             logger.info("Deleting %s/%s, which is no longer needed", place.name, file_id)
             await asyncio.to_thread(place.remove, file_id)
         lost = 0
@@ -175,7 +175,7 @@ class Sweeper:
                 await asyncio.to_thread(place.lost.remove, file_id)
             else:
                 lost += 1
-        unknown = [each for each in ids if each not in needed and each not in before]
+        unknown = [file_id for file_id in ids if file_id not in needed and file_id not in before]
         if has_limit and len(unknown) > max(FEW, int(SHARE * len(ids))):
             logger.warning(
                 "%d of %d files in %s are unknown to this database. These are too many to be left by"
@@ -195,9 +195,9 @@ class Sweeper:
         return Swept(lost + len(unknown), 0)
 
     async def _need_bytes(self, place: _Place, ids: Iterable[UUID]) -> dict[UUID, bool]:
-        every = list(ids)
-        found: dict[UUID, bool] = {}
+        all_ids = list(ids)
+        needed: dict[UUID, bool] = {}
         async with self._database.working() as connection:
-            for start in range(0, len(every), IDS_AT_ONCE):
-                found |= await place.need_bytes(connection, every[start : start + IDS_AT_ONCE])
-        return found
+            for start in range(0, len(all_ids), IDS_AT_ONCE):
+                needed |= await place.need_bytes(connection, all_ids[start : start + IDS_AT_ONCE])
+        return needed

@@ -1,6 +1,6 @@
-"""Commit targets: where the rows of a chunk go, inside the transaction that completes it. A job's
-rows are its own; those of a correction belong to the job that it corrects. Which it is,
-`Committer.target` alone decides.
+"""Commit targets: where the rows of a chunk are written, inside the transaction that completes it.
+A job's rows are its own; rows of a correction belong to the job that it corrects.
+`Committer.target` alone chooses between the two.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from app.pipeline.prepared import Prepared, gathered
 from app.pipeline.running import JobSnapshot
 
 NO_HASH = f"{0:016x}"
-"""Of no rows."""
+"""Hash of no rows."""
 
 
 class CommitTarget(Protocol):
-    """Made for one run of some chunks, which it serves from their bytes to their ends."""
+    """Target of one run of some chunks, which it serves from their bytes to their ends."""
 
     async def load(self, claims: Sequence[Claim]) -> None:
-        """Read what these chunks need to know, before their rows are read."""
+        """Read what is needed about these chunks before their rows are read."""
 
     def live(self, claim: Claim) -> Live | None:
-        """Of a chunk of a correction: what was loaded."""
+        """Return what was loaded for a chunk of a correction; None for other jobs."""
 
     async def lock(self, connection: AsyncConnection) -> None:
         """Take the locks that come before those of the chunks. Raises LeaseLost if the target is
@@ -40,7 +40,7 @@ class CommitTarget(Protocol):
         """
 
     def completion(self, prepared: Prepared) -> ChunkCompletion:
-        """What the row of the chunk is to say."""
+        """Build the values for the row of the chunk."""
 
     async def write(
         self, connection: AsyncConnection, ready: Sequence[tuple[Claim, Prepared]]
@@ -56,19 +56,19 @@ class CommitTarget(Protocol):
 
 
 class OwnJob:
-    """The rows of a chunk belong to its job."""
+    """Target of the rows of an ordinary job: the job itself."""
 
     def __init__(self, job: JobSnapshot) -> None:
         self._job = job
 
     async def load(self, claims: Sequence[Claim]) -> None:
-        """There is nothing to know."""
+        """Load nothing."""
 
     def live(self, claim: Claim) -> Live | None:
         return None
 
     async def lock(self, connection: AsyncConnection) -> None:
-        """The chunks come first."""
+        """Lock nothing: the chunks come first."""
 
     def completion(self, prepared: Prepared) -> ChunkCompletion:
         return prepared.completion()
@@ -95,19 +95,19 @@ class OwnJob:
 
 
 class CorrectedJob:
-    """The rows of a correction replace rejects of another job."""
+    """Target of the rows of a correction: they replace rejects of another job."""
 
     def __init__(self, job: JobSnapshot, database: Database, merger: Merger) -> None:
         self._job = job
         self._database = database
         self._merger = merger
         self._live: dict[int, Live] = {}
-        """What the chunks hold, by index."""
+        """Parts that the chunks hold, by index."""
         self._target: LockedJob | None = None
-        """As the transaction that goes on has locked it."""
+        """Corrected job, as the current transaction has locked it."""
 
     async def load(self, claims: Sequence[Claim]) -> None:
-        """Which rows these chunks have, and which of them are still to be corrected."""
+        """Read which rows these chunks have, and which of them are still to be corrected."""
         job = self._job
         assert job.corrects is not None
         async with self._database.working() as connection:
@@ -125,7 +125,9 @@ class CorrectedJob:
         self._target = await self._merger.lock(connection, self._job.corrects)
 
     def completion(self, prepared: Prepared) -> ChunkCompletion:
-        """Its results are part of the chunk that it corrects, and so are their hash and summary."""
+        """Build the completion without hash and summary: the results are part of the corrected
+        chunk, and so are their hash and summary.
+        """
         return replace(prepared.completion(), hash_read=NO_HASH, summary=None)
 
     async def write(
@@ -152,7 +154,7 @@ class CorrectedJob:
 async def _count_refused(
     connection: AsyncConnection, claim: Claim, before: Prepared, kept: Prepared
 ) -> None:
-    """The chunk says how many rows are good before the destination refuses some."""
+    """Correct the counts of the chunk by the rows that the destination refuses."""
     codes = Counter(reject.code for reject in kept.rejects)
     codes.subtract(Counter(reject.code for reject in before.rejects))
     rows_ok = before.rows_ok

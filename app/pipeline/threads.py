@@ -1,5 +1,5 @@
-"""Threads for chunks: as many as there are cores, and the next free one for the most urgent job,
-not for who came first.
+"""Threads for chunks: as many as there are cores. The next free one serves the most urgent job, not
+the first to arrive.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 
 class Threads:
-    """An executor of its own serves in the order of arrival: an urgent chunk would wait behind all
-    those in work.
+    """Threads by rank. An executor alone serves in the order of arrival: an urgent chunk would wait
+    behind all the others.
     """
 
     def __init__(self, count: int) -> None:
@@ -25,12 +25,14 @@ class Threads:
         self._sequence = itertools.count()
 
     async def run(self, rank: float, work: Callable[..., Any], *arguments: Any) -> Any:
-        """The result of `work(*arguments)`, called in a thread when no lower rank waits for one."""
+        """Return the result of `work(*arguments)`, called in a thread when no lower rank waits for
+        one.
+        """
         await self._acquire(rank)
         try:
-            known = copy_context()  # what log lines say
+            context = copy_context()  # for log lines
             return await asyncio.get_running_loop().run_in_executor(
-                self._executor, known.run, work, *arguments
+                self._executor, context.run, work, *arguments
             )
         finally:
             self._release()
@@ -44,7 +46,7 @@ class Threads:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it had just been given one
+            if not turn.cancelled():  # a thread was given to it just before
                 self._release()
             raise
 
@@ -57,5 +59,5 @@ class Threads:
         self._free += 1
 
     def shutdown(self) -> None:
-        """When the work going on has ended."""
+        """Shut down when the running work has ended."""
         self._executor.shutdown(wait=True)

@@ -1,5 +1,5 @@
-"""Undoer: takes back what jobs wrote into tables, step by step. It may be stopped anywhere and goes
-on where it was.
+"""Undoer: takes back what jobs wrote into tables, step by step. It may be stopped anywhere and then
+resumes where it was.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ROWS_AT_ONCE = 1_000
 
 
 async def advance(connection: AsyncConnection, destinations: Destinations, job_id: UUID) -> bool:
-    """Take back a bounded number of rows; False when the job is undone."""
+    """Take back a bounded number of rows; return False when the job is undone."""
     job = await undo.lock(connection, job_id)
     if job is None:
         return False
@@ -44,11 +44,11 @@ class Undoer:
         self._running: set[UUID] = set()
 
     async def run(self, job_ids: Sequence[UUID] | None = None) -> None:
-        """Finish these undos, or all that were begun and that nobody here is at."""
+        """Finish these undos, or all that were begun and that do not run in this process."""
         if job_ids is None:
             async with self._database.working() as connection:
-                found = await undo.find_undoing(connection)
-            job_ids = [each for each in found if each not in self._running]
+                undoing = await undo.find_undoing(connection)
+            job_ids = [job_id for job_id in undoing if job_id not in self._running]
         self._running |= set(job_ids)
         try:
             for job_id in job_ids:
@@ -58,13 +58,13 @@ class Undoer:
 
     async def _finish(self, job_id: UUID) -> None:
         async def step(connection: AsyncConnection) -> bool:
-            goes_on = await advance(connection, self._destinations, job_id)
+            has_more = await advance(connection, self._destinations, job_id)
             hit("undo.before_commit")
-            return goes_on
+            return has_more
 
         async with self._database.alone(f"undo {job_id}") as is_mine:
             if not is_mine:
-                return  # another process is at it
+                return  # another process runs it
             while await self._database.transact(step):
                 hit("undo.after_commit")
         logger.info("Job %s undone", job_id)

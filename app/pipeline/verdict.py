@@ -1,4 +1,4 @@
-"""Verdict: whether the counts of a job close, and with which status it ends. Pure."""
+"""Verdict: whether the counts of a job close, and with which status it ends. Pure functions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from app.db.rows import ChunkTally
 from app.states import ChunkStatus, JobStatus, conclude
 
 MAX_REJECTS = "max_rejects"
-"""The option of a job of any processor: how many rows may be rejected, as `100` or `5%`."""
+"""Option of a job of any processor: how many rows may be rejected, as `100` or `5%`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What the tables hold of a job."""
+    """Numbers of rows that the tables hold of a job."""
 
     results: int
     rejects: Mapping[str, int]
@@ -25,10 +25,10 @@ class Stored:
 def verdict(
     tally: Mapping[str, ChunkTally], stored: Stored, *, rows: int, stores_results: bool
 ) -> tuple[JobStatus, str | None]:
-    """The final status of a job whose chunks are all final, and what does not add up where it fails
-    for that.
+    """Return the final status of a job whose chunks are all final, and what does not add up if it
+    fails for that.
 
-    `tally`: its chunks by status. `rows`: of its file, as they were counted when it was cut.
+    `tally`: its chunks by status. `rows` of its file, as they were counted when it was cut.
     """
     problems = list(_problems(tally, stored, rows, stores_results=stores_results))
     if problems:
@@ -45,7 +45,7 @@ def verdict(
 def _problems(
     tally: Mapping[str, ChunkTally], stored: Stored, rows: int, *, stores_results: bool
 ) -> Iterator[str]:
-    """Each equation that does not hold, with both of its sides."""
+    """Yield each equation that does not hold, with both of its sides."""
     all_chunks = tally.values()
     ok = sum(chunks.ok for chunks in all_chunks)
     invalid = sum(chunks.invalid for chunks in all_chunks)
@@ -68,7 +68,7 @@ def _problems(
 def too_many_rejects(
     limit: str, tally: Mapping[str, ChunkTally], *, rows: int
 ) -> dict[str, str] | None:
-    """The error of a job with more rejects than `limit` allows; empty for no limit."""
+    """Return the error of a job with more rejects than `limit` allows; an empty limit allows all."""
     completed = tally.get(ChunkStatus.COMPLETED)
     if not limit or completed is None:
         return None

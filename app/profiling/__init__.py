@@ -1,1 +1,1 @@
-"""What is in a column: sketches that merge, value classes, types that refuse to guess."""
+"""Profiles of columns: sketches that merge, value classes, and types that never guess."""

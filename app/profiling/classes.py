@@ -1,4 +1,4 @@
-"""What each value of a column looks like: one class each, by its bytes alone.
+"""Classes of the values of a column: one class for each value, by its bytes alone.
 
 `integer`, `decimal`, `boolean:...` and `date:...` are classes of values that come back from the
 type as they were written. All others are reasons why a column is text.
@@ -20,15 +20,18 @@ Codes = npt.NDArray[np.int16]
 Places = npt.NDArray[np.int64]
 
 EXACT = 1 << 53
-"""Whole numbers up to here are the same in every program; beyond,
-those that compute in doubles change them."""
+"""Largest whole number that is the same in every program; programs that compute in doubles change
+greater ones.
+"""
 
 EXACT_DIGITS = 15
-"""A decimal of so many digits comes back from a double as it was."""
+"""Most digits of a decimal that always comes back unchanged from a double."""
 
 AMBIGUOUS_DECIMAL = "decimal_or_thousands"
 LONG_INTEGER = "integer_ungrouped"
-"""Four digits or more and no separator: whoever writes these does not write thousands with dots."""
+"""Class of four digits or more without a separator. A column with such values does not write
+thousands with dots.
+"""
 
 NUMBERS = ("integer", LONG_INTEGER, "decimal", AMBIGUOUS_DECIMAL)
 
@@ -56,7 +59,7 @@ WHY = {
     "nested": "is an object or a list",
     "text": "is text",
 }
-"""The classes that make a column text, each as the end of a sentence about a value."""
+"""Reasons of the classes that make a column text, each as the end of a sentence about a value."""
 
 NULL_WORDS = (
     "na",
@@ -82,7 +85,9 @@ BOOLEANS = {
 YES_NO = ("yes", "no", "y", "n", "t", "f", "on", "off", "true", "false")
 
 DIGIT, MINUS, DOT, SLASH, CLOCK, LETTER, SPACE, OTHER = (1 << i for i in range(8))
-"""What characters a value has; CLOCK are a colon and a plus sign, which times and zones have."""
+"""Bits for the characters of a value; CLOCK is for a colon and a plus sign, which times and zones
+have.
+"""
 
 
 def _bits() -> npt.NDArray[np.uint8]:
@@ -99,8 +104,9 @@ _BITS = _bits()
 
 
 class _Classes:
-    """Classes as small numbers; the first is `text`, which a value
-    has until something better is classes."""
+    """Classes as small numbers. The first is `text`, the class of a value until a better one is
+    set.
+    """
 
     def __init__(self, size: int) -> None:
         self.codes: Codes = np.zeros(size, np.int16)
@@ -120,13 +126,14 @@ class _Classes:
 
 
 def classify(values: pa.StringArray) -> tuple[Codes, list[str]]:
-    """For each of these texts, none of which is empty, the place of
-    its class among the classes returned."""
+    """Return the place of each text's class among the classes, and the classes. No text may be
+    empty.
+    """
     classes = _Classes(len(values))
     if not len(values):
         return classes.codes, classes.names
     data, offsets = layout(values)
-    # Thrice as fast as _BITS[data].
+    # Three times as fast as _BITS[data].
     kinds = np.frombuffer(data.tobytes().translate(_BITS.tobytes()), np.uint8)
     bits = np.bitwise_or.reduceat(kinds, offsets[:-1])
     first, last = data[offsets[:-1]], data[offsets[1:] - 1]
@@ -185,7 +192,7 @@ def _integers(
     lengths: npt.NDArray[np.int64],
     signed: npt.NDArray[np.bool_],
 ) -> None:
-    """Digits alone, or behind one or more minus signs."""
+    """Set the classes of values with digits alone, or behind one or more minus signs."""
     plain, negative = places[~signed[places]], places[signed[places]]
     if len(negative):
         texts = taken(values, negative)
@@ -205,7 +212,7 @@ def _integers(
 
 
 def _decimals(values: pa.StringArray, classes: _Classes, places: Places) -> None:
-    """Digits and points, perhaps behind minus signs."""
+    """Set the classes of values with digits and points, perhaps behind minus signs."""
     if not len(places):
         return
     texts = taken(values, places)
@@ -219,8 +226,8 @@ def _decimals(values: pa.StringArray, classes: _Classes, places: Places) -> None
     canonical[negative] = _matches(taken(texts, negative), r"^-(?:0|[1-9][0-9]*)\.[0-9]+$")
     classes.put(places[canonical], "decimal")
     digits = np.diff(offsets) - 1
-    # Three digits behind the point, and no more than three before it: few
-    # are, so the expression is asked for few.
+    # Three digits behind the point, and no more than three before it. Such values are few, so the
+    # expression is tried on few.
     some = np.flatnonzero(canonical & (digits >= 4) & (digits <= 7))
     some = some[data[offsets[some + 1] - 4] == ord(".")]
     ambiguous = some[_matches(taken(texts, some), r"^-?[1-9][0-9]{0,2}\.[0-9]{3}$")]
@@ -250,7 +257,7 @@ _ODD = (
 
 
 def as_numbers(values: pa.StringArray) -> npt.NDArray[np.float64]:
-    """Values of the classes in NUMBERS as doubles."""
+    """Return values of the classes in NUMBERS as doubles."""
     numbers = pc.cast(values, pa.float64())
     return numbers.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
 

@@ -1,5 +1,6 @@
-"""What is known of a column: gathered from the values of one chunk,
-merged with what other chunks say, told in the end."""
+"""Statistics of a column: computed from the values of one chunk, merged with those of other chunks,
+and reported in the end.
+"""
 
 from __future__ import annotations
 
@@ -34,46 +35,49 @@ from app.profiling.verdict import Verdict, decide, why
 
 Places = npt.NDArray[np.int64]
 EXAMPLES = 3
-"""Values kept of each class, the first of them."""
+"""Number of values kept of each class: the first ones."""
 
 SAMPLED, SAMPLED_LATER = 100, 10
-"""Distinct values of a chunk in which personal data are looked for:
-near the beginning of the file, and behind."""
+"""Number of distinct values of a chunk that are checked for personal data, near the beginning of
+the file and after it.
+"""
 BEGINNING_ROWS = 10_000
 
 PROBED, ALIKE = 1000, 0.9
-"""If of so many values more than this share differ, those of the chunk are likely to."""
+"""Number of values to probe, and share of distinct ones above which the chunk's values likely
+differ.
+"""
 
 BUCKETS_PER_VALUE = 4
 MOSTLY_SHARED = 0.9
-"""If more of the values than this share a bucket with another, most are alike."""
+"""Share of values in a shared bucket above which most values likely have an equal."""
 
 SHOWN_TOP, SHOWN_AGAINST = 10, 5
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 BARS = 20
 JSON_EXPONENT = "exponent"
 STRINGS_ALIKE = (*NUMBERS, "exponent", "boolean:lower", "too_long", "too_precise")
-"""Classes of what a JSON file would not put in quotes if it were meant."""
+"""Classes of values that a JSON file would not put in quotes if they were meant as such."""
 
 
 class Column(msgspec.Struct):
-    """The state of a column; all of it merges."""
+    """State of a column. All of it merges."""
 
     values: int = 0
-    """Neither missing nor empty."""
+    """Number of values that are neither missing nor empty."""
     empty: int = 0
     nulls: int = 0
     classes: dict[str, int] = {}
     examples: dict[str, list[Shown]] = {}
-    """By class, with their row numbers."""
+    """First values with their row numbers, by class."""
     shortest: int = 0
     longest: int = 0
     characters: int = 0
     first: str | None = None
-    """The least and the greatest value as texts are compared."""
+    """Least value by comparison as text; `last` is the greatest."""
     last: str | None = None
     dates: dict[str, tuple[str, str]] = {}
-    """For each date class and order in which it can be read, the earliest and the latest."""
+    """Earliest and latest date, for each date class and order in which it can be read."""
     distinct: Distinct = msgspec.field(default_factory=Distinct)
     top: Top = msgspec.field(default_factory=Top)
     numbers: Numbers = msgspec.field(default_factory=Numbers)
@@ -81,14 +85,15 @@ class Column(msgspec.Struct):
     looked_at: int = 0
     first_length: int = 0
     last_length: int = 0
-    """Characters of `first` and `last`, if they were cut; else 0."""
+    """Number of characters of `first` and `last` if they were cut; else 0."""
     unmeasured: int = 0
-    """Values without a length: objects and lists."""
+    """Number of values without a length: objects and lists."""
 
     @classmethod
     def of(cls, cells: pa.StringArray, rows: Places, *, json: str = "") -> Column:
-        """The column of these cells, null where there is none; `rows` are their row numbers. `json`
-        is "string" or "native" for values of a JSON file."""
+        """Return the column of these cells; a missing value is null, and `rows` are the row
+        numbers. `json` is "string" or "native" for values of a JSON file.
+        """
         column = cls(nulls=cells.null_count)
         if cells.null_count:
             rows = rows[cells.is_valid().to_numpy(zero_copy_only=False).astype(bool)]
@@ -106,8 +111,9 @@ class Column(msgspec.Struct):
     def _describe(
         self, texts: pa.StringArray, hashes: Hashes, counts: Places, rows: Places, json: str
     ) -> None:
-        """`texts` are the distinct values as they come, with their hashes, how
-        often each is there, and its first row."""
+        """Compute the statistics of distinct values in the order of the rows, from their hashes,
+        their counts, and the first row of each.
+        """
         codes, names = classify(texts)
         names = [_of_json(name, json) for name in names]
         sums = np.bincount(codes, weights=counts, minlength=len(names))
@@ -139,7 +145,7 @@ class Column(msgspec.Struct):
     def of_class(
         cls, name: str, texts: pa.StringArray, rows: Places, *, has_lengths: bool
     ) -> Column:
-        """The column of values all of this class; those that are equal have equal texts."""
+        """Return the column of values that are all of this class; equal values have equal texts."""
         once, hashes, counts, _ = _once(texts)
         column = cls(values=len(texts), classes={name: len(texts)})
         first = range(min(EXAMPLES, len(texts)))
@@ -169,7 +175,7 @@ class Column(msgspec.Struct):
                 self.dates[f"{name}>{date.order}"] = _first_and_last(dates.to_pylist(), date.order)
 
     def merged(self, other: Column) -> Column:
-        """What both say together; `self` comes before `other` in the file."""
+        """Return the merged column; `self` comes before `other` in the file."""
         empty, nulls = self.empty + other.empty, self.nulls + other.nulls
         if not other.values:
             return msgspec.structs.replace(self, empty=empty, nulls=nulls)
@@ -202,14 +208,14 @@ class Column(msgspec.Struct):
 
     @property
     def measured(self) -> int:
-        """Values that have a length."""
+        """Return the number of values that have a length."""
         return self.values - self.unmeasured
 
     def verdict(self) -> Verdict:
         return decide(self.classes)
 
     def report(self, name: str, rows: int) -> dict[str, Any]:
-        """The column as the profile shows it; a row that has no such key counts as null."""
+        """Return the column as the profile shows it; a row without the key counts as null."""
         verdict = self.verdict()
         numbers = self.numbers if verdict.type == "number" else None
         (low, low_length), (high, high_length) = self._extremes(verdict)
@@ -249,9 +255,9 @@ class Column(msgspec.Struct):
         return {"min": self.shortest, "max": self.longest, "mean": mean}
 
     def samples(self) -> list[Shown]:
-        """Some values as they are, the first of each class."""
+        """Return some values as they are, the first of each class."""
         distinct: dict[tuple[str, int], Shown] = {}
-        # Of equal values the first row is shown, in the place of the last.
+        # Of equal values, show the first row in the place of the last.
         for value in sorted(self._all_examples(), reverse=True):
             distinct[value.text, value.length] = value
         return list(distinct.values())[::-1][:SHOWN_AGAINST]
@@ -260,14 +266,14 @@ class Column(msgspec.Struct):
         return itertools.chain.from_iterable(self.examples.values())
 
     def known(self) -> list[str]:
-        """Its values as far as they are known and whole: of a column of few, all of them."""
+        """Return the known whole values: all values of a column with few."""
         ends = [text for text, length in self._extremes(self.verdict()) if text and not length]
         kept = itertools.chain(self.top.counts.values(), self._all_examples())
         return sorted({*ends, *(value.text for value in kept if not value.length)})
 
     @property
     def is_known(self) -> bool:
-        """Whether `known` are all of its values."""
+        """Return whether `known` has all values."""
         return not self.distinct.is_cut and self.distinct.count() == len(self.known())
 
     def personal(self, name: str) -> list[str]:
@@ -277,14 +283,14 @@ class Column(msgspec.Struct):
 
     def _counter_examples(self, verdict: Verdict) -> list[dict[str, Any]]:
         against = [
-            {"row": value.number, "value": value.text, "why": why(name), **value.told()}
+            {"row": value.number, "value": value.text, "why": why(name), **value.omission()}
             for name in verdict.against
             for value in self.examples.get(name, ())
         ]
         return against[:SHOWN_AGAINST]
 
     def _extremes(self, verdict: Verdict) -> tuple[End, End]:
-        """The least and the greatest value, in the order of the type."""
+        """Return the least and the greatest value in the order of the type."""
         if verdict.type == "number" and self.numbers.minimum and self.numbers.maximum:
             return (self.numbers.minimum[1], 0), (self.numbers.maximum[1], 0)
         if verdict.type == "date":
@@ -300,7 +306,7 @@ class Column(msgspec.Struct):
 
 
 def _truncated(low: int, high: int, samples: Sequence[Shown]) -> list[dict[str, Any]]:
-    """Which of the values shown are cut, and how long they are."""
+    """Return which of the shown values are cut, and their whole lengths."""
     shown: list[tuple[str, int | None, int]] = [("min", None, low), ("max", None, high)]
     shown += [("examples", index, sample.length) for index, sample in enumerate(samples)]
     return [
@@ -311,11 +317,12 @@ def _truncated(low: int, high: int, samples: Sequence[Shown]) -> list[dict[str, 
 
 
 End = tuple[str | None, int]
-"""The beginning of a value, and the characters of the whole if it was cut, else 0."""
+"""(beginning of a value, number of characters of the whole value if it was cut, else 0)."""
 
 Once = tuple[pa.StringArray, Hashes, Places, Places]
-"""Distinct values as they come, their hashes, how often each is
-there, and the place of the first."""
+"""(distinct values in the order of the rows, their hashes, their counts, place of the first of
+each).
+"""
 
 
 def _once(cells: pa.StringArray) -> Once:
@@ -328,20 +335,23 @@ def _by_number(cells: pa.StringArray) -> Once:
     coded = cells.dictionary_encode()
     places = coded.indices.to_numpy(zero_copy_only=False)
     counts = np.bincount(places, minlength=len(coded.dictionary))
-    # Values are numbered as they come, so a new one is where the number is higher than ever before.
+    # Values are numbered in the order of the rows, so a new value has a number higher than all
+    # before.
     first = np.flatnonzero(np.diff(np.maximum.accumulate(places), prepend=-1))
     return coded.dictionary, hash_texts(coded.dictionary), counts, first
 
 
 def _by_hash(cells: pa.StringArray) -> Once | None:
-    """For values of which few are alike: to look for equal hashes takes half as long as to number
-    the values. None if two that differ look alike, or more are alike than it seemed."""
+    """Return the distinct values of a chunk with few equal values: comparing hashes takes half as
+    long as numbering the values. None if two different values have equal hashes, or if more are
+    equal than expected.
+    """
     hashes = hash_texts(cells)
     shared = _that_share_a_bucket(hashes)
     if len(shared) > MOSTLY_SHARED * len(cells):
         return None
-    # The place of each value stands in the low bits of its hash, so one sort tells which are alike
-    # and where they are, the first of them first.
+    # The low bits of a hash hold the place of its value, so one sort shows which values are equal
+    # and where they are, in the order of the rows.
     low = np.uint64(len(shared).bit_length())
     ordered = hashes[shared] >> low
     ordered <<= low
@@ -368,8 +378,9 @@ def _by_hash(cells: pa.StringArray) -> Once | None:
 
 
 def _that_share_a_bucket(hashes: Hashes) -> Places:
-    """Where the values are that may be equal to another: of a few times as many buckets as there
-    are values, they have one in common. No sort is needed to tell that all others are unique."""
+    """Return the places of values that may be equal to another: they share a bucket, of a few times
+    as many buckets as values. So the others are known to be unique without a sort.
+    """
     bits = (BUCKETS_PER_VALUE * len(hashes)).bit_length()
     buckets = (hashes >> np.uint64(64 - bits)).astype(np.int64)
     sizes = np.bincount(buckets)
@@ -377,13 +388,13 @@ def _that_share_a_bucket(hashes: Hashes) -> Places:
 
 
 def _are_equal(cells: pa.StringArray, hashes: Hashes, some: Places, others: Places) -> bool:
-    """Whether the texts at some places equal those at the others."""
+    """Return whether the texts at some places equal those at the others."""
     _, offsets = layout(cells)
     lengths = np.diff(offsets)
     longest = max(lengths[some].max(initial=0), lengths[others].max(initial=0))
     if longest > WORD_BYTES:
         return bool(taken(cells, some).equals(taken(cells, others)))
-    # Of one length, and no longer than a word: no two have the same hash.
+    # Texts of one length, and no longer than a word, never share a hash.
     return bool((hashes[some] == hashes[others]).all() and (lengths[some] == lengths[others]).all())
 
 
@@ -411,7 +422,7 @@ def _first_examples(
 
 
 Ends = dict[str, tuple[str, str]]
-"""By date class and order: the earliest and the latest."""
+"""(earliest, latest) by date class and order."""
 
 
 def _ends(mine: Ends, theirs: Ends) -> Ends:
@@ -423,7 +434,7 @@ def _ends(mine: Ends, theirs: Ends) -> Ends:
 
 
 def _first_and_last(dates: Sequence[str], order: str) -> tuple[str, str]:
-    """The earliest and the latest; of equal ones the first."""
+    """Return the earliest and the latest date; of equal ones the first."""
 
     def key(text: str) -> tuple[int, int, int, str]:
         return sort_key(text, order)
@@ -442,5 +453,5 @@ def _stddev(numbers: Numbers) -> float | None:
 
 
 def _finite(number: float) -> float | None:
-    """JSON has no other numbers."""
+    """Return the number, or None if it is not finite, which JSON cannot write."""
     return number if math.isfinite(number) else None

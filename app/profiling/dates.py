@@ -1,5 +1,6 @@
-"""Dates: which orders of day, month and year fit a value, and which
-of them fit every value of a column."""
+"""Dates: which orders of day, month and year fit a value, and which of them fit every value of a
+column.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from app.profiling.sketches import layout
 PREFIX = "date:"
 _TIME = r"([T ])(99:99(?::99(?:\.9{1,9})?)?)(Z|[+-]99(?::?99)?)?"
 _DAY = re.compile(rf"^(9{{1,4}})([-/.])(9{{1,2}})\2(9{{1,4}})(?:{_TIME})?$")
-"""Of a value whose digits are all written as 9."""
+"""Pattern of a date whose digits are all written as 9."""
 ORDERS = {"ymd": "%Y{0}%m{0}%d", "dmy": "%d{0}%m{0}%Y", "mdy": "%m{0}%d{0}%Y"}
 FRACTION_DIGITS = 6
 NO_BITS = -1
@@ -32,11 +33,11 @@ class Format:
     order: str
     padded: bool
     time: str
-    """The shape of what follows the day: `T99:99:99Z`; empty for a date alone."""
+    """Shape of the part behind the day: `T99:99:99Z`; empty for a date alone."""
 
     @property
     def pattern(self) -> str:
-        """As strftime names it, `%-d` for a day without a leading zero."""
+        """Return the pattern of strftime, with `%-d` for a day without a leading zero."""
         day = ORDERS[self.order].format(self.separator)
         if not self.padded:
             day = day.replace("%d", "%-d").replace("%m", "%-m")
@@ -53,8 +54,10 @@ class Format:
 
 
 def classify_dates(values: pa.StringArray) -> dict[str, npt.NDArray[np.int64]]:
-    """Where the values of each class are: `date:separator:orders that fit:paddings that fit:time`,
-    `invalid_date`, `date_unknown` or `date_too_fine`. What is no date is in none."""
+    """Return the places of the values of each class: `date:separator:orders that fit:paddings that
+    fit:time`, `invalid_date`, `date_unknown` or `date_too_fine`. A value that is no date is in
+    none.
+    """
     data, offsets = layout(values)
     lengths = np.diff(offsets)
     by_class: dict[str, list[npt.NDArray[np.int64]]] = {}
@@ -62,7 +65,7 @@ def classify_dates(values: pa.StringArray) -> dict[str, npt.NDArray[np.int64]]:
         places = np.flatnonzero(lengths == length)
         matrix = data[offsets[places][:, None] + np.arange(length)]
         shapes = np.frombuffer(matrix.tobytes().translate(_SHAPE), f"S{length}")
-        # Most columns are written in one way, and to sort shapes takes long.
+        # Most columns are written in one way, and sorting shapes takes long.
         kinds = shapes[:1] if (shapes == shapes[0]).all() else np.unique(shapes)
         for shape in kinds.tolist():
             rows = np.flatnonzero(shapes == shape)
@@ -74,7 +77,9 @@ def classify_dates(values: pa.StringArray) -> dict[str, npt.NDArray[np.int64]]:
 def _of_shape(
     shape: str, digits: npt.NDArray[np.uint8]
 ) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
-    """The classes of values that differ in their digits only, and which of them have each."""
+    """Yield the classes of values that differ in their digits only, and which values have each
+    class.
+    """
     match = _DAY.match(shape)
     if match is None:
         return
@@ -138,12 +143,12 @@ def _number(digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
 
 
 def _last_days(year: int) -> list[int]:
-    """By month; 0 for month 0, which no date has."""
+    """Return the last day of each month; 0 for month 0, which no date has."""
     return [0, *(monthrange(year, month)[1] for month in range(1, 13))]
 
 
 _LAST_DAY = np.array([_last_days(2001), _last_days(2004)])
-"""(2, 13): of a common year and of a leap year."""
+"""Last days of the months of a common year and of a leap year. Shape (2, 13)."""
 
 
 def _is_day(
@@ -163,14 +168,13 @@ def _is_clock(time: str, digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]
 
 
 def _is_zone(digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Hours, and perhaps minutes, with or without a colon."""
+    """Return which values are hours, and perhaps minutes, with or without a colon."""
     fine = _number(digits[:, 0:2]) <= 14
     return fine & (_number(digits[:, -2:]) < 60)
 
 
 def _is_too_fine(time: str | None, digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Whether a fraction is finer than a microsecond: no date and
-    time of most programs keeps that."""
+    """Return which values have a fraction finer than a microsecond: most programs cannot keep it."""
     behind = (time or "").partition(".")[2]
     if len(behind) <= FRACTION_DIGITS:
         return np.zeros(len(digits), bool)
@@ -179,8 +183,9 @@ def _is_too_fine(time: str | None, digits: npt.NDArray[np.uint8]) -> npt.NDArray
 
 
 def formats(codes: Iterable[str]) -> list[Format]:
-    """The formats in which every one of these date classes can be
-    read and written back: none, one, or several."""
+    """Return the formats in which all values of these date classes can be read and written back:
+    none, one, or several.
+    """
     possible: set[Format] | None = None
     for code in codes:
         separator, orders, paddings, time = code.removeprefix(PREFIX).split(":", 3)
@@ -196,7 +201,7 @@ def formats(codes: Iterable[str]) -> list[Format]:
 
 
 def sort_key(text: str, order: str) -> tuple[int, int, int, str]:
-    """By which dates of one format are compared."""
+    """Return the key that orders dates of one format."""
     parts = re.split(r"[-/.T ]", text, maxsplit=3)
     day = dict(zip(order, map(int, parts[:3]), strict=True))
     return day["y"], day["m"], day["d"], parts[3] if len(parts) > 3 else ""

@@ -1,7 +1,7 @@
-"""The columns of JSON objects: the text of each value under its key.
+"""Columns of JSON objects: the text of each value under its key.
 
 Most files hold records of one shape: the same keys in the same order, and no object or list in
-them. Their values are found by where colons and commas stand, without decoding any of them.
+them. The places of colons and commas then give the values, without any decoding.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ QUOTE, COMMA, COLON, SPACE = 34, 44, 58, 32
 WORD_BYTES = 8
 PADDING = bytes(WORD_BYTES)
 MOST_BYTES = 1 << 30
-"""Arrow counts the bytes of an array by 32 bits."""
+"""Most bytes of an array: Arrow counts them by 32 bits."""
 
 _decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _decoder_of_many = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
@@ -34,18 +34,18 @@ _decoder_of_many = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 class KeyColumn(NamedTuple):
     name: str
     values: pa.StringArray
-    """As they are written, strings with their quotes."""
+    """Values as they are written, strings with their quotes."""
     records: Places | None
-    """Which of them have the key, by their places; None: all."""
+    """Places of the records that have the key; None for all."""
 
 
 def columns_of(
     raw: Sequence[bytes], most: int, among: Container[str] | None = None
 ) -> tuple[list[KeyColumn], int]:
-    """(the first `most` keys in the order in which they come, how many keys there are besides).
+    """Return (the first `most` keys in the order in which they come, the number of keys besides).
 
-    `raw`: valid objects without blanks around them, none with a key twice. `among`: only these
-    keys are looked at.
+    `raw`: valid objects without blanks around them, none with a key twice. `among`: only these keys
+    are read.
     """
     if not raw:
         return [], 0
@@ -62,9 +62,9 @@ def columns_of(
 
 
 def _pieces_alike(raw: Sequence[bytes], width: int) -> pa.StringArray | None:
-    """The values of all records one after the other, and what stands between two in turns with
-    them, if all records are written like the first one: the same keys in the same order with the
-    same blanks between them, and no object or list. Else None.
+    """Return the values of all records one after the other, alternating with the text between two
+    values. Return None unless all records are written like the first one: the same keys in the same
+    order with the same blanks between them, and no object or list.
     """
     if not width or sum(map(len, raw)) > MOST_BYTES:
         return None
@@ -75,7 +75,7 @@ def _pieces_alike(raw: Sequence[bytes], width: int) -> pa.StringArray | None:
     codes = np.frombuffer(text, np.uint8)
     sizes = np.fromiter(map(len, raw), np.int64, len(raw))
     record_ends = np.cumsum(sizes + 1) - 1
-    # A row for each mark: what is looked at together stands together.
+    # One row for each mark, so that bytes compared together are next to each other.
     table = np.ascontiguousarray(marks.reshape(len(raw), 2 * width - 1).T)
     if not _alternate(codes, table, record_ends - sizes, record_ends):
         return None
@@ -96,16 +96,16 @@ def _pieces_alike(raw: Sequence[bytes], width: int) -> pa.StringArray | None:
 
 
 def _every(pieces: pa.StringArray, place: int, width: int) -> pa.StringArray:
-    """The values under one of the keys."""
+    """Return the values under one of the keys."""
     return pieces.take(pa.array(np.arange(2 * place, len(pieces), 2 * width)))
 
 
 def _marks(text: bytes, count: int, width: int) -> Places | None:
-    """Places of the colons and commas outside strings, if there are as many as so many flat records
-    of so many keys have, and no bracket but theirs. Else None.
+    """Return the places of the colons and commas outside strings. Return None unless there are as
+    many as `count` flat records of `width` keys have, and no other bracket.
     """
     if b"\\" in text:
-        # What is escaped neither begins nor ends a string.
+        # An escaped character neither begins nor ends a string.
         text = text.replace(b"\\\\", b"  ").replace(b'\\"', b"  ")
     codes = np.frombuffer(text, np.uint8)
     in_string = between_quotes(codes, QUOTE)
@@ -126,8 +126,8 @@ def _marks(text: bytes, count: int, width: int) -> Places | None:
 
 
 def _alternate(codes: Codes, table: Places, starts: Places, ends: Places) -> bool:
-    """Whether each record has colons and commas in turns, beginning and ending with a colon.
-    `table`: (marks, records)
+    """Return whether every record has colons and commas in turns, beginning and ending with a
+    colon. `table`: (marks, records)
     """
     kinds = codes[table]
     return bool(
@@ -139,18 +139,18 @@ def _alternate(codes: Codes, table: Places, starts: Places, ends: Places) -> boo
 
 
 def _are_repeated(text: bytes, starts: Places, ends: Places) -> bool:
-    """Whether the same stands between each two of these places."""
+    """Return whether the texts between each two of these places are equal."""
     words = np.ndarray((len(text) - WORD_BYTES + 1,), "<u8", text, strides=(1,))
     length = int(ends[0] - starts[0])
     if not (ends - starts == length).all():
         return False
     if length < WORD_BYTES:
-        found = words[starts] << np.uint64(8 * (WORD_BYTES - length))
-        return bool((found == found[0]).all())
+        last_word = words[starts] << np.uint64(8 * (WORD_BYTES - length))
+        return bool((last_word == last_word[0]).all())
     # The last word overlaps the one before it.
     for offset in [*range(0, length - WORD_BYTES, WORD_BYTES), length - WORD_BYTES]:
-        found = words[starts + offset]
-        if not (found == found[0]).all():
+        word = words[starts + offset]
+        if not (word == word[0]).all():
             return False
     return True
 
@@ -189,6 +189,6 @@ def _written(values: Sequence[msgspec.Raw]) -> pa.StringArray:
 
 
 def laid_out(data: bytes, lengths: Places) -> pa.StringArray:
-    """Texts of so many bytes each, one behind the other."""
+    """Return texts of these lengths in bytes, one behind the other in `data`."""
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return pa.StringArray.from_buffers(len(lengths), pa.py_buffer(offsets), pa.py_buffer(data))

@@ -1,5 +1,6 @@
-"""Signs of personal data: e-mail addresses, phone numbers, payment cards,
-names. Looked for in samples; likely, not sure."""
+"""Signs of personal data in samples: e-mail addresses, phone numbers, payment cards, names. A sign
+is likely, not sure.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +10,9 @@ from collections.abc import Sequence
 
 KINDS = ("email", "phone", "card", "name")
 LIKELY = 0.5
-"""Share of the values looked at that must look like it."""
+"""Share of the checked values that must have the sign."""
 LIKELY_IF_NAMED = 0.1
-"""The same where the header says so, too."""
+"""Share that is enough where the header names the kind, too."""
 
 HEADER_WORDS = {
     "email": {"email", "mail", "emails"},
@@ -26,7 +27,7 @@ _NAME_OF = frozenset(
     "first last full given family middle customer employee contact client user account holder"
     " cardholder person patient guest recipient your".split()
 )
-"""Beside the word `name`: whose name, or which."""
+"""Words of a header that make the word `name` the name of a person."""
 
 _EMAIL = re.compile(r"[^@\s,;<>()]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
 _PHONE = re.compile(r"\+?[0-9 ()./-]{6,22}")
@@ -56,8 +57,9 @@ FIRST_NAMES = frozenset(
 
 
 def signs(values: Sequence[str]) -> dict[str, int]:
-    """How many of these values look like each kind; besides, how many are `digits` (7 to 15) or
-    `words` alone, which a header may make a phone number or a name."""
+    """Return how many of these values have each sign. `digits` (7 to 15) and `words` are signs that
+    only a header makes a phone number or a name.
+    """
     counts = dict.fromkeys((*KINDS, "digits", "words"), 0)
     for value in values:
         text = value.strip()
@@ -77,10 +79,10 @@ def signs(values: Sequence[str]) -> dict[str, int]:
 
 
 def flags(header: str, counts: dict[str, int], looked_at: int, *, is_date: bool) -> list[str]:
-    """The kinds that a column with this header likely holds.
+    """Return the kinds of personal data that a column with this header likely holds.
 
-    `counts` are the `signs` of the values looked at. A header alone
-    proves nothing: values must agree.
+    `counts` are the `signs` of the checked values. A header alone proves nothing: values must
+    agree.
     """
     if not looked_at or is_date:
         return []
@@ -99,7 +101,7 @@ def flags(header: str, counts: dict[str, int], looked_at: int, *, is_date: bool)
 
 
 def _is_named(kind: str, words: set[str]) -> bool:
-    """Whether a header of these words says that the column is of this kind."""
+    """Return whether a header of these words names the kind."""
     if words & HEADER_WORDS[kind]:
         return True
     if kind != "name" or "name" not in words:
@@ -108,7 +110,7 @@ def _is_named(kind: str, words: set[str]) -> bool:
 
 
 def header_words(header: str) -> set[str]:
-    """The words of a header, and the header as one."""
+    """Return the words of a header, and the header as one word."""
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", header)
     words = [word for word in re.split(r"[\W_]+", parted.lower()) if word]
     pairs = {a + b for a, b in itertools.pairwise(words)}
@@ -116,7 +118,7 @@ def header_words(header: str) -> set[str]:
 
 
 def luhn(text: str) -> bool:
-    """Whether the check digit of a card number fits."""
+    """Return whether the check digit of a card number fits."""
     digits = [int(character) for character in text if character.isdigit()]
     if len(set(digits)) == 1:
         return False
@@ -133,7 +135,7 @@ def _is_phone(text: str) -> bool:
 
 
 def _is_name(text: str) -> bool:
-    """A known first name among a few words, nothing but letters."""
+    """Return whether a text has a known first name among a few words, and nothing but letters."""
     if not _NAME.fullmatch(text) or not _CAPITAL.search(text):
         return False
     return any(word.strip(".,'") in FIRST_NAMES for word in text.lower().replace(",", " ").split())

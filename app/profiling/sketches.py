@@ -1,5 +1,6 @@
-"""Summaries of many values in little memory, which merge: of two
-chunks, or of two halves of one, they say the same."""
+"""Sketches: summaries of many values in little memory. They merge: those of two chunks say the same
+as one of both.
+"""
 
 from __future__ import annotations
 
@@ -17,31 +18,32 @@ from datasketches import kll_doubles_sketch
 Hashes = npt.NDArray[np.uint64]
 
 DISTINCT_KEPT = 1024
-"""Smallest hashes kept: a distinct count is exact below it, and has a
-standard error of 3 % above."""
+"""Number of smallest hashes kept: a distinct count is exact below it, and has a standard error of 3
+% above.
+"""
 
 TOP_KEPT = 64
-"""Candidates for the most frequent values."""
+"""Number of candidates for the most frequent values."""
 
 SHOWN_CHARACTERS = 200
-"""Of a value that is shown; the rest is in the file."""
+"""Most characters of a value that is shown; the rest is in the file."""
 
 
 class Shown(msgspec.Struct, array_like=True, order=True, frozen=True):
-    """The beginning of a value, with a number that says which it is."""
+    """Beginning of a value, with a number that identifies it."""
 
     number: int
-    """Its row, or how often it is there at least."""
+    """Number of its row, or its least count."""
     text: str
     length: int = 0
-    """Characters of the whole value, if it was cut; else 0."""
+    """Number of characters of the whole value if it was cut; else 0."""
 
     @classmethod
     def of(cls, number: int, text: str) -> Shown:
         return cls(number, text[:SHOWN_CHARACTERS], length_if_cut(text))
 
-    def told(self) -> dict[str, Any]:
-        """Members that say what is left out of a value."""
+    def omission(self) -> dict[str, Any]:
+        """Return the members that describe the missing part of a value."""
         return {"truncated": True, "length": self.length} if self.length else {}
 
 
@@ -50,9 +52,10 @@ def length_if_cut(text: str) -> int:
 
 
 QUANTILES_KEPT = 256
-"""Of a KLL sketch: the rank of a quantile is off by 1.1 % at most, in 99 of 100
-cases. It draws by lot, so two runs may differ by that. (The t-digest of the
-same library, which would not, was off by 3 %.)"""
+"""Size of a KLL sketch: the rank of a quantile is off by 1.1 % at most, in 99 of 100 cases. The
+sketch is random, so two runs may differ by that. (The t-digest of the same library is not random,
+but was off by 3 %.)
+"""
 
 STEPS = 65_535
 WORD_BYTES, WORDS = 8, 4
@@ -60,7 +63,7 @@ _ODD = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(
 
 
 def layout(values: pa.StringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """(bytes, n + 1 offsets into them) of n texts without nulls."""
+    """Return (bytes, n + 1 offsets into them) of n texts without nulls."""
     _, offsets, data = values.buffers()
     whole = np.frombuffer(offsets, np.int32)
     places = whole[values.offset : values.offset + len(values) + 1].astype(np.int64)
@@ -72,7 +75,7 @@ def layout(values: pa.StringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[n
 
 
 def characters(values: pa.StringArray) -> npt.NDArray[np.int64]:
-    """How many each text has."""
+    """Return the number of characters of each text."""
     data, offsets = layout(values)
     if data.tobytes().isascii():
         return np.diff(offsets)
@@ -81,8 +84,9 @@ def characters(values: pa.StringArray) -> npt.NDArray[np.int64]:
 
 
 def hash_texts(values: pa.StringArray) -> Hashes:
-    """64 bits of each text. A fixed function of its bytes: equal on
-    every machine and in every version."""
+    """Return a hash of 64 bits for each text. A fixed function of its bytes: equal on every machine
+    and in every version.
+    """
     data, offsets = layout(values)
     starts, lengths = offsets[:-1], np.diff(offsets)
     padded = np.concatenate([data, np.zeros(WORD_BYTES, np.uint8)])
@@ -91,7 +95,7 @@ def hash_texts(values: pa.StringArray) -> Hashes:
     for place in range(0, WORDS * WORD_BYTES, WORD_BYTES):
         active: Any = lengths > place
         if active.all():
-            active = slice(None)  # a view of all is had for nothing
+            active = slice(None)  # a view of all values costs nothing
         elif not active.any():
             break
         word = words[starts[active] + place]
@@ -106,7 +110,7 @@ def hash_texts(values: pa.StringArray) -> Hashes:
 
 
 def _mixed(value: Hashes) -> Hashes:
-    """The finaliser of SplitMix64: each bit of the outcome depends on each bit given."""
+    """Apply the finaliser of SplitMix64: each bit of the result depends on each bit of the value."""
     value = value + _ODD[0]
     value ^= value >> np.uint64(30)
     value *= _ODD[1]
@@ -117,13 +121,13 @@ def _mixed(value: Hashes) -> Hashes:
 
 
 FEW_HASHES = 8 * DISTINCT_KEPT
-"""So many are sorted all."""
+"""Number of hashes up to which all of them are sorted."""
 SPARE = 1.5
-"""Hashes looked at for each that is kept."""
+"""Number of hashes to sort for each hash that is kept."""
 
 
 def _ascending(hashes: Hashes) -> Hashes:
-    """Each once."""
+    """Return the hashes ascending, without repeats."""
     ordered = np.sort(hashes)  # np.unique would hash, which is slower here
     fresh = np.ones(len(ordered), bool)
     fresh[1:] = ordered[1:] != ordered[:-1]
@@ -131,18 +135,20 @@ def _ascending(hashes: Hashes) -> Hashes:
 
 
 class Distinct(msgspec.Struct):
-    """The smallest hashes (k minimum values): counts distinct values,
-    and compares sets of values of two columns."""
+    """Smallest hashes of a column (k minimum values). They count its distinct values, and compare
+    the sets of values of two columns.
+    """
 
     hashes: bytes = b""
-    """Ascending, little-endian, 8 bytes each."""
+    """Hashes of 8 bytes, little-endian, ascending."""
     is_cut: bool = False
-    """Whether there were more."""
+    """Whether there were more hashes than are kept."""
 
     @classmethod
     def of(cls, hashes: Hashes) -> Distinct:
         if len(hashes) > FEW_HASHES:
-            # They are spread evenly, so most that are kept are below a limit that can be told.
+            # Hashes are spread evenly, so the limit below which most kept hashes are can be
+            # computed.
             limit = np.uint64(DISTINCT_KEPT * SPARE * 2.0**64 / len(hashes))
             small = _ascending(hashes[hashes < limit])
             if len(small) > DISTINCT_KEPT:
@@ -159,19 +165,19 @@ class Distinct(msgspec.Struct):
         limits = [sketch.values[-1] for sketch in (self, other) if sketch.is_cut]
         if not limits:
             return both
-        # Above the lower limit one of the two knows nothing.
+        # Above the lower limit one of the two sketches has no hashes.
         kept = both.values[both.values <= min(limits)]
         return Distinct(kept.astype("<u8").tobytes(), True)
 
     def count(self) -> int:
-        """How many distinct values; exact if `is_cut` is false."""
+        """Return the number of distinct values; exact if `is_cut` is false."""
         values = self.values
         if not self.is_cut:
             return len(values)
         return round((len(values) - 1) / (float(values[-1]) / 2.0**64))
 
     def containment(self, other: Distinct) -> float:
-        """Share of the values here that are there too, 0 to 1."""
+        """Return the share, 0 to 1, of the values here that the other column has, too."""
         mine, theirs = self.values, other.values
         limits = [sketch.values[-1] for sketch in (self, other) if sketch.is_cut]
         if limits:
@@ -180,19 +186,19 @@ class Distinct(msgspec.Struct):
 
 
 class Top(msgspec.Struct):
-    """The most frequent values (Misra-Gries): a count is at most
-    `error` too low, and 0 means exact."""
+    """Most frequent values (Misra-Gries): a count is at most `error` too low, and 0 means exact."""
 
     counts: dict[int, Shown] = {}
-    """By hash of the whole value: how often it is there at least."""
+    """Beginning of each value with its least count, by the hash of the whole value."""
     error: int = 0
 
     @classmethod
     def of(cls, values: pa.StringArray, hashes: Hashes, counts: npt.NDArray[np.int64]) -> Top:
-        """Of distinct values."""
+        """Return the sketch of distinct values with their hashes and counts."""
         error = 0
         if len(counts) > TOP_KEPT:
-            # The count of the first that is not kept. `most`: how many are there at most so often.
+            # The error is the count of the first value that is not kept. `most` holds, by count,
+            # the number of values with at most that count.
             most = np.cumsum(np.bincount(counts))
             error = int(np.searchsorted(most, len(counts) - TOP_KEPT))
         kept = np.flatnonzero(counts > error)
@@ -216,7 +222,7 @@ class Top(msgspec.Struct):
         return Top(both, error)
 
     def best(self, limit: int) -> list[dict[str, Any]]:
-        """`value`, `count` (at least) and `count_at_most`, the most frequent first."""
+        """Return `value`, `count` (at least) and `count_at_most`, the most frequent first."""
         ordered = sorted(
             self.counts.values(),
             key=lambda value: (-value.number, value.text, value.length),
@@ -226,7 +232,7 @@ class Top(msgspec.Struct):
                 "value": value.text,
                 "count": value.number,
                 "count_at_most": value.number + self.error,
-                **value.told(),
+                **value.omission(),
             }
             for value in ordered[:limit]
         ]
@@ -241,8 +247,9 @@ def _nearly_in_order(
     counts: npt.NDArray[np.int64],
     values: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
-    """The values, which are the distinct ones as often as each is there, so that most ascend: a
-    sketch takes these in half the time."""
+    """Return the values in an order in which most of them ascend: a sketch takes these in half the
+    time. `distinct` and `counts` describe the same values.
+    """
     if len(distinct) * 4 <= len(values):
         order = np.argsort(distinct)
         return np.repeat(distinct[order], counts[order])
@@ -250,29 +257,29 @@ def _nearly_in_order(
     span = float(values.max()) - low
     if not 0 < span < math.inf:
         return values
-    # A radix sort by 16 bits, which takes a sixth of the time of a sort by all of them.
+    # A radix sort by 16 bits takes a sixth of the time of a full sort.
     steps = ((values - low) * (STEPS / span)).astype(np.uint16)
     return values[np.argsort(steps, kind="stable")]
 
 
 class Numbers(msgspec.Struct):
-    """Count, mean, spread, quantiles and the ends of numbers."""
+    """Count, mean, spread, quantiles and extremes of numbers."""
 
     count: int = 0
     mean: float = 0.0
     squares: float = 0.0
     """Sum of the squared differences from the mean."""
     minimum: tuple[float, str] | None = None
-    """As a number, and as it was written."""
+    """Least value as a number, and as it was written."""
     maximum: tuple[float, str] | None = None
     digest: bytes = b""
-    """A KLL sketch."""
+    """KLL sketch in bytes."""
 
     @classmethod
     def of(
         cls, distinct: npt.NDArray[np.float64], texts: pa.StringArray, counts: npt.NDArray[np.int64]
     ) -> Numbers:
-        """`distinct` are the numbers that `texts` say, `counts` how often each is there."""
+        """Return the sketch of the numbers `distinct`, written as `texts`, with their counts."""
         if not len(distinct):
             return cls()
         values = np.repeat(distinct, counts)
@@ -281,7 +288,7 @@ class Numbers(msgspec.Struct):
         lowest, highest = int(distinct.argmin()), int(distinct.argmax())
         minimum = (float(distinct[lowest]), str(texts[lowest]))
         maximum = (float(distinct[highest]), str(texts[highest]))
-        # Beyond any double they are not finite, and not reported.
+        # Numbers beyond any double are not finite, and not reported.
         with np.errstate(over="ignore", invalid="ignore"):
             mean = float(values.mean())
             squares = float(np.square(values - mean).sum())
@@ -305,8 +312,9 @@ class Numbers(msgspec.Struct):
         )
 
     def histogram(self, bars: int) -> dict[str, list[float]] | None:
-        """`edges` from the least to the greatest, evenly apart, and the share (0 to 1) of the
-        values between them; None if they are all alike."""
+        """Return `edges` from the least to the greatest, evenly apart, and the share (0 to 1) of
+        the values between them; None if all values are equal.
+        """
         if self.minimum is None or self.maximum is None:
             return None
         low, high = self.minimum[0], self.maximum[0]

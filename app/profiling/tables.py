@@ -1,5 +1,6 @@
-"""A table, column by column: from the bytes or rows of a chunk to a state
-that merges, is stored, and is told in the end."""
+"""Statistics of a table, column by column: computed from the bytes or rows of a chunk into a state
+that merges, is stored, and is reported in the end.
+"""
 
 from __future__ import annotations
 
@@ -26,20 +27,20 @@ from app.profiling.sketches import layout
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 MAX_COLUMNS = 1000
-"""More are counted and not looked at: keys of JSON objects may be data."""
+"""Most columns with statistics. More are only counted, since keys of JSON objects may be data."""
 
 DIGITS_OF_ANY = 300
-"""Every number of so many characters, without an exponent, is within the range of a double."""
+"""Length up to which every number without an exponent is within the range of a double."""
 
 
 class Table(msgspec.Struct):
     rows: int = 0
     columns: dict[str, Column] = {}
     left_out: int = 0
-    """Columns beyond MAX_COLUMNS, at least."""
+    """Least number of columns beyond MAX_COLUMNS."""
 
     def merged(self, other: Table) -> Table:
-        """What both say together; `self` comes before `other` in the file."""
+        """Return the merged table; `self` comes before `other` in the file."""
         columns = dict(self.columns)
         left_out = max(self.left_out, other.left_out)
         for name, column in other.columns.items():
@@ -52,8 +53,9 @@ class Table(msgspec.Struct):
         return Table(self.rows + other.rows, columns, left_out)
 
     def packed(self) -> str:
-        """As it is stored between two steps: for the most part
-        hashes, which no compression makes smaller."""
+        """Return the table as it is stored between two steps: for the most part hashes, which no
+        compression makes smaller.
+        """
         return base64.b64encode(msgspec.msgpack.encode(self)).decode()
 
     @classmethod
@@ -64,12 +66,12 @@ class Table(msgspec.Struct):
 def of_lines(
     data: bytes, delimiter: bytes, is_quoted: bool, columns: Sequence[str], numbers: Sequence[int]
 ) -> str:
-    """The packed table of CSV in UTF-8: every cell quoted or none, as many in each row as there are
-    columns.
+    """Return the packed table of CSV in UTF-8: every cell quoted or none, as many in each row as
+    there are columns.
     """
     names = [str(i) for i in range(len(columns))]
     if data.startswith(codecs.BOM_UTF8):
-        data = codecs.BOM_UTF8 + data  # Arrow drops one, and here it is part of a value
+        data = codecs.BOM_UTF8 + data  # Arrow drops one mark, and here it is part of a value
     table = csv.read_csv(
         pa.py_buffer(data),
         read_options=csv.ReadOptions(
@@ -112,7 +114,7 @@ def _in_one_piece(cells: pa.ChunkedArray) -> pa.StringArray:
 def of_cells(
     cells: Sequence[Sequence[str | None]], names: Sequence[str], numbers: Sequence[int]
 ) -> str:
-    """The packed table of rows as lists, with a name for each cell of the longest."""
+    """Return the packed table of rows as lists, with a name for each cell of the longest row."""
     rows = _row_numbers(numbers)
 
     are_whole = min(map(len, cells), default=0) == len(names)
@@ -129,7 +131,7 @@ def of_cells(
 
 
 def of_objects(raw: Sequence[bytes], numbers: Sequence[int]) -> str:
-    """The packed table of JSON objects, by their keys."""
+    """Return the packed table of JSON objects, by their keys."""
     rows = _row_numbers(numbers)
     columns, left_out = columns_of(raw, MAX_COLUMNS)
     described = {
@@ -142,7 +144,9 @@ def of_objects(raw: Sequence[bytes], numbers: Sequence[int]) -> str:
 
 
 def _of_values(values: pa.StringArray, rows: Rows) -> Column:
-    """The column of the values of one key, of which there is one at least, as they are written."""
+    """Return the column of the values of one key, as they are written. There must be one value at
+    least.
+    """
     data, offsets = layout(values)
     heads, lengths = data[offsets[:-1]], np.diff(offsets)
     is_string, is_null = heads == ord('"'), heads == ord("n")
@@ -178,7 +182,7 @@ def _are_too_long(
     data: npt.NDArray[np.uint8],
     offsets: Rows,
 ) -> Mask:
-    """Which numbers are larger than any double: they have an exponent, or many digits."""
+    """Return which numbers are larger than any double: they have an exponent, or many digits."""
     are_too_long = np.zeros(len(values), bool)
     suspects = is_number & (lengths > DIGITS_OF_ANY)
     if is_number.any():
@@ -190,19 +194,21 @@ def _are_too_long(
 
 
 def _strings(values: pa.StringArray) -> pa.StringArray:
-    """What the strings say."""
+    """Return the content of JSON strings."""
     data, offsets = layout(values)
     whole = data.tobytes()
     if b"\\" in whole:
         decoded = msgspec.json.decode("[" + ",".join(values.to_pylist()) + "]", type=list[str])
         return pa.array(decoded, pa.string())
-    # Without an escape there is no quote but those around each.
+    # Without an escape the only quotes are those around each string.
     return laid_out(whole.replace(b'"', b""), np.diff(offsets) - 2)
 
 
 def canonical(raw: bytes) -> str:
-    """The JSON of an object or a list so that equal ones have equal texts: without spaces, keys in
-    order, numbers as they are written. What is nested too deeply for that stays as it is."""
+    """Return the JSON of an object or a list so that equal ones have equal texts: without spaces,
+    keys in order, numbers as they are written. A value that is nested too deeply for that stays as
+    it is.
+    """
     try:
         value = json.loads(raw, parse_int=Decimal, parse_float=Decimal)
         return _canonical.encode(value).decode()
@@ -218,7 +224,7 @@ def _table(names: Sequence[str], columns: Iterable[tuple[str, Column]], rows: in
 
 
 def merge(parts: Iterable[str]) -> str:
-    """The packed table of packed tables in the order of the file."""
+    """Merge packed tables in the order of the file; return the packed table."""
     total = Table()
     for part in parts:
         total = total.merged(Table.unpacked(part))
@@ -226,6 +232,6 @@ def merge(parts: Iterable[str]) -> str:
 
 
 def report(packed: str) -> list[dict[str, Any]]:
-    """The columns as the profile shows them."""
+    """Return the columns as the profile shows them."""
     table = Table.unpacked(packed)
     return [column.report(name, table.rows) for name, column in table.columns.items()]

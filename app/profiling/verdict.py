@@ -1,6 +1,7 @@
-"""The type of a column from the classes of all its values. A type is given only if
-every value comes back from it as it was written, in one way alone; else the column
-is text, and the values that say so are named."""
+"""Verdict on the type of a column, from the classes of all its values. A column has a type only if
+every value comes back from it as it was written, in one way alone; else it is text, and the values
+against the type are listed.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +19,20 @@ NATIVE = "native"
 @dataclass(frozen=True, slots=True)
 class Verdict:
     type: str
-    """`number`, `date`, `boolean` or `text`."""
+    """One of `number`, `date`, `boolean` and `text`."""
     subtype: str | None = None
-    """integer, decimal, date or datetime."""
+    """One of integer, decimal, date and datetime; None for the others."""
     format: str | None = None
-    """Of dates as strftime names it, of booleans how they are spelled."""
+    """Format of dates for strftime, or the spelling of booleans."""
     reason: str | None = None
-    """Why it is text: a stable code."""
+    """Stable code that says why the column is text."""
     explanation: str | None = None
     against: list[str] = field(default_factory=list)
-    """The classes that made it text, the rarest first."""
+    """Classes that made the column text, the rarest first."""
 
 
 def decide(classes: dict[str, int]) -> Verdict:
-    """`classes`: how many values have each class; missing values are not among them."""
+    """Return the type; `classes` has the count of values of each class, without missing values."""
     present = {name: count for name, count in classes.items() if count}
     if not present:
         return _text("no_values", "There is no value to tell a type by.")
@@ -105,7 +106,7 @@ def _text(reason: str, explanation: str, against: Sequence[str] = ()) -> Verdict
 
 
 def why(name: str) -> str:
-    """What a class says of a value, as the end of a sentence."""
+    """Return the reason of a class, as the end of a sentence about a value."""
     if name in WHY:
         return WHY[name]
     if name.startswith(PREFIX):

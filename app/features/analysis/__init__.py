@@ -1,3 +1,3 @@
-"""Analysis: what is in the columns of a file."""
+"""Analysis: profiles of the columns of a file."""
 
 __all__ = ["schemas"]

@@ -1,4 +1,4 @@
-"""POST /api/v1/jobs/analyze: what is in the columns of a file."""
+"""POST /api/v1/jobs/analyze: profiles of the columns of a file."""
 
 from __future__ import annotations
 

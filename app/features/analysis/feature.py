@@ -1,4 +1,4 @@
-"""Analysis: what is in the columns of a file."""
+"""Feature of analysis: profiles of the columns of a file."""
 
 from __future__ import annotations
 

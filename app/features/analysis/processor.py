@@ -1,5 +1,5 @@
-"""What is in a file: each row is looked at once, none is stored, and the job ends with the profile
-of every column.
+"""Processor that profiles a file: it reads each row once and stores none, and the job ends with the
+profile of every column.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from app.processors.base import ChunkContext, ChunkOutcome, Conclusion, FileFact
 from app.processors.stages import By, Stage, Stages
 
 SHOWN_COLUMNS = 200
-"""In the summary that is part of every status."""
+"""Most columns in the summary, which is part of every status."""
 
 
-# Called in the processes beside the service: pyarrow is 80 MB of memory that the service itself can
-# do without.
+# Called in the processes beside the service: pyarrow takes 80 MB of memory, which the service
+# itself can do without.
 def of_lines(*arguments: Any) -> str:
     from app.profiling import tables
 
@@ -49,8 +49,8 @@ class ProfileProcessor(Reduces):
     stages = Stages((Stage("splitting", 10, By.SPLIT), Stage("profiling", 30, By.ROWS)))
     chunk_size = 200_000
     chunk_bytes = 4 << 20
-    """Large: what is known of a chunk is as much for few rows as for many, and to store and merge
-    it takes as long.
+    """Large: the state of a chunk is as large for few rows as for many, and takes as long to store
+    and merge.
     """
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
@@ -59,15 +59,17 @@ class ProfileProcessor(Reduces):
         return ChunkOutcome(rows, summary={"rows": len(rows), "table": packed})
 
     def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
-        """Those of chunks, in the order of the file; of whole jobs only the rows are added."""
+        """Combine the summaries of chunks, in the order of the file. For whole jobs only the rows
+        are added.
+        """
         from app.profiling import tables
 
-        found = list(summaries)
-        rows = sum(summary["rows"] for summary in found)
-        parts = [summary["table"] for summary in found if "table" in summary]
+        ordered = list(summaries)
+        rows = sum(summary["rows"] for summary in ordered)
+        parts = [summary["table"] for summary in ordered if "table" in summary]
         return (
             {"rows": rows, "table": tables.merge(parts)}
-            if len(parts) == len(found)
+            if len(parts) == len(ordered)
             else {"rows": rows}
         )
 
@@ -76,7 +78,7 @@ class ProfileProcessor(Reduces):
 
         packed = combined["table"]
         header = facts.dialect.get("columns")
-        # no chunk has told of the columns, which the file has all the same
+        # No chunk has brought columns, but the header has them.
         if header and not combined["rows"]:
             packed = of_cells([], header, [])
         columns = tables.report(packed)

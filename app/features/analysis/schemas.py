@@ -1,4 +1,4 @@
-"""What an analysis takes, and what it finds out."""
+"""Schemas of the options and the result of an analysis."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Records held against a schema. Runs in the processes beside the
-service: everything here is sent there and back."""
+"""Checks of records against a schema. They run in the processes beside the service, so all
+arguments and results can be sent there and back.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +19,19 @@ from app.schemas.strict import strict_validator
 
 MAX_VALUE_CHARACTERS = 200
 ESCAPE = re.compile(r"\\(u0000|.)", re.DOTALL)
-"""In JSON backslashes stand in texts only, and each begins an escape."""
+"""In JSON backslashes occur in texts only, and each begins an escape."""
 NUL_SHOWN = "\\x00"
 
 Checked = tuple[bytes | None, str, list[dict[str, Any]] | None]
-"""(the result as JSON, the record as JSON, what is wrong with it). An
-invalid record has no result."""
+"""(result as JSON, record as JSON, problems). An invalid record has no result."""
 
 
 def check_cells(
     path: str, fields: Sequence[str], rows: Sequence[Sequence[str | None]]
 ) -> list[Checked]:
-    """Rows of a CSV file; `fields` are their columns by the names of
-    the schema. An empty cell is no value."""
+    """Check rows of a CSV file; `fields` are the columns by the names of the schema. An empty cell
+    is no value.
+    """
     schema = registry.load(path)
     validator = strict_validator(schema, of_cells=True)
     checked: list[Checked] = []
@@ -57,7 +58,9 @@ def check_cells(
 
 
 def _present(row: dict[str, str | None], schema: type[RecordSchema]) -> dict[str, Any]:
-    """Without the cells that hold no value: an empty text is one only in a field of no schema."""
+    """Return the cells that hold a value. An empty text is a value only in a field without a
+    schema.
+    """
     return {
         name: cell
         for name, cell in row.items()
@@ -66,8 +69,9 @@ def _present(row: dict[str, str | None], schema: type[RecordSchema]) -> dict[str
 
 
 def check_objects(path: str, rows: Sequence[bytes]) -> list[Checked]:
-    """Objects of a JSON file. A valid one is kept byte for byte: no
-    number is rounded, no key moved."""
+    """Check objects of a JSON file. A valid object is kept byte for byte: no number is rounded, no
+    key moved.
+    """
     validator = strict_validator(registry.load(path), of_cells=False)
     checked: list[Checked] = []
     for raw in rows:
@@ -82,7 +86,7 @@ def check_objects(path: str, rows: Sequence[bytes]) -> list[Checked]:
 
 
 def _members(raw: bytes) -> dict[str, Any]:
-    """Texts and nulls as values, all others as the JSON that they were written in."""
+    """Return texts and nulls as values, all others as the JSON that they were written in."""
     members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     return {name: _value(value) for name, value in members.items()}
 
@@ -93,7 +97,7 @@ def _value(raw: msgspec.Raw) -> Any:
 
 
 Problem = dict[str, Any]
-"""field, code, value and message."""
+"""Members field, code, value and message."""
 
 
 def _problems(validator: SchemaValidator, raw: bytes, members: dict[str, Any]) -> list[Problem]:
@@ -105,7 +109,7 @@ def _problems(validator: SchemaValidator, raw: bytes, members: dict[str, Any]) -
 
 
 def _described(error: ValidationError, members: dict[str, Any]) -> list[Problem]:
-    """One problem to a field."""
+    """Return one problem for each field."""
     by_field: dict[str, Problem] = {}
     for item in error.errors(include_url=False, include_context=False):
         field = str(item["loc"][0]) if item["loc"] else ""
@@ -120,8 +124,9 @@ def _described(error: ValidationError, members: dict[str, Any]) -> list[Problem]
 
 
 def _nul_errors(members: dict[str, Any]) -> list[Problem]:
-    """PostgreSQL has no way to store a NUL in JSON, so such a record
-    is refused on every database."""
+    """Return the problems of texts with a NUL. PostgreSQL cannot store it in JSON, so such a record
+    is refused on every database.
+    """
     return [
         _problem(_shown(name), "nul_character", value, "holds a NUL character")
         for name, value in members.items()
@@ -140,12 +145,12 @@ def _has_nul(value: Any) -> bool:
 
 
 def _shown(text: str) -> str:
-    """With NULs made visible."""
+    """Return the text with visible NULs."""
     return text.replace("\0", NUL_SHOWN)
 
 
 def _shown_json(raw: bytes) -> str:
-    """The same JSON with the NULs in its texts made visible."""
+    """Return the JSON with visible NULs in its texts."""
 
     def visible(escape: re.Match[str]) -> str:
         return rf"\{NUL_SHOWN}" if escape[1] == "u0000" else escape[0]

@@ -56,7 +56,7 @@ async def upload_import(
         raise UnknownSchema(f"The schemas are: {', '.join(app.processors.schemas)}.")
     accepted = await receive(request, app, owner, options, UploadEndpoint(imports.prepare))
     if accepted is None:
-        return Response(status_code=499)  # nobody is there to read it
+        return Response(status_code=499)  # the client is gone
     body = imports.created(accepted)
     return encoded(body, accepted.status_code, {"Location": body["status_url"]})
 
@@ -70,7 +70,7 @@ async def list_imports(
 
 
 async def import_id(import_id: Annotated[str, Path(description="The `id` of the import.")]) -> int:
-    """Anything but a number is no import, and so not found."""
+    """Parse the id of an import. Anything but a number names no import."""
     if not (import_id.isascii() and import_id.isdecimal() and len(import_id) < 19):
         raise ImportNotFound
     return int(import_id)
@@ -91,7 +91,7 @@ async def get_import(
     after: After = 0,
 ) -> Response:
     """How far it is, and one page of its records, valid and invalid, in the order of the file. An
-    answer has about 8 MiB of records at most, and `next_after` says where to go on.
+    answer has about 8 MiB of records at most, and `next_after` is where the next page begins.
     """
     body = await imports.get_import(
         app.database, import_id, owner, limit=limit, offset=offset, after=after
@@ -114,7 +114,7 @@ async def delete_import(import_id: ImportId, app: App, owner: Owner) -> Response
 async def search_records(wanted: SearchRequest, app: App, owner: Owner) -> Response:
     """Records of all imports, or of one: by status, by values, by a part of their text, by meaning,
     freely combined. An answer has about 8 MiB of records at most; `next_after` and `next_offset`
-    say where to go on.
+    are where the next page begins.
     """
     filters = Filters(owner, wanted.import_id, wanted.status, wanted.text, dict(wanted.fields))
     try:

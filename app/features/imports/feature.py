@@ -1,4 +1,4 @@
-"""Imports: records validated against a schema, embedded, and searched."""
+"""Feature of imports: records validated against a schema, embedded, and searched."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ RECORDS = OwnTable(
     corrected=("row_number", "status", "errors"),
 )
 TABLES = (VECTOR_TASKS, RECORD_VECTORS, RECORD_WORDS, RECORDS)
-"""The tasks first: once an undo has taken them back, no more vectors are made."""
+"""Tables of the feature. The tasks come first: once an undo has taken them back, no more vectors
+are computed.
+"""
 
 
 def _processors(tools: Tools) -> Iterable[Processor]:

@@ -1,4 +1,4 @@
-"""One order of records out of several, by reciprocal rank fusion."""
+"""Reciprocal rank fusion: one order of records out of several."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from app.features.imports.queries import Key
 
 FUSED_FROM = 100
-"""Records of each order that are looked at."""
+"""Number of records of each order that are fused."""
 RANK_OFFSET = 60
-"""So much is added to every rank: a first place then counts little more than a second, and a place
-in both orders more than any in one. It is the usual number.
+"""Number added to every rank. A first place then counts little more than a second, and a place in
+both orders more than any in one. 60 is the usual number.
 """
 
 
 def fused(orders: Sequence[Sequence[tuple[Key, float]]]) -> list[tuple[Key, float]]:
-    """(record, score) of all that are in some order, each once: a record gets 1 / (60 + its place)
-    from every order that it is in, and the one with the most comes first. Of equal ones the one
-    with the higher score does, then the first by its key.
+    """Return (record, score) of all records of the orders, without repeats and the best first. A
+    record gets 1 / (60 + its place) from every order that it is in. Equal records are ordered by
+    their own score, then by their key.
     """
     points: dict[Key, float] = {}
     scores: dict[Key, float] = {}

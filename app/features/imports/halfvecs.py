@@ -1,8 +1,8 @@
-"""The search index over record vectors that pgvector gives, where PostgreSQL has that extension.
+"""Search index over record vectors by pgvector, where PostgreSQL has that extension.
 
-It is derived: `record_vectors` has the same vectors in full precision, and
-this table can be dropped at any time. So the service makes it at its start,
-where it is allowed to, and no migration knows of it.
+The table is derived: `record_vectors` has the same vectors in full precision, and this table can be
+dropped at any time. So the service creates it at its start, if it is allowed to, and no migration
+knows of it.
 """
 
 from __future__ import annotations
@@ -43,28 +43,31 @@ from app.features.imports.queries import Filters
 
 
 class Scored(msgspec.Struct, frozen=True):
-    """A record that is near to a query."""
+    """Record near to a query."""
 
     job_id: UUID
     row_number: int
     score: float
-    """The cosine."""
+    """Cosine of the record and the query."""
 
 
 DIMENSIONS = 384
 INDEXED_FROM = 5_000
-"""Below so many vectors a scan is as fast, and exact."""
+"""Number of vectors below which a scan is as fast as the index, and exact."""
 BUILD = "m = 24, ef_construction = 400"
-"""More links than by default, chosen with six times the care: with the default, a search has to
-look at more than twice as many vectors for the same recall; with half of ours, it depends on the
-luck of the build (0.96 to 0.99 of the nearest)."""
+"""Parameters of the index: more links than by default, chosen with six times the care. With the
+default, a search has to read more than twice as many vectors for the same recall. With half of
+ours, the recall depends on the luck of the build (0.96 to 0.99 of the nearest).
+"""
 BUILD_MEMORY = "256MB"
-"""A graph that does not fit is built many times as slowly: 50 000 vectors make 58 MB."""
+"""Memory for the build. A graph that does not fit is built many times as slowly: 50 000 vectors
+make 58 MB.
+"""
 BUILD_LOCK = 4_706_941
-"""The advisory lock of whoever builds the index."""
+"""Advisory lock of the process that builds the index."""
 BUILD_SECONDS = 24 * 3600.0
 FEW = 2_000
-"""Records that hold a text are compared one by one, if they are no more than these."""
+"""Records that hold a text are compared one by one, up to this number."""
 
 TABLE = f"""
 CREATE TABLE IF NOT EXISTS record_halfvecs (
@@ -76,7 +79,7 @@ CREATE TABLE IF NOT EXISTS record_halfvecs (
 
 
 class HalfVec(UserDefinedType[str]):
-    """Written as text: `[0.1,0.2,...]`."""
+    """Type of a vector in half precision, written as text: `[0.1,0.2,...]`."""
 
     cache_ok = True
 
@@ -101,8 +104,9 @@ async def is_prepared(connection: AsyncConnection) -> bool:
 
 
 async def prepare(connection: AsyncConnection) -> None:
-    """Make the extension and the table; raises what PostgreSQL says
-    where there is none or it is not allowed."""
+    """Create the extension and the table; raises the error of PostgreSQL if the extension is
+    missing or not allowed.
+    """
     await connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
     await connection.execute(text(TABLE))
 
@@ -121,7 +125,7 @@ async def insert(
 
 
 async def missing(connection: AsyncConnection, limit: int) -> list[tuple[UUID, int, bytes]]:
-    """Vectors that were made while there was no extension."""
+    """Return vectors that were written while there was no extension."""
     query = text(
         "SELECT v.job_id, v.row_number, v.vector FROM record_vectors v "
         "LEFT JOIN record_halfvecs h USING (job_id, row_number) WHERE h.job_id IS NULL LIMIT :limit"
@@ -140,11 +144,12 @@ async def wants_index(connection: AsyncConnection) -> bool:
 
 
 async def build_index(connection: AsyncConnection) -> None:
-    """After the bulk of the vectors is there, when it is quickest. Outside a transaction:
-    nobody waits for it. Cancelled, it leaves an invalid index, which is dropped the next
-    time. Nothing if another process is at it."""
-    # A lock of the session: the index waits for the end of every transaction, and
-    # would wait for one that holds a lock here.
+    """Build the index after the bulk of the vectors is there, when that is quickest. It runs
+    outside a transaction, so nobody waits for it. If cancelled, it leaves an invalid index, which
+    the next call drops. Does nothing if another process builds it.
+    """
+    # A lock of the session: the index waits for the end of every transaction, and would wait for
+    # one that holds a lock here.
     if not (
         await connection.execute(text(f"SELECT pg_try_advisory_lock({BUILD_LOCK})"))
     ).scalar_one():
@@ -153,8 +158,8 @@ async def build_index(connection: AsyncConnection) -> None:
     assert driver is not None
     try:
         await connection.execute(text("DROP INDEX CONCURRENTLY IF EXISTS ix_record_halfvecs_hnsw"))
-        # Without statistics an import is taken for a few rows, and searched without the index.
-        # PostgreSQL makes them by itself later, and of a table of a few jobs never.
+        # Without statistics PostgreSQL plans an import as a few rows, and searches it without the
+        # index. It makes statistics by itself later, and never for a table of a few jobs.
         await driver.execute("ANALYZE record_halfvecs, records, jobs, files", timeout=BUILD_SECONDS)
         await driver.execute(f"SET maintenance_work_mem = '{BUILD_MEMORY}'")
         await driver.execute(
@@ -174,9 +179,10 @@ async def nearest(
     limit: int,
     offset: int,
 ) -> list[Scored]:
-    """(job, row number, `score`) of the nearest records of one owner, the best
-    first; the score is the cosine. By the index where that is likely to find enough
-    of them, else by comparing with all that match."""
+    """Return (job, row number, `score`) of the nearest records of one owner, the best first; the
+    score is the cosine. The search uses the index where that is likely to give enough records, else
+    it compares all records that match.
+    """
     page = {"limit": limit, "offset": offset}
     has_text = words.can_tell(filters)
     if has_text and offset + limit <= FEW:
@@ -198,8 +204,8 @@ async def _among_few(
     limit: int,
     offset: int,
 ) -> tuple[list[Scored], bool]:
-    """(the nearest of the records that hold the text, whether all of these were compared): of
-    `FEW` and less, all are.
+    """Return (the nearest of the records that hold the text, whether all of these were compared).
+    Up to `FEW` records, all are compared.
     """
     few = words.matching(filters, is_sqlite=False).limit(FEW + 1).cte("few")
     few = few.prefix_with("MATERIALIZED")
@@ -217,8 +223,8 @@ async def _among_few(
         .offset(offset)
     )
     rows = (await connection.execute(query)).all()
-    found = [Scored(job_id, row, score) for job_id, row, score, _ in rows]
-    return found, not rows or rows[0][3] <= FEW
+    scored = [Scored(job_id, row, score) for job_id, row, score, _ in rows]
+    return scored, not rows or rows[0][3] <= FEW
 
 
 async def _by_index(
@@ -229,7 +235,9 @@ async def _by_index(
     limit: int,
     offset: int,
 ) -> list[Scored]:
-    """They may be fewer than there are: the index stops looking on at some point."""
+    """Return the nearest records by the index. They may be fewer than there are: the index stops
+    its search at some point.
+    """
     parameters = {
         "vector": as_text(query_vector),
         "owner": filters.owner,
@@ -254,8 +262,8 @@ def _by_index_query(*, of_one_import: bool, with_text: bool) -> Select[Any]:
         .join(File, File.id == Job.file_id)
         .where(*records.visible(bindparam("owner", type_=String)))
         .order_by(distance)
-        # Written out: PostgreSQL comes to plan a prepared statement without its values, takes an
-        # unknown limit for a tenth of the table, and sorts it all.
+        # Written out as a literal: PostgreSQL may plan a prepared statement without its values,
+        # assume an unknown limit of a tenth of the table, and sort all of it.
         .limit(bindparam("limit", type_=Integer, literal_execute=True))
         .offset(bindparam("offset", type_=Integer, literal_execute=True))
     )
@@ -283,7 +291,7 @@ async def _exactly(
     limit: int,
     offset: int,
 ) -> list[Scored]:
-    # No index is in this order, so every match is compared.
+    # No index has this order, so every match is compared.
     score = (1 - _distance(literal(as_text(query_vector)))).label("score")
     matching = words.matching(filters, is_sqlite=False).subquery("matching")
     is_of_record = and_(
@@ -301,15 +309,15 @@ async def _exactly(
 
 
 def _distance(vector: ColumnElement[Any]) -> ColumnElement[float]:
-    # A subquery runs once. A cast of a parameter, where PostgreSQL plans without its values, is
-    # made anew for each row: that is to read 384 numbers, and a scan took forty times as long.
+    # A subquery runs once. Where PostgreSQL plans without its values, it casts a parameter again
+    # for each row: that parses 384 numbers, and a scan took forty times as long.
     query_vector = select(cast(vector, HalfVec)).scalar_subquery()
     distance_to = HALFVECS.c.embedding.op("<=>", return_type=Float())
     distance: ColumnElement[float] = distance_to(query_vector)
     return distance
 
 
-# Made once: that takes longer than to send them.
+# Written once, since that takes longer than sending the text.
 _BY_INDEX = {
     (of_one_import, with_text): _by_index_query(of_one_import=of_one_import, with_text=with_text)
     for of_one_import in (False, True)
@@ -318,5 +326,5 @@ _BY_INDEX = {
 
 
 def as_text(vector: npt.NDArray[np.float32]) -> str:
-    """To six decimals, where half precision keeps three or four digits."""
+    """Return six decimals of each number, where half precision keeps three or four digits."""
     return msgspec.json.encode(vector.astype(np.float64).round(6).tolist()).decode()

@@ -1,5 +1,6 @@
-"""Exact search by meaning over stored vectors, for databases without
-pgvector: everything is compared with everything."""
+"""Exact search by meaning over stored vectors, for databases without pgvector. It compares the
+query with every vector.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +18,16 @@ from app.features.imports.queries import Filters, Key
 from app.features.imports.words import RowsOfJobs
 
 Block = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
-"""(row numbers, their vectors as rows)"""
+"""(row numbers, vectors as rows)."""
 
 
 _NO_ROWS = np.zeros(0, np.int64)
 
 
 class Neighbours:
-    """Keeps the vectors of `cache_bytes` at most in memory, in the blocks in which they were made;
-    those that do not fit are read for each search."""
+    """Search with a cache of `cache_bytes` of vectors at most, in the blocks in which they were
+    computed. Vectors that do not fit are read for each search.
+    """
 
     def __init__(self, database: Database, cache_bytes: int, model: str, precision: str) -> None:
         self._database = database
@@ -33,7 +35,7 @@ class Neighbours:
         self._model, self._precision = model, precision
         self._blocks: OrderedDict[tuple[UUID, int, int], Block] = OrderedDict()
         self.held_bytes = 0
-        """Of the vectors in memory."""
+        """Bytes of the vectors in memory."""
 
     async def nearest(
         self,
@@ -44,8 +46,8 @@ class Neighbours:
         limit: int,
         offset: int,
     ) -> list[tuple[Key, float]]:
-        """(record, cosine), the best first, `limit` of them behind the first
-        `offset`; only those in `among`, if given.
+        """Return (record, cosine), the best first: `limit` of them behind the first `offset`, and
+        only those in `among` unless it is None.
 
         The cost is that of every vector of the owner or import, in blocks, off the loop.
         """
@@ -73,7 +75,7 @@ class Neighbours:
         if matrix.nbytes <= self._cache_bytes and key not in self._blocks:
             self._blocks[key] = numbers, matrix
             self.held_bytes += matrix.nbytes
-            while self.held_bytes > self._cache_bytes:  # also how those of deleted imports go
+            while self.held_bytes > self._cache_bytes:  # this also drops vectors of deleted imports
                 _, (_, old) = self._blocks.popitem(last=False)
                 self.held_bytes -= old.nbytes
         return numbers, matrix
@@ -82,7 +84,7 @@ class Neighbours:
 def _are_among(
     numbers: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
-    """Which of these are in `rows`; both are in ascending order."""
+    """Return which of these numbers are in `rows`; both are in ascending order."""
     if not len(rows):
         return np.zeros(len(numbers), bool)
     places = np.searchsorted(rows, numbers)
@@ -97,13 +99,13 @@ def _better(
     among: RowsOfJobs | None,
     count: int,
 ) -> list[tuple[float, Key]]:
-    """The best `count` of those so far and of these blocks; of equal ones the first in the file."""
+    """Return the best `count` of `best` and of these blocks; of equal ones the first in the file."""
     better = list(best)
     for job_id, (numbers, matrix) in blocks:
         if among is not None:
             kept = _are_among(numbers, among.get(job_id, _NO_ROWS))
             numbers = numbers[kept]
-            # of few rows the copy is smaller than the work that it saves
+            # for few rows the copy is cheaper than the work that it saves
             matrix = matrix[kept] if len(numbers) < len(kept) // 4 else matrix
         if not len(numbers):
             continue

@@ -1,5 +1,5 @@
-"""Rows held against a schema: each becomes a record, typed and searchable if it is valid, with all
-its errors if it is not.
+"""Processor that checks rows against a schema. Each row becomes a record: typed and searchable if
+it is valid, with all its errors if it is not.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from app.schemas import registry
 
 
 class RecordsProcessor(ChecksRecords, WritesTables):
-    """One for each schema, under its name. Results are the valid records; the invalid ones are
-    rejects. The table `records` holds both, and `vector_tasks` says which valid ones still need
-    their vectors.
+    """Processor of one schema, under the name of the schema. Results are the valid records; the
+    invalid ones are rejects. The table `records` holds both, and `vector_tasks` says which valid
+    ones still need their vectors.
     """
 
     tables = ("records", "vector_tasks")
@@ -45,13 +45,13 @@ class RecordsProcessor(ChecksRecords, WritesTables):
         return fields
 
     def _fields(self, header: Sequence[str]) -> list[str]:
-        """The columns by the names of the schema: `E-Mail` is none of them, but `Email` and `
-        email` are.
+        """Return the columns by the names of the schema: `Email` and ` email` are names of `email`,
+        but `E-Mail` is not.
         """
-        known = {name.lower(): name for name in self.schema.model_fields}
+        field_names = {name.lower(): name for name in self.schema.model_fields}
         fields: list[str] = []
         for column in header:
-            field = known.get(column.strip().lower(), column)
+            field = field_names.get(column.strip().lower(), column)
             fields.append(
                 column if (field in header and field != column) or field in fields else field
             )
@@ -110,7 +110,7 @@ class RecordsProcessor(ChecksRecords, WritesTables):
 
 
 def _reject(number: int, errors: list[dict[str, Any]]) -> Reject:
-    """Under the first error; its place in the file is found by the runner."""
+    """Make a reject by the first error; the runner adds its place in the file."""
     first = errors[0]
     message = "; ".join(f"{error['field']}: {error['message']}" for error in errors)
     return Reject(

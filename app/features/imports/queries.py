@@ -35,25 +35,25 @@ JOBS_AT_ONCE = 100
 
 
 class RecordRow(msgspec.Struct, frozen=True):
-    """A record as it is shown."""
+    """Record as the API shows it."""
 
     id: int
     job_id: UUID
     row_number: int
     status: str
     data: str
-    """JSON text: decoded, its numbers would become doubles."""
+    """Data as JSON text: decoded, its numbers would become doubles."""
     errors: list[dict[str, Any]] | None
 
 
 class FoundRecord(RecordRow, frozen=True):
-    """A record with the number of its import."""
+    """Record with the number of its import."""
 
     import_number: int
 
 
 class TaskRow(msgspec.Struct, frozen=True):
-    """Records that need vectors, with what of their job that takes."""
+    """Records that need vectors, and the columns of their job that this takes."""
 
     job_id: UUID
     first_row: int
@@ -64,13 +64,13 @@ class TaskRow(msgspec.Struct, frozen=True):
 
 
 class RecordSums(msgspec.Struct, frozen=True):
-    """Rows of several imports by what became of them, and their vectors."""
+    """Rows of several imports by state, and their vectors."""
 
     ok: int
     invalid: int
     failed: int
     vectors: int
-    """That there are to be."""
+    """Number of vectors when all are computed."""
     vectors_ready: int
 
 
@@ -82,7 +82,7 @@ Key = tuple[UUID, int]
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which records; all that is given must hold."""
+    """Filters of records; all that are set must hold."""
 
     owner: str
     import_number: int | None = None
@@ -90,11 +90,11 @@ class Filters:
     text: str | None = None
     """Part of any value, in upper or lower case."""
     fields: dict[str, Any] = field(default_factory=dict)
-    """Values, of the same type, by field."""
+    """Values that must be equal, with the same type, by field."""
 
     @property
     def need_records(self) -> bool:
-        """Whether the table of the records must be asked, and not only which import it is."""
+        """Return whether the filters need the table of the records, and not only the import."""
         return bool(self.text or self.fields)
 
 
@@ -102,7 +102,7 @@ class Filters:
 
 
 def visible(owner: str | ColumnElement[str]) -> tuple[ColumnElement[bool], ...]:
-    """That a job, joined with its file, is one whose records this owner sees."""
+    """Return the conditions for a job, joined with its file, whose records this owner sees."""
     return Job.owner == owner, File.deleted_at.is_(None), Job.undo_state.is_(None)
 
 
@@ -135,7 +135,7 @@ def _where(query: Any, filters: Filters, *, is_sqlite: bool) -> Any:
 
 
 def matching(filters: Filters, *, is_sqlite: bool) -> Any:
-    """The query for all records that match."""
+    """Build the query for all records that match."""
     return _where(_visible(filters.owner), filters, is_sqlite=is_sqlite)
 
 
@@ -144,12 +144,12 @@ def _contains(name: str, value: Any) -> ColumnElement[bool]:
 
 
 def literal_part(part: str) -> str:
-    """As a pattern of LIKE, with `!` before what is none."""
+    """Escape a text for LIKE, with `!` before characters that would be patterns."""
     return part.replace("!", "!!").replace("%", "!%").replace("_", "!_")
 
 
 def _equals(name: str, value: Any) -> ColumnElement[bool]:
-    """As containment on PostgreSQL: the same JSON type and value. `name` holds no quote."""
+    """Compare by containment on PostgreSQL: the same JSON type and value. `name` holds no quote."""
     path = f'$."{name}"'
     types: dict[type, tuple[str, ...]] = {
         str: ("text",),
@@ -179,8 +179,9 @@ async def list_records(
     offset: int = 0,
     most_bytes: int,
 ) -> tuple[Sequence[FoundRecord], bool]:
-    """(records in the order of their ids, from behind the id `after` on, whether more may follow):
-    at most `limit`, and no more than fit into `most_bytes`; one at least, if there is one."""
+    """Return (records by id from behind the id `after` on, whether more may follow): at most
+    `limit`, and no more than fit into `most_bytes`. There is one at least, if any record is left.
+    """
     query = matching(filters, is_sqlite=is_sqlite).where(Record.id > after)
     weighed = query.with_only_columns(Record.id, _size(connection))
     ids, is_cut = await keys_within(
@@ -199,7 +200,9 @@ async def list_of_job(
     offset: int,
     most_bytes: int,
 ) -> tuple[Sequence[RecordRow], bool]:
-    """The same in the order of the file, from behind row `after` on."""
+    """Return (records in the order of the file from behind row `after` on, whether more may
+    follow), with the limits of `list_records`.
+    """
     weighed = select(Record.row_number, _size(connection)).where(
         Record.job_id == job_id, Record.row_number > after
     )
@@ -223,8 +226,9 @@ async def columns_of_jobs(
 async def by_keys(
     connection: AsyncConnection, owner: str, wanted: Sequence[Key], most_bytes: int
 ) -> tuple[list[FoundRecord | None], bool]:
-    """(the records in the order of their keys, None for one that is not there any more, whether
-    some are left out): as many as fit into `most_bytes`; one at least, if there is one."""
+    """Return (records in the order of the keys, None for a deleted one, whether some are left out):
+    as many as fit into `most_bytes`. There is one at least, if any is left.
+    """
     shown: list[FoundRecord | None] = []
     left, step = most_bytes, FIRST_STEP
     while len(shown) < len(wanted):
@@ -275,7 +279,7 @@ async def count_by_status(connection: AsyncConnection, job_id: UUID) -> dict[str
 
 
 async def next_tasks(connection: AsyncConnection, limit: int) -> list[TaskRow]:
-    """The next records that need vectors: those of the most urgent import, the oldest first."""
+    """Return the next records that need vectors: those of the most urgent import, the oldest first."""
     query = (
         select(*columns_of(TaskRow, VectorTask, Job))
         .join(Job, Job.id == VectorTask.job_id)
@@ -295,7 +299,7 @@ async def next_tasks(connection: AsyncConnection, limit: int) -> list[TaskRow]:
 async def valid_records(
     connection: AsyncConnection, job_id: UUID, first: int, last: int
 ) -> list[tuple[int, Any]]:
-    """(row number, data) of the valid records between two rows, both included."""
+    """Return (row number, data) of the valid records between two rows, both included."""
     query = (
         select(Record.row_number, Record.data)
         .where(
@@ -311,10 +315,11 @@ async def valid_records(
 async def known_vectors(
     connection: AsyncConnection, owner: str, hashes: Iterable[bytes], model: str, precision: str
 ) -> dict[bytes, bytes]:
-    """Vectors, by the hash of their text, that some record of this owner has already. With those of
-    others, the time that a vector takes would tell which texts they have."""
+    """Return vectors by the hash of their text that some record of this owner already has. Reusing
+    vectors of other owners would reveal their texts by the time that a vector takes.
+    """
     wanted = list(hashes)
-    known: dict[bytes, bytes] = {}
+    vectors: dict[bytes, bytes] = {}
     for start in range(0, len(wanted), HASHES_AT_ONCE):
         query = (
             select(RecordVector.text_hash, RecordVector.vector)
@@ -327,8 +332,8 @@ async def known_vectors(
             )
         )
         rows = (await connection.execute(query)).all()
-        known.update((text_hash, vector) for text_hash, vector in rows)
-    return known
+        vectors.update((text_hash, vector) for text_hash, vector in rows)
+    return vectors
 
 
 async def rows_with_vectors(
@@ -341,8 +346,9 @@ async def rows_with_vectors(
 
 
 async def finish_task(connection: AsyncConnection, task: TaskRow) -> bool:
-    """Must come before the vectors in the transaction that writes them; False if it is not
-    the task that was read any more, or is done."""
+    """Finish the task, as the first statement of the transaction that writes the vectors. Return
+    False if the task is done, or is not the one that was read any more.
+    """
     query = (
         update(VectorTask)
         .where(
@@ -364,7 +370,7 @@ async def set_vectors_error(
 
 
 async def forget_vectors_errors(connection: AsyncConnection) -> None:
-    """At the start: what was missing may be there now."""
+    """Forget the errors of vectors at the start: a missing model may be there now."""
     await connection.execute(
         update(Job).where(Job.vectors_error.is_not(None)).values(vectors_error=null())
     )
@@ -377,7 +383,7 @@ async def has_vectors(connection: AsyncConnection) -> bool:
 async def vector_counts(
     connection: AsyncConnection, job_ids: Sequence[UUID]
 ) -> dict[UUID, tuple[int, int]]:
-    """(records that are to have vectors, those that have them) by job."""
+    """Return (number of records that get vectors, number that have them) by job."""
     done = func.sum(case((VectorTask.done, VectorTask.record_count), else_=0))
     query = (
         select(VectorTask.job_id, func.sum(VectorTask.record_count), done)
@@ -393,7 +399,9 @@ async def vector_counts(
 async def done_tasks(
     connection: AsyncConnection, owner: str, import_number: int | None
 ) -> list[tuple[UUID, int, int, int]]:
-    """(job, first row, last row, record count) of everything that can be searched by meaning."""
+    """Return (job, first row, last row, record count) of everything that can be searched by
+    meaning.
+    """
     query = (
         select(
             VectorTask.job_id, VectorTask.first_row, VectorTask.last_row, VectorTask.record_count
@@ -414,7 +422,7 @@ async def done_tasks(
 async def vectors_between(
     connection: AsyncConnection, job_id: UUID, first: int, last: int, model: str, precision: str
 ) -> list[tuple[int, bytes]]:
-    """(row number, vector) in row order."""
+    """Return (row number, vector) in row order."""
     query = (
         select(RecordVector.row_number, RecordVector.vector)
         .where(
@@ -431,8 +439,8 @@ async def vectors_between(
 async def merge_vector_tasks(
     connection: AsyncConnection, job_id: UUID, start: int, end: int
 ) -> None:
-    """One task for all valid records of a chunk (rows [start, end)), those that have a vector
-    included.
+    """Write one task for all valid records of a chunk (rows [start, end)), also those that have a
+    vector.
     """
     await connection.execute(
         delete(VectorTask).where(

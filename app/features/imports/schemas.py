@@ -1,4 +1,4 @@
-"""What the routes of imports take and answer."""
+"""Schemas of the requests and answers of imports."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FieldName = Annotated[str, Field(min_length=1, max_length=100, pattern=r'^[^"\\\
 FieldValue = (
     Annotated[str, Field(max_length=2_000, pattern=r"^[^\x00]*$")]
     | bool
-    # a larger one is read as a float, which both databases take
+    # a larger number is read as a float, which both databases take
     | Annotated[int, Field(ge=-(2**63), lt=2**63)]
     | Annotated[float, Field(allow_inf_nan=False)]
     | None

@@ -1,5 +1,5 @@
-"""Imports: files of records held against a schema, as jobs in the terms of their endpoints; and the
-search over them.
+"""Service of imports: files of records checked against a schema, as jobs in the terms of their
+endpoints, and the search over the records.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def prepare(submission: Submission) -> Submission:
 
 
 def created(accepted: Accepted) -> dict[str, Any]:
-    """The answer to an upload."""
+    """Build the answer to an upload."""
     body = accepted.body
     is_duplicate = bool(body["duplicate"])
     return {
@@ -70,7 +70,7 @@ def created(accepted: Accepted) -> dict[str, Any]:
 async def list_imports(
     database: Database, owner: str, *, limit: int, offset: int
 ) -> dict[str, Any]:
-    """Newest first, in a fixed number of statements however many they are."""
+    """Return imports, newest first, in a fixed number of statements."""
     async with database.reading() as connection:
         rows = await jobs.list_jobs(connection, owner, IMPORTS, limit=limit, offset=offset)
         bodies = await _bodies(connection, rows)
@@ -81,8 +81,8 @@ async def list_imports(
 async def get_import(
     database: Database, number: int, owner: str, *, limit: int, offset: int, after: int
 ) -> bytes:
-    """An import with one page of its records, valid and invalid, in the order of the file, as JSON:
-    at most `limit`, and no more than fit into an answer. Raises ImportNotFound.
+    """Return an import as JSON with one page of its records, valid and invalid, in the order of the
+    file: at most `limit`, and no more than fit into an answer. Raises ImportNotFound.
     """
     async with database.snapshot() as connection:
         job = await _find(connection, number, owner)
@@ -112,18 +112,18 @@ def _with_records(
 
 
 async def delete(database: Database, control: Control, number: int, owner: str) -> None:
-    """With its records, their vectors and the file; raises ImportNotFound."""
+    """Delete an import with its records, their vectors and the file; raises ImportNotFound."""
     async with database.reading() as connection:
         job = await _find(connection, number, owner)
     try:
         await control.delete(job.file_id, owner)
-    except NotFound:  # deleted this very moment
+    except NotFound:  # another request has just deleted it
         raise ImportNotFound from None
 
 
 async def stats(database: Database, owner: str) -> dict[str, Any]:
-    """Sums over all imports of the owner, from their chunks: no record is looked at. Those of
-    undone imports do not count.
+    """Return the sums over all imports of the owner, from their chunks: no record is read. Undone
+    imports do not count.
     """
     async with database.reading() as connection:
         statuses = await jobs.count_jobs(connection, owner, IMPORTS)
@@ -160,8 +160,8 @@ async def _bodies(connection: AsyncConnection, rows: Sequence[ListedJob]) -> lis
 
 
 def _body(job: ListedJob, totals: JobTotals | None, vectors: tuple[int, int]) -> dict[str, Any]:
-    """`failed_records` are those that are not valid, whatever the reason; `counts` tells the
-    reasons apart.
+    """Build the body of an import. `failed_records` are those that are not valid, whatever the
+    reason; `counts` has them by reason.
     """
     status = JobStatus(job.status)
     totals = totals or NO_TOTALS
@@ -202,9 +202,11 @@ def _body(job: ListedJob, totals: JobTotals | None, vectors: tuple[int, int]) ->
 
 
 def record_body(row: RecordRow, import_number: int, columns: Sequence[str]) -> dict[str, Any]:
-    """Its data stay the JSON that they are, so that no number is rounded."""
+    """Build the body of a record. Its data stay the JSON that they are, so that no number is
+    rounded.
+    """
     errors, data = row.errors, msgspec.json.decode(row.data, type=dict[str, msgspec.Raw])
-    # PostgreSQL does not keep the order of the keys
+    # PostgreSQL does not keep the order of the keys.
     names = [name for name in columns if name in data]
     return {
         "id": row.id,
@@ -223,7 +225,7 @@ def record_body(row: RecordRow, import_number: int, columns: Sequence[str]) -> d
 
 
 class Search:
-    """Records by filters, by text, by meaning, or by all of them."""
+    """Search of records by filters, by text, by meaning, or by all of them."""
 
     def __init__(self, database: Database, vectors: VectorService, neighbours: Neighbours) -> None:
         self._database = database
@@ -240,10 +242,11 @@ class Search:
         after: int,
         fuse: bool = False,
     ) -> bytes:
-        """With `query` the nearest in meaning first, each with its score (the cosine, at most 1);
-        else in the order of their ids. With `fuse` the text of the filters is no condition: what is
-        near in meaning and what holds the text are put in one order. As JSON: at most `limit`, and no more than fit into an
-        answer. Raises ModelUnavailable if meaning is asked for and there is no model.
+        """Return records as JSON: at most `limit`, and no more than fit into an answer. With
+        `query` the nearest in meaning come first, each with its score (the cosine, at most 1); else
+        they are in the order of their ids. With `fuse` the text of the filters is no condition:
+        records near in meaning and records that hold the text are fused into one order. Raises
+        ModelUnavailable for a search by meaning without a model.
         """
         scores: list[float] | None = None
         if query is None:
@@ -262,17 +265,17 @@ class Search:
             look = self._fused if fuse and filters.text else self._nearest
             nearest = await look(query, filters, limit, offset)
             async with self._database.reading_singly() as connection:
-                found, is_cut = await records.by_keys(
+                nearest_rows, is_cut = await records.by_keys(
                     connection, filters.owner, [key for key, _ in nearest], ANSWER_BYTES
                 )
             is_cut = is_cut or len(nearest) == limit
-            looked_at = len(found)
-            there = [
+            looked_at = len(nearest_rows)
+            existing = [
                 (row, round(score, 6))
-                for row, (_, score) in zip(found, nearest, strict=False)
+                for row, (_, score) in zip(nearest_rows, nearest, strict=False)
                 if row is not None
             ]
-            rows, scores = [row for row, _ in there], [score for _, score in there]
+            rows, scores = [row for row, _ in existing], [score for _, score in existing]
         body: dict[str, Any] = {
             "records": await self._bodies(rows, scores),
             "count": len(rows),
@@ -286,8 +289,8 @@ class Search:
     async def _bodies(
         self, rows: Sequence[FoundRecord], scores: Sequence[float] | None
     ) -> list[dict[str, Any]]:
-        """In some steps: the columns of an import, which give the order of the fields, may be
-        many.
+        """Build the bodies in some steps: the columns of an import, which give the order of the
+        fields, may be many.
         """
         bodies: dict[int, dict[str, Any]] = {}
         imports = list(dict.fromkeys(row.job_id for row in rows))
@@ -298,10 +301,10 @@ class Search:
                 )
             some = [row for row in rows if row.job_id in columns]
             bodies |= await asyncio.to_thread(_by_id, some, columns)
-        found = [bodies[row.id] for row in rows if row.id in bodies]
+        shown = [bodies[row.id] for row in rows if row.id in bodies]
         if scores is None:
-            return found
-        return [{**body, "score": score} for body, score in zip(found, scores, strict=True)]
+            return shown
+        return [{**body, "score": score} for body, score in zip(shown, scores, strict=True)]
 
     async def _fused(
         self, query: str, filters: Filters, limit: int, offset: int
@@ -336,7 +339,7 @@ def _by_id(
 
 
 def _vectors_status(job: ListedJob, are_all_ready: bool) -> str:
-    """Whether the records of an import can be found by meaning: failed, ready or pending."""
+    """Return whether meaning finds the records of an import: failed, ready or pending."""
     if job.vectors_error:
         return "failed"
     if are_all_ready and JobStatus(job.status).is_final:

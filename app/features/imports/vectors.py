@@ -1,9 +1,8 @@
-"""VectorService: gives the valid records of imports their vectors, in
-the background, some hundred records at a time.
+"""VectorService: computes the vectors of valid records in the background, some hundred records at a
+time.
 
-What is to be done stands in `vector_tasks`, written in the transaction of the
-records themselves. A task and its vectors are committed together, so that a
-crash costs the vectors in work and nothing else.
+The tasks are in `vector_tasks`, written in the transaction of the records themselves. A task and
+its vectors are committed together, so that a crash costs the vectors in work and nothing else.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ logger = logging.getLogger(__name__)
 IDLE_SECONDS = 0.5
 BACKFILL_ROWS = 1_000
 TASKS_LOOKED_AT = 16
-"""For one that no other process is at."""
+"""Number of tasks to read, to get one that no other process works on."""
 KEPT_QUERIES = 512
-"""Vectors of the last queries, of 1.5 KiB each: pages of one search, and searches that many
-make.
+"""Number of kept vectors of queries, of 1.5 KiB each: for pages of one search, and for searches
+that many make.
 """
 
 
@@ -54,7 +53,8 @@ class VectorService:
         is_shared: bool = False,
     ) -> None:
         """`schemas` are those with something to embed, by the name of their processor. `is_shared`:
-        other processes are at the same tasks."""
+        other processes work on the same tasks.
+        """
         self._is_shared = is_shared
         self._database = database
         self._vectors = destinations.tables["record_vectors"]
@@ -69,13 +69,14 @@ class VectorService:
         self._queries: OrderedDict[str, Any] = OrderedDict()
         self._has_halfvecs: bool | None = False if database.is_sqlite else None
         self._has_trigrams = not database.is_sqlite
-        """Whether PostgreSQL may have pg_trgm: it has not said that it does not."""
+        """Whether PostgreSQL may have pg_trgm; False once it has refused it."""
         self._preparing = asyncio.Lock()
         self._is_index_tended = False
 
     async def has_halfvecs(self) -> bool:
-        """Whether this database has pgvector. It is set up when it is first
-        asked for: at the first vector or search."""
+        """Return whether this database has pgvector. It is set up at the first call: at the first
+        vector or search.
+        """
         if self._has_halfvecs is None:
             async with self._preparing:
                 if self._has_halfvecs is None:
@@ -99,8 +100,7 @@ class VectorService:
         return True
 
     async def prepare(self) -> None:
-        """At the start: another try for what could not be embedded,
-        since what was missing may be there now."""
+        """Retry at the start what could not be embedded, since a missing model may be there now."""
         await self._database.transact(records.forget_vectors_errors)
         async with self._database.working() as connection:
             self._is_index_tended = not await records.has_vectors(connection)
@@ -115,7 +115,7 @@ class VectorService:
                 await asyncio.sleep(IDLE_SECONDS)
 
     async def run_once(self) -> bool:
-        """Do the next task; False if there is none."""
+        """Do the next task; return False if there is none."""
         async with self._database.working() as connection:
             tasks = await records.next_tasks(connection, TASKS_LOOKED_AT if self._is_shared else 1)
         for task in tasks:
@@ -143,14 +143,14 @@ class VectorService:
         return True
 
     async def _give_up(self, job_id: UUID, error: dict[str, Any]) -> None:
-        """On this job only, until the next start."""
+        """Give up this job alone, until the next start."""
         await self._database.transact(lambda c: records.set_vectors_error(c, job_id, error))
 
     async def encode_query(self, text: str) -> Any:
-        """(384,) float32, off the loop; raises ModelUnavailable."""
-        if (known := self._queries.get(text)) is not None:
+        """Return the vector, (384,) float32, computed off the loop; raises ModelUnavailable."""
+        if (cached := self._queries.get(text)) is not None:
             self._queries.move_to_end(text)
-            return known
+            return cached
         loop = asyncio.get_running_loop()
         vector = await loop.run_in_executor(self._query_threads, self.embedder.encode_query, text)
         self._queries[text] = vector
@@ -159,7 +159,7 @@ class VectorService:
         return vector
 
     async def _encode(self, texts: Sequence[str]) -> Any:
-        """(len(texts), 384) float32."""
+        """Return vectors, (len(texts), 384) float32."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self.embedder.encode, texts)
 
@@ -169,7 +169,7 @@ class VectorService:
         model, precision = self.embedder.model_id, self.embedder.precision
         async with self._database.working() as connection:
             valid = await records.valid_records(connection, job_id, *between)
-            # Those that have one had it before a correction.
+            # Records with a vector got it before a correction.
             done = await records.rows_with_vectors(connection, job_id, *between)
             missing = [(number, data) for number, data in valid if number not in done]
             texts = [schema.text_of(data) for _, data in missing]
@@ -199,7 +199,7 @@ class VectorService:
 
         async def write(connection: AsyncConnection) -> None:
             if not await records.finish_task(connection, task):
-                return  # deleted, done by somebody else, or another task since a correction
+                return  # deleted, done by another process, or replaced by a correction
             if rows:
                 await self._vectors.write(connection, job_id, rows)
             await words.add(connection, task)
@@ -212,8 +212,10 @@ class VectorService:
         hit("vectors.after_commit")
 
     async def _tend_index(self) -> bool:
-        """When nothing else is to do: the index of the words, vectors from before pgvector, and
-        their index once there are enough. True if there may be more of it."""
+        """Take a step for the indexes when nothing else is to do: the index of the words, vectors
+        from before pgvector, and their index once there are enough. Return True if there may be
+        more.
+        """
         if self._has_trigrams:
             await self._index_words()
         if not await self.has_halfvecs():
@@ -230,7 +232,7 @@ class VectorService:
             )
         if wants_index:
             async with self._database.working_singly() as connection:
-                # may take hours, so a shutdown must be able to break it off
+                # may take hours, so a shutdown must be able to cancel it
                 await halfvecs.build_index(connection)
         return bool(missing)
 

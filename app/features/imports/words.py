@@ -1,8 +1,8 @@
-"""SQL for the words of records: their values in small letters, by which the search by meaning finds
-those that hold a text.
+"""SQL for the words of records: their values in small letters, which the search by meaning reads to
+match a text.
 
 A record gets its words in the transaction that gives it its vector. On PostgreSQL with pg_trgm the
-service makes an index over them, which is derived, and which no migration knows of.
+service creates an index over them, which is derived, and which no migration knows of.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from app.features.imports import queries as records
 from app.features.imports.queries import Filters, TaskRow
 
 SEPARATOR = "\x1f"
-"""Between two values, so that no text is found across them."""
+"""Separator of two values, so that no text matches across them."""
 VALUES = "(SELECT string_agg(lower(v.value), chr(31)) FROM jsonb_each_text(records.data) AS v)"
 VALUES_ON_SQLITE = (
     "(SELECT group_concat(folded(v.value), char(31)) FROM json_each(records.data) AS v)"
 )
 INDEXED_FROM = 5_000
-"""Below so many records a scan is as fast."""
+"""Number of records below which a scan is as fast as the index."""
 BUILD_LOCK = 4_706_942
-"""The advisory lock of whoever builds the index."""
+"""Advisory lock of the process that builds the index."""
 BUILD_SECONDS = 24 * 3600.0
 
 RowsOfJobs = dict[UUID, npt.NDArray[np.int64]]
@@ -51,7 +51,7 @@ RowsOfJobs = dict[UUID, npt.NDArray[np.int64]]
 
 
 async def add(connection: AsyncConnection, task: TaskRow) -> None:
-    """Those of the records of a task that have a vector."""
+    """Add the words of the records of a task that have a vector."""
     is_sqlite = connection.dialect.name == "sqlite"
     values: ColumnElement[str] = literal_column(VALUES_ON_SQLITE if is_sqlite else VALUES)
     has_words = exists().where(
@@ -74,7 +74,7 @@ async def add(connection: AsyncConnection, task: TaskRow) -> None:
 
 
 def can_tell(filters: Filters) -> bool:
-    """Whether the words say which records match, without the records themselves."""
+    """Return whether the words show which records match, without the records themselves."""
     return _is_within_a_value(filters.text) and not filters.fields
 
 
@@ -83,12 +83,12 @@ def _is_within_a_value(part: str | None) -> bool:
 
 
 def pattern(part: str) -> str:
-    """For LIKE, with `!` before what is meant as it is written."""
+    """Build a pattern for LIKE, with `!` before characters that are meant literally."""
     return f"%{records.literal_part(part)}%"
 
 
 def holding(part: str, *, is_sqlite: bool) -> ColumnElement[bool]:
-    """Whether some value holds this part, in upper or lower case."""
+    """Build the condition that some value holds this part, in upper or lower case."""
     if is_sqlite:
         return func.instr(RecordWords.words, part.lower()) > 0
     return _like(literal(pattern(part), String))
@@ -99,14 +99,14 @@ def _like(pattern: ColumnElement[str]) -> ColumnElement[bool]:
 
 
 def holds_in(keys: Any, pattern: ColumnElement[str]) -> ColumnElement[bool]:
-    """The same as a condition on another table, whose columns `keys` are; for PostgreSQL."""
+    """Build the condition for another table, whose columns `keys` are; for PostgreSQL."""
     return exists().where(
         RecordWords.job_id == keys.job_id, RecordWords.row_number == keys.row_number, _like(pattern)
     )
 
 
 def matching(filters: Filters, *, is_sqlite: bool) -> Any:
-    """The query for (job, row number) of all records with a vector that match."""
+    """Build the query for (job, row number) of all records with a vector that match."""
     part = filters.text if _is_within_a_value(filters.text) else None
     if part and not filters.fields:
         query = _of_owner(filters)
@@ -136,7 +136,7 @@ def _of_owner(filters: Filters) -> Any:
 
 
 async def rows_of_jobs(connection: AsyncConnection, filters: Filters) -> RowsOfJobs:
-    """Of all records with a vector that match."""
+    """Return the rows of all records with a vector that match."""
     is_sqlite = connection.dialect.name == "sqlite"
     rows = matching(filters, is_sqlite=is_sqlite).subquery()
     # One text for each job: a row for each record takes many times as long.
@@ -155,7 +155,7 @@ def _sorted(listed: str) -> npt.NDArray[np.int64]:
 
 
 async def prepare(connection: AsyncConnection) -> None:
-    """Make the extension; raises what PostgreSQL says where there is none or it is not allowed."""
+    """Create the extension; raises the error of PostgreSQL if it is missing or not allowed."""
     await connection.execute(text("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
 
 
@@ -169,9 +169,9 @@ async def wants_index(connection: AsyncConnection) -> bool:
 
 
 async def build_index(connection: AsyncConnection) -> None:
-    """After the bulk of the words is there, when it is quickest. Outside a transaction: nobody
-    waits for it. Cancelled, it leaves an invalid index, which is dropped the next time. Nothing if
-    another process is at it.
+    """Build the index after the bulk of the words is there, when that is quickest. It runs outside
+    a transaction, so nobody waits for it. If cancelled, it leaves an invalid index, which the next
+    call drops. Does nothing if another process builds it.
     """
     lock = text(f"SELECT pg_try_advisory_lock({BUILD_LOCK})")
     if not (await connection.execute(lock)).scalar_one():

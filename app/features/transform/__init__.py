@@ -1,3 +1,3 @@
-"""Transform: rows of a file in the shape that a document says, as a new file."""
+"""Transform: a new file with the rows of a file in another shape."""
 
 __all__ = ["casts", "dates", "run", "schemas", "spec", "types", "values"]

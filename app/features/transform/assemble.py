@@ -1,5 +1,6 @@
-"""The file of a transform, made from the parts of its chunks in their order.
-Runs beside the service, for it may need pyarrow."""
+"""Assembly of the file of a transform from the parts of its chunks, in their order. Runs beside the
+service, since it may need pyarrow.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +19,9 @@ GROUP_ROWS, GROUP_BYTES = 65_536, 64 << 20
 def encoded(
     document: bytes, folder: str, parts: Sequence[PartFile], path: str, without_repeated: bool
 ) -> Assembled:
-    """From parts in Arrow IPC: rows that repeat a unique value are left out. `path` is there and
-    empty, and flushed at the end. Raises PartDamaged, OSError."""
+    """Encode the file from parts in Arrow IPC, without rows that repeat a unique value. `path` must
+    exist and be empty; it is flushed at the end. Raises PartDamaged, OSError.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -57,14 +59,14 @@ def encoded(
 
 
 def _is_group(batches: Sequence[Any]) -> bool:
-    """Whether these are enough for a row group of Parquet."""
+    """Return whether these batches are enough for a row group of Parquet."""
     rows = sum(batch.num_rows for batch in batches)
     size = sum(batch.nbytes for batch in batches)
     return bool(rows >= GROUP_ROWS or size >= GROUP_BYTES)
 
 
 class _Sink:
-    """What pyarrow wants of a file that it writes to."""
+    """The methods that pyarrow needs of a file that it writes to."""
 
     closed = False
 
@@ -106,7 +108,7 @@ def _batches(folder: str, parts: Sequence[PartFile], rules: Any) -> Iterator[Any
 
 
 def _read(folder: str, part: PartFile) -> Iterator[Any]:
-    """The batches of a part, which is one IPC stream after another. Raises PartDamaged."""
+    """Yield the batches of a part, which is one IPC stream after another. Raises PartDamaged."""
     import pyarrow as pa
 
     for _ in checked(in_folder(folder), part):
@@ -122,8 +124,9 @@ def _read(folder: str, part: PartFile) -> Iterator[Any]:
 def repeated_values(
     document: bytes, folder: str, part: PartFile, rows: Sequence[int]
 ) -> list[tuple[str, str, int]]:
-    """(columns, values, row that has them first) of these rows of a
-    chunk, which repeat what must be unique."""
+    """Return (columns, values, first row with them) for these rows of a chunk, which repeat unique
+    values.
+    """
     from app.features.transform.run import compiled
 
     spec = compiled(document)

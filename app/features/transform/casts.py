@@ -1,5 +1,6 @@
-"""From texts to values, strictly: what is not written exactly so is
-no value of that type, and its row is told so."""
+"""Casts from texts to values. They are strict: a text that is not written exactly as the type is no
+value, and its row is rejected.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from app.features.transform.values import NO_TEXT, Value, without_empty
 
 Mask = npt.NDArray[np.bool_]
 Problems = list[tuple[Mask, str, str]]
-"""Rows, code and message of what is wrong."""
+"""(rows, code, message) of each problem."""
 
 WHOLE = r"\A-?(?:0|[1-9][0-9]{0,37})\z"
 PLAIN = r"\A-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?\z"
@@ -39,7 +40,7 @@ def _taken(texts: pa.StringArray, rows: Mask) -> pa.StringArray:
 
 
 def integer(texts: pa.StringArray) -> tuple[Value, Problems]:
-    """Digits with at most a minus before them, within 64 bits."""
+    """Cast digits with at most a minus before them, within 64 bits."""
     texts = without_empty(texts)
     if (data := numbers.whole(texts)) is not None:
         return Value(INTEGER, data, texts), []
@@ -61,8 +62,9 @@ def integer(texts: pa.StringArray) -> tuple[Value, Problems]:
 def number(
     texts: pa.StringArray, decimal: str = ".", thousands: str = ""
 ) -> tuple[Value, Problems]:
-    """Plain numbers of up to 38 digits, with these marks; written with a
-    point and no thousands, else as they were."""
+    """Cast plain numbers of up to 38 digits with these marks. The result is written with a point
+    and no thousands if the texts have other marks, else as they are.
+    """
     texts = without_empty(texts)
     if decimal == "." and not thousands:
         if (data := numbers.whole(texts)) is not None:
@@ -111,7 +113,7 @@ def _with_marks(decimal: str, thousands: str) -> str:
 
 
 def to_scale(value: Value, scale: int, rounding: str | None) -> tuple[Value, Problems]:
-    """With exactly so many decimals; more are a problem unless a rounding is asked for."""
+    """Cast to exactly `scale` decimals. More decimals are a problem unless there is a rounding."""
     data: Numbers = value.data
     problems: Problems = []
     if rounding is None and data.scale > scale:
@@ -130,7 +132,9 @@ def to_scale(value: Value, scale: int, rounding: str | None) -> tuple[Value, Pro
 
 
 def _with_zeros(texts: pa.StringArray, scale: int) -> pa.StringArray | None:
-    """Whole numbers with so many decimals; None if one is a zero with a sign, which is not kept."""
+    """Return whole numbers written with `scale` decimals; None if one is a zero with a sign, which
+    is not kept.
+    """
     if pc.any(pc.equal(texts, "-0")).as_py():
         return None
     return pc.binary_join_element_wise(texts, "0" * scale, ".")
@@ -141,8 +145,8 @@ def boolean(
 ) -> tuple[Value, Problems]:
     texts = without_empty(texts)
     yes, no = _is_one_of(texts, true), _is_one_of(texts, false)
-    there = np.asarray(texts.is_valid())
-    wrong = there & ~yes & ~no
+    has_value = np.asarray(texts.is_valid())
+    wrong = has_value & ~yes & ~no
     words = " or ".join([*true[:5], *false[:5]])
     problems = [(wrong, "not_a_boolean", f"`{{value}}` is none of {words}.")]
     return Value(BOOLEAN, pa.array(yes, pa.bool_(), mask=~(yes | no))), problems
@@ -154,7 +158,7 @@ def _is_one_of(texts: pa.StringArray, words: tuple[str, ...]) -> Mask:
 
 
 def moment(texts: pa.StringArray, patterns: tuple[str, ...]) -> tuple[Value, Problems]:
-    """By the first format that fits."""
+    """Cast by the first format that fits."""
     texts = without_empty(texts)
     values, bad = dates.parse(texts, patterns[0])
     for pattern in patterns[1:]:

@@ -1,8 +1,8 @@
-"""Dates by an explicit format, to the letter: digits in the widths that the
-format says, days that exist, nothing around.
+"""Dates by an explicit format, to the letter: digits in the widths of the format, days that exist,
+nothing around.
 
-Formats of fixed width go through numpy for a whole column; the others are
-read and written once for each different value.
+numpy handles formats of fixed width for a whole column. Other formats are read and written once for
+each distinct value.
 """
 
 from __future__ import annotations
@@ -45,23 +45,25 @@ _EPOCH = datetime(1970, 1, 1)
 
 
 def _fixed(pattern: str) -> list[str] | None:
-    """The parts of a format that has one width, else None."""
+    """Return the parts of a format of fixed width; None for other formats."""
     parts = parts_of_format(pattern)
     fixed = all(not part.startswith("%") or DIRECTIVES[part][1] for part in parts)
     return parts if fixed and pattern.isascii() else None
 
 
 def parse(texts: pa.StringArray, pattern: str) -> tuple[pa.Array, Mask]:
-    """(values of the type that the format has, which texts are none); nulls stay nulls."""
+    """Return (values of the format's type, mask of texts that are no such values); nulls stay
+    nulls.
+    """
     kind = type_of_format(pattern, reading=True)
     parts = _fixed(pattern)
-    there = np.asarray(texts.is_valid())
+    has_value = np.asarray(texts.is_valid())
     moments, good = _parse_fixed(texts, parts) if parts else _parse_each(texts, pattern)
-    if parts and "%f" in parts:  # whose width is fixed only as it is written
-        rest = np.flatnonzero(there & ~good)
+    if parts and "%f" in parts:  # has a fixed width only when written
+        rest = np.flatnonzero(has_value & ~good)
         if len(rest):
             moments[rest], good[rest] = _parse_each(texts.take(pa.array(rest)), pattern)
-    bad = there & ~good
+    bad = has_value & ~good
     unit = "D" if kind == DATE else "us"
     values = moments.astype(f"M8[{unit}]")
     return pa.array(values, ARROW[kind], mask=~good), bad
@@ -116,23 +118,23 @@ def _parse_fixed(
 
 
 def _literal_of(part: str) -> str:
-    """The text that stands between directives, of which `%%` is one."""
+    """Return the text between directives, of which `%%` is one."""
     return "%" if part == "%%" else part
 
 
 def _parse_each(texts: pa.StringArray, pattern: str) -> tuple[npt.NDArray[np.datetime64], Mask]:
     read = _reader(pattern)
     coded = texts.dictionary_encode()
-    known = [read(text) for text in coded.dictionary.to_pylist()]
-    values = np.array([moment or _EPOCH for moment in known] or [_EPOCH], "M8[us]")
-    is_known = np.array([moment is not None for moment in known] or [False], bool)
+    moments = [read(text) for text in coded.dictionary.to_pylist()]
+    values = np.array([moment or _EPOCH for moment in moments] or [_EPOCH], "M8[us]")
+    is_date = np.array([moment is not None for moment in moments] or [False], bool)
     places = pc.fill_null(coded.indices, 0).to_numpy(zero_copy_only=False)
-    return values[places], is_known[places] & np.asarray(texts.is_valid())
+    return values[places], is_date[places] & np.asarray(texts.is_valid())
 
 
 @lru_cache(64)
 def _reader(pattern: str) -> Any:
-    """A function from a text to a datetime without a zone (in UTC, if it had one), or None."""
+    """Make a reader from a text to a datetime without a zone (in UTC, if it had one), or None."""
     short = "|".join(name[:3] for name in MONTHS)
     shapes = {
         "%-d": "[1-9]|[12][0-9]|3[01]",
@@ -173,7 +175,7 @@ def _reader(pattern: str) -> Any:
                 hour += 12
         fraction = (parts.get("fraction") or "0").ljust(6, "0")
         if fraction[6:].strip("0"):
-            return None  # finer than a microsecond would be cut
+            return None  # a fraction finer than a microsecond would be cut
         try:
             moment = datetime(
                 int(parts["year"]),
@@ -206,7 +208,7 @@ def _offset(zone: str | None) -> timedelta:
 
 
 def write(moments: pa.Array, pattern: str) -> pa.StringArray:
-    """In this format; nulls stay nulls. What the format does not name is not written."""
+    """Write moments in this format; nulls stay nulls. What the format does not name is not written."""
     parts = _fixed(pattern)
     values = _moments(moments)
     mask = ~np.asarray(moments.is_valid())
@@ -218,8 +220,9 @@ def write(moments: pa.Array, pattern: str) -> pa.StringArray:
 
 
 def to_iso(moments: pa.Array, kind: Type) -> pa.StringArray:
-    """`2026-01-31`, `2026-01-31T10:00:00`, `...T10:00:00.250000` where
-    there is a fraction, `...Z` for instants."""
+    """Write `2026-01-31`, `2026-01-31T10:00:00`, `...T10:00:00.250000` where there is a fraction,
+    `...Z` for instants.
+    """
     texts = write(moments, ISO[kind])
     if kind == DATE:
         return texts
@@ -239,8 +242,9 @@ def _moments(moments: pa.Array) -> npt.NDArray[np.datetime64]:
 
 
 def fields(moments: pa.Array) -> dict[str, npt.NDArray[np.int64]]:
-    """year, month, day, hour, minute, second and fraction
-    (microseconds) of each; of nulls those of 1970."""
+    """Return year, month, day, hour, minute, second and fraction (microseconds) of each; for nulls
+    those of 1970.
+    """
     return _fields(_moments(moments))
 
 
@@ -266,14 +270,14 @@ def _write_fixed(
     widths = [DIRECTIVES[part][1] if part.startswith("%") else len(part) for part in parts]
     width, count = sum(widths), len(values)
     matrix: Digits = np.empty((count, width), np.uint8)
-    known = _fields(values)
+    field_values = _fields(values)
     at = 0
     for part, size in zip(parts, widths, strict=True):
         name = DIRECTIVES[part][0] if part.startswith("%") else ""
         if not name or name == "percent":
             matrix[:, at : at + size] = np.frombuffer(_literal_of(part).encode(), np.uint8)
         else:
-            rest = known[name]
+            rest = field_values[name]
             if name == "hour12":
                 rest = (rest + 11) % 12 + 1
             for column in range(at + size - 1, at - 1, -1):

@@ -1,5 +1,6 @@
-"""The values of the output as bytes: CSV, JSON Lines, or Arrow IPC, from
-which the file is made when all chunks are done."""
+"""Encoding of the values of the output: CSV, JSON Lines, or Arrow IPC, which becomes the file when
+all chunks are done.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +21,12 @@ from app.features.transform.types import Type
 from app.features.transform.values import Value
 
 ROW = "row number"
-"""The column of IPC parts that is not part of the output; the others are named by their places."""
+"""Column of IPC parts that is not part of the output. The others are named by their places."""
 SPECIAL = r'[",\r\n]'
 
 
 def is_final(spec: Plan) -> bool:
-    """Whether the parts of the chunks are pieces of the file as it will be."""
+    """Return whether the parts of the chunks are pieces of the final file."""
     return spec.output_format != "parquet" and not spec.uniques
 
 
@@ -48,15 +49,16 @@ def part(columns: dict[str, Value], rows: npt.NDArray[np.int64], spec: Plan) -> 
 
 
 def _writable(value: Value) -> pa.Array:
-    """Texts as they will stand in the file; conditions stay
-    conditions, which JSON writes otherwise than texts."""
+    """Return texts as they will be in the file. Booleans stay booleans, which JSON writes
+    differently from texts.
+    """
     return value.data if value.type.name == "boolean" else values.to_texts(value)
 
 
 def written(
     arrays: Sequence[pa.Array], types: Sequence[Type], names: Sequence[str], form: str
 ) -> bytes:
-    """What `_writable` made, as CSV or JSON Lines."""
+    """Encode arrays that `_writable` returned, as CSV or JSON Lines."""
     columns = []
     for kind, array in zip(types, arrays, strict=True):
         is_as_written = kind.name not in ("boolean", "text", "null")
@@ -80,7 +82,7 @@ def _quoted_name(name: str, width: int) -> str:
 
 
 def csv_lines(columns: Sequence[Value]) -> bytes:
-    """RFC 4180 with LF; quotes where they are needed. A null is an empty cell."""
+    """Encode CSV by RFC 4180 with LF, and quotes where they are needed. A null is an empty cell."""
     cells = [values.to_texts(value) for value in columns]
     if len(columns) > 1 and (lines := _lines_without_quotes(cells)) is not None:
         return lines
@@ -88,8 +90,9 @@ def csv_lines(columns: Sequence[Value]) -> bytes:
 
 
 def _lines_without_quotes(cells: list[pa.StringArray]) -> bytes | None:
-    """By Arrow, which is faster; None if some cell needs quotes (it
-    puts them around all texts or around none)."""
+    """Encode by Arrow, which is faster. None if a cell needs quotes, since Arrow puts them around
+    all texts or around none.
+    """
     batch = pa.record_batch(cells, names=[str(i) for i in range(len(cells))])
     out = pa.BufferOutputStream()
     options = csv.WriteOptions(
@@ -114,7 +117,7 @@ def _lines_with_quotes(columns: Sequence[Value], texts_of: Sequence[pa.StringArr
                 '"', pc.replace_substring(texts, '"', '""'), '"', ""
             )
             texts = pc.if_else(marked, quoted, texts)
-        if len(columns) == 1:  # a line without anything would be no row
+        if len(columns) == 1:  # an empty line would be no row
             texts = pc.if_else(pc.equal(texts, ""), '""', texts)
         cells.append(texts)
     cells[-1] = pc.binary_join_element_wise(cells[-1], "\n", "")
@@ -127,7 +130,7 @@ def _holds(texts: pa.StringArray, characters: bytes) -> bool:
 
 
 def _bytes(texts: pa.StringArray) -> bytes:
-    """All texts one after the other."""
+    """Return the bytes of all texts one after the other."""
     if not len(texts):
         return b""
     offsets = np.frombuffer(texts.buffers()[1], np.int32)
@@ -140,7 +143,7 @@ def _bytes(texts: pa.StringArray) -> bytes:
 
 
 def json_lines(columns: dict[str, Value]) -> bytes:
-    """Numbers as JSON numbers with all their digits, dates as ISO texts, nulls as null."""
+    """Encode numbers as JSON numbers with all their digits, dates as ISO texts, nulls as null."""
     cells: list[Any] = []
     before = "{"
     for name, value in columns.items():

@@ -31,7 +31,7 @@ class ProposedMapping(BaseModel):
 
 
 def _kind(mapping: Any) -> str:
-    """So that a mistake is told once, for the kind of mapping that was meant."""
+    """Return the kind of mapping that was meant, so that only that kind reports a mistake."""
     columns = mapping.get("columns") if isinstance(mapping, dict) else None
     first = columns[0] if isinstance(columns, list) and columns else None
     return "proposed" if isinstance(first, dict) and "reference_column" in first else "written"
@@ -139,7 +139,5 @@ async def transform_file(
             owner, body.input_file_id, request, body.sample_rows
         )
         return encoded_any(report)
-    made = await app.of(transform.Transforms).submit(
-        owner, body.input_file_id, request, fresh=fresh
-    )
-    return accepted(made, "Transform job created and queued")
+    job = await app.of(transform.Transforms).submit(owner, body.input_file_id, request, fresh=fresh)
+    return accepted(job, "Transform job created and queued")

@@ -1,8 +1,8 @@
-"""Running an expression over the rows of a chunk, all at once. It has been
-checked; what goes wrong now is a value's fault.
+"""Evaluation of an expression over the rows of a chunk, all at once. The expression was checked
+before, so only a value can fail now.
 
-An argument that is not wanted for a row (the other branch of `if`,
-what `and` need not look at) cannot reject it.
+An argument that a row does not need (the other branch of `if`, the rest of a false `and`) cannot
+reject the row.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ IN_NUMPY = {
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
-    """`column` is the one whose expression this is: rejects are told under its name."""
+    """Evaluator of the expression of `column`, which is the column that rejects name."""
 
     columns: Mapping[str, Value]
     count: int
@@ -54,8 +54,9 @@ class Evaluator:
     column: str
 
     def run(self, node: Node, wanted: Mask | None = None) -> Value:
-        """The values of the expression; where something went wrong, none, and the row
-        is among the findings. Raises TooMuch."""
+        """Return the values of the expression. A row that fails has no value, and is among the
+        findings. Raises TooMuch.
+        """
         return self._run(node, ~self.findings.bad if wanted is None else wanted)
 
     def _run(self, node: Node, wanted: Mask) -> Value:
@@ -98,7 +99,7 @@ class Evaluator:
         self.findings.add(rows & wanted, self.column, code, message, texts)
 
     # ------------------------------------------------------------------
-    # what looks at no more than it must
+    # functions that evaluate no more than they need
 
     def _and_or(self, node: Call, wanted: Mask) -> Value:
         left = self._run(node.arguments[0], wanted).data
@@ -250,8 +251,8 @@ def _of_text(
     return values.text(growth.of_other_case(data, CASES[name], memory, note))
 
 
-LONGEST_DIRECTIVE = 5
-"""A directive of two letters becomes at most nine, as `September`."""
+MAX_FORMAT_GROWTH = 5
+"""Most bytes written for a byte of a format: the two of `%B` become `September`."""
 TESTS = {
     "contains": pc.match_substring,
     "starts_with": pc.starts_with,
@@ -261,19 +262,19 @@ CASES = {"lower": pc.utf8_lower, "upper": pc.utf8_upper, "title": pc.utf8_title}
 
 
 def whole(pattern: str) -> str:
-    """A pattern that must fit the whole text."""
+    """Return a pattern that must fit the whole text."""
     return rf"\A(?:{pattern})\z"
 
 
 def repeated(value: Any, kind: Type, count: int, memory: Memory) -> Value:
-    """The same for each row."""
+    """Return the same value for each row."""
     memory.take(count * len(value.encode()) if isinstance(value, str) else 0)
     return values.constant(value, kind, count)
 
 
 def written(moments: pa.Array, pattern: str, memory: Memory) -> pa.StringArray:
-    """Dates as texts of this format."""
-    memory.take(len(moments) * LONGEST_DIRECTIVE * len(pattern.encode()))
+    """Write dates as texts of this format."""
+    memory.take(len(moments) * MAX_FORMAT_GROWTH * len(pattern.encode()))
     return dates.write(moments, pattern)
 
 
@@ -284,7 +285,7 @@ def replaced(
         return pc.replace_substring(short, find, by)
 
     lengths = growth.of_replaced(texts, find, by)
-    return growth.made(lengths, [texts], replace, memory, note)
+    return growth.bounded(lengths, [texts], replace, memory, note)
 
 
 def joined(
@@ -294,8 +295,9 @@ def joined(
     memory: Memory,
     note: Note,
 ) -> pa.StringArray:
-    """Put together; a null is as good as an empty text, and both are
-    left out with their separator if asked for."""
+    """Join texts. A null counts as an empty text, and with `skip_empty` both are left out with
+    their separator.
+    """
     lengths = growth.of_joined(parts, separator)
 
     def join(*short: pa.StringArray) -> pa.StringArray:
@@ -304,7 +306,7 @@ def joined(
             return _without_empty(filled, separator)
         return pc.binary_join_element_wise(*filled, separator)
 
-    return growth.made(lengths, parts, join, memory, note)
+    return growth.bounded(lengths, parts, join, memory, note)
 
 
 def _without_empty(parts: Sequence[pa.StringArray], separator: str) -> pa.StringArray:
@@ -318,7 +320,7 @@ def _without_empty(parts: Sequence[pa.StringArray], separator: str) -> pa.String
 
 
 def compared(name: str, left: Value, right: Value) -> Value:
-    """A condition; null where one of them has no value."""
+    """Compare values; null where one side has no value."""
     if isinstance(left.data, Numbers):
         a, b, _ = numbers.aligned(left.data, right.data)
         holds = np.asarray(IN_NUMPY[name](a, b), bool)

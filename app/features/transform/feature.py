@@ -1,4 +1,4 @@
-"""Transform: rows of a file in the shape that a document says, as a new file."""
+"""Feature of transforms: a new file with the rows of a file in another shape."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""How long the results of a step will be, known before they are made,
-so that no step takes more memory than it may.
+"""Growth of texts: the lengths of the results of a step, known before the step, so that it never
+takes more memory than allowed.
 
-A result longer than MAX_VALUE_BYTES is never made, and its row is rejected.
-If the results of many rows together take more than MAX_HELD_BYTES, TooMuch
-says so, and the caller takes fewer rows at once.
+A result longer than MAX_VALUE_BYTES is never computed, and its row is rejected. If the results of
+many rows together take more than MAX_HELD_BYTES, TooMuch is raised, and the caller takes fewer rows
+at once.
 """
 
 from __future__ import annotations
@@ -21,18 +21,23 @@ Mask = npt.NDArray[np.bool_]
 Lengths = npt.NDArray[np.int64]
 
 MAX_VALUE_BYTES = 16 << 20
-"""Of a value, and of all values of a row together: what a record of a file may have."""
+"""Limit of one value, and of all values of a row together, in bytes: the limit of a record of a
+file.
+"""
 
 MAX_HELD_BYTES = 64 << 20
-"""Of all values that are held while rows are worked on, and
-MAX_HELD_OF_ONE for a row that is alone."""
+"""Limit of all values held while rows are transformed, in bytes. MAX_HELD_OF_ONE is the limit for a
+row alone.
+"""
 MAX_HELD_OF_ONE = 16 * MAX_VALUE_BYTES
 
 SURELY_FINE = MAX_VALUE_BYTES // 2
-"""If all results together have at most so many bytes, none of them need be measured."""
+"""Results of so few bytes together need no measuring."""
 
 CASE_GROWTH = 2
-"""A letter of the other case may take more bytes, as `\u0250` and `\u2c6f`; never twice as many."""
+"""Most growth of a text in the other case. Some letters take more bytes, as `ɐ` and `Ɐ`, but never
+twice as many.
+"""
 
 VALUE_TOO_LONG = "value_too_long"
 LONGER = f"The value would be longer than {MAX_VALUE_BYTES} bytes."
@@ -41,13 +46,13 @@ ROW_TOO_LARGE = "row_too_large"
 ROW_LONGER = f"The values of the row would be longer than {MAX_VALUE_BYTES} bytes together."
 NO_TEXT = pa.scalar(None, pa.string())
 Note = Callable[[Mask], None]
-"""Is told of the rows whose results would be too long."""
+"""Function that marks the rows whose results would be too long."""
 
 _REFERENCE = re.compile(r"\\(.)")
 
 
 class TooMuch(Exception):
-    """These rows take too much memory at once; about `rows` of them would do."""
+    """These rows take too much memory at once. About `rows` of them would fit."""
 
     def __init__(self, rows: int) -> None:
         super().__init__(rows)
@@ -56,22 +61,22 @@ class TooMuch(Exception):
 
 @dataclass(slots=True)
 class Memory:
-    """What is held of the values of some rows."""
+    """Bytes held of the values of some rows."""
 
     rows: int
     kept: int = 0
-    """Columns of the output that are made."""
+    """Bytes of finished columns of the output."""
     taken: int = 0
-    """By the column that is being made."""
+    """Bytes of the current column."""
     column: str = ""
-    """Which that is."""
+    """Name of the current column."""
 
     def begin(self, column: str) -> None:
-        """Another column, or another step: what was made on the way is not needed any more."""
+        """Begin another column or another step: intermediate values are released."""
         self.column, self.taken = column, 0
 
     def take(self, size: int) -> None:
-        """So many bytes are about to be made. Raises TooMuch."""
+        """Reserve bytes for values about to be computed. Raises TooMuch."""
         self.taken += size
         held = self.kept + self.taken
         most = MAX_HELD_BYTES if self.rows > 1 else MAX_HELD_OF_ONE
@@ -79,7 +84,7 @@ class Memory:
             raise TooMuch(self.rows * most // held)
 
     def keep(self, size: int) -> None:
-        """Of what was taken, so many bytes stay. Raises TooMuch."""
+        """Keep so many bytes of what was taken. Raises TooMuch."""
         self.taken = 0
         self.take(size)
         self.kept += size
@@ -87,7 +92,7 @@ class Memory:
 
 
 def size_of(texts: pa.StringArray) -> int:
-    """Bytes of all of them together."""
+    """Return the bytes of all texts together."""
     if not len(texts) or texts.buffers()[1] is None:
         return 0
     offsets = np.frombuffer(texts.buffers()[1], np.int32)
@@ -95,18 +100,18 @@ def size_of(texts: pa.StringArray) -> int:
 
 
 def lengths_of(texts: pa.StringArray) -> Lengths:
-    """In bytes; 0 where there is none."""
+    """Return the length of each text in bytes; 0 for a null."""
     return _counts(pc.binary_length(texts))
 
 
 def _counts(of_texts: pa.Array) -> Lengths:
-    """0 where there is none."""
+    """Return the counts; 0 for a null."""
     counts: Lengths = pc.fill_null(of_texts, 0).to_numpy(zero_copy_only=False).astype(np.int64)
     return counts
 
 
 def of_replaced(texts: pa.StringArray, find: str, by: str) -> Lengths | None:
-    """Lengths with each `find` replaced; None if they need not be measured."""
+    """Return the lengths with each `find` replaced; None if they need not be measured."""
     more = len(by.encode()) - len(find.encode())
     size = size_of(texts)
     if more <= 0 or size + size * more // len(find.encode()) <= SURELY_FINE:
@@ -116,9 +121,10 @@ def of_replaced(texts: pa.StringArray, find: str, by: str) -> Lengths | None:
 
 
 def of_replaced_matches(texts: pa.StringArray, pattern: str, by: str) -> Lengths | None:
-    """The same for a regular expression, whose `by` may hold groups. Measured by
-    replacements that make no text longer than twice: without what matches, with one
-    sign for each match, with one group alone."""
+    """Return the lengths with each match of a regular expression replaced, whose `by` may hold
+    groups; None if they need not be measured. They are measured by replacements that make no text
+    longer than twice: without the matches, with one character for each match, with one group alone.
+    """
     groups = [sign for sign in _REFERENCE.findall(by) if sign.isdigit()]
     literal = len(_REFERENCE.sub(_without_groups, by).encode())
     size = size_of(texts)
@@ -136,7 +142,7 @@ def of_replaced_matches(texts: pa.StringArray, pattern: str, by: str) -> Lengths
 
 
 def of_exchanged(texts: pa.StringArray) -> Lengths | None:
-    """The same where one sign of ASCII takes the place of another: no length changes."""
+    """Return no lengths: exchanging one ASCII character for another changes none."""
     if 2 * size_of(texts) + len(texts) <= SURELY_FINE:
         return None
     return lengths_of(texts)
@@ -147,7 +153,7 @@ def _without_groups(reference: re.Match[str]) -> str:
 
 
 def of_joined(parts: Sequence[pa.StringArray], separator: str) -> Lengths | None:
-    """Lengths put together with the separator between; None if they need not be measured."""
+    """Return the lengths of texts joined by the separator; None if they need not be measured."""
     between = len(separator.encode()) * (len(parts) - 1)
     if sum(map(size_of, parts)) + between * len(parts[0]) <= SURELY_FINE:
         return None
@@ -155,14 +161,14 @@ def of_joined(parts: Sequence[pa.StringArray], separator: str) -> Lengths | None
     return lengths
 
 
-def made(
+def bounded(
     lengths: Lengths | None,
     texts: Sequence[pa.StringArray],
     make: Callable[..., pa.StringArray],
     memory: Memory,
     note: Note,
 ) -> pa.StringArray:
-    """`make(*texts)`, whose results have these lengths, without those that are too long.
+    """Return `make(*texts)`, whose results have these lengths, without those that are too long.
 
     Raises TooMuch.
     """
@@ -181,8 +187,9 @@ def of_other_case(
     memory: Memory,
     note: Note,
 ) -> pa.StringArray:
-    """`make(texts)`, whose results may be CASE_GROWTH times as long,
-    without those that are too long. Raises TooMuch."""
+    """Return `make(texts)`, whose results may be CASE_GROWTH times as long, without those that are
+    too long. Raises TooMuch.
+    """
     most = CASE_GROWTH * size_of(texts)
     memory.take(most)
     results = make(texts)
@@ -192,7 +199,7 @@ def of_other_case(
 
 
 def cleared(texts: Sequence[pa.StringArray], long: Mask, note: Note) -> Sequence[pa.StringArray]:
-    """With no text in the rows that are too long."""
+    """Return the texts with nulls in the rows that are too long."""
     if not long.any():
         return texts
     note(long)

@@ -1,4 +1,4 @@
-"""The job type `transform`: one file by a mapping or a template."""
+"""Job type `transform`: one file by a mapping or a template."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TransformOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     mapping: dict[str, Any] | None = None
-    """As it is written, or its columns as a mapping job proposes them."""
+    """Mapping as a user writes it, or its columns as a mapping job proposes them."""
     template_id: UUID | None = None
     template_version: StrictInt | None = None
     output_format: Literal["csv", "jsonl", "parquet"] = "csv"
@@ -34,7 +34,7 @@ class TransformOptions(BaseModel):
 
 
 def _is_proposed(columns: Any) -> bool:
-    """Whether these are the columns of a mapping job, which name those of the reference."""
+    """Return whether these are the columns of a mapping job, which name those of the reference."""
     if not isinstance(columns, list) or not columns:
         return False
     return isinstance(columns[0], dict) and "reference_column" in columns[0]

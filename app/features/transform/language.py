@@ -1,5 +1,5 @@
-"""The expression language: from its text to a tree of a few kinds of nodes.
-Nothing is looked up here and nothing is run.
+"""Expression language: parses a text into a tree of a few kinds of nodes. It looks up nothing and
+runs nothing.
 
     or: and ("or" and)*            and: not ("and" not)*             not: "not" not | comparison
     comparison: sum (("==" | "!=" | "<" | "<=" | ">" | ">=") sum | "in" "(" literal ("," literal)* ")")?
@@ -45,7 +45,7 @@ class ColumnName:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An operator or a function with its arguments."""
+    """Operator or function with its arguments."""
 
     name: str
     arguments: tuple[Node, ...]
@@ -60,7 +60,7 @@ _TOKEN = re.compile(
 )
 COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 NEGATIVE = "unary -"
-"""The sign before a number or a factor, which no function can be called."""
+"""Name of the sign before a number or a factor, which no function can have."""
 WORDS = {"and", "or", "not", "in", "true", "false", "null"}
 
 
@@ -96,7 +96,7 @@ def _tokens(text: str) -> Iterator[_Token]:
 
 
 def parse(text: str) -> Node:
-    """The tree of an expression; raises ExpressionError."""
+    """Parse an expression into a tree; raises ExpressionError."""
     if len(text) > MAX_CHARACTERS:
         message = f"The expression has {len(text)} characters; at most {MAX_CHARACTERS} are read."
         raise ExpressionError(message, 1)
@@ -238,7 +238,7 @@ class _Parser:
 
 
 def columns_of(node: Node) -> set[str]:
-    """The columns that it reads."""
+    """Return the columns that an expression reads."""
     if isinstance(node, ColumnName):
         return {node.name}
     names: set[str] = set()

@@ -1,8 +1,8 @@
-"""Columns of exact numbers: whole numbers and how many of their last
-digits are decimals. No binary fraction anywhere.
+"""Columns of exact numbers: whole numbers, and how many of their last digits are decimals. No
+binary fraction anywhere.
 
-The whole numbers are int64 as long as every result surely fits, else
-Python's, which have no end: the same code does both.
+The whole numbers are int64 as long as every result surely fits, else Python's, which have no limit.
+The same code handles both.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DIGITS_IN_INT64 = 18
 
 @dataclass(slots=True)
 class Numbers:
-    """`ints` (int64 or object) over 10 ** `scale`; where not `valid`, 0."""
+    """`ints` (int64 or object) over 10 ** `scale`; 0 where not `valid`."""
 
     ints: npt.NDArray[Any]
     scale: int
@@ -44,13 +44,14 @@ def of_literal(value: Decimal, count: int) -> Numbers:
 
 
 def whole(texts: pa.StringArray) -> Numbers | None:
-    """From whole numbers and nulls, if every text is just what a number of 64 bits would be written
-    as."""
+    """Return whole numbers and nulls if every text is written as a number of 64 bits would be; else
+    None.
+    """
     try:
         ints = texts.cast(pa.int64())
     except pa.ArrowInvalid:
         return None
-    # To write them again and compare takes a third of the time of a regular expression.
+    # Writing them again and comparing takes a third of the time of a regular expression.
     if not _are_bare_digits(texts) and not ints.cast(pa.string()).equals(texts):
         return None
     filled = ints.fill_null(0).to_numpy(zero_copy_only=False)
@@ -58,7 +59,7 @@ def whole(texts: pa.StringArray) -> Numbers | None:
 
 
 def _are_bare_digits(texts: pa.StringArray) -> bool:
-    """Whether there is nothing but digits, and no zero in front of others."""
+    """Return whether all texts have digits alone, and no leading zeros."""
     if not len(texts) or texts.null_count:
         return False
     _, offsets, data = texts.buffers()
@@ -73,7 +74,7 @@ def _are_bare_digits(texts: pa.StringArray) -> bool:
 
 
 def of_texts(texts: pa.StringArray) -> Numbers:
-    """From plain numbers (`-12.50`) and nulls."""
+    """Return the numbers of plain texts (`-12.50`) and nulls."""
     valid = np.asarray(texts.is_valid())
     if not valid.any():
         return Numbers(np.zeros(len(texts), np.int64), 0, valid)
@@ -97,7 +98,7 @@ def of_texts(texts: pa.StringArray) -> Numbers:
 
 
 def _words(values: pa.Decimal128Array) -> tuple[npt.NDArray[np.int64], bool]:
-    """The low halves of 128-bit numbers, and whether nothing is in the high ones."""
+    """Return the low halves of 128-bit numbers, and whether the high halves are empty."""
     words = np.frombuffer(values.buffers()[1], np.int64).reshape(-1, 2)
     words = words[values.offset : values.offset + len(values)]
     low, high = words[:, 0], words[:, 1]
@@ -117,12 +118,12 @@ def _largest(ints: npt.NDArray[Any]) -> int:
 
 
 def _wide(ints: npt.NDArray[Any], bound: int) -> npt.NDArray[Any]:
-    """As they are if results of this size fit, else as Python's numbers."""
+    """Return the numbers unchanged if results of this size fit, else as Python's numbers."""
     return ints if bound < INT64_END or ints.dtype == object else ints.astype(object)
 
 
 def _scaled(numbers: Numbers, scale: int) -> npt.NDArray[Any]:
-    """The whole numbers at a scale at least as large."""
+    """Return the whole numbers at a scale at least as large."""
     if scale == numbers.scale:
         return numbers.ints
     factor = 10 ** (scale - numbers.scale)
@@ -132,7 +133,7 @@ def _scaled(numbers: Numbers, scale: int) -> npt.NDArray[Any]:
 
 
 def aligned(left: Numbers, right: Numbers) -> tuple[npt.NDArray[Any], npt.NDArray[Any], int]:
-    """Both at one scale, so that whole numbers compare and add as the numbers do."""
+    """Return both at one scale, so that whole numbers compare and add as the numbers do."""
     scale = max(left.scale, right.scale)
     return _scaled(left, scale), _scaled(right, scale), scale
 
@@ -151,8 +152,9 @@ def multiply(left: Numbers, right: Numbers) -> Numbers:
 
 
 def divide(left: Numbers, right: Numbers) -> Numbers:
-    """To DIVISION_DECIMALS decimals, half to even. What is divided by
-    0 must have been taken out: it becomes 0."""
+    """Divide to DIVISION_DECIMALS decimals, half to even. The caller must have removed divisions by
+    0: their result is 0.
+    """
     valid = left.valid & right.valid & np.asarray(right.ints != 0, bool)
     a = np.where(valid, left.ints.astype(object), 0) * 10 ** (DIVISION_DECIMALS + right.scale)
     b = np.where(valid, right.ints.astype(object), 1) * 10**left.scale
@@ -161,8 +163,9 @@ def divide(left: Numbers, right: Numbers) -> Numbers:
 
 
 def _rounded_quotient(a: npt.NDArray[Any], b: Any, mode: str) -> npt.NDArray[Any]:
-    """a / b to the nearest whole number; a tie goes to the even one
-    (half_even) or away from 0 (half_up)."""
+    """Return a / b rounded to a whole number; a tie goes to the even one (half_even) or away from 0
+    (half_up).
+    """
     negative = (a < 0) != (b < 0)
     divisor = np.abs(b)
     quotient, rest = _divmod(np.abs(a), divisor)
@@ -175,7 +178,7 @@ def _rounded_quotient(a: npt.NDArray[Any], b: Any, mode: str) -> npt.NDArray[Any
 
 
 def _divmod(a: npt.NDArray[Any], b: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    return a // b, a % b  # numpy's own takes no Python numbers
+    return a // b, a % b  # numpy's divmod takes no Python numbers
 
 
 def rounded(numbers: Numbers, scale: int, mode: str = "half_even") -> Numbers:
@@ -185,25 +188,27 @@ def rounded(numbers: Numbers, scale: int, mode: str = "half_even") -> Numbers:
     if by > DIGITS_IN_INT64:
         ints = numbers.ints.astype(object)
     else:
-        ints = _with_room_for_sign(numbers)
+        ints = _negatable(numbers)
     return _narrowed(Numbers(_rounded_quotient(ints, 10**by, mode), scale, numbers.valid))
 
 
 def negative(numbers: Numbers) -> Numbers:
-    return Numbers(-_with_room_for_sign(numbers), numbers.scale, numbers.valid)
+    return Numbers(-_negatable(numbers), numbers.scale, numbers.valid)
 
 
 def absolute(numbers: Numbers) -> Numbers:
-    return Numbers(np.abs(_with_room_for_sign(numbers)), numbers.scale, numbers.valid)
+    return Numbers(np.abs(_negatable(numbers)), numbers.scale, numbers.valid)
 
 
-def _with_room_for_sign(numbers: Numbers) -> npt.NDArray[Any]:
-    """The least number of 64 bits has no positive counterpart of 64 bits."""
+def _negatable(numbers: Numbers) -> npt.NDArray[Any]:
+    """Return numbers that can be negated: the least number of 64 bits has no positive counterpart
+    of 64 bits.
+    """
     return _wide(numbers.ints, _largest(numbers.ints) + 1)
 
 
 def choose(mask: Mask, left: Numbers, right: Numbers) -> Numbers:
-    """`left` where the mask is set, else `right`."""
+    """Return `left` where the mask is set, else `right`."""
     a, b, scale = aligned(left, right)
     if a.dtype != b.dtype:
         a, b = a.astype(object), b.astype(object)
@@ -217,7 +222,7 @@ def _cleared(ints: npt.NDArray[Any], scale: int, valid: Mask) -> Numbers:
 
 
 def too_long(numbers: Numbers) -> Mask:
-    """Which have more than MAX_DIGITS digits, whatever the scale they stand at."""
+    """Return which numbers have more than MAX_DIGITS digits, without trailing zeros."""
     if numbers.ints.dtype != object or _largest(numbers.ints) < LIMIT:
         return np.zeros(len(numbers), bool)
     return np.array([abs(_stripped(value, numbers.scale)) >= LIMIT for value in numbers.ints], bool)
@@ -230,12 +235,12 @@ def _stripped(value: int, scale: int) -> int:
 
 
 def without(numbers: Numbers, rows: Mask) -> Numbers:
-    """With no value in these rows."""
+    """Return the numbers without values in these rows."""
     return _cleared(numbers.ints, numbers.scale, numbers.valid & ~rows)
 
 
 def decimals(numbers: Numbers) -> npt.NDArray[np.int64]:
-    """How many decimals each needs."""
+    """Return how many decimals each number needs."""
     needed = np.full(len(numbers), numbers.scale, np.int64)
     rest = numbers.ints
     for _ in range(numbers.scale):
@@ -249,7 +254,7 @@ def decimals(numbers: Numbers) -> npt.NDArray[np.int64]:
 
 
 def to_decimal128(numbers: Numbers, scale: int) -> pa.Decimal128Array:
-    """The numbers must fit."""
+    """Return an Arrow array of decimals; the numbers must fit."""
     ints = _scaled(numbers, scale) if scale >= numbers.scale else rounded(numbers, scale).ints
     kind = pa.decimal128(MAX_DIGITS, scale)
     if ints.dtype == object:
@@ -268,7 +273,9 @@ def to_int64(numbers: Numbers) -> pa.Int64Array:
 
 
 def to_texts(numbers: Numbers, scale: int | None) -> pa.StringArray:
-    """With exactly `scale` decimals, which must be enough; None: with as many as each needs."""
+    """Write exactly `scale` decimals, which must be enough; None writes as many as each number
+    needs.
+    """
     if scale is not None and scale != numbers.scale:
         numbers = rounded(numbers, scale)
     texts = _written(numbers)
@@ -291,7 +298,7 @@ def _written(numbers: Numbers) -> pa.StringArray:
     before, behind = np.divmod(np.abs(numbers.ints), one)
     signs = pc.if_else(pa.array(numbers.ints < 0), "-", "")
     whole_digits = pa.array(before).cast(pa.string())
-    # Plus one, so that the zeros in front are written; the 1 is cut off.
+    # Add one, so that leading zeros are written; the 1 is cut off.
     decimal_digits = pc.utf8_slice_codeunits(pa.array(behind + one).cast(pa.string()), 1)
     texts = pc.binary_join_element_wise(signs, whole_digits, ".", decimal_digits, "")
     return pc.if_else(pa.array(numbers.valid), texts, pa.scalar(None, pa.string()))

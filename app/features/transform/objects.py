@@ -1,5 +1,5 @@
-"""Cells of JSON objects, as a transform reads them: of a string what it says, of null nothing, of
-anything else its JSON as it is written.
+"""Cells of JSON objects for a transform: the content of a string, nothing for null, and the JSON as
+written for any other value.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from app.profiling.sketches import layout
 
 
 def cells_of(raw: Sequence[bytes], names: Iterable[str]) -> dict[str, pa.StringArray]:
-    """The cells under these keys, null where a record has none. `raw`: as `columns_of` takes
+    """Return the cells under these keys, null where a record has none. `raw` as `columns_of` takes
     them.
     """
     names = list(names)
@@ -44,7 +44,7 @@ def _texts(values: pa.StringArray) -> pa.StringArray:
         return pc.if_else(pa.array(is_null), pa.scalar(None, pa.string()), values)
     whole = data.tobytes()
     if is_string.all() and b"\\" not in whole:
-        # Without an escape there is no quote but those around each.
+        # Without an escape the only quotes are those around each string.
         return laid_out(whole.replace(b'"', b""), np.diff(offsets) - 2)
     return pa.array(map(_text, values.to_pylist()), pa.string())
 

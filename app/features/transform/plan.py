@@ -1,5 +1,6 @@
-"""From the document to a plan: every name looked up, every type
-known, every mistake told with its place. Pure."""
+"""Plan of a transform, from its document: every name resolved, every type known, and every mistake
+reported with its place. Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +46,7 @@ ISO_BOUNDS = {"date": "%Y-%m-%d", "datetime": "%Y-%m-%dT%H:%M:%S", "instant": "%
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with the document, and where: `mapping/columns/2/steps/0`."""
+    """Mistake in the document, and its place: `mapping/columns/2/steps/0`."""
 
     pointer: str
     message: str
@@ -61,8 +62,7 @@ class BadSpecification(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A column of the output. The value of a constant stands in
-    `constant`; sources are read from the input."""
+    """Column of the output. `constant` is the value of a constant; sources are read from the input."""
 
     name: str
     type: Type
@@ -74,7 +74,7 @@ class Planned:
 
     @property
     def reads(self) -> Sequence[str]:
-        """The columns of the input that its values depend on."""
+        """Return the columns of the input that the values depend on."""
         return self.sources if self.expression is None else sorted(columns_of(self.expression))
 
 
@@ -83,7 +83,7 @@ class PlannedCheck:
     expression: Node
     message: str
     column: str
-    """The first column of the output that it reads."""
+    """Name of the first column of the output that reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +93,15 @@ class Plan:
     checks: Sequence[PlannedCheck]
     uniques: Sequence[Sequence[str]]
     reads: Sequence[str]
-    """Columns of the input that are looked at."""
+    """Columns of the input that are read."""
     output_format: str
     dry_run: bool
     extra_cells: Sequence[str] = ()
-    """The first cells beyond the header, by name; rows need not have them."""
+    """Names of the first cells beyond the header; rows need not have them."""
     kept_extra: frozenset[str] | None = None
-    """Whether rows are rejected for cells beyond the header: for all but these."""
+    """If not None, reject rows for cells beyond the header except these."""
     patterns: Sequence[tuple[str, str, str | None]] = field(default=())
-    """(pointer, regular expression, replacement): to be tried where they will run."""
+    """(pointer, regular expression, replacement) of patterns to be tried where they will run."""
 
     @property
     def names(self) -> list[str]:
@@ -109,7 +109,7 @@ class Plan:
 
 
 def plan(specification: Specification) -> Plan:
-    """Raises BadSpecification with all that is wrong."""
+    """Make the plan; raises BadSpecification with all mistakes."""
     return _Planner(specification).plan()
 
 
@@ -291,7 +291,7 @@ class _Planner:
             )
         else:
             try:
-                places = Decimal(bound).as_tuple().exponent  # a letter if it is not finite
+                places = Decimal(bound).as_tuple().exponent  # a letter if the bound is not finite
             except InvalidOperation:
                 places = "n"
             if not isinstance(places, int) or abs(places) > MAX_DIGITS:
@@ -321,7 +321,7 @@ class _Planner:
 
 
 def _is_of_type(value: object, type_: Type) -> bool:
-    """Whether a column of this type can have the value, as the document writes it."""
+    """Return whether a column of this type can have the value, as the document writes it."""
     if type_ == BOOLEAN:
         return isinstance(value, bool)
     if type_.is_number:
@@ -332,8 +332,9 @@ def _is_of_type(value: object, type_: Type) -> bool:
 
 
 def _is_written(text: str, pattern: str) -> bool:
-    """Whether it is a moment to the letter of one of ISO_BOUNDS;
-    strptime alone would take `2026-1-5`, too."""
+    """Return whether a text is a moment to the letter of one of ISO_BOUNDS; strptime alone would
+    take `2026-1-5`, too.
+    """
     try:
         iso = datetime.strptime(text, pattern).isoformat() + "Z"
     except ValueError:
@@ -345,8 +346,9 @@ TAKES_TEXT = (Trim, Case, Replace, Split, ValueTable, Default, ParseDate, DateFo
 
 
 def after(step: Step, before: Type, *, is_joined: bool) -> Type:
-    """The type behind a step; raises ValueError if it cannot be taken
-    with values of the type before it."""
+    """Return the type after a step; raises ValueError if the step takes no values of the type
+    before it.
+    """
     name = step.operation
     if isinstance(step, Join):
         if not is_joined:

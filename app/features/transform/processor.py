@@ -1,4 +1,4 @@
-"""Rows of a file in the shape that a mapping says: the good ones make a new file, in their
+"""Processor that brings rows into the shape of a mapping. The good rows make a new file, in their
 order.
 """
 
@@ -19,7 +19,7 @@ PREVIEWED_CHUNKS = 3
 PREVIEW_ROWS = 20
 
 
-# Called in the processes beside the service: pyarrow is memory that the service itself can do
+# Called in the processes beside the service: pyarrow takes memory that the service itself can do
 # without.
 def of_lines(*arguments: Any) -> Any:
     from app.features.transform import run
@@ -43,7 +43,7 @@ FORMS = {Form.LINES: of_lines, Form.CELLS: of_cells, Form.OBJECTS: of_objects}
 
 
 class StoredOptions(Options):
-    """What a transform was made with."""
+    """Options that a transform was created with."""
 
     specification: dict[str, Any]
     dry_run: bool = False
@@ -51,12 +51,12 @@ class StoredOptions(Options):
 
 
 def document_of(options: StoredOptions) -> bytes:
-    """The specification of a job."""
+    """Return the JSON of a job's specification."""
     return msgspec.json.encode(options.specification)
 
 
 class TransformOutput(OutputMaker):
-    """The file of the rows that were transformed."""
+    """Output of a transform: the file of the good rows."""
 
     preview_rows = PREVIEW_ROWS
 
@@ -119,19 +119,19 @@ class TransformProcessor(MakesFile):
         ):
             rejects += [
                 Reject(
-                    numbers[start + each.row],
+                    numbers[start + finding.row],
                     0,
                     0,
                     0,
                     b"",
-                    each.code,
-                    each.message,
-                    each.column or None,
-                    each.value,
+                    finding.code,
+                    finding.message,
+                    finding.column or None,
+                    finding.value,
                 )
-                for each in done.findings
+                for finding in done.findings
             ]
-            bad.update(start + each.row for each in done.findings)
+            bad.update(start + finding.row for finding in done.findings)
             summary["rows"] += done.count
             if done.preview and "preview" not in summary:
                 summary["preview"] = [[numbers[start + place], row] for place, row in done.preview]
@@ -145,18 +145,18 @@ class TransformProcessor(MakesFile):
         return ChunkOutcome(CellRows((), good, [[]] * len(good)), rejects, summary, output=output)
 
     def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
-        found = list(summaries)
-        preview = [row for summary in found for row in summary.get("preview", ())]
-        combined: dict[str, Any] = {"rows": sum(summary["rows"] for summary in found)}
+        ordered = list(summaries)
+        preview = [row for summary in ordered for row in summary.get("preview", ())]
+        combined: dict[str, Any] = {"rows": sum(summary["rows"] for summary in ordered)}
         return combined | ({"preview": preview[:PREVIEW_ROWS]} if preview else {})
 
 
 def _transformed(
     rows: Rows, document: bytes, preview: bool, compute: Callable[..., Any]
 ) -> Iterator[tuple[int, Any]]:
-    """(place of the first row, what became of it and those behind it) of some rows at a time:
-    mostly of all at once, and of as many as can be held in memory where a transform makes much of
-    little.
+    """Yield (place of the first row, outcome of it and the rows after it). It is mostly one outcome
+    for all rows, and several where a transform makes values so long that only some rows fit into
+    memory at once.
     """
     start, count = 0, len(rows)
     while start < len(rows):

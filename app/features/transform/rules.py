@@ -1,4 +1,4 @@
-"""What must be true of the columns of the output, held against all rows of a chunk at once."""
+"""Rules for the columns of the output, checked for all rows of a chunk at once."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Mask = npt.NDArray[np.bool_]
 
 
 def hold(rules: ColumnRules, value: Value, findings: Findings, column: str) -> None:
-    """Rows that break a rule are among the findings."""
+    """Add the rows that break a rule to the findings."""
     if rules.required:
         findings.add(values.is_missing(value), column, "required", "There is no value.")
-    # Only `min` and `max` mean this; the other rules mean the text as it is written.
+    # Only `min` and `max` compare this value; the other rules check the text as it is written.
     typed = value
     if rules.type is not None and value.type == TEXT:
         typed = _of_type(rules.type, value, findings, column)
@@ -43,11 +43,13 @@ def hold(rules: ColumnRules, value: Value, findings: Findings, column: str) -> N
             note(_true(is_beyond.data), "out_of_range", f"`{{value}}` is {word} than {bound}.")
     if rules.min_length is not None or rules.max_length is not None:
         lengths = pc.fill_null(pc.utf8_length(value.data), 0).to_numpy(zero_copy_only=False)
-        there = ~values.is_missing(value)
+        has_value = ~values.is_missing(value)
         if (least := rules.min_length) is not None:
-            note(there & (lengths < least), "too_short", f"`{{value}}` is shorter than {least}.")
+            note(
+                has_value & (lengths < least), "too_short", f"`{{value}}` is shorter than {least}."
+            )
         if (most := rules.max_length) is not None:
-            note(there & (lengths > most), "too_long", f"`{{value}}` is longer than {most}.")
+            note(has_value & (lengths > most), "too_long", f"`{{value}}` is longer than {most}.")
     if rules.pattern is not None:
         fits = pc.match_substring_regex(value.data, whole(rules.pattern))
         mismatched = _true(pc.invert(fits)) & ~values.is_missing(value)
@@ -62,8 +64,7 @@ def _true(condition: pa.BooleanArray) -> Mask:
 
 
 def _of_type(name: str, value: Value, findings: Findings, column: str) -> Value:
-    """A text that is held to be of a type is judged as one; it stays
-    the text that it is in the output."""
+    """Return the values of a text that must be of a type, for its rules; the output keeps the text."""
     if name == "text":
         return value
     cast: Any = {"integer": casts.integer, "number": casts.number, "boolean": _boolean}[name]
@@ -99,8 +100,9 @@ def _among(value: Value, allowed: list[Any]) -> Mask:
 
 
 def fit_parquet(value: Value, findings: Findings, column: str) -> None:
-    """A number without a number of decimals of its own is stored with
-    PARQUET_NUMBER_SCALE of them, if they are enough."""
+    """Check that a number without a fixed scale fits into Parquet, which stores it with
+    PARQUET_NUMBER_SCALE decimals.
+    """
     if value.type.name != "number":
         return
     data = value.data

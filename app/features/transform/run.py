@@ -1,7 +1,7 @@
-"""A plan carried out over the rows of one chunk: from its cells to the
-values of the output, and what is wrong with rows.
+"""Run of a plan over the rows of one chunk: from its cells to the values of the output, and what is
+wrong with rows.
 
-This runs in the processes beside the service, for it needs pyarrow.
+This runs in the processes beside the service, since it needs pyarrow.
 """
 
 from __future__ import annotations
@@ -30,43 +30,43 @@ from app.features.transform.values import Finding, Findings, Repeated, Value
 
 PREVIEW_ROWS, PREVIEW_BYTES = 20, 256 << 10
 MAX_CELLS = 2_000_000
-"""Of the rows that are worked on at once, in the input and in the output together."""
+"""Most cells of the rows transformed at once, in the input and in the output together."""
 KEY_CELLS = 4
-"""A key that must be unique takes as much as so many cells."""
+"""Number of cells that take as much memory as a key that must be unique."""
 NO_INPUT = pa.array([None], pa.string())
 JSON_SIGNS = 4
-"""Around the name of a value."""
+"""Number of characters around the name of a value in JSON."""
 Cells = dict[str, pa.StringArray]
 
 
 @dataclass(frozen=True, slots=True)
 class Transformed:
-    """What became of the first rows of those given: as many as could
-    be held at once. Their places count from 0."""
+    """Outcome of the first rows: as many as could be held at once. Their places count from 0."""
 
     rows: int
-    """How many that are."""
+    """Number of these rows."""
     count: int
-    """Those that are good."""
+    """Number of good rows."""
     findings: list[Finding]
     output: bytes
-    """As it stands in the file, or as Arrow IPC where the whole
-    decides about rows, or for Parquet."""
+    """Bytes as they are in the file. They are Arrow IPC for Parquet, and where a rule compares rows
+    of the whole file.
+    """
     keys: bytes
-    """Of the values that must be unique, with their rows."""
+    """Keys of the values that must be unique, with their rows."""
     key_counts: list[int]
     preview: list[tuple[int, list[Any]]]
-    """(place, values as JSON knows them) of the first good rows."""
+    """(place, values for JSON) of the first good rows."""
 
 
 @lru_cache(4)
 def compiled(document: bytes) -> Plan:
-    """The plan of a specification's JSON; raises BadSpecification."""
+    """Return the plan of a specification's JSON; raises BadSpecification."""
     return plan(Specification.model_validate_json(document))
 
 
 def check(document: bytes) -> list[tuple[str, str]]:
-    """(pointer, message) of the regular expressions that cannot be used."""
+    """Return (pointer, message) of the regular expressions that cannot be used."""
     problems = []
     for pointer, pattern, by in compiled(document).patterns:
         try:
@@ -92,7 +92,7 @@ def of_lines(
     numbers: Sequence[int],
     preview: bool,
 ) -> Transformed:
-    """CSV in UTF-8: every cell quoted or none, as many in each row as there are columns."""
+    """Transform CSV in UTF-8: every cell quoted or none, as many in each row as there are columns."""
     spec = compiled(document)
     cells = cells_of_lines(spec.reads, data, delimiter, is_quoted, columns)
     return transform(spec, cells, numbers, preview)
@@ -101,12 +101,12 @@ def of_lines(
 def cells_of_lines(
     reads: Sequence[str], data: bytes, delimiter: bytes, is_quoted: bool, columns: Sequence[str]
 ) -> Cells:
-    """Of these columns; those that are not there are null."""
+    """Return the cells of the columns in `reads`; missing columns are null."""
     places = {name: str(i) for i, name in enumerate(columns)}
     read = [places[name] for name in reads if name in places] or ["0"]
     names = [str(i) for i in range(len(columns))]
     if data.startswith(codecs.BOM_UTF8):
-        data = codecs.BOM_UTF8 + data  # Arrow drops one, and here it is part of a value
+        data = codecs.BOM_UTF8 + data  # Arrow drops one mark, and here it is part of a value
     table = csv.read_csv(
         pa.py_buffer(data),
         read_options=csv.ReadOptions(
@@ -157,7 +157,9 @@ def of_cells(
 def cells_of_rows(
     reads: Sequence[str], rows: Sequence[Sequence[str | None]], columns: Sequence[str]
 ) -> Cells:
-    """Of these columns; those that are not there, or not in a row, are null."""
+    """Return the cells of the columns in `reads`; a column that is missing, or missing in a row, is
+    null.
+    """
     places = {name: i for i, name in enumerate(columns)}
 
     def column(name: str) -> pa.StringArray:
@@ -168,8 +170,9 @@ def cells_of_rows(
 
 
 def _lost_cells(spec: Plan, rows: Sequence[Sequence[str | None]], width: int) -> list[Finding]:
-    """Rows with values beyond the header that no column of the output
-    would have, although all others are kept."""
+    """Return findings for rows with values beyond the header that no column of the output would
+    have, although all other cells are kept.
+    """
     if spec.kept_extra is None:
         return []
     kept = {i for i, name in enumerate(spec.extra_cells, width) if name in spec.kept_extra}
@@ -190,8 +193,9 @@ def _lost_cells(spec: Plan, rows: Sequence[Sequence[str | None]], width: int) ->
 def of_objects(
     document: bytes, raw: Sequence[bytes], numbers: Sequence[int], preview: bool
 ) -> Transformed:
-    """Numbers keep the digits they were written with; true, false, lists and
-    objects are their JSON; null is no value."""
+    """Transform JSON objects. Numbers keep the digits they were written with; true, false, lists
+    and objects are their JSON; null is no value.
+    """
     spec = compiled(document)
     most = rows_at_once(spec)
     raw, numbers = raw[:most], numbers[:most]
@@ -202,7 +206,7 @@ def of_objects(
 
 
 def rows_at_once(spec: Plan) -> int:
-    """So many rows at most, whatever is in them."""
+    """Return the most rows to transform at once, whatever is in them."""
     keys = sum(map(len, spec.uniques))
     rows = MAX_CELLS // (len(spec.reads) + len(spec.columns) + KEY_CELLS * keys)
     if spec.output_format == "jsonl":
@@ -218,8 +222,9 @@ def transform(
     preview: bool,
     bad: Sequence[Finding] = (),
 ) -> Transformed:
-    """As many of the first rows as can be held at once. A row that cannot be held alone is
-    rejected, as are those that are bad already."""
+    """Transform as many of the first rows as can be held at once. A row that cannot be held alone
+    is rejected, as are the rows in `bad`.
+    """
     rows = min(len(numbers), rows_at_once(spec))
     while True:
         some = cells
@@ -276,7 +281,7 @@ def _finished(
     findings: Findings,
     preview: bool,
 ) -> Transformed:
-    """The good rows as they are handed over, and what is wrong with the others."""
+    """Return the outcome: the good rows encoded, and what is wrong with the others."""
     if isinstance(numbers, range):
         rows = np.arange(numbers.start, numbers.stop)
     else:
@@ -302,8 +307,9 @@ def _finished(
 def _within_row(
     value: Value, sizes: npt.NDArray[np.int64], findings: Findings, column: str
 ) -> Value:
-    """Without the values by which a row becomes too large; `sizes`
-    are the bytes of its texts so far."""
+    """Return the value without the texts that make a row too large; `sizes` are the bytes of the
+    row's texts so far.
+    """
     if value.type != TEXT:
         return value
     sizes += growth.lengths_of(value.data)
@@ -317,7 +323,7 @@ def _within_row(
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """The columns of the input, and for those that repeat their values, the distinct ones."""
+    """Columns of the input, and the distinct values of those that repeat their values."""
 
     columns: dict[str, Value]
     repeated: dict[str, Repeated]
@@ -330,8 +336,8 @@ class _Source:
 
 
 def _calculated(column: Planned, source: _Source, findings: Findings, memory: Memory) -> Value:
-    """A column of the output. What is made of one column of the input alone is made once for each
-    of its values, and what is made of none is made once.
+    """Calculate a column of the output. A column that depends on one column of the input is
+    calculated once for each distinct value, and a column that depends on none is calculated once.
     """
     reads = column.reads
     if len(reads) > 1 or (reads and reads[0] not in source.repeated):
@@ -375,7 +381,7 @@ def _for_each_row(
 
 
 def _preview(columns: dict[str, Value], kept: npt.NDArray[np.int64]) -> list[tuple[int, list[Any]]]:
-    """The first good rows, as far as they are short enough to be shown."""
+    """Return the first good rows, as far as they are short enough to be shown."""
     sizes = np.zeros(min(len(kept), PREVIEW_ROWS), np.int64)
     for value in columns.values():
         if value.type == TEXT:
@@ -388,7 +394,7 @@ def _preview(columns: dict[str, Value], kept: npt.NDArray[np.int64]) -> list[tup
 
 
 def _as_json(value: Value) -> list[Any]:
-    """Numbers as texts: JSON readers would round them."""
+    """Return values for JSON. Numbers become texts, since JSON readers would round them."""
     array = value.data if value.type.name == "boolean" else values.to_texts(value)
     cells: list[Any] = array.to_pylist()
     return cells

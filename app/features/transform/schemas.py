@@ -1,4 +1,4 @@
-"""What a transform reports."""
+"""Schemas of the report of a transform."""
 
 from __future__ import annotations
 

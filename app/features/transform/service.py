@@ -1,5 +1,5 @@
-"""A transform is checked here down to its last name before a job is made of it, and a sample of it
-is run at once.
+"""Service of transforms. It checks a transform down to its last name before it creates a job, and
+runs samples at once.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def check(document: bytes) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class TransformRequest:
-    """`mapping` or the columns of a mapping as templates keep them in `proposed`, or a template."""
+    """Request of a transform: `mapping`, or the columns of a mapping in `proposed` as templates
+    keep them, or a template.
+    """
 
     output_format: str
     mapping: Mapping | None = None
@@ -82,20 +84,20 @@ class Transforms:
     async def submit(
         self, owner: str, file_id: UUID, request: TransformRequest, *, fresh: bool = False
     ) -> SubmittedJob:
-        """The job, or, unless it must be `fresh`, the earlier one that did the same; raises
-        NotFound, StoredBytesGone, NotRows, InvalidTransform.
+        """Submit the job. Return it, or the earlier one that did the same, unless it must be
+        `fresh`; raises NotFound, StoredBytesGone, NotRows, InvalidTransform.
         """
         file = await self._file_jobs.file(owner, file_id)
-        made = await self.plan(owner, file, request)
+        new_job = await self.plan(owner, file, request)
         return await self._file_jobs.submit_plan(
-            owner, file_id, made, request.priority, fresh=fresh
+            owner, file_id, new_job, request.priority, fresh=fresh
         )
 
     async def plan(self, owner: str, file: InputFile, request: TransformRequest) -> file_jobs.Plan:
-        """The job that is to be made over a file of rows; raises NotFound for a template,
+        """Return the plan of a job over a file of rows; raises NotFound for a template,
         InvalidTransform.
         """
-        specification, found = await self._checked(owner, file, request)
+        specification, checked = await self._checked(owner, file, request)
         options: dict[str, Any] = {
             "specification": specification.stored(),
             "dry_run": request.dry_run,
@@ -103,21 +105,21 @@ class Transforms:
         if request.template_id is not None:
             options["template_id"] = str(request.template_id)
         return file_jobs.Plan(
-            "transform", options, columns=found.names, chunk_size=request.chunk_size
+            "transform", options, columns=checked.names, chunk_size=request.chunk_size
         )
 
     async def sample(
         self, owner: str, file_id: UUID, request: TransformRequest, rows: int
     ) -> dict[str, Any]:
-        """What becomes of the first rows of the file, by the code of the job and without one;
-        raises the same as `submit`.
+        """Transform the first rows of the file by the code of the job, without a job; raises the
+        same errors as `submit`.
         """
         self._file_jobs.check_installed("transform")
         file = await self._file_jobs.file(owner, file_id)
-        specification, found = await self._checked(owner, file, request)
+        specification, checked = await self._checked(owner, file, request)
         options = StoredOptions(specification=specification.stored())
         try:
-            return await asyncio.to_thread(self._run_sample, file, options, found, rows)
+            return await asyncio.to_thread(self._run_sample, file, options, checked, rows)
         except OutOfMemory as error:
             raise _invalid([("mapping", error.detail)]) from None
 
@@ -134,14 +136,16 @@ class Transforms:
             **_extra_cells(file, mapping),
         )
         try:
-            found = plan(specification)
+            checked = plan(specification)
         except BadSpecification as error:
-            raise _invalid([(each.pointer, each.message) for each in error.problems]) from None
-        if found.patterns:
+            raise _invalid(
+                [(problem.pointer, problem.message) for problem in error.problems]
+            ) from None
+        if checked.patterns:
             document = document_of(StoredOptions(specification=specification.stored()))
             if problems := await self._machine.compute(check, document):
                 raise _invalid(problems)
-        return specification, found
+        return specification, checked
 
     async def _mapping(self, owner: str, request: TransformRequest) -> Mapping:
         if request.mapping is not None:
@@ -161,14 +165,14 @@ class Transforms:
                 [(f"{pointer}/{error.column}/conversion/{error.step}", str(error).capitalize())]
             ) from None
         except ValidationError as error:
-            found = faults(error.errors(include_input=False), proposed)
-            places = [("/".join(each.place), each.message) for each in found]
+            mistakes = faults(error.errors(include_input=False), proposed)
+            places = [("/".join(mistake.place), mistake.message) for mistake in mistakes]
             raise _invalid(
                 [(f"{pointer}/{place.removeprefix('columns/')}", text) for place, text in places]
             ) from None
 
     def _run_sample(
-        self, file: FileRow, options: StoredOptions, found: Plan, rows: int
+        self, file: FileRow, options: StoredOptions, checked: Plan, rows: int
     ) -> dict[str, Any]:
         form: Format = open_format(from_json(file.dialect))
         start, size = file.dialect["data_start"], file.stored_bytes
@@ -194,30 +198,30 @@ class Transforms:
                 summary = outcome.summary
                 repeated = self._repeated(options, outcome, count)
                 summary["rows"] -= len(repeated)
-                lost = {each.row_number for each in repeated}
+                lost = {reject.row_number for reject in repeated}
                 summary["preview"] = [
                     row for row in summary.get("preview", ()) if row[0] not in lost
                 ]
                 rejects += located(form, span, data, [*outcome.rejects, *repeated])
-        rejects.sort(key=lambda each: each.row_number)
+        rejects.sort(key=lambda reject: reject.row_number)
         return {
             "dry_run": True,
             "sampled_rows": max(0, count),
             "rows": {"total": max(0, count), "ok": summary["rows"], "rejected": len(rejects)},
-            "rejected_by_code": dict(Counter(each.code for each in rejects)),
+            "rejected_by_code": dict(Counter(reject.code for reject in rejects)),
             "columns": [
-                {"name": column.name, "type": str(column.type)} for column in found.columns
+                {"name": column.name, "type": str(column.type)} for column in checked.columns
             ],
             "preview": [
                 {"row_number": number, "data": row}
                 for number, row in summary.get("preview", [])[:PREVIEW_ROWS]
             ],
-            "rejects": [_body(each) for each in rejects[:SHOWN_REJECTS]],
+            "rejects": [_body(reject) for reject in rejects[:SHOWN_REJECTS]],
             "output": None,
         }
 
     def _repeated(self, options: StoredOptions, outcome: ChunkOutcome, count: int) -> list[Reject]:
-        """Rows of the sample that repeat what must be unique, found as in the whole file."""
+        """Return rejects for rows of the sample that repeat unique values, as for the whole file."""
         output = outcome.output
         if output is None or not any(output.key_counts):
             return []
@@ -234,19 +238,19 @@ class Transforms:
             rows = repeated_rows(where, 1, count)
             if not rows:
                 return []
-            told = self._machine.compute_now(
+            repeats = self._machine.compute_now(
                 assemble.repeated_values,
                 document_of(options),
                 where,
                 part_file({"part": part}),
                 rows,
             )
-        return repeating(rows, told)
+        return repeating(rows, repeats)
 
 
 def _extra_cells(file: InputFile, mapping: Mapping) -> dict[str, list[str]]:
-    """Of a file whose rows may have more cells than its header: the names of those that the mapping
-    may mean.
+    """Return the names of the extra cells that the mapping may mean, if rows of the file may have
+    more cells than the header.
     """
     if file.dialect.get("on_bad_row") != "keep":
         return {}

@@ -1,5 +1,6 @@
-"""What type an expression has, found before anything runs: so that a
-mistake is told to who wrote it, not to each row."""
+"""Types of expressions, computed before anything runs, so that the author sees a mistake once
+instead of every row.
+"""
 
 from __future__ import annotations
 
@@ -38,16 +39,17 @@ MAX_TEXT_POSITION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Kinds of arguments: `text`, `number`, `boolean`, `moment` (date, datetime or instant),
-    `any`; in capitals what must stand there as it is: `TEXT`, `PATTERN` (RE2), `READ` and `WRITE`
-    (date formats), `COUNT` (a whole number)."""
+    """Kinds of arguments: `text`, `number`, `boolean`, `moment` (date, datetime or instant), `any`.
+    Kinds in capitals must be literals: `TEXT`, `PATTERN` (RE2), `READ` and `WRITE` (date formats),
+    `COUNT` (a whole number).
+    """
 
     arguments: tuple[str, ...]
     result: Type
     optional: int = 0
-    """How many of the last arguments may be left out."""
+    """Number of the last arguments that may be left out."""
     repeats: bool = False
-    """Whether the last one may be repeated."""
+    """Whether the last argument may be repeated."""
 
 
 FUNCTIONS: dict[str, Signature] = {
@@ -87,14 +89,14 @@ KINDS = {
     "boolean": "a boolean",
     "moment": "a date",
 }
-"""What a message calls an argument of each kind."""
+"""Names of the kinds of arguments in messages."""
 
 DECIMAL_MARKS = (".", ",")
 THOUSANDS_MARKS = ("", ".", ",", " ", "'", "\u00a0", "\u202f")
 
 
 def type_of(node: Node, columns: Mapping[str, Type] | None) -> Type:
-    """Raises ExpressionError. `columns` None: whatever name is there, and all are text."""
+    """Return the type; raises ExpressionError. With `columns` None every name exists and is text."""
     if isinstance(node, Literal):
         return of_literal(node.value)
     if isinstance(node, ColumnName):
@@ -108,8 +110,8 @@ def type_of(node: Node, columns: Mapping[str, Type] | None) -> Type:
 
 
 def nearest(name: str, among: Mapping[str, Type] | Sequence[str]) -> str:
-    """`; the nearest is ...`, or nothing."""
-    folded = {known.strip().casefold(): known for known in reversed(list(among))}
+    """Return `; the nearest is ...`, or nothing."""
+    folded = {candidate.strip().casefold(): candidate for candidate in reversed(list(among))}
     close = get_close_matches(name.strip().casefold(), list(folded), n=1, cutoff=0.5)
     return f"; the nearest is `{folded[close[0]][:60]}`" if close else ""
 
@@ -223,7 +225,7 @@ def _of_function(node: Call, signature: Signature, types: list[Type]) -> Type:
 
 
 def _kinds(node: Call, signature: Signature) -> list[str]:
-    """The kind of each argument; raises ExpressionError if there are too many or too few."""
+    """Return the kind of each argument; raises ExpressionError if there are too many or too few."""
     kinds = list(signature.arguments)
     count, most = len(node.arguments), len(kinds)
     fewest = most - signature.optional
@@ -261,7 +263,9 @@ def _check_marks(marks: Sequence[object], node: Node) -> None:
 
 
 def _as_it_stands(kind: str, node: Node, name: str) -> Type | None:
-    """Check an argument that must be a literal; the type that it gives the function, if it does."""
+    """Check an argument that must be a literal; return the type that it gives the function, or
+    None.
+    """
     value = node.value if isinstance(node, Literal) else None
     if kind == "COUNT":
         limit = MAX_SCALE if name == "round" else MAX_TEXT_POSITION
@@ -284,7 +288,9 @@ def _as_it_stands(kind: str, node: Node, name: str) -> Type | None:
 
 
 def patterns_of(node: Node) -> list[tuple[str, int]]:
-    """The regular expressions in it, which are checked where they will run, and their places."""
+    """Return the regular expressions of an expression, with their places. They are checked where
+    they will run.
+    """
     if not isinstance(node, Call):
         return []
     patterns = [pattern for argument in node.arguments for pattern in patterns_of(argument)]

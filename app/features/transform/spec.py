@@ -1,5 +1,5 @@
-"""The document that says what a transform does, as it is sent, checked and stored.
-docs/transform.md explains it.
+"""Specification of a transform: the document as it is sent, checked and stored. docs/transform.md
+explains it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ MAX_COLUMNS = 1_000
 MAX_STEPS = 50
 MAX_TABLE = 10_000
 FLOAT_DIGITS = 15
-"""A JSON number with a point or an exponent is read as a double, which keeps so many digits."""
+"""Number of digits that a double keeps: a JSON number with a point or an exponent is read as one.
+"""
 
 
 def _exact(value: Any) -> Any:
-    """A JSON number as the digits it was written with. With more of them than a double keeps, it
-    was rounded before it came here, to what has more of them, too.
+    """Return the digits of a JSON number as they were written. A number with more digits than a
+    double keeps was rounded before, and then has more of them, too.
     """
     if isinstance(value, Decimal):
         return value
@@ -43,7 +44,7 @@ def _exact(value: Any) -> Any:
 
 
 def _as_json(value: Decimal) -> int | float:
-    """It came from a JSON number, and becomes the same again."""
+    """Return the JSON number that the value came from."""
     return int(value) if value == value.to_integral_value() else float(value)
 
 
@@ -288,16 +289,18 @@ class Specification(Model):
     dry_run: StrictBool = False
 
     def stored(self) -> dict[str, Any]:
-        """As JSON from which it can be made again: what was not given is not in it."""
+        """Return JSON from which the specification can be restored, without members that were not
+        set.
+        """
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 PROPOSED = {"decide", "readings", "unknown", "suggested", "lost"}
-"""Members of proposed steps that say what is to be decided."""
+"""Members of proposed steps that describe what is to be decided."""
 
 
 class Undecided(ValueError):
-    """A step of a template that somebody must decide: of which column, and which step."""
+    """A step of a template that a user must decide, with its column and its number."""
 
     def __init__(self, column: int, step: int) -> None:
         super().__init__("is still to be decided: edit the template, and leave `decide` out")
@@ -305,8 +308,8 @@ class Undecided(ValueError):
 
 
 def of_template(columns: list[dict[str, Any]]) -> dict[str, Any]:
-    """A mapping as `POST /api/v1/jobs/mapping` proposes it, and templates keep it, as a document of
-    a Mapping; raises Undecided. A column that nothing was found for is there and empty.
+    """Return the document of a Mapping for a mapping as `POST /api/v1/jobs/mapping` proposes it and
+    templates keep it; raises Undecided. A column without a proposal exists and is empty.
     """
     output = []
     for place, column in enumerate(columns):

@@ -1,4 +1,4 @@
-"""The steps of a column, carried out on all rows of a chunk at once."""
+"""Steps of a column, applied to all rows of a chunk at once."""
 
 from __future__ import annotations
 
@@ -39,8 +39,9 @@ SIDES = {
 
 
 def taken(step: Step, value: Value, findings: Findings, memory: Memory, column: str) -> Value:
-    """The values behind a step; rows that it cannot be taken for are among the
-    findings, and have no value. Raises TooMuch."""
+    """Return the values after a step. Rows that the step fails for are among the findings, and have
+    no value. Raises TooMuch.
+    """
     if value.type == NULL:
         value = Value(TEXT, pa.nulls(len(value), pa.string()))
     if isinstance(step, Cast):
@@ -68,7 +69,7 @@ def _noted(
     findings: Findings,
     column: str,
 ) -> Value:
-    """`after`, with the problems of getting there among the findings."""
+    """Return `after`, and add its problems to the findings."""
     shown = values.to_texts(before) if any(rows.any() for rows, _, _ in problems) else None
     for rows, code, message in problems:
         findings.add(rows, column, code, message, shown)
@@ -123,22 +124,22 @@ def _replaced_matches(
         def swap(short: pa.StringArray) -> pa.StringArray:
             return _exchanged(short, exchange)
 
-        return growth.made(growth.of_exchanged(texts), [texts], swap, memory, note)
+        return growth.bounded(growth.of_exchanged(texts), [texts], swap, memory, note)
 
     def replace(short: pa.StringArray) -> pa.StringArray:
         return pc.replace_substring_regex(short, step.find, step.by)
 
     lengths = growth.of_replaced_matches(texts, step.find, step.by)
-    return growth.made(lengths, [texts], replace, memory, note)
+    return growth.bounded(lengths, [texts], replace, memory, note)
 
 
 _ONE_OF = re.compile(r"\[([A-Za-z0-9 ,;:._/|+*?!#%&@=<>~'\"$(){}]+)\]")
-"""A class of signs that stand for themselves."""
+"""Pattern of a class of characters that stand for themselves."""
 
 
 def _exchange(find: str, by: str) -> bytes | None:
-    """What each byte becomes, if one sign of a few is replaced by one sign: many times as fast as
-    a regular expression.
+    """Return the table of bytes that replaces some characters by one: many times as fast as a
+    regular expression.
     """
     one_of = _ONE_OF.fullmatch(find)
     if one_of is None or len(by) != 1 or not by.isascii() or by == "\\":
@@ -148,7 +149,7 @@ def _exchange(find: str, by: str) -> bytes | None:
 
 
 def _exchanged(texts: pa.StringArray, exchange: bytes) -> pa.StringArray:
-    """Every text with its bytes exchanged by this table, which leaves all but ASCII as it is."""
+    """Exchange the bytes of all texts by this table, which leaves all but ASCII as it is."""
     if len(texts) == texts.null_count:
         return texts
     _, offsets, data = texts.buffers()
@@ -161,7 +162,7 @@ def _exchanged(texts: pa.StringArray, exchange: bytes) -> pa.StringArray:
 
 
 def _piece(step: Split, texts: pa.StringArray) -> pa.StringArray:
-    """A piece that is not there is empty."""
+    """Return one piece of each text; a missing piece is empty."""
     place = {"first": 1, "last": -1}.get(str(step.part)) or int(step.part)
     pieces = pc.split_pattern(texts, step.separator)
     counts = pc.fill_null(pc.list_value_length(pieces), 0)

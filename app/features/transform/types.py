@@ -1,5 +1,4 @@
-"""The types that a value may have on its way through a transform.
-Pure: nothing here needs pyarrow."""
+"""Types of values in a transform. Pure: nothing here needs pyarrow."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """`scale` is the number of decimals, of `decimal` alone."""
+    """Type of a value. `scale` is the number of decimals, of `decimal` alone."""
 
     name: str
     scale: int = 0
@@ -36,7 +35,7 @@ PARQUET_NUMBER_SCALE = 9
 
 
 def a(type_: Type) -> str:
-    """With its article."""
+    """Return the type with its article."""
     if type_ == TEXT:
         return "text"
     article = "an" if type_.name[0] in "aeiou" else "a"
@@ -44,7 +43,7 @@ def a(type_: Type) -> str:
 
 
 def common(left: Type, right: Type) -> Type | None:
-    """The type that can hold both, if there is one."""
+    """Return the type that can hold both, or None."""
     if left == right or right == NULL:
         return left
     if left == NULL:
@@ -74,23 +73,26 @@ DIRECTIVES: dict[str, tuple[str, int]] = {
     "%z": ("zone", 0),
     "%%": ("percent", 1),
 }
-"""What each stands for, and how many digits it always has; 0 if that varies.
-Fractions are written with 6, and read with 1 to 9."""
+"""Part of a date and number of digits of each directive; 0 digits if that varies. Fractions are
+written with 6, and read with 1 to 9.
+"""
 
 _PART = re.compile(r"%-?.|[^%]+|%")
 
 
 class BadFormat(ValueError):
-    """A date format that cannot be used, and why."""
+    """A date format cannot be used, for this reason."""
 
 
 def parts_of_format(pattern: str) -> list[str]:
-    """Its directives and the texts between them; raises BadFormat."""
+    """Return the directives and the texts between them; raises BadFormat."""
     parts = _PART.findall(pattern)
     for part in parts:
         if part.startswith("%") and part not in DIRECTIVES:
-            known = " ".join(sorted(DIRECTIVES))
-            raise BadFormat(f"The date format has the directive {part[:10]!r}; there are {known}.")
+            directives = " ".join(sorted(DIRECTIVES))
+            raise BadFormat(
+                f"The date format has the directive {part[:10]!r}; there are {directives}."
+            )
     names = [DIRECTIVES[part][0] for part in parts if part in DIRECTIVES and part != "%%"]
     if len(set(names)) != len(names):
         raise BadFormat("The date format names something twice.")
@@ -98,8 +100,9 @@ def parts_of_format(pattern: str) -> list[str]:
 
 
 def type_of_format(pattern: str, *, reading: bool) -> Type:
-    """date, datetime, or instant (a moment with its offset from UTC); raises
-    BadFormat if it does not name a whole day."""
+    """Return date, datetime, or instant (a moment with its offset from UTC); raises BadFormat if
+    the format does not name a whole day.
+    """
     names = {DIRECTIVES[part][0] for part in parts_of_format(pattern) if part in DIRECTIVES}
     if reading:
         if missing := {"year", "month", "day"} - names:

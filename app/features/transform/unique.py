@@ -1,9 +1,9 @@
-"""Which rows repeat a value that must be unique in the whole file: the first in the order of the
-file has it, whatever the order in which chunks were done.
+"""Rows that repeat a value that must be unique in the whole file. The first row in the order of the
+file keeps the value, whatever the order in which chunks were done.
 
-Each chunk leaves the keys of its good rows, sorted; when all are done, the keys are compared in
-ranges that fit into memory. A key is a 128-bit BLAKE2b of the values: that two different ones meet
-in a file of 10^9 rows has a probability of 10^-21.
+Each chunk writes the keys of its good rows, sorted; when all are done, the keys are compared in
+ranges that fit into memory. A key is a 128-bit BLAKE2b of the values: the probability that two
+different values of a file of 10^9 rows share a key is 10^-21.
 """
 
 from __future__ import annotations
@@ -28,18 +28,21 @@ KEYS_AT_ONCE = 1_000_000
 def keys(
     columns: dict[str, Value], rows: npt.NDArray[np.int64], uniques: Sequence[Sequence[str]]
 ) -> tuple[bytes, list[int]]:
-    """The keys of each rule one after the other, and how many they are. A
-    row with a value missing is like no other."""
+    """Return the keys of each rule one after the other, and their counts. A row with a missing
+    value has no key.
+    """
     parts, counts = [], []
     for names in uniques:
-        there = np.ones(len(rows), bool)
+        is_complete = np.ones(len(rows), bool)
         for name in names:
-            there &= ~values.is_missing(columns[name])
-        texts = [pc.filter(values.canonical(columns[name]), there).to_pylist() for name in names]
-        keys_of_rule = np.empty(int(there.sum()), KEY)
+            is_complete &= ~values.is_missing(columns[name])
+        texts = [
+            pc.filter(values.canonical(columns[name]), is_complete).to_pylist() for name in names
+        ]
+        keys_of_rule = np.empty(int(is_complete.sum()), KEY)
         digests = b"".join([_digest(row) for row in zip(*texts, strict=True)])
         keys_of_rule["high"], keys_of_rule["low"] = np.frombuffer(digests, "<u8").reshape(-1, 2).T
-        keys_of_rule["row"] = rows[there]
+        keys_of_rule["row"] = rows[is_complete]
         parts.append(np.sort(keys_of_rule, order=ORDER).tobytes())
         counts.append(len(keys_of_rule))
     return b"".join(parts), counts
@@ -53,12 +56,12 @@ def _digest(row: tuple[str, ...]) -> bytes:
 def find_repeated(
     folder: str, parts: Sequence[tuple[str, Sequence[Sequence[int]]]], total_rows: int
 ) -> int:
-    """Write, for each row of the file that repeats a value, the row that has it first (`first`)
-    and the number of the rule (`rule`): sparse files of int64 and uint8 by row number, 0 where
-    nothing is repeated. How many rows they are.
+    """Write, for each row of the file that repeats a value, the row that has it first (`first`) and
+    the number of the rule (`rule`): sparse files of int64 and uint8 by row number, 0 where nothing
+    is repeated. Return the number of these rows.
 
-    `parts` are the names of the key files of the chunks, and for each piece
-    of a file the number of keys for each rule.
+    `parts` are the names of the key files of the chunks, and for each piece of a file the number of
+    keys for each rule.
     """
     root = Path(folder)
     pieces = [piece for name, counts in parts for piece in _pieces(root / name, counts)]
@@ -105,7 +108,7 @@ class _Piece:
     counts: Sequence[int]
 
     def keys(self, rule: int, low: int, high: int) -> npt.NDArray[np.void]:
-        """Those of a rule from `low` up to but not `high`."""
+        """Return the keys of a rule from `low` up to but not `high`."""
         if not self.counts[rule]:
             return np.empty(0, KEY)
         before = self.first + sum(self.counts[:rule])

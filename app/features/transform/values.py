@@ -1,4 +1,4 @@
-"""Columns of values with their type, and what is found wrong with rows on the way."""
+"""Columns of values with their type, and findings about rows."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ from app.features.transform.types import (
 Mask = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.integer[Any]]
 PROBED, REPEATED = 1000, 0.5
-"""A column of which at most this share of so many values differ is worked on by distinct value."""
+"""Number of values to probe, and largest share of distinct ones with which a column is transformed
+by distinct value.
+"""
 MAX_VALUE_CHARACTERS = 200
 NO_TEXT = pa.scalar(None, pa.string())
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong with one row; `row` is its place in the chunk, `column` that of the output."""
+    """Problem of one row. `row` is its place in the chunk, `column` that of the output."""
 
     row: int
     column: str
@@ -45,9 +47,9 @@ class Finding:
 
 @dataclass(slots=True)
 class Value:
-    """A column: an Arrow array, or Numbers.
+    """Column: an Arrow array, or Numbers.
 
-    `written` is the text it was read from, where that is also how it is written.
+    `written` is the source text, where the value is also written as that.
     """
 
     type: Type
@@ -59,7 +61,7 @@ class Value:
 
 
 def shown(value: str | None) -> str | None:
-    """As a reject tells it."""
+    """Return the value as a reject shows it."""
     if value is None:
         return None
     return value[:MAX_VALUE_CHARACTERS].replace("\0", "\\x00")
@@ -67,7 +69,7 @@ def shown(value: str | None) -> str | None:
 
 @dataclass(slots=True)
 class Findings:
-    """The first thing that is wrong with each row."""
+    """First problem of each row."""
 
     count: int
     bad: Mask = field(init=False)
@@ -84,7 +86,9 @@ class Findings:
         message: str,
         values: pa.StringArray | None = None,
     ) -> None:
-        """`message` may hold `{value}`. Rows that are bad already stay what they are."""
+        """Add a problem; `message` may hold `{value}`. Rows that are bad already keep their
+        problem.
+        """
         new = rows & ~self.bad
         if not new.any():
             return
@@ -95,13 +99,14 @@ class Findings:
             self.all.append(Finding(row, column, code, with_value, value))
 
     def begin_with(self, bad: Sequence[Finding]) -> None:
-        """What is known of rows before anything is done with them, in their order."""
+        """Start with the problems that rows had before, in their order."""
         self.all = [finding for finding in bad if finding.row < self.count]
         self.bad[[finding.row for finding in self.all]] = True
 
     def repeat(self, of_distinct: Findings, places: Places) -> None:
-        """What is wrong with distinct values, for each row that has
-        one of them; `places` says which."""
+        """Add the problems of distinct values for all rows that have one of them; `places` maps
+        rows to distinct values.
+        """
         if not of_distinct.all:
             return
         new = of_distinct.bad[places] & ~self.bad
@@ -114,14 +119,14 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """The distinct values of a column that has most of them many times, and which each row has."""
+    """Distinct values of a column that repeats most of them, and the place of each row's value."""
 
     texts: pa.StringArray
     places: Places
 
 
 def repeated(texts: pa.StringArray) -> Repeated | None:
-    """None if too few are alike for it to be worth the while, as far as the first tell."""
+    """Return the distinct values; None if too few of the first values repeat."""
     probe = texts.slice(0, PROBED)
     if len(probe) < PROBED or pc.count_distinct(probe).as_py() > REPEATED * PROBED:
         return None
@@ -130,7 +135,7 @@ def repeated(texts: pa.StringArray) -> Repeated | None:
 
 
 def held(value: Value) -> int:
-    """The bytes that it takes."""
+    """Return the bytes that the column takes."""
     written = 0 if value.written is None else int(value.written.nbytes)
     data = value.data
     if isinstance(data, Numbers):
@@ -139,7 +144,7 @@ def held(value: Value) -> int:
 
 
 def taken(value: Value, rows: Places) -> Value:
-    """The values of these rows, in their order."""
+    """Return the values of these rows, in their order."""
     places = pa.array(rows)
     written = None if value.written is None else value.written.take(places)
     if isinstance(value.data, Numbers):
@@ -167,14 +172,14 @@ def constant(value: str | Decimal | bool | None, kind: Type, count: int) -> Valu
 
 
 def is_valid(value: Value) -> Mask:
-    """Where there is a value, be it an empty text."""
+    """Return where there is a value, be it an empty text."""
     if isinstance(value.data, Numbers):
         return value.data.valid
     return np.asarray(value.data.is_valid())
 
 
 def is_missing(value: Value) -> Mask:
-    """Null, or an empty text."""
+    """Return where the value is null or an empty text."""
     missing = ~is_valid(value)
     if value.type == TEXT:
         missing |= np.asarray(pc.fill_null(pc.equal(value.data, ""), False))
@@ -182,13 +187,13 @@ def is_missing(value: Value) -> Mask:
 
 
 def without_empty(texts: pa.StringArray) -> pa.StringArray:
-    """Empty texts are no values: null."""
+    """Return the texts with nulls for empty texts, which are no values."""
     empty = pc.equal(pc.binary_length(texts), 0)
     return pc.if_else(empty, NO_TEXT, texts) if pc.any(empty).as_py() else texts
 
 
 def cleared(value: Value, rows: Mask) -> Value:
-    """With no value in these rows."""
+    """Return the column without values in these rows."""
     if not rows.any():
         return value
     written = None if value.written is None else pc.if_else(pa.array(rows), NO_TEXT, value.written)
@@ -199,7 +204,7 @@ def cleared(value: Value, rows: Mask) -> Value:
 
 
 def chosen(mask: Mask, left: Value, right: Value) -> Value:
-    """`left` where the mask is set, else `right`; they are of types that one can hold."""
+    """Return `left` where the mask is set, else `right`. A common type must be able to hold both."""
     left, right = _typed(left, like=right), _typed(right, like=left)
     kind = left.type if left.type == right.type else NUMBER
     if isinstance(left.data, Numbers):
@@ -208,7 +213,7 @@ def chosen(mask: Mask, left: Value, right: Value) -> Value:
 
 
 def _typed(value: Value, like: Value) -> Value:
-    """A null as a column of the other's type."""
+    """Return a null as a column of the other's type."""
     if value.type != NULL:
         return value
     if isinstance(like.data, Numbers):
@@ -218,7 +223,7 @@ def _typed(value: Value, like: Value) -> Value:
 
 
 def to_texts(value: Value) -> pa.StringArray:
-    """As they are written; nulls stay nulls."""
+    """Return texts as they are written; nulls stay nulls."""
     if value.written is not None:
         return value.written
     if isinstance(value.data, Numbers):
@@ -234,14 +239,14 @@ def to_texts(value: Value) -> pa.StringArray:
 
 
 def canonical(value: Value) -> pa.StringArray:
-    """Equal texts for equal values: numbers without needless zeros."""
+    """Return equal texts for equal values: numbers without needless zeros."""
     if isinstance(value.data, Numbers):
         return numbers.to_texts(value.data, None)
     return to_texts(value)
 
 
 def arrow_type(kind: Type) -> pa.DataType:
-    """In Parquet."""
+    """Return the type in Parquet."""
     if kind.name == "integer":
         return pa.int64()
     if kind.is_number:

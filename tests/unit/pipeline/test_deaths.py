@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.pipeline.concluder import bearing_deaths
+from app.pipeline.concluder import surviving_deaths
 from app.pipeline.processes import WorkerDied
 
 
@@ -28,19 +28,19 @@ class Dying:
 @pytest.mark.parametrize("deaths", [0, 1, 2])
 async def test_two_deaths_are_borne(deaths: int) -> None:
     compute = Dying(deaths)
-    assert await bearing_deaths(compute)(sum, [1, 2]) == 3
+    assert await surviving_deaths(compute)(sum, [1, 2]) == 3
     assert compute.calls == deaths + 1
 
 
 async def test_the_third_death_is_logged() -> None:
     compute = Dying(3)
     with pytest.raises(WorkerDied):
-        await bearing_deaths(compute)(sum, [1, 2])
+        await surviving_deaths(compute)(sum, [1, 2])
     assert compute.calls == 3
 
 
 async def test_an_error_of_the_work_itself_is_no_death() -> None:
     compute = Dying(0)
     with pytest.raises(ZeroDivisionError):
-        await bearing_deaths(compute)(lambda: 1 / 0)
+        await surviving_deaths(compute)(lambda: 1 / 0)
     assert compute.calls == 1

@@ -219,7 +219,7 @@ def test_nothing_of_a_trace_is_made_while_tracing_is_off() -> None:
 def test_log_lines_say_which_chunk_and_attempt_they_are_about() -> None:
     _, claim = claims_of(uuid4(), 2)
     record = logging.LogRecord("app", logging.INFO, "", 0, "a line", None, None)
-    with observing.told_of(claim):
+    with observing.about(claim):
         within = json.loads(JsonLines().format(record))
     assert (within["chunk"], within["attempt"]) == (1, 1)
     assert "chunk" not in json.loads(JsonLines().format(record))

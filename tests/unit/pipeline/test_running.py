@@ -126,15 +126,15 @@ async def test_what_was_read_before_a_change_of_our_own_is_read_again(
 def test_a_claim_is_spared_only_while_all_chunks_are_known_to_be_taken() -> None:
     at_work = InFlight(chunks={7})
     assert not at_work.are_all_taken(10, 0.0), "no claim has said so"
-    at_work.found_all_taken(10, moment=100.0)
+    at_work.claimed_too_few(10, moment=100.0)
     assert at_work.are_all_taken(10, 100.1)
     assert not at_work.are_all_taken(11, 100.1), "more were cut"
     assert not at_work.are_all_taken(10, 100.0 + TAKEN_SECONDS), "others may give one back"
 
     waiting = InFlight(chunks={7}, has_waiting_chunks=True)
-    waiting.found_all_taken(10, moment=100.0)
+    waiting.claimed_too_few(10, moment=100.0)
     assert not waiting.are_all_taken(10, 100.1), "one of them may be due again"
 
     idle = InFlight()
-    idle.found_all_taken(10, moment=100.0)
+    idle.claimed_too_few(10, moment=100.0)
     assert not idle.are_all_taken(10, 100.1), "nobody would ask again"

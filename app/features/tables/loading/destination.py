@@ -420,7 +420,7 @@ class LoadedTable(StagedResults):
         summary: dict[str, Any] = {"rows": rows}
         if self._plan.is_dry_run:
             summary["dry_run"] = True
-        return Assembly(Conclusion(summary, result), made=job.rows - rows)
+        return Assembly(Conclusion(summary, result), payload=job.rows - rows)
 
     async def publish(
         self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
@@ -444,7 +444,7 @@ class LoadedTable(StagedResults):
         if not await loader.has_stage(connection, job_id):  # no row was good
             await loader.run(connection, statements.create_stage)
         if self._plan.mode == "mirror":
-            await self._check_deletes(connection, statements, rejected=assembly.made)
+            await self._check_deletes(connection, statements, rejected=assembly.payload)
         told = await self._preview(connection, statements) if is_dry_run else {}
         counts = await self._apply(connection, job_id, statements)
         if self._keys_at_the_end:
