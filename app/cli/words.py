@@ -27,6 +27,10 @@ REMEDIES = {
         f" FILE, then {PROGRAM} fix ID FILE."
     ),
     "quota_exceeded": f"Delete files with {PROGRAM} delete, or wait until jobs have ended.",
+    "table_mismatch": (
+        "Name the columns by -O columns=..., or decide with --on-schema-change what happens to"
+        " columns that the table lacks."
+    ),
     "stored_bytes_gone": "Upload the file again.",
     "unknown_model": "Choose another by --model.",
     "unknown_processor": "Choose another by --processor.",

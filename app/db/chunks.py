@@ -145,6 +145,7 @@ _HELD = (
         _chunks.job_id == bindparam("of_job"),
         _chunks.status == ChunkStatus.PROCESSING,
         _chunks.claim_token == bindparam("held_token"),
+        _chunks.chunk_index.between(bindparam("first"), bindparam("last")),
     )
     .order_by(_chunks.chunk_index)
     .with_for_update()
@@ -251,13 +252,19 @@ async def set_timings(connection: AsyncConnection, claim: Claim, timings: dict[s
 
 
 async def hold(connection: AsyncConnection, claims: Sequence[Claim]) -> None:
-    """Lock chunks that were claimed together, and all others that were claimed with them, until the
-    end of the transaction. Raises LeaseLost if one of them was taken back or is completed.
+    """Lock chunks that were claimed together until the end of the transaction, and those between
+    them that were claimed with them. Raises LeaseLost if one of them was taken back or is completed.
     """
-    # By their token alone: a list of indexes would be another statement for each length.
-    parameters = {"of_job": claims[0].job_id, "held_token": claims[0].token}
+    indexes = {claim.index for claim in claims}
+    # By the first and the last: a list of indexes would be another statement for each length.
+    parameters = {
+        "of_job": claims[0].job_id,
+        "held_token": claims[0].token,
+        "first": min(indexes),
+        "last": max(indexes),
+    }
     held = set((await connection.execute(_HELD, parameters)).scalars())
-    if not held.issuperset(claim.index for claim in claims):
+    if not held.issuperset(indexes):
         raise LeaseLost
 
 

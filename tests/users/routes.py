@@ -220,6 +220,10 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
         )
     ],
     ("GET", "/api/v1/job-types"): [Example()],
+    ("POST", "/api/v1/preview"): [
+        Example(given=lambda ids: {"content": b"id\n1\n"}),
+        Example(_of("file"), lambda ids: {"params": {"file_id": ids["file_id"]}}, 200),
+    ],
     ("POST", "/api/v1/jobs/score"): [
         Example(given=_json(SCORE), status=503),
         Example(_of("file"), lambda ids: {"json": {"file_id": ids["file_id"]}}, 422),

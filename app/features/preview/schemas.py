@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from app.api.answers import Answer, Dialect, Shown
@@ -39,7 +37,7 @@ class PreviewRow(Answer):
     """A row as it would be loaded."""
 
     row_number: int = Field(description="Its number in the file, from 1; the header is none.")
-    data: list[Any] | Shown = Field(description="The cells of CSV, or the object of JSON.")
+    data: list[str | None] | Shown = Field(description="The cells of CSV, or the object of JSON.")
 
 
 class PreviewReject(Answer):

@@ -65,7 +65,9 @@ def test_pages_need_no_other_host_and_break_no_policy(page: Page) -> None:
 def test_the_search_finds_a_page_by_its_words(page: Page) -> None:
     page.goto("/guide/")
     page.locator("input.md-search__input").click()
-    page.locator("input.md-search__input").fill("unclosed quote")
+    expect(page.get_by_text("Type to start searching")).to_be_attached(timeout=PATIENCE_MS)
+    # it searches when a key is released
+    page.locator("input.md-search__input").press_sequentially("unclosed quote")
     found = page.locator(".md-search-result__link").first
     expect(found).to_be_visible(timeout=PATIENCE_MS)
     found.click()

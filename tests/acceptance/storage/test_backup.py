@@ -206,4 +206,5 @@ def test_a_damaged_storage_or_backup_is_told(home: Home, tmp_path: Path) -> None
     assert "it was damaged" in said
     assert (home.folder / "uploads" / kept).read_bytes() == b"id\n2\n"
     (tmp_path / "backup" / "manifest.json").unlink()
-    assert "not finished" in home.command("restore", str(tmp_path / "backup"), code=2)
+    unfinished = home.command("restore", str(tmp_path / "backup"), code=2)
+    assert "is not a complete backup" in unfinished
