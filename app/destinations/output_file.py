@@ -24,11 +24,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, files, jobs, results
 from app.db.engine import Database
-from app.db.results import PageHead
-from app.db.rows import ChunkRow, NewFile, PageRow
+from app.db.rows import ChunkRow, NewFile
 from app.destinations import repeats
 from app.destinations.assembly import Assembled, PartDamaged, PartFile, joined
-from app.destinations.base import ReadBack, ResultDestination
+from app.destinations.base import ResultDestination
 from app.destinations.parts import part_file, write_part
 from app.destinations.rejects import Rejects
 from app.destinations.staged import Assembly, Compute, StagedJob, StagedResults
@@ -155,21 +154,6 @@ class OutputFile(StagedResults):
 
     async def count(self, connection: AsyncConnection, job_id: UUID) -> int:
         return 0
-
-    async def read_back(
-        self, connection: AsyncConnection, job_id: UUID, first_rows: Sequence[int]
-    ) -> ReadBack:
-        return ReadBack()
-
-    async def heads(
-        self, connection: AsyncConnection, job_id: UUID, first_row: int
-    ) -> list[PageHead]:
-        return []
-
-    async def pages(
-        self, connection: AsyncConnection, job_id: UUID, after: int, limit: int, most_bytes: int
-    ) -> Sequence[PageRow]:
-        return ()
 
     # ------------------------------------------------------------------ a chunk
 

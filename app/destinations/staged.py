@@ -12,7 +12,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.destinations.base import ResultDestination
+from app.db.results import PageHead
+from app.db.rows import PageRow
+from app.destinations.base import ReadBack, ResultDestination
 from app.formats.base import Format
 from app.processors.base import Conclusion, Output
 
@@ -63,6 +65,22 @@ class StagedResults(ResultDestination):
 
     incomplete: ClassVar[dict[str, str]]
     """Error of a job whose results are not published because some chunks failed."""
+
+    async def read_back(
+        self, connection: AsyncConnection, job_id: UUID, first_rows: Sequence[int]
+    ) -> ReadBack:
+        return ReadBack()
+
+    async def heads(
+        self, connection: AsyncConnection, job_id: UUID, first_row: int
+    ) -> list[PageHead]:
+        return []
+
+    async def pages(
+        self, connection: AsyncConnection, job_id: UUID, after: int, limit: int, most_bytes: int
+    ) -> Sequence[PageRow]:
+        """None: what is published is read where it is, in its file or its table."""
+        return ()
 
     def stage(self, job_id: UUID, stem: str, outputs: Sequence[Output]) -> dict[str, Any]:
         """Stage outputs that are not stored in the database, in a thread before the transaction of

@@ -22,9 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs
 from app.db.engine import Database
-from app.db.results import PageHead
-from app.db.rows import ChunkRow, PageRow
-from app.destinations.base import ReadBack, ResultDestination
+from app.db.rows import ChunkRow
+from app.destinations.base import ResultDestination
 from app.destinations.rejects import Rejects
 from app.destinations.staged import Assembly, Compute, StagedJob, StagedResults
 from app.errors import TerminalError, TransientError
@@ -149,22 +148,6 @@ class LoadedTable(StagedResults):
         if job is None or not job.stores_results or JobStatus(job.status) not in WHOLE:
             return 0
         return int((job.summary or {})["rows"])
-
-    async def read_back(
-        self, connection: AsyncConnection, job_id: UUID, first_rows: Sequence[int]
-    ) -> ReadBack:
-        return ReadBack()
-
-    async def heads(
-        self, connection: AsyncConnection, job_id: UUID, first_row: int
-    ) -> list[PageHead]:
-        return []
-
-    async def pages(
-        self, connection: AsyncConnection, job_id: UUID, after: int, limit: int, most_bytes: int
-    ) -> Sequence[PageRow]:
-        """The rows are in the table of the user."""
-        return ()
 
     # ------------------------------------------------------------------ a correction
 
