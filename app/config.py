@@ -381,6 +381,17 @@ class Settings(BaseSettings):
     undo_keep_days: float = Field(default=30.0, gt=0)
     """Days in which a job can be undone. What it replaced is kept for as long."""
 
+    retention: Annotated[
+        dict[
+            Annotated[str, Field(pattern=r"^([A-Za-z0-9_.-]+\.)?(bytes|rows|rejects|jobs)$")],
+            Annotated[float, Field(gt=0, le=36_500)],
+        ],
+        NoDecode,
+    ] = {}
+    """Days after the end of a job until its data is deleted: a JSON object such as `{"bytes": 7,
+    "jobs": 365, "sentiment.rows": 30}`. Empty: everything is kept.
+    """
+
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated origins of web pages that may call the API."""
 
@@ -426,7 +437,7 @@ class Settings(BaseSettings):
             else value
         )
 
-    @field_validator("connections", mode="before")
+    @field_validator("connections", "retention", mode="before")
     @classmethod
     def _from_json(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -434,7 +445,7 @@ class Settings(BaseSettings):
         try:
             return json.loads(value)
         except ValueError:
-            raise ValueError("must be a JSON object of names and URLs") from None
+            raise ValueError("must be a JSON object") from None
 
     @property
     def url(self) -> str:

@@ -358,6 +358,12 @@ class FileStatus(Answer):
     undo: UndoState | None = Field(
         description="Progress of the undo; null if the job was not undone."
     )
+    rows_removed_at: datetime | None = Field(
+        description="Time when retention removed the results; null if they are kept."
+    )
+    rejects_removed_at: datetime | None = Field(
+        description="Time when retention removed the rejects; null if they are kept."
+    )
     error: JobError | None = Field(description="Why the job failed; null if it did not fail.")
     errors: list[FailedChunk | FailedPart] = Field(
         description=(

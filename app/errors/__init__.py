@@ -85,6 +85,7 @@ from app.errors.requests.jobs import (
     NotUndoable,
     ResultNotReady,
     ResultUnavailable,
+    RowsRemoved,
     StoredBytesGone,
 )
 from app.errors.requests.parameters import (
@@ -236,6 +237,7 @@ __all__ = [
     "ResultNotReady",
     "ResultUnavailable",
     "RowsGone",
+    "RowsRemoved",
     "RunGoesOn",
     "SearchUnavailable",
     "SettingsInvalid",
