@@ -19,10 +19,16 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from app import extras
 from app.errors import SettingsInvalid
+from app.setting_names import PrefixedEnvironment, PrefixedFile, misspelt_here
 
 EMBEDDED_DATABASE = "granula.db"
 DRIVERS = ("postgresql+asyncpg", "sqlite+aiosqlite")
@@ -84,13 +90,30 @@ def is_loopback(host: str) -> bool:
 
 
 class Settings(BaseSettings):
-    """All settings. Each field is the environment variable of the same name in capitals; a `.env`
-    file is read too.
+    """All settings. Each field is the environment variable of the same name in capitals, which may
+    begin with GRANULA_; a `.env` file is read too.
     """
 
     model_config = SettingsConfigDict(
         env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (
+            init_settings,
+            PrefixedEnvironment(settings_cls),
+            env_settings,
+            PrefixedFile(settings_cls, dotenv_settings),
+            dotenv_settings,
+        )
 
     database_url: Annotated[str, AfterValidator(_known_driver)] = ""
     """SQLAlchemy URL, or `postgresql://...`. Empty: the embedded SQLite file
@@ -528,3 +551,8 @@ def _check_installed(settings: Settings) -> None:
             raise SettingsInvalid(
                 f"{variable} needs packages that are not installed: {extras.how_to_install(extra)}."
             )
+
+
+def warnings() -> list[str]:
+    """Return a sentence for each variable that is probably a misspelt setting."""
+    return misspelt_here(Settings)
