@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.client import API
 from app.cli.common import (
     CLIENT,
     DEFAULT_URL,
@@ -69,6 +68,8 @@ def api(
     JSON is indented on a terminal and printed as it comes elsewhere. Exit code: 4 and 5 as for
     the other commands; the body of an error is printed too.
     """
+    from app.cli.client import API
+
     if method.upper() not in METHODS:
         raise CliError(
             f"{shown(method)} is no method. Write one of {', '.join(METHODS)} before the path.",

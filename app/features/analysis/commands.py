@@ -19,7 +19,6 @@ from app.cli.common import (
     print_status,
 )
 from app.cli.render import table
-from app.cli.waiting import result_of
 
 app = typer.Typer()
 
@@ -32,6 +31,8 @@ def analyze(
     identifier: Id, as_json: Json = False, quiet: Quiet = False, url: Url = DEFAULT_URL
 ) -> None:
     """Analyse a stored file: types, missing and distinct values, smallest and largest ones."""
+    from app.cli.waiting import result_of
+
     client = connect(url)
     file_id = client.file_and_job(client.resolve(identifier))[0]
     profile = result_of(client, {"type": "analyze", "file_id": file_id}, quiet=quiet)

@@ -19,7 +19,6 @@ from app.cli.common import (
     print_status,
 )
 from app.cli.render import table
-from app.cli.waiting import result_of
 
 app = typer.Typer()
 
@@ -41,6 +40,8 @@ def map_columns(
     """Propose which columns of a stored file are the columns of a reference file. `transform`
     takes the proposal.
     """
+    from app.cli.waiting import result_of
+
     client = connect(url)
     file_id = client.file_and_job(client.resolve(identifier))[0]
     reference_id = client.file_and_job(client.resolve(reference))[0]

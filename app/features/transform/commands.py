@@ -25,7 +25,6 @@ from app.cli.common import (
     print_status,
 )
 from app.cli.text import shown
-from app.cli.waiting import result_of
 
 app = typer.Typer()
 
@@ -56,6 +55,8 @@ def transform(
     url: Url = DEFAULT_URL,
 ) -> None:
     """Rewrite a stored file by a mapping, and print the id of the output file."""
+    from app.cli.waiting import result_of
+
     client = connect(url)
     file_id = client.file_and_job(client.resolve(identifier))[0]
     options: dict[str, Any] = {"output_format": output_format, "dry_run": dry_run}
