@@ -19,6 +19,7 @@ from app.db.engine import Database
 from app.db.rows import NewFile, NewJob
 from app.decoders.base import Kind
 from app.decoders.base import Wanted as DecodingWanted
+from app.decoders.json_records import records_wanted
 from app.errors import (
     DecompressedTooLarge,
     DigestMismatch,
@@ -205,11 +206,11 @@ class Submitter:
         async with upload, touch_periodically(self._storage, upload.file_ids):
             try:
                 detects = submission.origin == ORIGIN and submission.inspector is None
-                upload.declare(submission.declared.encoding, or_likely=detects)
+                _declare(upload, submission.declared, or_likely=detects)
                 async for data in body:
                     if complete is not None and not upload.received_bytes:
-                        encoding = _encoding_so_far(submission, complete)
-                        upload.declare(encoding, or_likely=detects)
+                        declared = _declared_so_far(submission, complete)
+                        _declare(upload, declared, or_likely=detects)
                     await upload.write(data)
                 if complete is not None:
                     submission = complete()
@@ -459,9 +460,15 @@ async def answered_before(
     return Accepted(answer.status_code, answer.body, replayed=True)
 
 
-def _encoding_so_far(submission: Submission, complete: Complete) -> str | None:
-    """Return the encoding that the query or a form field before the file declares."""
+def _declare(upload: UploadSource, declared: Declared, *, or_likely: bool) -> None:
+    """Tell the decoders what is known before the first byte; raises InvalidParameter."""
+    records = records_wanted(declared.format, declared.records, declared.record_key)
+    upload.declare(declared.encoding, or_likely=or_likely, records=records)
+
+
+def _declared_so_far(submission: Submission, complete: Complete) -> Declared:
+    """Return what the query and the form fields before the file declare."""
     try:
-        return complete().declared.encoding
+        return complete().declared
     except RequestError:  # fields behind the file may still mend it
-        return submission.declared.encoding
+        return submission.declared
