@@ -226,12 +226,10 @@ class DialectOptions(BaseModel):
 
     def declared(self, content_type: str) -> Declared:
         """The same for a file of this content type, which may name its encoding."""
-        charset = re.search(r"charset=\"?([\w.:-]{1,40})", content_type, re.IGNORECASE)
-        is_json = media_type(content_type) == "application/json"
         return Declared(
             format=self.format,
             sheet=self.sheet,
-            encoding=self.encoding or (charset[1] if charset and not is_json else None),
+            encoding=self.encoding or charset_of(content_type),
             delimiter=self.delimiter,
             quote=self.quote,
             escape=self.escape,
@@ -281,6 +279,12 @@ class UploadOptions(DialectOptions, JobOptions):
 def media_type(content_type: str) -> str:
     """Return `text/csv` for `Text/CSV; charset=utf-8`."""
     return content_type.partition(";")[0].strip().lower()[:255]
+
+
+def charset_of(content_type: str) -> str | None:
+    """Return the encoding that a content type names; None for JSON, which has no charset."""
+    charset = re.search(r"charset=\"?([\w.:-]{1,40})", content_type, re.IGNORECASE)
+    return charset[1] if charset and media_type(content_type) != "application/json" else None
 
 
 async def single_values(request: Request) -> None:
