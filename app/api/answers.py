@@ -165,7 +165,10 @@ class Decoding(Answer):
     """What a decoder did with the bytes of a file."""
 
     decoder: str = Field(
-        description="gzip, zstd, bzip2, xz, lz4, zlib, xlsx, xlsb, xls, ods, text or json."
+        description=(
+            "gzip, zstd, bzip2, xz, lz4, zlib, xlsx, xlsb, xls, ods, parquet, arrow, orc, text or"
+            " json."
+        )
     )
     records: str = sometimes("Of a JSON document: the path at which its records were found.")
     encoding: str = sometimes("Of `text`: what it was decoded from into UTF-8.")
@@ -173,6 +176,9 @@ class Decoding(Answer):
     sheet: str = sometimes("Of a workbook: the sheet that was read.")
     sheets: int = sometimes("How many sheets the workbook has.")
     hidden_sheets: list[str] = sometimes("The first 20 sheets that are hidden.")
+    rows: int = sometimes("Of a Parquet, Arrow or ORC file: the number of its rows.")
+    row_groups: int = sometimes("Number of its row groups, batches or stripes.")
+    types: dict[str, str] = sometimes("Types of its first 200 columns, as Arrow names them.")
     notes: list[CellNote] = sometimes("What is worth knowing of some cells.")
 
 
