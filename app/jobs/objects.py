@@ -7,10 +7,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -18,7 +17,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.engine import Database
-from app.db.rows import NewFile, NewJob
+from app.db.rows import NewFile
 from app.decoders.registry import by_content
 from app.errors import (
     BinaryContent,
@@ -34,15 +33,20 @@ from app.errors import (
 from app.formats.csv import CsvDialect
 from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.registry import Dialect, reading_of, to_json
-from app.jobs.factory import JobFactory, JobSpec
+from app.jobs.factory import JobFactory
 from app.jobs.file_jobs import (
+    Family,
     FileJobs,
     InputFile,
+    JobRequest,
     Plan,
+    PlannedFile,
     Recorded,
     SubmittedJob,
     all_files,
     not_recorded,
+    raise_if_all_failed,
+    refused,
 )
 from app.jobs.job_types import JobType, PlanFor
 from app.sources.base import OBJECTS, Sources
@@ -72,15 +76,6 @@ class ObjectsSubmission:
     declared: Declared = field(default_factory=Declared)
     origin: str = "files"
     public_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _InspectedObject:
-    """An object whose first bytes were read, and the job for it or the error that prevents one."""
-
-    file: NewFile
-    plan: Plan
-    error: RequestError | None = None
 
 
 class ObjectsSubmitter:
@@ -129,14 +124,12 @@ class ObjectsSubmitter:
             )
         slots = asyncio.Semaphore(AT_ONCE)
 
-        async def inspect(object_: Object) -> _InspectedObject:
+        async def inspect(object_: Object) -> PlannedFile[NewFile]:
             async with slots:
                 return await self._inspect(submission, plan_for, source, object_)
 
         inspected_objects = await asyncio.gather(*(inspect(object_) for object_ in objects))
-        errors = [inspected.error for inspected in inspected_objects if inspected.error is not None]
-        if len(errors) == len(inspected_objects):
-            raise errors[0]
+        raise_if_all_failed(inspected_objects)
         return await self._record(
             submission, uri, inspected_objects, announce, recorded, with_parent=True
         )
@@ -147,10 +140,16 @@ class ObjectsSubmitter:
         plan_for: PlanFor,
         source: RemoteSource,
         object_: Object,
-    ) -> _InspectedObject:
+    ) -> PlannedFile[NewFile]:
         """Read the first bytes of the object, and determine its dialect and its job."""
         read = partial(source.read, object_.uri, 0, min(object_.size, SAMPLE_BYTES), object_.etag)
+        request = _request(submission)
         file = _file_of(submission, object_, CsvDialect())
+
+        async def plan_object(file: InputFile) -> Plan:
+            plan = await plan_for(file)
+            return replace(plan, options=_with_source(submission, plan.options))
+
         try:
             sample = await as_request_error(asyncio.to_thread(read))
             if by_content(sample) is not None:
@@ -164,29 +163,21 @@ class ObjectsSubmitter:
                 filename=object_.uri.rpartition("/")[2],
             )
             file = _file_of(submission, object_, dialect.of_size(object_.size))
-            plan = await plan_for(file)
-            plan = replace(
-                plan,
-                options=_with_source(submission, plan.options),
-                columns=self._file_jobs.columns(file, plan),
-                chunk_size=submission.chunk_size or plan.chunk_size,
-                max_rejects=submission.max_rejects,
-            )
         except Unavailable:
             raise
         except RequestError as error:
-            if object_.uri not in error.detail:
-                error.detail = f"{printable(object_.uri)}: {error.detail}"
-            options = _with_source(submission, submission.options)
-            refused = Plan(submission.job_type.processor, options, chunk_size=submission.chunk_size)
-            return _InspectedObject(file, refused, error)
-        return _InspectedObject(file, plan)
+            planned = refused(request, file, error)
+        else:
+            planned = await self._file_jobs.plan(request, plan_object, file)
+        if planned.error is not None and object_.uri not in planned.error.detail:
+            planned.error.detail = f"{printable(object_.uri)}: {planned.error.detail}"
+        return planned
 
     async def _record(
         self,
         submission: ObjectsSubmission,
         uri: str,
-        inspected: list[_InspectedObject],
+        inspected: list[PlannedFile[NewFile]],
         announce: Callable[[set[UUID]], None],
         recorded: Recorded,
         *,
@@ -196,92 +187,48 @@ class ObjectsSubmitter:
         new_files = [item.file for item in inspected]
         ids = {file.id for file in new_files}
         others = {file_id for item in inspected for file_id in item.plan.part_files} - ids
-        parent = None
+        whole = None
         if with_parent:
-            file, parent = self._parent(submission, uri, inspected)
-            new_files.insert(0, file)
+            size = sum(item.file.size_bytes for item in inspected)
+            whole = _file(submission, uri, size, CsvDialect(), OBJECTS)
+            new_files.insert(0, whole)
 
-        async def record(connection: AsyncConnection) -> tuple[list[NewJob], list[NewJob]]:
+        async def record(connection: AsyncConnection) -> Family:
             files: dict[UUID, InputFile] = {file.id: file for file in new_files}
             files |= await all_files(connection, others, submission.owner)
-            families = [self._jobs(submission, item, files, parent) for item in inspected]
-            new_jobs = [] if parent is None else [parent]
-            new_jobs += chain.from_iterable(families)
-            await self._factory.make(connection, new_jobs, new_files)
-            submitted = SubmittedJob(new_jobs[0].id, new_files[0].id, is_cached=False)
+            family = self._file_jobs.family(_request(submission), inspected, files, whole=whole)
+            await self._factory.make(connection, family.jobs, new_files)
+            submitted = SubmittedJob(family.jobs[0].id, new_files[0].id, is_cached=False)
             await recorded(connection, submitted)
-            return new_jobs, [family[0] for family in families]
+            return family
 
-        new_jobs, of_objects = await self._database.transact(record)
-        announce({job.id for job in new_jobs})
-        parts = [] if parent is None else of_objects
+        family = await self._database.transact(record)
+        announce({job.id for job in family.jobs})
         return {
-            "job_id": str(new_jobs[0].id),
+            "job_id": str(family.jobs[0].id),
             "file_id": str(new_files[0].id),
             **({"public_id": submission.public_id} if submission.public_id else {}),
-            "status": str(new_jobs[0].status),
+            "status": str(family.jobs[0].status),
             "source": submission.source,
             "processor": submission.job_type.processor,
             "priority": submission.priority,
             "objects": len(inspected),
             "size_bytes": new_files[0].size_bytes,
-            "parts": [str(job.id) for job in parts],
+            "parts": [str(job.id) for job in family.parts],
         }
 
-    def _jobs(
-        self,
-        submission: ObjectsSubmission,
-        inspected: _InspectedObject,
-        files: Mapping[UUID, InputFile],
-        parent: NewJob | None,
-    ) -> list[NewJob]:
-        """Return the job over one object and its own parts, or one that has already failed."""
-        owner, priority, origin = submission.owner, submission.priority, submission.origin
-        if inspected.error is not None:
-            assert parent is not None, "the request fails with its only object"
-            return [
-                self._file_jobs.failed_job(
-                    owner,
-                    inspected.file,
-                    inspected.plan,
-                    priority,
-                    parent.id,
-                    inspected.error,
-                    origin=origin,
-                )
-            ]
-        return self._file_jobs.jobs_for(
-            owner,
-            inspected.file,
-            inspected.plan,
-            priority,
-            files,
-            None if parent is None else parent.id,
-            origin=origin,
-            public_id=submission.public_id if parent is None else None,
-        )
 
-    def _parent(
-        self, submission: ObjectsSubmission, uri: str, inspected: list[_InspectedObject]
-    ) -> tuple[NewFile, NewJob]:
-        """Return a job without bytes of its own, whose file stands for all objects. Its options and
-        columns are those of the first part.
-        """
-        size = sum(item.file.size_bytes for item in inspected)
-        file = _file(submission, uri, size, CsvDialect(), OBJECTS)
-        plan = next(item.plan for item in inspected if item.error is None)
-        spec = JobSpec(
-            submission.owner,
-            plan.processor,
-            plan.options,
-            submission.priority,
-            submission.origin,
-            submission.public_id,
-            submission.chunk_size,
-        )
-        return file, self._factory.of_parts(
-            spec, file, plan.columns or (), part_count=len(inspected)
-        )
+def _request(submission: ObjectsSubmission) -> JobRequest:
+    return JobRequest(
+        submission.owner,
+        submission.job_type.processor,
+        _with_source(submission, submission.options),
+        submission.priority,
+        submission.origin,
+        submission.public_id,
+        submission.chunk_size,
+        submission.max_rejects,
+    )
 
 
 def _file_of(submission: ObjectsSubmission, object_: Object, dialect: Dialect) -> NewFile:

@@ -5,7 +5,7 @@ stored.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from uuid import UUID, uuid4
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.config import Settings
 from app.db import files, jobs
 from app.db.engine import Database
-from app.db.rows import NewFile, NewJob
+from app.db.rows import NewFile
 from app.decoders.base import Kind
 from app.decoders.base import Wanted as DecodingWanted
 from app.errors import (
@@ -29,16 +29,23 @@ from app.errors import (
     QuotaExceeded,
     RequestError,
     TransientError,
-    Unavailable,
 )
 from app.failpoints import hit
 from app.formats.detect import Declared
 from app.jobs import uploaded
-from app.jobs.factory import JobFactory, JobSpec
-from app.jobs.file_jobs import FileJobs, InputFile, Plan, all_files
+from app.jobs.factory import JobFactory
+from app.jobs.file_jobs import (
+    FileJobs,
+    InputFile,
+    JobRequest,
+    PlannedFile,
+    all_files,
+    raise_if_all_failed,
+    refused,
+)
 from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
-from app.jobs.uploaded import PlannedFile, Reading
+from app.jobs.uploaded import Reading
 from app.sources.places import Storage, Stored
 from app.sources.upload import Received, UploadSource, check_room, touch_periodically
 
@@ -263,116 +270,62 @@ class Submitter:
         hit("upload.before_rename")
         stored = await upload.publish()
         hit("upload.after_rename")
+        request = self._request(submission)
         try:
-            planned = await self._plan(submission, received, readings, stored, content_key)
+            new_files = uploaded.new_files(submission, received, readings, stored, content_key)
+            planned = await self._plan(submission, request, readings, new_files)
         except BaseException:
             await self._delete(stored)
             raise
         whole = None
-        if len(planned) > 1:
+        if len(new_files) > 1:
             whole = uploaded.whole_file(submission, received, content_key)
-        return await self._record(submission, stored, planned, whole, total_rows, fingerprint)
+            new_files.insert(0, whole)
+        return await self._record(
+            submission, request, stored, new_files, planned, whole, total_rows, fingerprint
+        )
+
+    def _request(self, submission: Submission) -> JobRequest:
+        return JobRequest(
+            submission.owner,
+            self._job_types.of_upload(submission.processor).processor,
+            submission.options,
+            submission.priority,
+            submission.origin,
+            submission.public_id,
+            submission.chunk_size,
+            submission.max_rejects,
+            is_cacheable=False,
+        )
 
     async def _plan(
         self,
         submission: Submission,
-        received: Received,
+        request: JobRequest,
         readings: Sequence[Reading],
-        stored: Sequence[Stored],
-        content_key: str,
-    ) -> list[PlannedFile]:
+        new_files: Sequence[NewFile],
+    ) -> list[PlannedFile[NewFile]]:
         """Return the files of the upload with the job over each, as the submission asks for it.
         Raises the RequestError of the only file, or of the first if no file can be used.
         """
         job_type = self._job_types.of_upload(submission.processor)
         plan_for = await job_type.plan_for_checked(submission.owner, submission.options)
-        planned: list[PlannedFile] = []
-        for reading, at in zip(readings, stored, strict=True):
-            file = uploaded.new_file(
-                submission, received, reading, at, content_key, is_part=len(readings) > 1
-            )
-            refused = Plan(job_type.processor, submission.options)
-            try:
-                if reading.error is not None:
-                    raise reading.error
-                plan = await plan_for(file)
-                plan = replace(
-                    plan,
-                    columns=self._file_jobs.columns(file, plan),
-                    chunk_size=submission.chunk_size or plan.chunk_size,
-                    max_rejects=submission.max_rejects,
-                )
-            except Unavailable:
-                raise
-            except RequestError as error:
-                planned.append(PlannedFile(file, refused, error))
+        planned: list[PlannedFile[NewFile]] = []
+        for reading, file in zip(readings, new_files, strict=True):
+            if reading.error is not None:
+                planned.append(refused(request, file, reading.error))
             else:
-                planned.append(PlannedFile(file, plan))
-        errors = [part.error for part in planned if part.error is not None]
-        if len(errors) == len(planned):
-            raise errors[0]
+                planned.append(await self._file_jobs.plan(request, plan_for, file))
+        raise_if_all_failed(planned)
         return planned
-
-    def _jobs(
-        self,
-        submission: Submission,
-        planned: Sequence[PlannedFile],
-        whole: NewFile | None,
-        others: Mapping[UUID, InputFile],
-        total_rows: int | None,
-    ) -> tuple[list[NewJob], list[NewJob]]:
-        """Return all jobs of the upload, its own first, and those that are its parts: none if it
-        has a single file. `others` are the files that the jobs read besides.
-        """
-        owner, priority, origin = submission.owner, submission.priority, submission.origin
-        parent = None
-        if whole is not None:
-            plan = next(part.plan for part in planned if part.error is None)
-            spec = JobSpec(
-                owner,
-                plan.processor,
-                plan.options,
-                priority,
-                origin,
-                submission.public_id,
-                plan.chunk_size,
-            )
-            parent = self._factory.of_parts(
-                spec, whole, plan.columns or (), part_count=len(planned)
-            )
-        new_jobs = [] if parent is None else [parent]
-        parts: list[NewJob] = []
-        for file in planned:
-            if file.error is not None:
-                assert parent is not None, "the upload fails with its only file"
-                family = [
-                    self._file_jobs.failed_job(
-                        owner, file.file, file.plan, priority, parent.id, file.error, origin=origin
-                    )
-                ]
-            else:
-                family = self._file_jobs.jobs_for(
-                    owner,
-                    file.file,
-                    file.plan,
-                    priority,
-                    {**others, file.file.id: file.file},
-                    None if parent is None else parent.id,
-                    origin=origin,
-                    public_id=submission.public_id if parent is None else None,
-                    total_rows=total_rows if parent is None else None,
-                    is_cacheable=False,
-                )
-            new_jobs += family
-            if parent is not None:
-                parts.append(family[0])
-        return new_jobs, parts
 
     async def _record(
         self,
         submission: Submission,
+        request: JobRequest,
         stored: Sequence[Stored],
-        planned: Sequence[PlannedFile],
+        new_files: Sequence[NewFile],
+        planned: Sequence[PlannedFile[NewFile]],
         whole: NewFile | None,
         total_rows: int | None,
         fingerprint: str,
@@ -380,21 +333,21 @@ class Submitter:
         """Insert files, jobs, queue tokens and idempotency key in one transaction; return the
         answer.
         """
-        new_files = [part.file for part in planned]
         read = {file_id for part in planned for file_id in part.plan.part_files}
         other_ids = read - {file.id for file in new_files}
-        if whole is not None:
-            new_files.insert(0, whole)
 
         async def record(connection: AsyncConnection) -> dict[str, Any]:
-            others = await all_files(connection, other_ids, submission.owner)
-            new_jobs, parts = self._jobs(submission, planned, whole, others, total_rows)
-            numbers = await self._factory.make(
-                connection, new_jobs, new_files, reserved_bytes=submission.reserved_bytes
+            to_read: dict[UUID, InputFile] = {file.id: file for file in new_files}
+            to_read |= await all_files(connection, other_ids, submission.owner)
+            family = self._file_jobs.family(
+                request, planned, to_read, whole=whole, total_rows=total_rows
             )
-            body = uploaded.answer(new_files[0], new_jobs[0], numbers[0])
-            if parts:
-                body["parts"] = [str(job.id) for job in parts]
+            numbers = await self._factory.make(
+                connection, family.jobs, new_files, reserved_bytes=submission.reserved_bytes
+            )
+            body = uploaded.answer(new_files[0], family.jobs[0], numbers[0])
+            if family.parts:
+                body["parts"] = [str(job.id) for job in family.parts]
             key = submission.idempotency_key
             await self._factory.remember(connection, submission.owner, key, fingerprint, 201, body)
             if submission.recorded is not None:

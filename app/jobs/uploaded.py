@@ -22,7 +22,6 @@ from app.formats.csv import CsvDialect
 from app.formats.detect import SAMPLE_BYTES, detect
 from app.formats.encodings import decoded_on_arrival
 from app.formats.registry import Dialect, reading_of, to_json
-from app.jobs.file_jobs import Plan
 from app.sources.base import OBJECTS
 from app.sources.places import Stored
 from app.sources.upload import Part, Received
@@ -39,15 +38,6 @@ class Reading:
 
     part: Part
     dialect: Dialect
-    error: RequestError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedFile:
-    """A file of an upload with the job over it, or the error that its job ends with."""
-
-    file: NewFile
-    plan: Plan
     error: RequestError | None = None
 
 
@@ -102,7 +92,24 @@ def _comes_late(part: Part, encoding: str) -> bool:
     return is_text and decoded_on_arrival(part.sample[:4], encoding) is not None
 
 
-def new_file(
+def new_files(
+    submission: Submission,
+    received: Received,
+    readings: Sequence[Reading],
+    stored: Sequence[Stored],
+    content_key: str,
+) -> list[NewFile]:
+    """Return the rows of the stored files. One of several is named by its sheet, and cannot be found
+    as the upload.
+    """
+    is_part = len(readings) > 1
+    return [
+        _new_file(submission, received, reading, at, content_key, is_part=is_part)
+        for reading, at in zip(readings, stored, strict=True)
+    ]
+
+
+def _new_file(
     submission: Submission,
     received: Received,
     reading: Reading,
@@ -111,9 +118,6 @@ def new_file(
     *,
     is_part: bool,
 ) -> NewFile:
-    """Return the row of a stored file. A part is one of several files of an upload:
-    it is named by its sheet, and cannot be found as the upload.
-    """
     part, dialect = reading.part, reading.dialect
     file = NewFile(
         id=part.file_id,
