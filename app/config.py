@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
+    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -81,6 +83,41 @@ def _address(value: str) -> str:
             "must be an address such as 10.0.0.7, a network such as 10.0.0.0/8, or *"
         ) from None
     return value
+
+
+class SourceCredential(BaseModel):
+    """What is sent to URLs that begin with `url`: a bearer token, headers, or both."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?/$", max_length=1000)
+    """URL of a host and a folder; ends in `/`."""
+    bearer: SecretStr | None = None
+    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")], SecretStr] = {}
+
+    @model_validator(mode="after")
+    def _is_sent_in_a_header(self) -> SourceCredential:
+        values = [*self.headers.values(), *([self.bearer] if self.bearer else [])]
+        if not values:
+            raise ValueError("needs a bearer or headers")
+        for value in values:
+            if not re.fullmatch(r"[\x20-\x7e]+", value.get_secret_value()):
+                raise ValueError("has a value that no header can hold")
+        return self
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Return the headers with their values."""
+        named = {name: value.get_secret_value() for name, value in self.headers.items()}
+        if self.bearer is not None:
+            named["Authorization"] = f"Bearer {self.bearer.get_secret_value()}"
+        return named
+
+
+def _absolute(folder: Path) -> Path:
+    if not folder.is_absolute() or ".." in folder.parts:
+        raise ValueError("must be an absolute path without `..`")
+    return folder
 
 
 def is_loopback(host: str) -> bool:
@@ -352,6 +389,29 @@ class Settings(BaseSettings):
     openai_timeout_seconds: float = Field(default=60.0, gt=0)
     """Seconds after which a call of OPENAI_BASE_URL has failed."""
 
+    source_folders: Annotated[tuple[Annotated[Path, AfterValidator(_absolute)], ...], NoDecode] = ()
+    """Comma-separated folders of this machine whose files may be sources: `file:///folder/name`.
+    Everyone who may use the service may read them. Empty: none.
+    """
+
+    source_private_hosts: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^(\*|[a-z0-9._\[\]:-]{1,255})$")], ...], NoDecode
+    ] = ()
+    """Comma-separated hosts, also with a port, whose URLs may be sources over http and at private
+    addresses. `*`: all. Empty: only https at public addresses.
+    """
+
+    source_credentials: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")], SourceCredential],
+        NoDecode,
+    ] = {}
+    """What is sent to web servers by `credentials` of a source: a JSON object of names, each with
+    `url`, the beginning of the URLs that it is sent to, and `bearer` or `headers`.
+    """
+
+    source_timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
+    """Seconds in which a web server must accept a connection, and send the next bytes of a source."""
+
     auth_required: bool = False
     """Require everyone to sign in. Otherwise anonymous requests act as the user `local`."""
 
@@ -450,6 +510,8 @@ class Settings(BaseSettings):
         "schemas",
         "cors_origins",
         "webhook_retry_seconds",
+        "source_folders",
+        "source_private_hosts",
         "allowed_hosts",
         "forwarded_allow_ips",
         mode="before",
@@ -462,7 +524,7 @@ class Settings(BaseSettings):
             else value
         )
 
-    @field_validator("connections", "retention", mode="before")
+    @field_validator("connections", "source_credentials", "retention", mode="before")
     @classmethod
     def _from_json(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -512,6 +574,7 @@ class Settings(BaseSettings):
 MAY_HOLD_A_SECRET = {
     ("database_url",),
     ("connections",),
+    ("source_credentials",),
     ("endpoint_url",),
     ("ml_api_url",),
     ("secret",),

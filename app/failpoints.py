@@ -23,6 +23,8 @@ NAMES = frozenset(
         "upload.after_rename",
         "upload.before_commit",
         "upload.after_commit",
+        "source.received",
+        "source.before_commit",
         "tus.created",
         "tus.piece_written",
         "tus.appended",

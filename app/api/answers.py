@@ -213,6 +213,19 @@ Shown = dict[str, Any]
 """JSON whose members are defined by the user or by a processor."""
 
 
+class FetchedVersion(Answer):
+    """The version of a source that was copied into the storage."""
+
+    uri: str = Field(description="URI, without a query.")
+    etag: str | None = Field(
+        description="ETag; of a file in a folder, its time and size; null if the source names none."
+    )
+    size_bytes: int = Field(description="Number of bytes that came.")
+    modified_at: str | None = Field(
+        description="Time of the last change, as the source writes it; null if it does not say."
+    )
+
+
 class Uploaded(Answer):
     """A stored upload and its job."""
 
@@ -355,6 +368,9 @@ class FileStatus(Answer):
     )
     dialect: Dialect = Field(description="How the file is read.")
     decoding: list[Decoding] = Field(description=DECODING)
+    fetched: FetchedVersion | None = Field(
+        description="Which version of its source was copied; null for other files."
+    )
     columns: list[str] = Field(description="Columns of the results.")
     size_bytes: int = Field(description="Number of received bytes, before decompression.")
     sha256: str | None = Field(

@@ -123,6 +123,8 @@ class File(Base):
     """
     places: Mapped[dict[str, Any] | None]
     """Where rows come from, by line of the stored bytes; null if those are the received bytes."""
+    fetched: Mapped[dict[str, Any] | None]
+    """The version of a source that was copied: uri, etag, size_bytes, modified_at; null for others."""
     created_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
     """Set first; rows and bytes are removed in bounded steps afterwards."""

@@ -92,6 +92,7 @@ class FileRow(msgspec.Struct, frozen=True):
     crc32: int | None
     storage_uri: str | None
     etag: str | None
+    fetched: dict[str, Any] | None
     created_at: datetime
     deleted_at: datetime | None
 
@@ -122,6 +123,7 @@ class NewFile(msgspec.Struct, frozen=True, kw_only=True):
     etag: str | None = None
     decoding: list[dict[str, Any]] | None = None
     places: dict[str, Any] | None = None
+    fetched: dict[str, Any] | None = None
 
 
 class JobBase(msgspec.Struct, frozen=True):
@@ -190,6 +192,7 @@ class ListedJob(JobBase, frozen=True):
     storage_uri: str | None
     etag: str | None
     decoding: list[dict[str, Any]] | None
+    fetched: dict[str, Any] | None
 
 
 class JobRow(ListedJob, frozen=True):

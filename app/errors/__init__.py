@@ -108,7 +108,16 @@ from app.errors.requests.service import (
     RateLimited,
     Unavailable,
 )
-from app.errors.requests.sources import BadSourceUri, ObjectAccessDenied, ObjectNotFound
+from app.errors.requests.sources import (
+    BadSourceAnswer,
+    BadSourceUri,
+    ObjectAccessDenied,
+    ObjectNotFound,
+    SourceForbidden,
+    SourceMissing,
+    SourceRefused,
+    SourceReplaced,
+)
 from app.errors.requests.tables import (
     AnalysisNeeded,
     TableExists,
@@ -167,6 +176,7 @@ __all__ = [
     "BadHeader",
     "BadHost",
     "BadIdempotencyKey",
+    "BadSourceAnswer",
     "BadSourceUri",
     "BadTusRequest",
     "BatchBadEncoding",
@@ -252,7 +262,11 @@ __all__ = [
     "SheetNotFound",
     "SourceAccessDenied",
     "SourceChanged",
+    "SourceForbidden",
+    "SourceMissing",
     "SourceNotFound",
+    "SourceRefused",
+    "SourceReplaced",
     "SourceUnavailable",
     "StorageForeign",
     "StorageUnavailable",

@@ -259,6 +259,7 @@ def status_body(
         "format": job.format,
         "dialect": job.dialect,
         "decoding": job.decoding or [],
+        "fetched": job.fetched,
         "columns": job.columns,
         "size_bytes": job.size_bytes,
         "sha256": job.sha256 or None,

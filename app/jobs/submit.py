@@ -145,7 +145,8 @@ class Submitter:
         self._file_jobs = file_jobs
         self._keys_in_flight: set[tuple[str, str]] = set()
         self._accepting = asyncio.Semaphore(ACCEPTED_AT_ONCE)
-        self._decoding = asyncio.Semaphore(DECODED_AT_ONCE)
+        self.decoding = asyncio.Semaphore(DECODED_AT_ONCE)
+        """Shared by all that decode what they receive."""
 
     async def check_room(self, new_bytes: int = 0) -> None:
         """Raises InsufficientStorage if `new_bytes` do not fit on the disk of the uploads."""
@@ -211,7 +212,7 @@ class Submitter:
             uuid4(),
             max_bytes=limit if left is None else min(limit, left),
             reserve_bytes=self._settings.min_free_disk_mb << 20,
-            turns=self._decoding,
+            turns=self.decoding,
             declared=submission.declared_kind,
             inspect=None if submission.inspector is None else submission.inspector.feed,
         )

@@ -278,7 +278,7 @@ async def touch_periodically(
                 except TransientError as error:
                     logger.warning("%s", error)
 
-    task = asyncio.create_task(touch(), name=f"upload {file_ids[0]}")
+    task = asyncio.create_task(touch(), name="touch stored files")
     try:
         yield
     finally:
