@@ -112,14 +112,14 @@ def test_records_of_any_shape_keep_their_values(
         [('"a"', '{"b": 1}')],
     ],
 )
-def test_one_record_of_another_shape_is_seen(second: Pairs) -> None:
+def test_one_record_of_another_shape_is_noticed(second: Pairs) -> None:
     usual = [('"a"', "1"), ('"b"', '"x"')]
     records = [usual, second, usual]
     raw = [written(record, SPACINGS[0]) for record in records]
     assert found(raw) == expected(records)
 
 
-def test_records_whose_marks_add_up_to_those_of_others_are_told_apart() -> None:
+def test_records_with_equal_structural_characters_are_told_apart() -> None:
     """One record has a key more and one a key less: together they have as many as they should."""
     records = [
         [('"a"', "1"), ('"b"', "2")],
@@ -129,7 +129,7 @@ def test_records_whose_marks_add_up_to_those_of_others_are_told_apart() -> None:
     assert found([written(record, SPACINGS[1]) for record in records]) == expected(records)
 
 
-def test_keys_beyond_those_wanted_are_counted() -> None:
+def test_keys_beyond_the_wanted_ones_are_counted() -> None:
     raw = [b'{"a":1,"b":2,"c":3}'] * 3
     columns, left_out = columns_of(raw, 2)
     assert ([column.name for column in columns], left_out) == (["a", "b"], 1)

@@ -57,7 +57,7 @@ OBJECTS_READ = [["2", "", '"'], ["", LONG, ""], ["", "", ""], ["1.5", "", ""]] *
 
 @pytest.mark.parametrize(("rows", "expected"), [(CELLS, CELLS_READ), (OBJECTS, OBJECTS_READ)])
 @pytest.mark.parametrize("size", [1, 7, 40])
-def test_csv_has_each_row_once_in_pieces_of_about_a_megabyte(
+def test_csv_output_has_each_row_once_in_pieces_of_about_a_megabyte(
     rows: list[Any], expected: list[list[str]], size: int
 ) -> None:
     data, sizes = whole(CsvEncoder(COLUMNS, False), rows, size)
@@ -67,7 +67,7 @@ def test_csv_has_each_row_once_in_pieces_of_about_a_megabyte(
 
 
 @pytest.mark.parametrize("size", [1, 7, 40])
-def test_json_lines_and_parquet_have_each_row_once(size: int) -> None:
+def test_json_lines_and_parquet_output_have_each_row_once(size: int) -> None:
     data, sizes = whole(JsonLinesEncoder(COLUMNS), OBJECTS, size)
     assert [json.loads(line) for line in data.splitlines()] == OBJECTS
     assert max(sizes) < 2 * PIECE_BYTES
@@ -97,7 +97,7 @@ def test_without_rows_there_is_a_header_and_a_footer() -> None:
         (100_000_000, 2_000, 100 << 30, False),
     ],
 )
-def test_a_parquet_file_is_made_if_its_footer_can_be_held(
+def test_a_parquet_file_is_written_if_its_footer_fits_in_memory(
     rows: int, columns: int, size: int, fits: bool
 ) -> None:
     assert fits_parquet(rows, columns, size) is fits
@@ -150,7 +150,7 @@ def with_apostrophe(cell: str | None) -> str | None:
 
 @given(data=st.data(), names=NAMES, guard=st.booleans(), nulls=st.booleans())
 @settings(max_examples=600, deadline=None)
-def test_cells_come_out_as_the_csv_and_json_modules_write_them(
+def test_cells_are_encoded_as_by_the_csv_and_json_modules(
     data: st.DataObject, names: list[str], guard: bool, nulls: bool
 ) -> None:
     cells = TEXT | st.none() if nulls else TEXT
@@ -170,7 +170,7 @@ def test_cells_come_out_as_the_csv_and_json_modules_write_them(
 
 @given(data=st.data(), names=NAMES, guard=st.booleans(), most=st.sampled_from([0, 256]))
 @settings(max_examples=600, deadline=None)
-def test_objects_come_out_as_cells_that_keep_their_digits(
+def test_objects_are_encoded_as_cells_that_keep_their_digits(
     data: st.DataObject, names: list[str], guard: bool, most: int
 ) -> None:
     keys = st.sampled_from([*names, "other"])

@@ -13,7 +13,7 @@ from app.api.streams import event_stream
 NOBODY: Any = None  # is asked for nothing within the first seconds
 
 
-async def test_a_watcher_that_is_cancelled_waits_for_what_it_reads_from() -> None:
+async def test_a_cancelled_watcher_waits_for_its_source() -> None:
     steps: list[str] = []
     waits = asyncio.Event()
 

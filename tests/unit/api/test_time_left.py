@@ -79,7 +79,7 @@ def told(marks: Course, now: float) -> float | None:
 
 
 @pytest.mark.parametrize("make", COURSES)
-def test_at_half_it_is_within_a_fifth(make: Callable[[], Course]) -> None:
+def test_the_estimate_at_half_is_within_a_fifth(make: Callable[[], Course]) -> None:
     marks = make()
     half, done = sum(mark.rows for mark in marks) / 2, 0
     for mark in marks:
@@ -92,7 +92,7 @@ def test_at_half_it_is_within_a_fifth(make: Callable[[], Course]) -> None:
 
 
 @pytest.mark.parametrize("make", COURSES)
-def test_nothing_is_said_at_first_and_never_a_wild_guess(make: Callable[[], Course]) -> None:
+def test_the_estimate_is_absent_at_first_and_never_wild(make: Callable[[], Course]) -> None:
     marks = make()
     assert told(marks, 0.0) is None
     assert told(marks, marks[0].at) is None
@@ -107,7 +107,7 @@ def test_nothing_is_said_at_first_and_never_a_wild_guess(make: Callable[[], Cour
 
 
 @pytest.mark.parametrize("make", [steady, bursty, slow_to_start, short])
-def test_it_falls_as_time_passes_and_hardly_ever_rises(make: Callable[[], Course]) -> None:
+def test_the_estimate_falls_over_time_and_rarely_rises(make: Callable[[], Course]) -> None:
     marks = make()
     between = [
         (a.at, b.at) for a, b in pairwise(marks) if b.at - a.at > 0.02
@@ -119,7 +119,7 @@ def test_it_falls_as_time_passes_and_hardly_ever_rises(make: Callable[[], Course
     assert said[0] > said[-1]
 
 
-def test_a_job_that_stands_still_is_not_about_to_end() -> None:
+def test_a_stalled_job_has_no_short_estimate() -> None:
     marks = steady()[:200]
     left = 200_000.0
     assert (seconds_left(marks, left, marks[-1].at + 3600) or 0) >= 19
@@ -136,15 +136,15 @@ def test_a_clock_that_is_set_back_does_no_harm() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_a_few_chunks_tell_nothing(count: int) -> None:
+def test_a_few_chunks_give_no_estimate(count: int) -> None:
     assert seconds_left(long_chunks()[:count], 5000, 100.0) is None
 
 
-def test_when_nothing_is_left_to_do_but_the_end_it_is_not_known() -> None:
+def test_the_estimate_is_absent_during_the_final_step() -> None:
     assert seconds_left(steady(), 0, 41.0) is None
 
 
-def test_rows_are_known_by_chunks_and_else_by_bytes() -> None:
+def test_remaining_rows_are_known_from_chunks_or_estimated_from_bytes() -> None:
     assert rows_left(known_rows=0, known_bytes=0, done_rows=0, all_bytes=900) == 0
     assert rows_left(known_rows=100, known_bytes=300, done_rows=40, all_bytes=900) == 60 + 200
     assert rows_left(known_rows=100, known_bytes=300, done_rows=100, all_bytes=300) == 0

@@ -184,7 +184,7 @@ def test_every_package_of_features_is_in_the_list() -> None:
     assert {feature.name for feature in FEATURES} == packages
 
 
-def test_features_are_listed_without_what_they_need() -> None:
+def test_listing_the_features_imports_no_heavy_package() -> None:
     """The list is read in every process, also in those that only compute."""
     heavy = ("fastapi", "sqlalchemy", "pydantic", "numpy", "pyarrow", "typer", "aiohttp")
     for feature in FEATURES:
@@ -248,7 +248,7 @@ def test_sql_is_written_in_db_and_in_queries(module: str) -> None:
             assert not {alias.name for alias in node.names} & STATEMENTS
 
 
-def test_processors_and_formats_do_no_input_or_output() -> None:
+def test_processors_and_formats_do_no_io() -> None:
     paths = [*(APP / "formats").glob("*.py"), *(APP / "processors").glob("*.py")]
     for path in paths:
         names = {
@@ -272,7 +272,7 @@ def test_processors_and_formats_do_no_input_or_output() -> None:
         }, path
 
 
-def test_only_the_factory_makes_jobs() -> None:
+def test_only_the_factory_creates_jobs() -> None:
     """It asks the limits of the owner first, and tells the queue."""
     callers = {name_of(path): called(path) for path in APP.rglob("*.py")}
     inserting = {module for module, names in callers.items() if "insert_job" in names}
@@ -299,7 +299,7 @@ def called(path: Path) -> set[str]:
     }
 
 
-def test_what_endpoints_depend_on_are_coroutines() -> None:
+def test_dependencies_of_endpoints_are_coroutines() -> None:
     """FastAPI would call a function in a thread, for each request."""
     all_nodes = [node for path in endpoints() for node in nodes(path)]
     calls = [
@@ -311,7 +311,7 @@ def test_what_endpoints_depend_on_are_coroutines() -> None:
     assert not wanted - coroutines
 
 
-def test_only_endpoints_need_a_web_server() -> None:
+def test_only_endpoints_import_the_web_framework() -> None:
     """So that the pipeline, which is started by cron, need not load one."""
     web = {
         name_of(p)
@@ -328,7 +328,7 @@ def test_only_endpoints_need_a_web_server() -> None:
     }
 
 
-def test_rows_leave_the_sql_as_structs() -> None:
+def test_queries_return_structs() -> None:
     """A mapping has whatever names its statement has, and nobody checks them."""
     for path in APP.rglob("*.py"):
         imported = {
@@ -391,7 +391,7 @@ def untyped(module: str, source: str) -> set[str]:
     return problems
 
 
-def test_written_values_have_declared_names_too() -> None:
+def test_written_values_use_declared_names() -> None:
     """Columns are changed by parameters and structs, so that no name can be wrong; what is passed
     on as it is are JSON documents, under the names of their columns.
     """
@@ -414,5 +414,5 @@ def test_written_values_have_declared_names_too() -> None:
         ("def finish(summary: dict[str, Any]) -> None: ...", set()),
     ],
 )
-def test_columns_without_declared_names_are_found(source: str, problems: set[str]) -> None:
+def test_undeclared_column_names_are_reported(source: str, problems: set[str]) -> None:
     assert untyped("app.db.jobs", source) == problems

@@ -20,7 +20,7 @@ PROMISED = {
 """A name may be added. To take one away or rename it breaks what others have written."""
 
 
-def test_the_names_of_the_plugin_api_stay() -> None:
+def test_the_names_of_the_plugin_api_are_stable() -> None:
     assert set(plugins.__all__) >= PROMISED
     assert set(plugins.__all__) == {name for name in vars(plugins) if not _is_private(name)}
 

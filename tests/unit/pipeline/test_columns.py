@@ -34,7 +34,7 @@ def names_of(first: int, count: int) -> list[str]:
     return [f"k{number}" for number in range(first, first + count)]
 
 
-def test_rows_within_the_limit_pass_unchanged() -> None:
+def test_rows_within_the_column_limit_pass_unchanged() -> None:
     rows = objects([["a", "b"], ["b", "c"]])
     outcome, runs = fitted(Columns(["a"]), rows)
     assert (outcome.results, outcome.rejects, runs) == (rows, [], 1)
@@ -64,14 +64,14 @@ def test_a_row_with_too_many_new_keys_is_rejected_and_later_rows_may_fit() -> No
     )
 
 
-def test_if_no_row_fits_the_processor_is_not_run_again() -> None:
+def test_the_processor_does_not_run_again_if_no_row_fits() -> None:
     outcome, runs = fitted(Columns(names_of(0, MAX_COLUMNS)), objects([["a"], ["b"]], first=7))
     assert runs == 1
     assert len(outcome.results) == 0
     assert [reject.row_number for reject in outcome.rejects] == [7, 8]
 
 
-def test_names_from_rejected_rows_do_not_count() -> None:
+def test_column_names_of_rejected_rows_do_not_count() -> None:
     """The reader names the keys of all rows of a chunk; the processor may have refused some of
     them.
     """

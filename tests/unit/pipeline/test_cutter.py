@@ -72,7 +72,7 @@ CASES: dict[str, tuple[Dialect, bytes, bytes, bytes]] = {
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("window_bytes", [1, 7, 64, 1000, 1001, 4999, 5000, 5002, 9000, 1 << 20])
-def test_a_record_too_long_to_be_read_is_one_reject_and_its_neighbours_come_through(
+def test_an_oversized_record_is_one_reject_and_its_neighbours_pass(
     name: str, window_bytes: int
 ) -> None:
     dialect, small, long, longer = CASES[name]
@@ -102,7 +102,7 @@ def test_a_record_too_long_to_be_read_is_one_reject_and_its_neighbours_come_thro
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
-def test_the_end_of_a_record_too_long_to_be_read_is_found_wherever_the_blocks_end(
+def test_the_end_of_an_oversized_record_is_found_at_every_block_boundary(
     encoding: str,
 ) -> None:
     dialect = CsvDialect(columns=["a", "b"], newline="crlf", encoding=encoding)
@@ -117,7 +117,7 @@ def test_the_end_of_a_record_too_long_to_be_read_is_found_wherever_the_blocks_en
         assert [reject.code for reject in rejects] == ["row_too_large"]
 
 
-def test_a_quoted_cell_too_long_to_be_read_costs_no_row_outside_it() -> None:
+def test_an_oversized_quoted_cell_costs_no_row_outside_it() -> None:
     data = b'1,2\n3,"' + b"x" * 5000 + b'"\n5,6\n'
     for window_bytes in (1, 100, 5000, 1 << 20):
         spans = cut_all(data, CSV, Setting(1000, 500, window_bytes), ROW_BYTES)
@@ -127,7 +127,7 @@ def test_a_quoted_cell_too_long_to_be_read_costs_no_row_outside_it() -> None:
 
 
 @pytest.mark.parametrize("window_bytes", [1, 700, 1500, 4000])
-def test_a_quote_that_is_never_closed_does_not_hold_the_whole_file(window_bytes: int) -> None:
+def test_an_unclosed_quote_does_not_hold_the_whole_file(window_bytes: int) -> None:
     table = [["3", f"x{i}"] for i in range(1000)]
     data = b'1,"2\n' + "".join(f"{a},{b}\n" for a, b in table).encode()
     spans = cut_all(data, CSV, Setting(100, 500, window_bytes), ROW_BYTES)
@@ -137,7 +137,7 @@ def test_a_quote_that_is_never_closed_does_not_hold_the_whole_file(window_bytes:
 
 
 @pytest.mark.parametrize("dialect", [CSV, LINES], ids=["csv", "lines"])
-def test_chunks_end_at_the_rows_or_the_bytes_whichever_comes_first(dialect: Dialect) -> None:
+def test_chunks_end_at_the_limit_of_rows_or_bytes(dialect: Dialect) -> None:
     record = b"1,2345\n" if isinstance(dialect, CsvDialect) else b'{"a":1}\n'
     data = record * 10
     for chunk_rows, chunk_bytes, counts in [
@@ -153,7 +153,7 @@ def test_chunks_end_at_the_rows_or_the_bytes_whichever_comes_first(dialect: Dial
         assert [span.row_count for span in spans] == counts
 
 
-def test_a_stretch_ends_with_its_budget_and_the_next_one_continues_there() -> None:
+def test_a_stretch_ends_at_its_budget_and_the_next_one_continues() -> None:
     data = b"".join(b"%d,x\n" % i for i in range(1000))
     form, position, stretches = open_format(CSV), Position(0, 0, 1), 0
     while True:
@@ -177,7 +177,7 @@ def test_a_stretch_ends_with_its_budget_and_the_next_one_continues_there() -> No
     assert stretches > 4
 
 
-def test_no_more_of_a_file_is_read_at_once_than_the_window_and_the_longest_record_ask_for() -> None:
+def test_reads_are_bounded_by_the_window_and_the_longest_record() -> None:
     class Watched(io.BytesIO):
         most = 0
 
@@ -214,9 +214,7 @@ OPEN_QUOTES = {
 
 @pytest.mark.parametrize("name", OPEN_QUOTES)
 @pytest.mark.parametrize("spaces", [False, True], ids=["", "spaces"])
-def test_open_quotes_cost_work_by_the_length_of_the_file_and_memory_by_that_of_a_record(
-    name: str, spaces: bool
-) -> None:
+def test_open_quotes_cost_linear_work_and_the_memory_of_a_record(name: str, spaces: bool) -> None:
     begin, repeated = OPEN_QUOTES[name]
     form = open_format(msgspec.structs.replace(CSV, skip_initial_space=spaces))
     scan, seen = form.scan, [0]
@@ -244,7 +242,7 @@ def test_open_quotes_cost_work_by_the_length_of_the_file_and_memory_by_that_of_a
     assert sum(seen) <= 8 * len(data)
 
 
-def test_a_file_that_became_shorter_ends_the_cutting() -> None:
+def test_a_truncated_file_ends_the_cutting() -> None:
     made = cut(
         io.BytesIO(b"1,2\n3,"),
         open_format(CSV),

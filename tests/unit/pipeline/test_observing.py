@@ -110,7 +110,7 @@ def by_chunk(spans: list[ReadableSpan]) -> list[ReadableSpan]:
     return sorted(of_chunks, key=lambda span: str(said_of(span)["granula.chunk.index"]))
 
 
-def test_a_completed_chunk_counts_its_rows_and_its_share_of_the_transaction() -> None:
+def test_a_completed_chunk_counts_its_rows_and_its_share_of_the_transaction_time() -> None:
     before = counted()
     observing.completed(claims_of(uuid4(), 2), [stored(8, 2), stored(10, 0)], seconds=3.0)
     assert growth(before) == {
@@ -134,14 +134,14 @@ def test_a_failed_chunk_counts_all_of_its_rows_and_a_retried_one_none() -> None:
     assert growth(before) == {"granula_rows_total failed": 10, "granula_chunks_total failed": 1}
 
 
-def test_a_chunk_that_was_lost_is_counted_by_whoever_has_it() -> None:
+def test_a_lost_chunk_is_counted_by_its_new_holder() -> None:
     (claim,) = claims_of(uuid4(), 1)
     before = counted()
     observing.lost(claim, LeaseLost())
     assert growth(before) == {}
 
 
-def test_every_chunk_has_a_span_below_the_request_that_made_its_job(spans: Spans) -> None:
+def test_every_chunk_has_a_span_below_the_request_that_created_its_job(spans: Spans) -> None:
     job = traced_job()
     claims = claims_of(job.id, 3)
     with observing.at_work(job, claims):
@@ -176,7 +176,7 @@ def test_every_chunk_has_a_span_below_the_request_that_made_its_job(spans: Spans
         assert "somebody" not in span.to_json()
 
 
-def test_a_commit_is_below_the_first_of_its_chunks_and_linked_to_the_others(spans: Spans) -> None:
+def test_a_commit_span_is_below_its_first_chunk_and_linked_to_the_others(spans: Spans) -> None:
     job = traced_job()
     claims = claims_of(job.id, 3)
     with observing.at_work(job, claims), observing.committing(claims):
@@ -193,7 +193,7 @@ def test_a_commit_is_below_the_first_of_its_chunks_and_linked_to_the_others(span
     }
 
 
-def test_chunks_at_work_side_by_side_keep_their_spans_apart(spans: Spans) -> None:
+def test_concurrent_chunks_keep_separate_spans(spans: Spans) -> None:
     outer, inner = traced_job(), traced_job()
     (of_outer,), (of_inner,) = claims_of(outer.id, 1), claims_of(inner.id, 1)
     with observing.at_work(outer, [of_outer]):
@@ -208,7 +208,7 @@ def test_chunks_at_work_side_by_side_keep_their_spans_apart(spans: Spans) -> Non
     ]
 
 
-def test_nothing_of_a_trace_is_made_while_tracing_is_off() -> None:
+def test_no_span_is_created_while_tracing_is_off() -> None:
     job = traced_job()
     claims = claims_of(job.id, 2)
     assert not tracing.is_on()
@@ -216,7 +216,7 @@ def test_nothing_of_a_trace_is_made_while_tracing_is_off() -> None:
         assert observing.committing(claims) is tracing.NOTHING
 
 
-def test_log_lines_say_which_chunk_and_attempt_they_are_about() -> None:
+def test_log_lines_name_their_chunk_and_attempt() -> None:
     _, claim = claims_of(uuid4(), 2)
     record = logging.LogRecord("app", logging.INFO, "", 0, "a line", None, None)
     with observing.about(claim):

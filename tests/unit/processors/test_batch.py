@@ -28,7 +28,7 @@ def test_files_keep_their_order_and_the_jobs_that_replace_them() -> None:
     assert list(collected.items()) == [(THIRD, None), (FIRST, EARLIER), (SECOND, None)]
 
 
-def test_the_result_counts_the_files_by_what_became_of_them() -> None:
+def test_the_result_counts_the_files_by_outcome() -> None:
     processors = Processors(instances=[BatchProcessor()])
     options = processors.restored("batch", STORED)
     children = [{"status": "completed"}, {"status": "failed"}, {"status": "completed"}]

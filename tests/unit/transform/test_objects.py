@@ -26,7 +26,7 @@ STRINGS_ALONE = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(st.one_of(RECORDS, ALIKE, STRINGS_ALONE))
-def test_cells_are_what_the_values_say(records: list[dict[str, str]]) -> None:
+def test_cells_equal_their_values(records: list[dict[str, str]]) -> None:
     """`records`: values as they are written, by key."""
     raw = [
         (
