@@ -42,7 +42,7 @@ def send(api: Api, given: Input, key: str, **params: Parameter) -> dict[str, Any
 
 
 @pytest.mark.parametrize("point", points("upload."))
-def test_an_upload_cut_short_leaves_nothing_or_all_and_can_be_sent_again(
+def test_an_interrupted_upload_is_stored_completely_or_not_at_all_and_can_be_repeated(
     engine: Engine, dirty: Input, point: str
 ) -> None:
     cut_short = Input.clean(250)
@@ -84,7 +84,7 @@ def test_an_upload_cut_short_leaves_nothing_or_all_and_can_be_sent_again(
         ("chunk.after_commit", 3),
     ],
 )
-def test_a_job_cut_short_is_completed_with_every_row_once(
+def test_an_interrupted_job_completes_with_every_row_once(
     engine: Engine, dirty: Input, wide: Input, point: str, occurrence: int
 ) -> None:
     given = wide if (point.startswith("split."), occurrence) == (True, 2) else dirty
@@ -112,7 +112,7 @@ def test_a_job_cut_short_is_completed_with_every_row_once(
 INSIDE_A_CHUNK = ("chunk.claimed", "chunk.read", "chunk.before_write", "chunk.after_write")
 
 
-def test_a_cancel_cut_short_has_not_happened(engine: Engine, dirty: Input) -> None:
+def test_an_interrupted_cancel_has_no_effect(engine: Engine, dirty: Input) -> None:
     engine.environment["PROCESSORS"] = "tests.crash.processors:GatedProcessor"
     engine.start(GRANULA_FAIL="cancel.before_commit=kill")
     with engine.api() as api:
@@ -133,7 +133,7 @@ def test_a_cancel_cut_short_has_not_happened(engine: Engine, dirty: Input) -> No
 
 
 @pytest.mark.parametrize(("point", "occurrence"), [("delete.rows", 2), ("delete.disk", 1)])
-def test_a_deletion_cut_short_is_finished_and_spares_its_neighbour(
+def test_an_interrupted_deletion_is_finished_and_spares_other_files(
     engine: Engine, dirty: Input, point: str, occurrence: int
 ) -> None:
     neighbour = Input.clean(250)

@@ -17,7 +17,7 @@ from tests.engine import Engine
 GATED = "tests.crash.processors:GatedProcessor"
 
 
-def test_a_write_that_comes_after_the_chunk_was_taken_away_is_refused(
+def test_a_write_after_the_chunk_was_taken_over_is_refused(
     engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     given = Input.clean(1_200)
@@ -74,9 +74,7 @@ def split_job(engine: Engine) -> UUID:
     return UUID(str(job_id))
 
 
-async def test_chunks_that_are_completed_are_not_completed_again(
-    engine: Engine, split_job: UUID
-) -> None:
+async def test_completed_chunks_are_not_completed_again(engine: Engine, split_job: UUID) -> None:
     """The answer to a commit may be lost on its way: whoever then tries again must be told that it
     is done.
     """

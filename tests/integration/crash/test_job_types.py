@@ -85,7 +85,7 @@ def found_out(api: Api, job_id: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", JOB_TYPES)
-def test_a_job_killed_at_each_step_finds_out_what_an_undisturbed_one_does(
+def test_a_job_killed_at_each_step_has_the_result_of_an_undisturbed_one(
     engine: Engine, name: str
 ) -> None:
     kind = JOB_TYPES[name]

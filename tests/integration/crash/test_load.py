@@ -77,7 +77,9 @@ def ended(engine: Engine, job_id: str) -> dict[str, Any]:
         ("job.after_finish=kill@2", True),
     ],
 )
-def test_all_rows_are_in_the_table_or_none(engine: Engine, point: str, is_loaded: bool) -> None:
+def test_a_load_writes_all_rows_to_the_table_or_none(
+    engine: Engine, point: str, is_loaded: bool
+) -> None:
     engine.sql(*TABLE)
     engine.start(GRANULA_FAIL=point)
     job_id = begin(engine)
@@ -124,7 +126,7 @@ def test_a_load_whose_file_is_deleted_leaves_nothing(engine: Engine) -> None:
         assert prices(engine) == BEFORE
 
 
-def test_staging_tables_that_nobody_needs_are_dropped_at_the_start(engine: Engine) -> None:
+def test_unused_staging_tables_are_dropped_at_startup(engine: Engine) -> None:
     """That of a job that works stays."""
     engine.sql(*TABLE)
     engine.start(GRANULA_FAIL="load.published=kill")

@@ -64,7 +64,7 @@ def undo(engine: Engine, api: Api, job_id: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("point", ["chunk.before_write", "chunk.after_write", "chunk.after_commit"])
-def test_rows_are_there_once_after_a_death_and_are_undone_and_deleted(
+def test_rows_are_written_once_after_a_death_and_are_undone_and_deleted(
     engine: Engine, point: str
 ) -> None:
     engine.environment["PROCESSORS"] = STOCK
@@ -92,7 +92,7 @@ def test_rows_are_there_once_after_a_death_and_are_undone_and_deleted(
         engine.wait_until(lambda: not lengths(engine), 15, "the rows to go")
 
 
-def test_a_corrected_row_gets_into_the_tables(engine: Engine) -> None:
+def test_a_corrected_row_is_written_to_the_tables(engine: Engine) -> None:
     wrong = [(a, "many" if n % 50 == 0 else n) for a, n in FIRST]
     engine.environment["PROCESSORS"] = STOCK
     engine.start()
@@ -108,7 +108,7 @@ def test_a_corrected_row_gets_into_the_tables(engine: Engine) -> None:
         assert api.proof(job["file_id"])["closes"]
 
 
-def test_a_deleted_job_takes_its_rows_along_when_the_processor_is_gone(engine: Engine) -> None:
+def test_a_deleted_job_loses_its_rows_even_without_its_processor(engine: Engine) -> None:
     """Nobody knows the tables then, and still nothing is left that no job explains."""
     engine.start(PROCESSORS=STOCK)
     with engine.api() as api:
@@ -121,14 +121,14 @@ def test_a_deleted_job_takes_its_rows_along_when_the_processor_is_gone(engine: E
     assert (stock(engine), lengths(engine)) == ([], [])
 
 
-def test_a_table_that_is_there_with_other_columns_stops_the_start(engine: Engine) -> None:
+def test_an_existing_table_with_other_columns_stops_the_start(engine: Engine) -> None:
     engine.start(PROCESSORS=STOCK)
     engine.stop()
     with pytest.raises(SettingsInvalid, match=r"name_lengths is there already.*\(length\)"):
         engine.start(PROCESSORS="tests.crash.processors:OtherStockProcessor")
 
 
-def test_a_backup_has_the_tables_with_all_that_they_need(
+def test_a_backup_restores_the_tables_without_their_processor(
     engine: Engine, databases: Databases, tmp_path: Path
 ) -> None:
     """It is put back into a database that has never seen the processor."""

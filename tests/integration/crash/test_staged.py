@@ -115,7 +115,7 @@ def published(engine: Engine) -> list[tuple[int, int]]:
         ("job.after_finish=kill", True),
     ],
 )
-def test_all_is_published_with_the_final_status_or_nothing(
+def test_staged_results_are_published_with_the_final_status_or_not_at_all(
     engine: Engine, point: str, is_published: bool
 ) -> None:
     whole = [(first, 100) for first in range(1, 501, 100)]
@@ -138,7 +138,7 @@ def test_all_is_published_with_the_final_status_or_nothing(
         assert api.proof(str(file_id))["closes"]
 
 
-def test_what_was_assembled_is_let_go_of_when_the_job_does_not_end_with_it(engine: Engine) -> None:
+def test_assembled_results_are_dropped_if_the_job_does_not_end_with_them(engine: Engine) -> None:
     """Less was made whole than the chunks say."""
     engine.start()
 

@@ -47,7 +47,7 @@ def stored_file(engine: Engine) -> Path:
 
 
 @pytest.mark.parametrize(("damage", "code"), DAMAGES)
-def test_a_file_damaged_before_it_was_split_gives_no_row(
+def test_a_file_damaged_before_splitting_gives_no_row(
     engine: Engine, damage: Callable[[Path], None], code: str
 ) -> None:
     engine.start(GRANULA_FAIL="upload.after_commit=kill")
@@ -67,7 +67,7 @@ def test_a_file_damaged_before_it_was_split_gives_no_row(
 
 
 @pytest.mark.parametrize(("damage", "code"), DAMAGES)
-def test_a_file_damaged_after_it_was_split_fails_the_chunks_concerned(
+def test_a_file_damaged_after_splitting_fails_the_affected_chunks(
     engine: Engine, damage: Callable[[Path], None], code: str
 ) -> None:
     engine.start(PROCESSORS=GATED, MAX_CONCURRENCY=1)

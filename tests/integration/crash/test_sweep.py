@@ -93,7 +93,7 @@ async def pieces(*data: bytes) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def test_old_files_without_a_row_go_and_all_others_stay(parts: Parts) -> None:
+async def test_old_files_without_a_row_are_removed_and_all_others_stay(parts: Parts) -> None:
     known = await parts.upload(pieces(b"id\n1\n"))
     unknown = parts.create(str(uuid4()))
     dead = [unknown, parts.create(f"{uuid4()}.part"), parts.create(f"{known}.part")]
@@ -109,7 +109,7 @@ async def test_old_files_without_a_row_go_and_all_others_stay(parts: Parts) -> N
     assert (kept.name, kept.read_bytes()) == (unknown.name, b"id\n1\n")
 
 
-async def test_bytes_that_were_given_up_but_not_removed_go(parts: Parts, url: str) -> None:
+async def test_abandoned_bytes_are_removed(parts: Parts, url: str) -> None:
     """DELETE_FILE_ON_COMPLETE forgets them in the database first: a process that dies then, or a
     bucket that is away.
     """
@@ -122,9 +122,7 @@ async def test_bytes_that_were_given_up_but_not_removed_go(parts: Parts, url: st
     assert [path.name for path in parts.storage.folder.iterdir()] == [str(known)]
 
 
-async def test_an_upload_that_comes_slowly_is_not_swept_away(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_slow_upload_is_not_swept(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its bytes are written by the mebibyte: from a slow client that takes longer than a dead file
     is left alone.
     """

@@ -96,7 +96,7 @@ def test_a_transform_killed_at_each_step_makes_the_file_of_an_undisturbed_one(
     assert not list((engine.storage / "outputs").iterdir())
 
 
-def test_a_transform_with_a_failed_chunk_makes_no_file_until_a_retry_has_done_it(
+def test_a_transform_with_a_failed_chunk_writes_no_file_until_a_retry_completes_it(
     engine: Engine, data: bytes
 ) -> None:
     """The stored file is damaged in its last chunk, and mended. What the other chunks left waits

@@ -43,7 +43,7 @@ def send_rest(client: httpx.Client, url: str, *, with_checksum: bool) -> None:
         ("upload.after_commit", 1),
     ],
 )
-def test_a_service_that_dies_in_the_middle_loses_nothing_that_it_acknowledged(
+def test_a_killed_service_loses_no_acknowledged_bytes(
     engine: Engine, point: str, occurrence: int, with_checksum: bool
 ) -> None:
     url = ""

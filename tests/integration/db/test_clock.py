@@ -71,7 +71,7 @@ async def claim(database: Database, job_id: UUID, **more: Any) -> list[int]:
     return [each.index for each in claimed]
 
 
-def test_a_waiting_chunk_is_due_when_no_backoff_explains_its_wait(
+def test_a_chunk_that_waits_longer_than_any_backoff_is_due(
     check: Callable[[Check], None],
 ) -> None:
     longest = RetryPolicy(3, 1.0, 30.0).longest_wait
@@ -93,7 +93,7 @@ def test_a_waiting_chunk_is_due_when_no_backoff_explains_its_wait(
     check(run)
 
 
-def test_a_wait_of_a_day_that_is_set_is_kept(check: Callable[[Check], None]) -> None:
+def test_a_configured_wait_of_a_day_is_kept(check: Callable[[Check], None]) -> None:
     longest = RetryPolicy(3, 1.0, 86_400.0).longest_wait
 
     async def run(database: Database) -> None:
@@ -104,7 +104,7 @@ def test_a_wait_of_a_day_that_is_set_is_kept(check: Callable[[Check], None]) -> 
     check(run)
 
 
-def test_the_lease_of_a_dead_worker_ends_in_the_time_of_a_lease(
+def test_the_lease_of_a_dead_worker_ends_within_one_lease_time(
     check: Callable[[Check], None],
 ) -> None:
     async def run(database: Database) -> None:
@@ -123,7 +123,7 @@ def test_the_lease_of_a_dead_worker_ends_in_the_time_of_a_lease(
     check(run)
 
 
-def test_a_message_is_sent_when_no_wait_of_its_own_explains_that_it_waits(
+def test_a_message_that_waits_longer_than_any_backoff_is_sent(
     check: Callable[[Check], None],
 ) -> None:
     hook = NewWebhook(owner="local", url="https://example.com/", events=[], secret=b"x")
@@ -179,7 +179,7 @@ class NoJobs(JobStarter):
         raise AssertionError("no run is due")
 
 
-def test_a_schedule_runs_at_the_next_moment_that_its_cron_names(
+def test_a_schedule_runs_at_the_next_time_of_its_cron_expression(
     check: Callable[[Check], None],
 ) -> None:
     async def run(database: Database) -> None:
@@ -197,7 +197,7 @@ def test_a_schedule_runs_at_the_next_moment_that_its_cron_names(
     check(run)
 
 
-def test_tokens_and_workers_of_the_future_are_those_of_now(
+def test_tokens_and_workers_dated_in_the_future_count_as_of_now(
     postgres: Postgres, templates: dict[str, str], tmp_path: Path
 ) -> None:
     name = postgres.create(templates["postgresql"])

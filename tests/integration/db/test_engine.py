@@ -17,7 +17,7 @@ from tests.conftest import Databases
 
 
 @pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
-def test_the_loser_of_a_deadlock_is_run_again(databases: Databases, tmp_path: Path) -> None:
+def test_the_loser_of_a_deadlock_is_retried(databases: Databases, tmp_path: Path) -> None:
     asyncio.run(deadlock(databases.create(tmp_path), tmp_path))
 
 
@@ -53,7 +53,7 @@ async def deadlock(url: str, storage: Path) -> None:
 
 
 @pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
-async def test_one_process_is_alone_with_a_thing_until_it_is_done_or_has_stopped(
+async def test_an_advisory_lock_is_exclusive_until_released_or_its_process_stops(
     databases: Databases, tmp_path: Path
 ) -> None:
     url = await asyncio.to_thread(databases.create, tmp_path)
@@ -83,7 +83,7 @@ async def test_one_process_is_alone_with_a_thing_until_it_is_done_or_has_stopped
 
 
 @pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
-async def test_who_stopped_between_the_preparation_of_a_statement_and_its_run_is_ended(
+async def test_a_session_stopped_between_prepare_and_execute_is_ended(
     databases: Databases, tmp_path: Path
 ) -> None:
     url = await asyncio.to_thread(databases.create, tmp_path)
@@ -113,7 +113,7 @@ async def test_who_stopped_between_the_preparation_of_a_statement_and_its_run_is
         await other.close()
 
 
-async def test_what_is_to_follow_a_commit_does_not_follow_a_rollback(
+async def test_a_callback_after_commit_does_not_run_after_a_rollback(
     databases: Databases, tmp_path: Path
 ) -> None:
     url = await asyncio.to_thread(databases.create, tmp_path)
@@ -136,7 +136,7 @@ async def test_what_is_to_follow_a_commit_does_not_follow_a_rollback(
         await database.close()
 
 
-async def test_sqlite_errors_are_told_by_their_code_not_by_their_words(tmp_path: Path) -> None:
+async def test_sqlite_errors_are_recognised_by_code_and_not_by_message(tmp_path: Path) -> None:
     database = Database(load_settings(database_url="", storage_dir=tmp_path))
 
     async def fill(connection: AsyncConnection) -> None:

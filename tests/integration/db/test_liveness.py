@@ -122,7 +122,7 @@ async def one(database: Database) -> int:
         return int((await connection.execute(text("SELECT 1"))).scalar_one())
 
 
-async def test_an_idle_connection_is_asked_and_all_are_made_anew(
+async def test_an_idle_connection_is_tested_and_all_are_replaced(
     databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(liveness, "TRUSTED_SECONDS", 0)
@@ -141,7 +141,7 @@ async def hold(database: Database, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("ending", ["statement", "commit"])
-async def test_who_waits_for_a_connection_that_died_gets_an_error_that_passes(
+async def test_a_wait_on_a_dead_connection_gets_a_transient_error(
     databases: Databases, tmp_path: Path, ending: str
 ) -> None:
     async with wired(databases, tmp_path) as (database, wire):
@@ -164,7 +164,7 @@ async def test_a_long_statement_is_left_alone(databases: Databases, tmp_path: Pa
         assert await one(database) == 1
 
 
-async def test_a_server_that_does_not_answer_at_all_is_an_error_in_time(
+async def test_a_silent_server_is_an_error_after_the_timeout(
     databases: Databases, tmp_path: Path
 ) -> None:
     async with wired(databases, tmp_path) as (database, wire):
@@ -176,7 +176,7 @@ async def test_a_server_that_does_not_answer_at_all_is_an_error_in_time(
                 await hold(database, 0)
 
 
-async def test_a_worker_takes_tokens_again_after_the_connections_of_its_queue_died(
+async def test_a_worker_takes_tokens_again_after_its_queue_connections_died(
     databases: Databases, tmp_path: Path
 ) -> None:
     async with wired(databases, tmp_path) as (database, wire):
@@ -205,7 +205,9 @@ async def test_a_worker_takes_tokens_again_after_the_connections_of_its_queue_di
             await asyncio.wait([running])
 
 
-async def test_the_kernel_is_told_to_find_dead_peers(databases: Databases, tmp_path: Path) -> None:
+async def test_keepalive_options_are_set_on_the_socket(
+    databases: Databases, tmp_path: Path
+) -> None:
     async with wired(databases, tmp_path) as (database, _), database.reading_singly() as connection:
         raw = await connection.get_raw_connection()
         assert raw.driver_connection is not None

@@ -91,9 +91,7 @@ def test_the_leases_of_others_are_renewed_while_one_chunk_is_written(
     asyncio.run(run())
 
 
-def test_a_whole_is_cleared_by_the_second_of_two_parts_that_are_cleared_at_once(
-    url: str, tmp_path: Path
-) -> None:
+def test_two_parts_cleared_concurrently_clear_their_parent(url: str, tmp_path: Path) -> None:
     async def run() -> None:
         database = Database(load_settings(database_url=url, storage_dir=tmp_path))
         whole, one, other = [(await database.transact(made))[1] for _ in range(3)]
@@ -119,7 +117,7 @@ def test_a_whole_is_cleared_by_the_second_of_two_parts_that_are_cleared_at_once(
     asyncio.run(run())
 
 
-def test_two_undos_at_once_leave_no_row_of_either(url: str, tmp_path: Path) -> None:
+def test_two_concurrent_undos_leave_no_row_of_either(url: str, tmp_path: Path) -> None:
     """The one puts back what the other has to remove, and has not committed it yet."""
 
     async def run() -> None:

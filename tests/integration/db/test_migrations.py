@@ -58,7 +58,7 @@ def test_upgrade_head_equals_the_models(empty_url: str) -> None:
     assert look(empty_url, differences) == []
 
 
-def test_every_revision_upgrades_and_downgrades_and_head_is_reached_from_each(
+def test_every_revision_upgrades_to_head_and_downgrades(
     empty_url: str,
 ) -> None:
     """One after another: each is a step of the ways from all that are older."""

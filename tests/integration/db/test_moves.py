@@ -50,7 +50,7 @@ async def changed(database: Database, table: str, before: str, after: str) -> bo
 
 
 @pytest.mark.parametrize("table", ["jobs", "chunks"])
-async def test_every_move_that_the_table_lacks_is_refused(
+async def test_every_transition_outside_the_table_is_refused(
     databases: Databases, tmp_path: Path, table: str
 ) -> None:
     statuses: type[JobStatus | ChunkStatus] = JobStatus if table == "jobs" else ChunkStatus
@@ -64,7 +64,7 @@ async def test_every_move_that_the_table_lacks_is_refused(
             assert await changed(database, table, before, after) is is_legal, (before, after)
 
 
-def test_a_guard_names_the_states_that_a_move_may_begin_in() -> None:
+def test_a_guard_names_the_states_that_a_transition_may_start_from() -> None:
     assert set(origins(JobStatus.COMPLETED)) == {
         JobStatus.PROCESSING,
         JobStatus.COMPLETED_WITH_ERRORS,
@@ -82,7 +82,7 @@ def test_a_guard_names_the_states_that_a_move_may_begin_in() -> None:
         (JobStatus.CANCELLED, (JobStatus.FAILED,)),
     ],
 )
-def test_no_guard_can_be_built_for_an_illegal_move(
+def test_an_illegal_transition_has_no_guard(
     to: JobStatus | ChunkStatus, among: tuple[JobStatus | ChunkStatus, ...] | None
 ) -> None:
     with pytest.raises(ValueError, match="no legal move"):

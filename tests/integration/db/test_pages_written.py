@@ -42,7 +42,7 @@ def job_id(engine: Engine) -> UUID:
     return UUID(str(job_id))
 
 
-def test_pages_are_stored_as_they_are(engine: Engine, job_id: UUID) -> None:
+def test_pages_are_stored_unchanged(engine: Engine, job_id: UUID) -> None:
     pages = [
         Page(first, 2, [first, first + 5] if i % 2 else None, data.encode())
         for i, (first, data) in enumerate(zip(range(FIRST, FIRST + 5000, 1000), DATA, strict=True))

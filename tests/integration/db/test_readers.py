@@ -113,7 +113,7 @@ async def test_long_reads_leave_connections_to_short_ones(
         await asyncio.wait(taken)
 
 
-async def test_a_crowd_that_asks_whether_the_database_answers_asks_once(
+async def test_concurrent_health_checks_share_one_query(
     databases: Databases, tmp_path: Path
 ) -> None:
     async with opened(databases, tmp_path) as database:
@@ -139,7 +139,7 @@ async def _select(connection: AsyncConnection) -> int:
 # ---------------------------------------------------------------------- status
 
 
-async def test_a_crowd_of_askers_is_served_by_a_few_statements(
+async def test_many_status_requests_are_served_by_a_few_statements(
     databases: Databases, tmp_path: Path
 ) -> None:
     async with opened(databases, tmp_path) as database:
@@ -159,7 +159,7 @@ async def test_a_crowd_of_askers_is_served_by_a_few_statements(
             assert {n: status[n] for n in unlike} == {n: alone[position // 25][n] for n in unlike}
 
 
-async def test_each_asker_gets_the_own_job_by_either_id_or_a_404(
+async def test_each_status_request_gets_its_own_job_by_either_id_or_a_404(
     databases: Databases, tmp_path: Path
 ) -> None:
     async with opened(databases, tmp_path) as database:
@@ -179,9 +179,7 @@ async def test_each_asker_gets_the_own_job_by_either_id_or_a_404(
 
 
 @pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
-async def test_nobody_is_told_what_was_before_they_asked(
-    databases: Databases, tmp_path: Path
-) -> None:
+async def test_no_status_is_older_than_its_request(databases: Databases, tmp_path: Path) -> None:
     """A read is under way when the job is cancelled; who asks after that is not given what it
     finds.
     """
@@ -209,7 +207,7 @@ async def test_nobody_is_told_what_was_before_they_asked(
         assert (await after)["status"] == "cancelled"
 
 
-async def test_a_read_that_fails_fails_for_its_askers_and_no_later_ones(
+async def test_a_failed_read_fails_only_the_requests_that_share_it(
     databases: Databases, tmp_path: Path
 ) -> None:
     async with opened(databases, tmp_path) as database:
@@ -230,7 +228,7 @@ async def test_a_read_that_fails_fails_for_its_askers_and_no_later_ones(
         assert (await statuses.get(job_id, OWNER))["job_id"] == str(job_id)
 
 
-def test_lists_of_all_lengths_make_a_few_statements() -> None:
+def test_lists_of_all_lengths_need_a_few_statements() -> None:
     lists = [list(range(count)) for count in range(257)]
     assert all(set(padded(each)) == set(each) for each in lists)
     assert sorted({len(padded(each)) for each in lists}) == [0, 1, 2, 4, 8, 16, 32, 64, 128, 256]
@@ -283,7 +281,7 @@ async def _until(end: asyncio.Event) -> None:
     await end.wait()
 
 
-def test_the_wait_that_counts_is_the_longest() -> None:
+def test_the_longest_wait_counts() -> None:
     at = 0.0
     waiting = WaitingReaders(lambda: at)
     with waiting.counted() as first_served:

@@ -27,7 +27,7 @@ RECORDS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_records_with_vectors_from_before_get_their_words_in_steps(
+def test_older_records_with_vectors_get_their_words_in_steps(
     kind: str, postgres: Postgres, tmp_path: Path
 ) -> None:
     name = postgres.create()

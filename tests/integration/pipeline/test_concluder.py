@@ -239,7 +239,7 @@ async def conclusion_of(service: Service, job_id: UUID) -> Conclusion | None:
 # ---------------------------------------------------------------------- of chunks
 
 
-async def test_a_job_is_not_due_while_a_chunk_is_or_may_still_be_to_run(service: Service) -> None:
+async def test_a_job_is_not_due_while_a_chunk_may_still_run(service: Service) -> None:
     job_id = await service.job(chunk_count=2)
     job = await service.loaded(job_id)
     assert await service.concluder.conclude(job) is None
@@ -253,7 +253,7 @@ async def test_a_job_is_not_due_while_a_chunk_is_or_may_still_be_to_run(service:
     assert await service.concluder.conclude(await service.loaded(not_cut)) is None
 
 
-async def test_summaries_are_combined_in_the_order_of_the_file_and_a_few_at_a_time(
+async def test_summaries_are_combined_in_file_order_in_small_groups(
     service: Service,
 ) -> None:
     count = 3 * SUMMARIES_AT_ONCE + 1
@@ -267,7 +267,7 @@ async def test_summaries_are_combined_in_the_order_of_the_file_and_a_few_at_a_ti
     assert service.counted.most_at_once == SUMMARIES_AT_ONCE + 1
 
 
-async def test_the_facts_are_those_of_the_file_and_of_all_of_its_rejects(service: Service) -> None:
+async def test_the_facts_describe_the_file_and_all_of_its_rejects(service: Service) -> None:
     job_id = await service.job(name="people.csv", chunk_count=3)
     one, two, three = await service.claim(job_id)
     await service.complete([one], rejects=1)
@@ -287,7 +287,7 @@ async def test_the_facts_are_those_of_the_file_and_of_all_of_its_rejects(service
     }
 
 
-async def test_of_a_file_without_a_good_row_there_is_something_to_say_and_of_failed_ones_nothing(
+async def test_a_file_without_valid_rows_has_a_conclusion_and_a_failed_job_has_none(
     service: Service,
 ) -> None:
     empty = await service.job(chunk_count=0)
@@ -303,7 +303,7 @@ async def test_of_a_file_without_a_good_row_there_is_something_to_say_and_of_fai
     assert await conclusion_of(service, failed) is None
 
 
-async def test_chunks_that_are_run_again_give_another_basis(service: Service) -> None:
+async def test_retried_chunks_change_the_basis(service: Service) -> None:
     """So that what was concluded before is not taken for theirs."""
     job_id = await service.job(chunk_count=2)
     job = await service.loaded(job_id)
@@ -336,7 +336,7 @@ async def family(service: Service, *statuses: JobStatus) -> tuple[UUID, list[UUI
     return parent, parts
 
 
-async def test_a_job_of_parts_ends_with_what_they_found_out(service: Service) -> None:
+async def test_a_job_with_parts_ends_with_the_results_of_the_parts(service: Service) -> None:
     parent, _ = await family(service, JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
     conclusion = await conclusion_of(service, parent)
     assert conclusion is not None
@@ -349,7 +349,7 @@ async def test_a_job_of_parts_ends_with_what_they_found_out(service: Service) ->
 
 
 @pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.PROCESSING])
-async def test_a_job_of_parts_is_not_due_before_the_last_of_them(
+async def test_a_job_with_parts_is_due_after_its_last_part(
     service: Service, status: JobStatus
 ) -> None:
     parent, _ = await family(service, JobStatus.COMPLETED, status)
@@ -357,14 +357,14 @@ async def test_a_job_of_parts_is_not_due_before_the_last_of_them(
 
 
 @pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED])
-async def test_without_one_of_its_parts_a_job_concludes_nothing(
+async def test_a_job_without_one_of_its_parts_concludes_nothing(
     service: Service, status: JobStatus
 ) -> None:
     parent, _ = await family(service, JobStatus.COMPLETED, status)
     assert await conclusion_of(service, parent) is None
 
 
-async def test_a_part_that_is_not_there_is_missed(service: Service) -> None:
+async def test_a_missing_part_is_noticed(service: Service) -> None:
     """Its file was deleted."""
     parent, parts = await family(service, JobStatus.COMPLETED, JobStatus.COMPLETED)
     missing = update(Job).where(Job.id == parts[0]).values(parent_id=None)
@@ -372,7 +372,7 @@ async def test_a_part_that_is_not_there_is_missed(service: Service) -> None:
     assert await conclusion_of(service, parent) is None
 
 
-async def test_a_part_that_is_run_again_gives_another_basis(service: Service) -> None:
+async def test_a_retried_part_changes_the_basis(service: Service) -> None:
     parent, (part,) = await family(service, JobStatus.COMPLETED)
     job = await service.loaded(parent)
     before = await service.concluder.conclude(job)

@@ -85,7 +85,7 @@ async def a_job_of_two_chunks(database: Database) -> UUID:
     return job_id
 
 
-async def test_a_chunk_claimed_while_leases_are_renewed_is_no_stray(
+async def test_a_chunk_claimed_during_the_renewal_of_leases_is_not_stray(
     database: Database, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Renewing may take long where the database is busy. What is claimed meanwhile was taken from

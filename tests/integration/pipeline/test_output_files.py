@@ -50,7 +50,7 @@ def result_of(api: EngineApi, job_id: str) -> dict[str, Any]:
     return dict(answer.json()["result"])
 
 
-def test_the_file_holds_what_each_chunk_left_in_the_order_of_the_rows(engine: Engine) -> None:
+def test_the_file_holds_the_output_of_every_chunk_in_row_order(engine: Engine) -> None:
     """The parts are written in any order, and a chunk without a good row leaves none."""
     engine.start(PROCESSORS=LETTERS)
     with engine.api() as api:
@@ -81,7 +81,7 @@ def test_the_file_holds_what_each_chunk_left_in_the_order_of_the_rows(engine: En
     assert not list((engine.storage / "outputs").iterdir()), "the parts are gone"
 
 
-def test_a_dry_run_tells_the_same_and_makes_no_file(engine: Engine) -> None:
+def test_a_dry_run_reports_the_same_and_writes_no_file(engine: Engine) -> None:
     engine.start(PROCESSORS=LETTERS)
     with engine.api() as api:
         real = result_of(api, written(engine, api)["job_id"])
@@ -95,7 +95,7 @@ def test_a_dry_run_tells_the_same_and_makes_no_file(engine: Engine) -> None:
 
 
 @pytest.mark.one_database
-def test_the_file_is_called_as_the_one_that_it_was_made_of(engine: Engine) -> None:
+def test_the_output_file_is_named_after_its_source(engine: Engine) -> None:
     called = {
         "people.csv": "people.transformed.csv",
         "People.TSV": "People.transformed.csv",
@@ -125,9 +125,7 @@ def cut(part: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [remove, damage, cut])
-def test_without_a_part_as_it_was_written_there_is_no_file(
-    engine: Engine, harm: Callable[[Path], None]
-) -> None:
+def test_a_damaged_part_prevents_the_file(engine: Engine, harm: Callable[[Path], None]) -> None:
     """It happens while the service is down, between the last part and the name of the file."""
     engine.start(PROCESSORS=LETTERS, GRANULA_FAIL="output.written=kill")
     with engine.api() as api:

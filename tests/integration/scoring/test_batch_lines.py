@@ -63,7 +63,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == "pipeline"]
 
 
-def test_a_chunk_whose_commit_is_held_back_gets_its_line(
+def test_a_chunk_with_a_delayed_commit_gets_its_line(
     url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "pipeline")
@@ -97,7 +97,7 @@ def test_a_chunk_whose_commit_is_held_back_gets_its_line(
     asyncio.run(run())
 
 
-def test_lines_do_not_depend_on_the_moments_that_chunks_ended(
+def test_lines_do_not_depend_on_the_order_in_which_chunks_end(
     databases: Databases, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A clock that was set back; more than a page of chunks that ended in the same moment; parts of

@@ -59,7 +59,7 @@ def rejected(engine: Engine, job_id: UUID) -> list[int]:
     return [row for (row,) in engine.sql(f"SELECT row_number FROM rejects {mine} ORDER BY 1")]
 
 
-def test_corrected_rows_take_their_old_places(engine: Engine) -> None:
+def test_corrected_rows_keep_their_positions(engine: Engine) -> None:
     engine.start()
     file_id, job_id = loaded(engine, ROWS)
     assert rejected(engine, job_id) == [2, 4]
@@ -94,7 +94,7 @@ def test_single_cells_are_changed_and_the_rest_of_the_row_stays(engine: Engine) 
         engine.run(corrections.patch(request, other))
 
 
-def test_what_corrects_nothing_changes_nothing(engine: Engine) -> None:
+def test_a_correction_without_changes_changes_nothing(engine: Engine) -> None:
     engine.start()
     file_id, job_id = loaded(engine, ROWS)
     before = cells(engine, job_id)
@@ -110,7 +110,7 @@ def test_what_corrects_nothing_changes_nothing(engine: Engine) -> None:
     assert len(engine.files()) == 1
 
 
-def test_only_ones_own_rows_of_a_plain_job_are_corrected(engine: Engine) -> None:
+def test_only_own_rows_of_a_plain_job_are_corrected(engine: Engine) -> None:
     engine.start()
     file_id, _ = loaded(engine, ROWS)
     corrections = engine.services.of(Corrections)

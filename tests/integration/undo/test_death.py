@@ -18,7 +18,7 @@ def ledger(api: Api, **accounts: str) -> str:
     return str(status["job_id"])
 
 
-def test_an_undo_cut_short_goes_on_at_the_next_start(engine: Engine) -> None:
+def test_an_interrupted_undo_resumes_at_the_next_start(engine: Engine) -> None:
     """One step of 1,000 rows is done and the next is not."""
     engine.environment["PROCESSORS"] = PROCESSORS
     engine.start(GRANULA_FAIL="undo.before_commit=kill@2")

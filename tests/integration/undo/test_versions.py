@@ -157,7 +157,7 @@ async def undone(database: Database, destinations: Destinations, job_id: UUID) -
         pass
 
 
-def test_the_tables_are_as_if_the_undone_jobs_had_never_been(
+def test_the_tables_look_as_if_the_undone_jobs_had_never_run(
     databases: Databases, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """Random writes of five jobs in random order, with undos between them and after them, one step
@@ -169,9 +169,7 @@ def test_the_tables_are_as_if_the_undone_jobs_had_never_been(
         asyncio.run(run(databases.create(folder), folder, seed))
 
 
-def test_a_restored_row_is_what_it_was_to_the_last_bit(
-    databases: Databases, tmp_path: Path
-) -> None:
+def test_a_restored_row_is_identical(databases: Databases, tmp_path: Path) -> None:
     asyncio.run(exact(databases.create(tmp_path), tmp_path))
 
 
@@ -205,7 +203,7 @@ async def exact(url: str, folder: Path) -> None:
     await database.close()
 
 
-def test_old_versions_are_forgotten_and_a_deleted_job_does_not_come_back(
+def test_old_versions_are_deleted_and_a_deleted_job_does_not_return(
     databases: Databases, tmp_path: Path
 ) -> None:
     asyncio.run(forgotten(databases.create(tmp_path), tmp_path))
