@@ -158,7 +158,7 @@ def connected(server: Server) -> Iterator[tuple[Client, Api]]:
 # ---------------------------------------------------------------------- the commands
 
 
-def test_the_commands_that_clients_know_get_the_answers_that_they_know(client: Client) -> None:
+def test_documented_commands_get_the_documented_responses(client: Client) -> None:
     made = client.upload(SAMPLE)
     batch_id = made["batch_id"]
     assert batch_id.removeprefix("batch-") == f"{int(batch_id[6:], 16):012x}"
@@ -242,7 +242,7 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_file_that_is_no_batch_is_refused_and_nothing_of_it_is_kept(
+def test_an_invalid_batch_is_refused_and_not_kept(
     client: Client, server: Server, case: str
 ) -> None:
     name, data, detail = REFUSED[case]
@@ -259,7 +259,7 @@ def test_a_file_that_is_no_batch_is_refused_and_nothing_of_it_is_kept(
     assert set(os.listdir(uploads)) <= files, "files of deleted batches may still be going"
 
 
-def test_what_no_client_should_send_is_refused_without_harm(client: Client) -> None:
+def test_malformed_requests_are_refused_without_harm(client: Client) -> None:
     batch_id = client.upload(SAMPLE)["batch_id"]
     client.finished(batch_id)
     pages = {
@@ -310,7 +310,7 @@ def test_what_no_client_should_send_is_refused_without_harm(client: Client) -> N
     assert client.http.post("/batch/upload", files={"f": ("a.csv", SAMPLE)}).status_code == 422
 
 
-def test_nothing_of_another_owner_or_another_door_is_visible(
+def test_data_of_other_owners_and_other_endpoints_is_invisible(
     client: Client, server: Server
 ) -> None:
     made = client.upload(SAMPLE)
@@ -325,7 +325,7 @@ def test_nothing_of_another_owner_or_another_door_is_visible(
         assert client.http.request(method, f"/batch/{made['batch_id']}{path}").status_code == 404
 
 
-def test_the_list_is_newest_first_and_costs_two_statements_however_long_it_is(
+def test_the_list_is_newest_first_and_costs_two_statements_for_any_length(
     client: Client, server: Server
 ) -> None:
     made = [client.upload(SAMPLE)["batch_id"] for _ in range(4)]
@@ -355,7 +355,7 @@ def test_the_list_is_newest_first_and_costs_two_statements_however_long_it_is(
     assert [asyncio.run(statements(limit)) for limit in (1, 4)] == [2, 2]
 
 
-def test_texts_in_any_shape_become_results_or_rejects_and_the_count_is_right_at_once(
+def test_texts_of_any_shape_become_results_or_rejects_and_the_count_is_right_immediately(
     client: Client,
 ) -> None:
     data = (
@@ -413,7 +413,7 @@ def test_json_is_scored_through_the_upload_of_files(client: Client) -> None:
     assert "the nearest is `Texts`" in lacking.json()["detail"]
 
 
-def test_the_texts_may_be_in_any_column_named_before_or_behind_the_file(client: Client) -> None:
+def test_the_text_column_may_be_named_before_or_after_the_file(client: Client) -> None:
     long = b"id,body,note\n" + b"1,I love it,\n2,I hate it,x\n" * 6_000
     short = b"id,body\n1,I love it\n2,I hate it\n"
     for data, count in ((short, 1), (long, 6_000)):
@@ -451,7 +451,7 @@ def test_the_texts_may_be_in_any_column_named_before_or_behind_the_file(client: 
 
 
 @pytest.mark.one_database
-def test_the_head_on_the_embeddings_scores_where_it_is_named(rig: Rig, model_dir: Path) -> None:
+def test_the_sentiment_head_on_embeddings_scores_if_selected(rig: Rig, model_dir: Path) -> None:
     texts = [
         "A warm, funny film.",
         "Dull, badly acted and far too long.",
@@ -609,7 +609,7 @@ def test_the_same_request_sent_again_gets_the_same_batch(client: Client) -> None
     assert post(SAMPLE + b"11,more\n").json()["code"] == "idempotency_key_reused"
 
 
-def test_uploads_through_many_connections_are_counted_each_for_itself(client: Client) -> None:
+def test_concurrent_uploads_are_counted_separately(client: Client) -> None:
     counts: dict[int, int] = {}
 
     def upload(rows: int) -> None:

@@ -52,7 +52,7 @@ def test_rows_that_bring_more_keys_than_a_job_may_have_are_rejected(api: Api) ->
     assert api.proof(file_id)["closes"]
 
 
-def test_a_correction_brings_no_more_columns_than_there_is_room_for(api: Api) -> None:
+def test_a_correction_adds_no_columns_beyond_the_limit(api: Api) -> None:
     room = MAX_COLUMNS // KEYS
     last = b'{"broken": \n' * 3
     file_id = str(run(api, lines(0, room - 1) + last, chunk_size=100)["file_id"])
@@ -71,7 +71,7 @@ def test_a_correction_brings_no_more_columns_than_there_is_room_for(api: Api) ->
     assert api.proof(file_id)["closes"]
 
 
-def test_two_corrections_at_once_share_what_room_is_left(api: Api) -> None:
+def test_concurrent_corrections_share_the_remaining_columns(api: Api) -> None:
     room = MAX_COLUMNS // KEYS
     file_id = str(run(api, lines(0, room) + b'{"broken": \n' * 40, chunk_size=100)["file_id"])
     left = MAX_COLUMNS - room * KEYS

@@ -91,9 +91,7 @@ def rows_left(server: Server) -> int:
 
 
 @pytest.mark.parametrize("wanted", FORMATS)
-def test_results_that_are_deleted_while_they_are_read_break_the_download_off(
-    api: Api, server: Server, wanted: str
-) -> None:
+def test_deleting_results_aborts_their_download(api: Api, server: Server, wanted: str) -> None:
     file_id = api.run(table())["file_id"]
     reader = Reader(server, f"/api/v1/results/{file_id}/download?{wanted}")
     assert (reader.status, reader.headers["granula-complete"]) == (200, "true")
@@ -108,9 +106,7 @@ def test_results_that_are_deleted_while_they_are_read_break_the_download_off(
             gzip.decompress(body)
 
 
-def test_rejects_that_are_deleted_while_they_are_read_break_the_download_off(
-    api: Api, server: Server
-) -> None:
+def test_deleting_rejects_aborts_their_download(api: Api, server: Server) -> None:
     file_id = api.run(table().replace(b"\n", b",surplus\n").replace(b"noise,surplus", b"noise"))[
         "file_id"
     ]
@@ -122,7 +118,7 @@ def test_rejects_that_are_deleted_while_they_are_read_break_the_download_off(
     assert not is_whole
 
 
-def test_rows_that_vanish_from_the_tables_break_the_download_off(api: Api, server: Server) -> None:
+def test_rows_missing_from_the_tables_abort_the_download(api: Api, server: Server) -> None:
     """Not by a request of anybody."""
     file_id = api.run(table(3_000) + b"3001,x,surplus\n" * 2_000)["file_id"]
     query(server.url, "DELETE FROM result_pages WHERE first_row > 1400", "SELECT 1")
@@ -138,9 +134,7 @@ def test_rows_that_vanish_from_the_tables_break_the_download_off(api: Api, serve
     assert api.client.delete(f"/api/v1/files/{file_id}").status_code == 204
 
 
-def test_an_open_stored_file_is_read_to_its_end_though_it_is_deleted(
-    api: Api, server: Server
-) -> None:
+def test_an_open_stored_file_is_read_to_its_end_after_a_delete(api: Api, server: Server) -> None:
     data = table()
     file_id = api.run(data)["file_id"]
     reader = Reader(server, f"/api/v1/files/{file_id}/download")
@@ -157,9 +151,7 @@ def running(api: Api, file: GatedFile) -> str:
     return file_id
 
 
-def test_the_download_of_a_job_that_has_not_ended_is_refused_or_marked(
-    api: Api, gates: Path
-) -> None:
+def test_the_download_of_an_unfinished_job_is_refused_or_marked(api: Api, gates: Path) -> None:
     with GatedFile(gates, 3) as file:
         file_id = running(api, file)
         for what in ("results", "rejects"):
@@ -198,7 +190,7 @@ def test_the_download_of_a_job_that_ended_early_says_what_is_missing(api: Api, g
         assert f'filename="data.{what}.partial.csv"' in given.headers["content-disposition"]
 
 
-def test_a_correction_while_rejects_are_read_is_no_loss(api: Api, server: Server) -> None:
+def test_a_correction_during_a_download_of_rejects_loses_nothing(api: Api, server: Server) -> None:
     """What it mends is a result now, and the file of rejects is whole without it."""
     noise = b"x" * 400
     lines = [b"%d,%s,surplus\n" % (i, noise) for i in range(20_000)]
@@ -215,7 +207,7 @@ def test_a_correction_while_rejects_are_read_is_no_loss(api: Api, server: Server
     assert 19_400 < len(body.splitlines()) - 1 <= 20_000
 
 
-def test_a_results_page_of_a_batch_has_all_its_results_however_long_they_are(api: Api) -> None:
+def test_a_results_page_of_a_batch_has_all_its_results_whatever_their_size(api: Api) -> None:
     texts = [f"{i} fine " + "-" * 700_000 for i in range(30)]  # 21 MB: more than is read at once
     source = io.BytesIO(
         b"id,text\n" + "".join(f"{i},{text}\n" for i, text in enumerate(texts)).encode()

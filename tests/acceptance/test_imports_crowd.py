@@ -19,7 +19,7 @@ from tests.forks import Server
 from tests.harness import query, wait_until
 
 
-def test_twenty_uploads_two_hundred_pollers_and_twenty_searchers_at_once_are_all_served(
+def test_twenty_uploads_two_hundred_pollers_and_twenty_searchers_are_all_served(
     server: Server,
 ) -> None:
     answers: Counter[int] = Counter()

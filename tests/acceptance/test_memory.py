@@ -83,7 +83,7 @@ def read_all(server: Server, path: str) -> int:
 
 
 @pytest.mark.one_database  # a matter of reading the file
-def test_a_file_whose_rows_have_ever_new_keys(api: Api, server: Server) -> None:
+def test_a_file_with_new_keys_in_every_row_takes_bounded_memory(api: Api, server: Server) -> None:
     """25 new keys in each of 4 000 rows."""
     data = "".join(
         json.dumps({f"k{row}_{key}": key for key in range(25)}) + "\n" for row in range(4_000)
@@ -105,7 +105,7 @@ def test_a_file_whose_rows_have_ever_new_keys(api: Api, server: Server) -> None:
     assert {len(cells) for cells in rows.values()} == {MAX_COLUMNS // 25 * 25}
 
 
-def test_long_rows_that_ten_clients_read_at_once(api: Api, server: Server) -> None:
+def test_long_rows_read_by_ten_clients_take_bounded_memory(api: Api, server: Server) -> None:
     """Of 15 MiB each: a page has one of them, since one row is there at least."""
     long, count = 15 * MIB, 6
     data = b"id,text\n" + b"".join(b"%d,%s\n" % (i, b"x" * long) for i in range(count))
@@ -133,7 +133,7 @@ def test_long_rows_that_ten_clients_read_at_once(api: Api, server: Server) -> No
     assert ([item["row_number"] for item in page["items"]], page["next_offset"]) == ([4], 4)
 
 
-def test_records_and_rejects_with_long_values_are_bounded_too(api: Api, server: Server) -> None:
+def test_records_and_rejects_with_long_values_take_bounded_memory(api: Api, server: Server) -> None:
     text = "x" * (2 * MIB)
     rows = (
         {"name": "Ada", "age": 30, "email": f"a{i}@example.org", "text": text} for i in range(30)
@@ -183,7 +183,7 @@ def test_20_000_columns_are_refused_or_rejected(api: Api, server: Server) -> Non
 
 
 @pytest.mark.one_database  # a matter of reading the file
-def test_a_file_that_is_one_open_quote(api: Api, server: Server) -> None:
+def test_a_file_that_is_one_open_quote_takes_bounded_memory(api: Api, server: Server) -> None:
     """Longer than a row may be. It costs its own row, and the others are read."""
     count = 200_000
     line = b"x," + b"y" * 100 + b"\n"
@@ -201,7 +201,7 @@ def test_a_file_that_is_one_open_quote(api: Api, server: Server) -> None:
     assert api.proof(status["file_id"])["closes"]
 
 
-def test_a_page_of_rejects_costs_the_same_however_many_there_are(api: Api, server: Server) -> None:
+def test_a_page_of_rejects_costs_the_same_for_any_number(api: Api, server: Server) -> None:
     count = 100_000
     file_id = api.run(b"a,b\n" + b"1,2,3\n" * count)["file_id"]
     with at_most(server, 100):

@@ -39,7 +39,7 @@ def profile(api: Api, job_id: str) -> dict[str, Any]:
     return dict(answer.json()["result"])
 
 
-def test_the_door_answers_as_its_document_says(api: Api) -> None:
+def test_the_endpoint_responds_as_documented(api: Api) -> None:
     """202 with the three members, a status with all of its members, the result, and a proof that
     closes without rows.
     """
@@ -84,7 +84,7 @@ def test_the_door_answers_as_its_document_says(api: Api) -> None:
     assert len(api.rows(upload["file_id"])) == 2
 
 
-def test_requests_that_cannot_be_met_are_refused(api: Api) -> None:
+def test_invalid_requests_are_refused(api: Api) -> None:
     upload = api.upload(b"id\n1\n")
     api.finished(upload["file_id"])
     post, get = api.client.post, api.client.get
@@ -103,7 +103,7 @@ def test_requests_that_cannot_be_met_are_refused(api: Api) -> None:
     assert get(f"/api/v1/jobs/{upload['job_id']}/result").json()["code"] == "result_unavailable"
 
 
-def test_what_the_reader_rejected_is_part_of_the_profile(api: Api) -> None:
+def test_rejected_rows_are_counted_in_the_profile(api: Api) -> None:
     data = b"id,name\n1,ann\n2\n3,bob,x\n4,caf\xff\n5,eve\n"
     result = profile(api, analyzed(api, api.upload(data, encoding="utf-8")["file_id"])["id"])
     assert result["rows"] == {
@@ -126,7 +126,7 @@ def test_a_file_without_rows_has_a_profile(api: Api) -> None:
     assert [(c["name"], c["count"]) for c in found["columns"]] == [("id", 0), ("name", 0)]
 
 
-def test_cancel_answers_as_its_document_says_and_leaves_no_result(
+def test_cancel_responds_as_documented_and_leaves_no_result(
     databases: Databases, tmp_path: Path
 ) -> None:
     """The first chunk of the analysis is made to wait again and again."""
@@ -233,9 +233,7 @@ def check_numbers(oracle: duckdb.DuckDBPyConnection, table: str, column: dict[st
 KILLED_AT = {"sqlite": "chunk.after_write=kill@2", "postgresql": "job.before_finish=kill"}
 
 
-def test_an_analysis_goes_on_after_a_kill_in_the_middle(
-    databases: Databases, api: Api, tmp_path: Path
-) -> None:
+def test_an_analysis_resumes_after_a_kill(databases: Databases, api: Api, tmp_path: Path) -> None:
     """kill -9 while a chunk commits, or while the job ends: the profile is that of a run without
     it, the proof closes.
     """

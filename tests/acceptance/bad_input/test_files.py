@@ -87,7 +87,7 @@ def uploaded(api: Api) -> dict[str, httpx.Response]:
 
 
 @pytest.mark.parametrize("what", SENT)
-def test_each_row_of_an_odd_file_is_a_result_or_a_reject_with_its_place(
+def test_each_row_of_an_odd_file_is_a_result_or_a_reject_with_its_location(
     api: Api, uploaded: dict[str, httpx.Response], what: str
 ) -> None:
     file = FILES[what]
@@ -126,7 +126,7 @@ def test_each_row_of_an_odd_file_is_a_result_or_a_reject_with_its_place(
         ("20,000 columns", b"a" + b",a" * 19_999 + b"\n", "too_many_columns"),
     ],
 )
-def test_a_csv_that_can_not_be_rows_is_refused(
+def test_a_csv_without_rows_is_refused(
     api: Api, server: Server, what: str, data: bytes, code: str
 ) -> None:
     before = count_files(server)
@@ -147,7 +147,7 @@ def test_a_csv_that_can_not_be_rows_is_refused(
         ("blanks", b" \n ", "empty_file"),
     ],
 )
-def test_a_json_that_can_not_be_rows_is_refused(
+def test_a_json_without_rows_is_refused(
     api: Api, server: Server, what: str, data: bytes, code: str
 ) -> None:
     before = count_files(server)
@@ -216,7 +216,7 @@ def anything(dice: random.Random) -> Refused:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_is_uploaded_is_taken_or_refused_and_every_job_ends_with_a_closing_proof(
+def test_any_upload_is_accepted_or_refused_and_every_job_has_a_valid_proof(
     api: Api, server: Server, seed: int
 ) -> None:
     dice = random.Random(seed)
@@ -244,7 +244,7 @@ def test_whatever_is_uploaded_is_taken_or_refused_and_every_job_ends_with_a_clos
 
 
 @pytest.mark.parametrize("value", ODD, ids=ascii)
-def test_whatever_is_asked_for_in_a_query_is_answered_or_refused(api: Api, value: str) -> None:
+def test_any_query_is_answered_or_refused(api: Api, value: str) -> None:
     file_id = get_any(api)
     sent = quote(value.encode("utf-8", "surrogatepass"))
     for path, names in (

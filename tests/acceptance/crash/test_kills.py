@@ -28,9 +28,7 @@ from tests.integration.crash.test_transform import EXPECTED, begin, ended, trans
 pytestmark = pytest.mark.one_database
 
 
-def test_an_upload_and_each_stage_of_its_job_outlive_the_process(
-    service: Service, dirty: Input
-) -> None:
+def test_an_upload_and_each_stage_of_its_job_survive_a_kill(service: Service, dirty: Input) -> None:
     """One file, five lives: the upload, the split, a chunk and the end of the job are cut short in
     turn.
     """
@@ -61,7 +59,7 @@ def test_an_upload_and_each_stage_of_its_job_outlive_the_process(
     assert_disk_agrees(service)
 
 
-def test_an_output_outlives_the_process(service: Service) -> None:
+def test_an_output_survives_a_kill(service: Service) -> None:
     service.start(GRANULA_FAIL="output.written=kill", COMPUTE_PROCESSES=1)
     with service.api() as api:
         job_id = begin(api, transform_input())
@@ -82,7 +80,7 @@ def test_an_output_outlives_the_process(service: Service) -> None:
     assert not list((service.storage / "outputs").iterdir())
 
 
-def test_a_correction_outlives_the_process(service: Service) -> None:
+def test_a_correction_survives_a_kill(service: Service) -> None:
     service.start()
     with service.api() as api:
         job = api.run(DIRTY, chunk_size=100)

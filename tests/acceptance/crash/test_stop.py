@@ -9,7 +9,7 @@ from tests.crash.service import RECOVERY_SECONDS, Input, Service, assert_disk_ag
 from tests.harness import Server, wait_until
 
 
-def test_a_stop_in_the_midst_of_work_costs_no_attempt(make_service: MakeService) -> None:
+def test_a_shutdown_during_work_costs_no_attempt(make_service: MakeService) -> None:
     """By `python -m uvicorn`, as people start it."""
     given = Input.clean(8_000)
     service = make_service(PROCESSORS="tests.crash.processors:PacedProcessor", MAX_CONCURRENCY=2)

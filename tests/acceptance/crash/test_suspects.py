@@ -75,7 +75,7 @@ def outcomes(service: Service, api: Api, data: bytes, lines: bytes) -> dict[str,
     return json.loads(json.dumps(told, default=str))  # type: ignore[no-any-return]
 
 
-def test_suspects_of_every_processor_become_what_others_become(
+def test_suspects_of_every_processor_give_the_same_results(
     make_service: MakeService, dirty: Input
 ) -> None:
     service = make_service(MAX_CONCURRENCY=2)
@@ -96,7 +96,7 @@ def test_suspects_of_every_processor_become_what_others_become(
 
 
 @pytest.mark.parametrize("retries", [0, 1])
-def test_the_bad_rows_of_a_suspect_are_found(make_service: MakeService, retries: int) -> None:
+def test_the_bad_rows_of_a_suspect_are_rejected(make_service: MakeService, retries: int) -> None:
     """Its last attempt, too, is made in a process of its own."""
     service = make_service(
         PROCESSORS="tests.crash.processors:FussyProcessor",

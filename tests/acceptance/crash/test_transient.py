@@ -50,7 +50,7 @@ class Pulse:
 @pytest.mark.parametrize(
     ("mode", "at"), [("fast", "flow"), ("immediate", "flow"), ("immediate", "commit")]
 )
-def test_a_database_that_goes_away_for_longer_than_a_lease_costs_no_attempt(
+def test_a_database_outage_longer_than_a_lease_costs_no_attempt(
     own_postgres: OwnPostgres, empty: str, tmp_path: Path, mode: str, at: str
 ) -> None:
     """`flow`: it goes while many small chunks come and go. `commit`: while chunks are held that are

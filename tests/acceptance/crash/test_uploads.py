@@ -113,9 +113,7 @@ def upload_with_deaths(service: Service, client: Client, deaths: int, seed: int)
 
 
 @pytest.mark.one_database
-def test_a_client_killed_again_and_again_goes_on_where_it_was(
-    service: Service, tuspy: Client
-) -> None:
+def test_a_client_resumes_after_repeated_kills(service: Service, tuspy: Client) -> None:
     service.start()
     url, died = upload_with_deaths(service, tuspy, 6, seed=1)
     assert died > 3
@@ -125,9 +123,7 @@ def test_a_client_killed_again_and_again_goes_on_where_it_was(
 
 
 @pytest.mark.one_database
-def test_a_service_killed_in_the_middle_loses_nothing_that_it_acknowledged(
-    service: Service, tuspy: Client
-) -> None:
+def test_a_killed_service_loses_no_acknowledged_bytes(service: Service, tuspy: Client) -> None:
     """Each of its fail-points is in tests/integration/crash/test_uploads.py."""
     service.start(GRANULA_FAIL="tus.piece_written=kill@3")
     url, code = tuspy.run(service)
@@ -147,13 +143,13 @@ def test_a_service_killed_in_the_middle_loses_nothing_that_it_acknowledged(
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_tuspy_killed_fifty_times(service: Service, tuspy: Client) -> None:
+def test_tuspy_resumes_after_fifty_kills(service: Service, tuspy: Client) -> None:
     kill_fifty_times(service, tuspy)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_tus_js_client_killed_fifty_times(service: Service, tus_js_client: Client) -> None:
+def test_tus_js_client_resumes_after_fifty_kills(service: Service, tus_js_client: Client) -> None:
     kill_fifty_times(service, tus_js_client)
 
 

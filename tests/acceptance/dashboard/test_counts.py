@@ -69,7 +69,7 @@ def tab(page: Page, name: str) -> None:
     page.get_by_role("navigation", name="Views of this job").get_by_role("link", name=name).click()
 
 
-def test_a_job_with_failed_chunks_is_incomplete_and_can_be_tried_again(
+def test_a_job_with_failed_chunks_is_incomplete_and_offers_a_retry(
     page: Page, api: Api, flags: Path
 ) -> None:
     job = api.run(FAILING, name="failing.csv", processor="fussy", chunk_size=100)
@@ -119,7 +119,7 @@ def test_a_job_with_failed_chunks_is_incomplete_and_can_be_tried_again(
     (flags / "mended").unlink()
 
 
-def test_equal_incidents_are_told_once_with_their_chunks(page: Page, api: Api) -> None:
+def test_equal_incidents_are_shown_once_with_their_chunks(page: Page, api: Api) -> None:
     data = (
         b"id,text\n" + b"1,good\n" * 100 + b"7,bad\n" * 300 + b"1,good\n" * 100 + b"7,bad\n" * 100
     )
@@ -131,7 +131,7 @@ def test_equal_incidents_are_told_once_with_their_chunks(page: Page, api: Api) -
     expect(failed).to_contain_text("1 to 3, 5")
 
 
-def test_a_job_of_which_nothing_was_loaded_says_so(page: Page, api: Api) -> None:
+def test_a_job_without_loaded_rows_says_so(page: Page, api: Api) -> None:
     job = api.run(
         b"id,text\n" + b"7,bad\n" * 200, name="nothing.csv", processor="fussy", chunk_size=100
     )
@@ -165,7 +165,7 @@ def test_the_rows_of_a_cancelled_job_are_not_processed(page: Page, api: Api, gat
     expect(page.get_by_role("button", name=re.compile("Retry"))).to_have_count(0)
 
 
-def test_rejects_and_clean_jobs_are_told_as_before(page: Page, api: Api) -> None:
+def test_a_job_with_rejects_and_a_clean_job_have_their_own_wording(page: Page, api: Api) -> None:
     dirty = api.run(b"id,n\n1,2\n3\n", name="dirty.csv")
     page.goto("/")
     expect(row(page, "dirty.csv")).to_contain_text("Completed with rejects")
@@ -182,7 +182,7 @@ def test_rejects_and_clean_jobs_are_told_as_before(page: Page, api: Api) -> None
     )
 
 
-def test_a_job_that_fails_and_is_cancelled_while_it_is_looked_at(
+def test_the_page_of_rejects_follows_a_job_that_fails_and_is_cancelled(
     new_page: NewPage, api: Api, gates: Path
 ) -> None:
     page = new_page()

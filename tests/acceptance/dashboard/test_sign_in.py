@@ -37,7 +37,7 @@ def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> It
     assert code in (0, -15), running.tail()
 
 
-def test_a_key_opens_the_page_to_what_is_its_owners(new_page: NewPage, server: Server) -> None:
+def test_a_key_shows_only_the_data_of_its_owner(new_page: NewPage, server: Server) -> None:
     keys = {name: commands.users(server, "create", name).stdout.strip() for name in ("ada", "bob")}
     with server.client(keys["ada"]) as client:
         Api(client).run(b"id\n1\n", name="adas.csv")
@@ -60,7 +60,7 @@ def test_a_key_opens_the_page_to_what_is_its_owners(new_page: NewPage, server: S
     assert pages["ada"].get_by_text("adas.csv").count() == 0
 
 
-def test_a_session_that_ends_asks_for_the_key_over_the_page_and_nothing_written_is_lost(
+def test_an_expired_session_asks_for_the_key_and_keeps_unsaved_input(
     new_page: NewPage, server: Server
 ) -> None:
     keys = {
@@ -113,7 +113,7 @@ def test_a_session_that_ends_asks_for_the_key_over_the_page_and_nothing_written_
     expect(page.get_by_text(url)).to_have_count(0)
 
 
-def test_an_administrator_makes_users_and_keys_and_each_key_is_shown_once(
+def test_an_administrator_creates_users_and_keys_and_each_key_is_shown_once(
     new_page: NewPage, server: Server
 ) -> None:
     root = commands.users(server, "create", "root", "--admin").stdout.strip()

@@ -79,7 +79,9 @@ def _is_ready(port: int) -> bool:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_works_as_written(page: str, environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_examples_of_a_page_work(
+    page: str, environment: dict[str, str], tmp_path: Path
+) -> None:
     text = (ROOT / "docs" / page).read_text().replace(HERE, environment["GRANULA_URL"])
     blocks = re.findall(r"```(bash|python|js|text)\n(.*?)```", text, re.DOTALL)
     assert blocks
@@ -123,7 +125,7 @@ def _command(kind: str, block: str) -> str:
     return block
 
 
-def test_every_document_is_in_the_index_and_every_link_leads_somewhere() -> None:
+def test_every_page_is_in_the_index_and_every_link_works() -> None:
     docs = ROOT / "docs"
     linked = set()
     for page in [*docs.rglob("*.md"), ROOT / "README.md"]:

@@ -119,7 +119,7 @@ def ended(client: httpx.Client, file_id: str) -> Any:
     return wait_until(status)
 
 
-def test_the_modules_come_from_the_wheel(site: Path, tmp_path: Path) -> None:
+def test_the_modules_are_those_of_the_wheel(site: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import app, granula; print(app.__file__, granula.__file__)"],
         cwd=tmp_path,
@@ -131,12 +131,12 @@ def test_the_modules_come_from_the_wheel(site: Path, tmp_path: Path) -> None:
     assert done.stdout.split() == [str(site / p / "__init__.py") for p in ("app", "granula")]
 
 
-def test_the_command_is_called_granula(site: Path, tmp_path: Path) -> None:
+def test_the_wheel_installs_the_command_granula(site: Path, tmp_path: Path) -> None:
     assert run(site, tmp_path, "--version").stdout == "0.1.0\n"
     assert "granula upload data.csv --wait" in run(site, tmp_path, "--help").stdout
 
 
-def test_a_file_becomes_rows(client: httpx.Client) -> None:
+def test_an_installed_service_loads_a_file(client: httpx.Client) -> None:
     """So the migrations are found, and the tables made."""
     made = upload(client)
     file_id = made["file_id"]
@@ -146,7 +146,7 @@ def test_a_file_becomes_rows(client: httpx.Client) -> None:
     assert client.get(f"/api/v1/jobs/{made['job_id']}/proof").json()["closes"]
 
 
-def test_the_dashboard_the_guide_and_the_pages_about_errors_are_found(client: httpx.Client) -> None:
+def test_the_dashboard_the_guide_and_the_error_pages_are_included(client: httpx.Client) -> None:
     browser = {"Accept": "text/html"}
     page = client.get("/", headers=browser)
     assert page.headers["content-type"].startswith("text/html")
@@ -165,7 +165,7 @@ def test_the_dashboard_the_guide_and_the_pages_about_errors_are_found(client: ht
         ("sentiment", {"type": "sentiment", "options": {"text_column": "name"}}),
     ],
 )
-def test_a_job_that_needs_an_extra_says_which(
+def test_a_job_that_needs_an_extra_names_it(
     client: httpx.Client, extra: str, job: dict[str, Any]
 ) -> None:
     file_id = upload(client)["file_id"]
@@ -174,7 +174,7 @@ def test_a_job_that_needs_an_extra_says_which(
     assert f"granula[{extra}]" in refused.json()["detail"]
 
 
-def test_a_mapping_a_sample_and_a_download_that_need_an_extra_say_which(
+def test_a_mapping_a_sample_and_a_download_that_need_an_extra_name_it(
     client: httpx.Client,
 ) -> None:
     first, second = upload(client)["file_id"], upload(client, on_duplicate="new")["file_id"]

@@ -33,7 +33,7 @@ def count(pipeline: Pipeline, table: str) -> int:
     return int(query(pipeline.url, f"SELECT count(*) FROM {table}")[0][0])
 
 
-def test_a_run_tells_what_was_promised_and_writes_every_transaction(
+def test_a_run_prints_the_documented_summary_and_writes_every_transaction(
     pipeline: Pipeline, bucket: Bucket, model: ModelService
 ) -> None:
     bucket.put("2026/a.csv", transactions(700, seed=1))
@@ -75,7 +75,7 @@ CONTENT = (
 )
 
 
-def test_killed_again_and_again_it_ends_with_the_tables_of_an_undisturbed_run(
+def test_repeated_kills_give_the_tables_of_an_undisturbed_run(
     pipeline: Pipeline, api: Api, server: Server, bucket: Bucket
 ) -> None:
     """With transactions that come twice, so that the order in which chunks end would show."""
@@ -114,7 +114,7 @@ def test_killed_again_and_again_it_ends_with_the_tables_of_an_undisturbed_run(
 
 @pytest.mark.long
 @pytest.mark.timeout(1500)
-def test_killed_at_fifty_random_instants_it_ends_with_the_tables_of_an_undisturbed_run(
+def test_fifty_random_kills_give_the_tables_of_an_undisturbed_run(
     pipeline: Pipeline, databases: Databases, bucket: Bucket, model: ModelService, tmp_path: Path
 ) -> None:
     """Two kills for each database."""
@@ -155,9 +155,7 @@ def test_killed_at_fifty_random_instants_it_ends_with_the_tables_of_an_undisturb
     assert killed_at_work > 15, "or this proves little"
 
 
-def test_a_prefix_is_taken_letter_by_letter_and_the_pattern_behind_it(
-    pipeline: Pipeline, bucket: Bucket
-) -> None:
+def test_a_prefix_is_literal_and_the_pattern_follows_it(pipeline: Pipeline, bucket: Bucket) -> None:
     bucket.put("rep[1]/a.csv", transactions(20, seed=33))
     bucket.put("rep[1]/b.txt", b"not for us")
     bucket.put("rep1/a.csv", transactions(30, seed=34))

@@ -72,7 +72,7 @@ def number(pattern: str, output: str) -> int:
     return int(found[1].replace(",", ""))
 
 
-def test_a_clean_file_completes_and_its_proof_closes(environment: dict[str, str]) -> None:
+def test_a_clean_file_completes_with_a_valid_proof(environment: dict[str, str]) -> None:
     """And what it tells goes to the standard output, without a bar, beside a terminal."""
     command = [sys.executable, str(SCRIPT), "--rows", "5000"]
     done = mixed("err", command, environment | {"TERM": "xterm"})
@@ -98,7 +98,7 @@ def test_a_clean_file_completes_and_its_proof_closes(environment: dict[str, str]
     assert not Path(environment["STORAGE_DIR"]).exists()
 
 
-def test_a_dirty_file_shows_its_rejects_and_is_taken_out_of_a_named_database(
+def test_a_dirty_file_shows_its_rejects_and_is_removed_from_a_named_database(
     environment: dict[str, str], postgres: Postgres
 ) -> None:
     name = postgres.create()  # empty: the demo migrates it
@@ -123,7 +123,7 @@ def test_a_dirty_file_shows_its_rejects_and_is_taken_out_of_a_named_database(
     assert_nothing_left(environment, output)
 
 
-def test_keep_leaves_a_service_that_works_until_it_is_killed(environment: dict[str, str]) -> None:
+def test_keep_leaves_a_running_service(environment: dict[str, str]) -> None:
     code, output = run(environment, "--rows", "2000", "--keep")
     pid = pid_of_server(output)
     try:

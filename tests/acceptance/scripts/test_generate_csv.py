@@ -126,7 +126,7 @@ def test_gzip_holds_the_same_file_and_no_time_or_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_every_kind_appears_with_its_code_and_about_as_often(tmp_path: Path, format: str) -> None:
+def test_every_kind_of_mistake_appears_with_its_code_and_share(tmp_path: Path, format: str) -> None:
     kinds = script.KINDS[format]
     verdicts = [verdict for verdict, _ in dirty_file(tmp_path, format, 2000)]
     counts = Counter(verdict["kind"] for verdict in verdicts)

@@ -94,7 +94,7 @@ def fill(client: httpx.Client) -> str:
     return url
 
 
-def test_both_come_back_in_another_place_as_they_were_while_the_service_ran(
+def test_a_backup_of_a_running_service_is_restored_elsewhere_unchanged(
     homes: tuple[Home, Home], tmp_path: Path
 ) -> None:
     one, other = homes
@@ -129,7 +129,7 @@ def test_both_come_back_in_another_place_as_they_were_while_the_service_ran(
 
 
 @pytest.mark.parametrize("homes", ["folder"], indirect=True)
-def test_an_older_database_alone_removes_nothing_and_the_storage_alone_brings_files_back(
+def test_an_older_database_removes_nothing_and_a_restored_storage_recovers_files(
     homes: tuple[Home, Home], tmp_path: Path
 ) -> None:
     one, _ = homes
@@ -183,7 +183,7 @@ def home(databases: Databases, tmp_path: Path) -> Home:
     return Home(databases.create(tmp_path / "one"), tmp_path / "one", {})
 
 
-def test_a_damaged_storage_or_backup_is_told(home: Home, tmp_path: Path) -> None:
+def test_a_damaged_storage_or_backup_is_reported(home: Home, tmp_path: Path) -> None:
     server = home.server.start()
     with server.client() as client:
         lost, damaged, kept = (

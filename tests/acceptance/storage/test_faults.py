@@ -119,7 +119,7 @@ def assert_told(answer: httpx.Response, status: int) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("call", "error", "status"), FAULTS)
-def test_no_way_in_makes_a_mistake_of_it_or_leaves_anything(
+def test_a_disk_error_is_reported_on_every_way_in_and_leaves_nothing(
     disk: Disk,
     client: httpx.Client,
     way: Callable[[httpx.Client], httpx.Response],
@@ -146,7 +146,7 @@ def test_no_way_in_makes_a_mistake_of_it_or_leaves_anything(
 @pytest.mark.parametrize(
     ("call", "error", "status"), [("pwrite", "EIO", 503), ("pwrite", "EDQUOT", 507), *FAULTS[4:7]]
 )
-def test_a_resumable_upload_goes_on_where_it_was(
+def test_a_resumable_upload_resumes_after_a_disk_error(
     disk: Disk, client: httpx.Client, call: str, error: str, status: int
 ) -> None:
     url = create(client, len(GOOD), filename="a.csv")
@@ -167,7 +167,7 @@ def test_a_resumable_upload_goes_on_where_it_was(
 
 
 @pytest.mark.parametrize(("call", "error", "status"), [FAULTS[0], FAULTS[4], FAULTS[6], FAULTS[7]])
-def test_a_correction_is_not_taken_and_can_be_sent_again(
+def test_a_correction_is_refused_and_can_be_sent_again(
     disk: Disk, client: httpx.Client, call: str, error: str, status: int
 ) -> None:
     job = Api(client).run(b"id,name\n1,a\n2\n")
@@ -215,7 +215,7 @@ def test_ready_writes_a_byte(
     assert set(disk.server.storage.rglob("*")) == before
 
 
-def test_a_file_that_the_file_system_does_not_take_is_refused_and_none_of_it_kept(
+def test_a_file_larger_than_the_file_system_allows_is_refused_and_removed(
     postgres: Postgres, templates: dict[str, str], tmp_path: Path
 ) -> None:
     """A write takes a part first, and says only the next time that there is no room for more."""

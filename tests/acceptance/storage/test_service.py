@@ -131,7 +131,7 @@ def test_rows_and_downloads_equal_an_independent_reading(
 
 
 @on_one_database
-def test_what_is_refused_leaves_nothing(api: Api, bucket: OurBucket, place: str) -> None:
+def test_refused_uploads_leave_nothing(api: Api, bucket: OurBucket, place: str) -> None:
     before = files(bucket, place)
     # stored blocks: large as it comes, and cut off
     broken = gzip.compress(LARGE, 0)[: -PART_BYTES // 2]
@@ -192,7 +192,7 @@ def test_a_transform_reads_and_writes_the_bucket(
     )
 
 
-def test_rejects_come_back_corrected(api: Api) -> None:
+def test_corrected_rejects_are_loaded(api: Api) -> None:
     job = api.run(b"id,name\n1,a\n2\n3,c\n")
     assert job["rows"]["invalid"] == 1
     rejects = api.client.get(f"/api/v1/rejects/{job['file_id']}/download").content
@@ -209,7 +209,7 @@ def test_rejects_come_back_corrected(api: Api) -> None:
 
 
 @on_one_database
-def test_a_resumable_upload_lies_in_pieces_until_it_is_a_file(
+def test_a_resumable_upload_is_stored_in_pieces_until_it_is_complete(
     server: Server, api: Api, bucket: OurBucket, place: str
 ) -> None:
     client, before = api.client, files(bucket, place)
@@ -240,7 +240,7 @@ def test_a_resumable_upload_lies_in_pieces_until_it_is_a_file(
 
 
 @on_one_database
-def test_an_upload_whose_last_answer_was_never_given_is_finished_by_another_process(
+def test_an_upload_whose_last_response_was_lost_is_finished_by_another_process(
     server: Server, api: Api, bucket: OurBucket, place: str
 ) -> None:
     """All bytes are there, and the process that took them is gone. One that nobody went on with is
@@ -274,7 +274,7 @@ def test_an_upload_whose_last_answer_was_never_given_is_finished_by_another_proc
     )
 
 
-def test_what_a_killed_process_left_is_swept_and_what_may_be_a_file_is_kept(
+def test_leftovers_of_a_killed_process_are_swept_and_possible_files_are_kept(
     sqlite: Databases, bucket: OurBucket, tmp_path: Path
 ) -> None:
     place = bucket.url()
@@ -330,7 +330,7 @@ def sweep(url: str, bucket: OurBucket, place: str, folder: Path, older_than_seco
     made.close()
 
 
-def test_a_bucket_that_is_not_there_is_told_and_the_service_goes_on_when_it_is(
+def test_a_missing_bucket_is_reported_and_the_service_recovers(
     sqlite: Databases, bucket: OurBucket, gates: Path, tmp_path: Path
 ) -> None:
     name = f"{bucket.name}-later"

@@ -106,7 +106,7 @@ def test_answers_are_counted_by_declared_route_without_uploads_and_event_streams
     ]
 
 
-def test_the_pool_tells_its_connections(api: Api) -> None:
+def test_the_pool_reports_its_connections(api: Api) -> None:
     found = scraped(api, "granula_database_connections", "granula_database_connections_max")
     used, idle = (
         found["granula_database_connections", "in_use"],
@@ -121,9 +121,7 @@ def lines(server: Service) -> list[dict[str, Any]]:
     return [json.loads(line) for line in server.log.read_text().splitlines()]
 
 
-def test_every_line_of_the_log_is_an_object_that_says_what_it_is_about(
-    server: Service, api: Api
-) -> None:
+def test_every_log_line_is_an_object_with_its_context(server: Service, api: Api) -> None:
     assert server.sql("SELECT count(*) FROM jobs WHERE trace IS NOT NULL") == [(0,)], (
         "tracing is off"
     )

@@ -49,7 +49,7 @@ def cluster(
     databases.close()
 
 
-def test_a_trace_goes_from_the_upload_to_the_commits_of_workers(
+def test_a_trace_spans_from_the_upload_to_the_commits_of_workers(
     cluster: Cluster, collector: Collector
 ) -> None:
     (service,) = cluster.add(Service)

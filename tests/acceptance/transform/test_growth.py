@@ -71,7 +71,9 @@ GROWING: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("distinct", [False, True])
 @pytest.mark.parametrize("way", list(GROWING))
-def test_no_way_to_grow_takes_the_memory(processes: Processes, way: str, distinct: bool) -> None:
+def test_no_growth_of_values_exhausts_the_memory(
+    processes: Processes, way: str, distinct: bool
+) -> None:
     """2000 rows of some bytes would become gigabytes; those that are alike are worked on once."""
     column, code = GROWING[way]
     document = json.dumps(
@@ -84,7 +86,7 @@ def test_no_way_to_grow_takes_the_memory(processes: Processes, way: str, distinc
     assert {(each.column, each.code) for each in done.findings} == {("out", code)}
 
 
-def test_the_rows_of_many_columns_are_done_some_at_a_time(processes: Processes) -> None:
+def test_wide_rows_are_transformed_in_batches(processes: Processes) -> None:
     """A thousand constants beside 100 000 short rows, with long names in JSON."""
     columns = [{"name": f"{'n' * 900}{i}", "constant": i} for i in range(1000)]
     document = json.dumps(

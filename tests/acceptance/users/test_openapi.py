@@ -54,7 +54,7 @@ def databases(
     made.close()
 
 
-def test_a_route_says_who_may_call_it_how_it_fails_and_has_examples() -> None:
+def test_a_route_documents_its_access_errors_and_examples() -> None:
     for method, path, operation in operations(DOCUMENT):
         check(method, path, operation)
 
@@ -82,7 +82,7 @@ def check(method: str, path: str, operation: dict[str, Any]) -> None:
         assert "example" in body or model.get("examples"), HINT
 
 
-def test_every_json_answer_is_a_closed_object_of_which_each_member_is_described() -> None:
+def test_every_json_response_is_a_closed_object_with_described_members() -> None:
     """So that the check of answers against the document can fail, and the reference has all of
     them.
     """
@@ -119,7 +119,7 @@ def references(part: Any) -> set[str]:
     return named | references(list(part.values()))
 
 
-def test_bounds_are_written_as_json_schema_knows_them() -> None:
+def test_bounds_use_the_keywords_of_json_schema() -> None:
     (limit,) = [
         p
         for p in DOCUMENT["paths"]["/api/v1/results/{file_id}"]["get"]["parameters"]
@@ -135,7 +135,7 @@ def test_bounds_are_written_as_json_schema_knows_them() -> None:
         pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(3600)]),
     ],
 )
-def test_no_request_breaks_the_service_or_is_answered_in_a_way_that_is_not_documented(
+def test_no_request_breaks_the_service_or_gets_an_undocumented_response(
     server: Server, people: People, examples: int
 ) -> None:
     failures: list[str] = []

@@ -44,7 +44,7 @@ def running(alice: tuple[str, httpx.Client], gates: Path) -> Iterator[str]:
 @pytest.mark.one_database  # it waits for the next look at the key, which is the same on both
 @pytest.mark.parametrize("path", ["/api/v1/jobs/events", "/api/v1/status/FILE/events"])
 @pytest.mark.parametrize("way", ["key", "user", "session"])
-def test_a_stream_ends_with_the_key_the_user_or_the_session(
+def test_a_stream_ends_when_its_key_user_or_session_ends(
     people: People, alice: tuple[str, httpx.Client], running: str, path: str, way: str
 ) -> None:
     name, client = alice
@@ -75,7 +75,7 @@ def test_a_stream_ends_with_the_key_the_user_or_the_session(
         assert len(list(lines)) < 100  # it ends
 
 
-def test_a_stream_ends_with_the_job_that_was_deleted(
+def test_a_stream_ends_when_its_job_is_deleted(
     alice: tuple[str, httpx.Client], running: str
 ) -> None:
     _, client = alice
@@ -89,7 +89,7 @@ def test_a_stream_ends_with_the_job_that_was_deleted(
         assert len(list(lines)) < 100
 
 
-def test_a_stream_goes_on_while_another_key_ends(
+def test_a_stream_continues_when_another_key_ends(
     people: People, alice: tuple[str, httpx.Client], running: str
 ) -> None:
     name, client = alice

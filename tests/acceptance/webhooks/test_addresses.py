@@ -28,12 +28,12 @@ OPEN = """1.1.1.1 8.8.8.8 93.184.216.34 100.63.255.255 100.128.0.1 172.15.255.25
 2606:4700:4700::1111 2a00:1450:4001:81b::200e ::ffff:8.8.8.8 64:ff9b::808:808 2001:4860:4860::8888""".split()
 
 
-def test_special_addresses_are_told_from_public_ones() -> None:
+def test_special_addresses_are_not_public() -> None:
     assert [address for address in CLOSED if is_public(address)] == []
     assert [address for address in OPEN if not is_public(address)] == []
 
 
-def test_urls_that_can_never_be_sent_to_are_refused_at_once() -> None:
+def test_unusable_urls_are_refused_on_creation() -> None:
     sender = WebhookSender(timeout_seconds=1, allow_private=False)
     for url in (
         "http://example.com/", "https://127.0.0.1/", "https://[::1]/", "https://[fe80::1]/", "https://2130706433/",
@@ -106,7 +106,7 @@ class Names(AbstractResolver):
         pass
 
 
-async def test_what_a_name_resolves_to_is_checked_for_each_connection(canary: Canary) -> None:
+async def test_resolved_addresses_are_checked_for_each_connection(canary: Canary) -> None:
     """A name that is public once and private the next time, or both at once, brings no connection
     to this machine.
     """
@@ -121,7 +121,7 @@ async def test_what_a_name_resolves_to_is_checked_for_each_connection(canary: Ca
     assert canary.connections == 0
 
 
-async def test_an_address_is_checked_at_the_socket_however_it_came_there(
+async def test_the_address_of_every_socket_is_checked(
     canary: Canary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # as if the URL were read in another way
@@ -144,9 +144,7 @@ async def test_proxies_of_the_environment_are_not_used(
     assert canary.connections == 0
 
 
-async def test_a_receiver_that_answers_without_end_or_not_at_all_costs_the_timeout_at_most() -> (
-    None
-):
+async def test_an_endless_or_silent_receiver_costs_at_most_the_timeout() -> None:
     endless = socket.create_server(("127.0.0.1", 0))
 
     def answer() -> None:
@@ -172,7 +170,7 @@ async def test_a_receiver_that_answers_without_end_or_not_at_all_costs_the_timeo
 
 
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
-def test_a_webhook_from_a_time_when_it_was_allowed_is_not_sent_to(
+def test_a_stored_webhook_that_is_no_longer_allowed_gets_no_message(
     service: Service, receiver: Receiver
 ) -> None:
     path = receiver.path()
