@@ -83,7 +83,7 @@ class Table(Destination):
 
 
 @pytest.mark.parametrize("is_sqlite", [True, False])
-def test_each_job_has_the_destination_that_its_row_says(is_sqlite: bool) -> None:
+def test_each_job_has_the_destination_that_its_row_names(is_sqlite: bool) -> None:
     orders, prices = Place(), Place()
     destinations = Destinations((), is_sqlite=is_sqlite)
     destinations.add(Into(orders=orders))
@@ -96,7 +96,7 @@ def test_each_job_has_the_destination_that_its_row_says(is_sqlite: bool) -> None
     assert isinstance(destinations.of(gone).results, Pages)
 
 
-async def test_all_that_is_done_with_results_is_asked_of_their_destination() -> None:
+async def test_all_operations_on_results_go_to_their_destination() -> None:
     place = Place()
     destinations = Destinations((), is_sqlite=True)
     destinations.add(Into(here=place))

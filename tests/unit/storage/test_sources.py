@@ -48,7 +48,7 @@ def made(folder: Path) -> Sources:
     return Sources(storage, unused, unused, remotes=(Shelf(),))
 
 
-def test_each_scheme_has_its_source(tmp_path: Path) -> None:
+def test_each_scheme_has_a_source(tmp_path: Path) -> None:
     sources = made(tmp_path)
     assert sources.read("shelf://a/b.csv", 3, 5, None) == DATA[3:5]
     assert sources.open("shelf://a/b.csv", len(DATA)).read() == DATA
