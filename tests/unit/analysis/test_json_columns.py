@@ -1,4 +1,4 @@
-"""The values under the keys of JSON objects, against records written from values that are known."""
+"""The values under the keys of JSON objects, compared with records written from known values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.profiling import json_columns
 from app.profiling.json_columns import columns_of
 
 Pairs = list[tuple[str, str]]
-"""Of a record: keys and values, both as they are written."""
+"""Keys and values of a record, both as written."""
 
 FLAT = [
     "0", "-1.50", "1E+5", "true", "false", "null", '""', '"a"', '"a, \\"b\\": 1"', '", "', '": "',
@@ -73,7 +73,7 @@ def test_flat_records_of_one_shape_are_not_decoded(
 ) -> None:
     raw = [written(record, spacing) for record in records]
     with pytest.MonkeyPatch.context() as patch:
-        if spacing != SPACINGS[2]:  # blanks before the comma are part of no value
+        if spacing != SPACINGS[2]:  # blanks before the comma belong to no value
             patch.delattr(json_columns, "_columns_decoded")
         assert found(raw) == expected(records)
 
@@ -120,7 +120,7 @@ def test_one_record_of_another_shape_is_noticed(second: Pairs) -> None:
 
 
 def test_records_with_equal_structural_characters_are_told_apart() -> None:
-    """One record has a key more and one a key less: together they have as many as they should."""
+    """One record has an extra key and one lacks a key: together they have the right number."""
     records = [
         [('"a"', "1"), ('"b"', "2")],
         [('"a"', "1"), ('"b"', "2"), ('"c"', "3")],

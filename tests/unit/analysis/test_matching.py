@@ -1,5 +1,5 @@
-"""Columns of other words are found by what they mean and hold, and a wrong pair is never a sure
-one.
+"""Columns with other names are matched by meaning and content, and a wrong match is never
+certain.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def mapped(
 def sides(
     pair: Sequence[Row],
 ) -> tuple[dict[str, list[str]], dict[str, list[str]], dict[str, str | None]]:
-    # The input is turned round, so that the order of the columns says nothing.
+    # The input is reversed, so that the order of the columns gives no hint.
     given = {name: values.split("|") for name, _, values, _ in reversed(pair) if name}
     wanted = {name: values.split("|") for _, name, _, values in pair if name}
     return given, wanted, {want: have for have, want, _, _ in pair if want}
@@ -58,7 +58,7 @@ def sides(
 def outcome(
     embedder: Embedder | None, *, with_values: bool
 ) -> tuple[int, int, list[str], list[str]]:
-    """(right, all, wrong ones, wrong ones that were sure)."""
+    """Return (right, all, wrong, wrong but certain)."""
     right, total, wrong, sure = 0, 0, [], []
     for name, pair in PAIRS.items():
         given, wanted, truth = sides(pair)
@@ -85,7 +85,7 @@ def outcome(
 def test_nine_of_ten_columns_are_matched_and_no_wrong_match_is_certain(
     with_model: bool, with_values: bool, request: pytest.FixtureRequest
 ) -> None:
-    """Also without the sentence model, and with headers alone."""
+    """Also without the sentence model, and with only headers."""
     folder: Path | None = request.getfixturevalue("model_dir") if with_model else None
     right, total, wrong, sure = outcome(
         Embedder(folder) if folder else None, with_values=with_values
@@ -204,7 +204,7 @@ def test_a_value_with_similar_spelling_is_suggested_and_left_open(value: str, li
     }
     alone = mapped({"x": [value] * 3}, {"x": [likely] * 3})["x"]["conversion"][0]
     assert (alone["table"], alone["unknown"], alone["suggested"]) == ({}, [value], {value: likely})
-    # Once it is decided, what was suggested is no part of the step.
+    # Once decided, the suggestion is no part of the step.
     chosen = {name: member for name, member in step.items() if name != "decide"} | {
         "otherwise": "keep"
     }

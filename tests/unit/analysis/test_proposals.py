@@ -1,5 +1,5 @@
-"""What a mapping proposes keeps every value that is known, or asks: held against the transform that
-it becomes.
+"""A proposed mapping keeps every known value, or asks for a decision: checked against the transform
+that it becomes.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ def proposed(
 def carried_out(
     mappings: dict[str, dict[str, Any]], given: dict[str, list[str]]
 ) -> tuple[list[list[Any]], list[str]]:
-    """(rows, codes of rejects) of the transform as it is proposed, or as somebody decides to leave
-    it.
-    """
+    """Return (rows, codes of rejects) of the transform, as proposed or as decided."""
     columns = [
         each
         | {
@@ -104,8 +102,8 @@ def test_names_of_two_words_are_split_and_unknown_ones_keep_their_words() -> Non
 def test_a_number_that_would_be_refused_needs_a_decision(
     given: list[str], wanted: list[str], numbers: list[str] | None
 ) -> None:
-    """`numbers`: of what is offered, which takes all; none: nothing to ask; empty: nothing can be
-    offered.
+    """`numbers` of the accepted offers: all by default; none: nothing to decide; empty: nothing can
+    be offered.
     """
     found = proposed({"total": given}, {"total": wanted})
     rows, codes = carried_out(found, {"total": given})

@@ -1,6 +1,4 @@
-"""A type is given only if every value comes back from it as it was written; the answer does not
-depend on the chunks.
-"""
+"""A type is reported only if every value round trips; the result does not depend on the chunks."""
 
 from __future__ import annotations
 
@@ -107,8 +105,8 @@ def test_personal_data_is_flagged_by_the_form_of_its_values(
 
 
 def test_a_chunk_gives_the_same_profile_for_every_path_and_split() -> None:
-    """Clean lines, cells and pieces of them: the counts are equal, and so are types, ends, examples
-    and distinct.
+    """Clean lines, cells and pieces of them give equal counts, types, bounds, examples and distinct
+    values.
     """
     rows = [
         [str(i), f"{i % 7}.5", f"2026-01-{1 + i % 28:02}", f"word {i % 300}", ""]
@@ -134,7 +132,7 @@ def test_a_chunk_gives_the_same_profile_for_every_path_and_split() -> None:
 
 
 def test_frequent_values_are_found_across_chunks() -> None:
-    """Misra-Gries: a value more frequent than the error cannot be missed, and its count is within
+    """Misra-Gries: a value more frequent than the error is always found, and its count is within
     the error.
     """
     parts = []
@@ -204,7 +202,7 @@ def test_an_empty_chunk_of_a_column_changes_nothing() -> None:
 def test_every_path_to_distinct_values_agrees_with_python(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By their hashes, or by numbering them."""
+    """Distinct values are found by their hashes, or by numbering them."""
     values = [
         *COLUMNS[name][2] * 3,
         "",
@@ -220,7 +218,7 @@ def test_every_path_to_distinct_values_agrees_with_python(
     for alike in (-1, 2):
         monkeypatch.setattr(columns, "ALIKE", alike)
         found.append(Column.of(pa.array(values, pa.string()), rows))
-        found[-1].numbers.digest = b""  # draws by lot
+        found[-1].numbers.digest = b""  # chosen at random
     assert found[0] == found[1]
     there = [(value, int(row)) for value, row in zip(values, rows, strict=True) if value]
     assert (found[0].values, found[0].empty, found[0].nulls) == (len(there), values.count(""), 1)
@@ -243,12 +241,12 @@ def test_values_with_equal_hashes_stay_distinct(monkeypatch: pytest.MonkeyPatch)
     assert found.classes["text"] == 1
 
 
-# ---------------------------------------------------------------------- values that are nested, or long
+# ---------------------------------------------------------------------- nested and long values
 
 
 def test_nested_values_are_counted_by_content() -> None:
-    """Equal but for spaces and the order of keys is equal; a number is equal if it is written
-    so.
+    """Values that differ only in spaces and the order of keys are equal; numbers are equal if
+    written alike.
     """
     values = [
         '{"a": 1, "b": [1, 2.50]}', '{ "b" : [1,2.50], "a":1 }', '{"a": 1, "b": [1, 2.5]}', "[]", "[ ]", '["x", null, true]',

@@ -1,5 +1,5 @@
-"""Rows as CSV, JSON Lines and Parquet: the same rows in whatever pieces, and no file whose end
-cannot be held.
+"""Rows as CSV, JSON Lines and Parquet: the same rows in any pieces, and no file whose footer does
+not fit in memory.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def pages(rows: Sequence[Any], size: int) -> list[PageRow]:
 
 
 def whole(encoder: Encoder, rows: Sequence[Any], size: int) -> tuple[bytes, list[int]]:
-    """(the file, the sizes of its pieces)."""
+    """Return (the file, the sizes of its pieces)."""
     pieces = [piece for page in pages(rows, size) for piece in encoder.encode(page)] + [
         encoder.finish()
     ]
@@ -103,7 +103,7 @@ def test_a_parquet_file_is_written_if_its_footer_fits_in_memory(
     assert fits_parquet(rows, columns, size) is fits
 
 
-# ---------------------------------------------------------------------- beside the plain way
+# ---------------------------------------------------------------------- other paths
 
 SIGNS = "=+-@,;\"'\\ \t\r\n1.e%\uff1d\x01\x02\x03\x04é😀"
 TEXT = st.text(st.sampled_from(SIGNS), max_size=5) | st.sampled_from(
@@ -135,7 +135,7 @@ def csv_of(rows: Sequence[Sequence[str | None]]) -> bytes:
 
 
 def with_apostrophe(cell: str | None) -> str | None:
-    """docs/formats.md, written down a second time."""
+    """The rules of docs/formats.md, written a second time."""
     if not cell or cell[0] not in "=+-@\t\r\uff1d\uff0b\uff0d\uff20":
         return cell
     digits = cell.lstrip("+-") if cell[0] in "+-" and cell[1:2] not in ("+", "-") else ""

@@ -1,4 +1,4 @@
-"""The names of the operations in the OpenAPI document, by which generated clients call them."""
+"""Operation ids of the OpenAPI document, which generated clients use as names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NAMES = {
     "create_key", "revoke_key", "get_system", "get_addresses", "get_health", "get_readiness",
     "get_metrics", "explain_error",
 }  # fmt: skip
-"""All of them, in the order of the routes. To change one changes the clients of others."""
+"""All ids in the order of the routes. Changing one breaks generated clients."""
 
 
 def operation_ids() -> list[str | None]:

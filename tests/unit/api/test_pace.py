@@ -1,4 +1,4 @@
-"""How long a slow client is waited for, by arithmetic alone."""
+"""How long the service waits for a slow client, computed without a network."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_time_is_bounded_by_the_bytes_and_the_first_allowance(
 ) -> None:
     pace, waited, size = Pace(30, 1024), 0.0, 0
     for seconds, count in steps:
-        if pace.left <= seconds:  # here the client would be ended
+        if pace.left <= seconds:  # here the client would be disconnected
             break
         pace.count(seconds, count)
         waited, size = waited + seconds, size + count

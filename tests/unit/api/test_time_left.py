@@ -1,4 +1,4 @@
-"""The time left, against the time that was left in the end, on courses of jobs of many kinds."""
+"""The estimated time left, compared with the real one, for many kinds of jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from app.jobs.pace import MARKS, Mark, rows_left, rows_per_second, seconds_left
 
 Course = list[Mark]
-"""The ends of all chunks of a job that began at 0."""
+"""Times at which the chunks of a job end that started at 0."""
 
 
 def course(intervals: list[float], rows: int = 1000, begins: float = 0.0) -> Course:
@@ -28,12 +28,12 @@ def jittered() -> Course:
 
 
 def bursty() -> Course:
-    """Sixteen chunks a transaction."""
+    """Sixteen chunks per transaction."""
     return [Mark(0.7 * burst + 0.0005 * n, 500) for burst in range(1, 61) for n in range(16)]
 
 
 def slow_to_start() -> Course:
-    """Processes had to be started first."""
+    """Compute processes had to start first."""
     return course([0.05] * 200, begins=9.0)
 
 
@@ -51,7 +51,7 @@ def long_chunks() -> Course:
 
 
 def paused() -> Course:
-    """A model service was away for an hour, a quarter of the way."""
+    """A model service was down for an hour, after a quarter of the work."""
     return course([0.5] * 100 + [3600.0] + [0.5] * 299)
 
 
@@ -61,7 +61,7 @@ def uneven() -> Course:
 
 
 def _uneven(rng: random.Random) -> list[tuple[int, int]]:
-    """Chunks of very different sizes, each as long as it has rows."""
+    """Chunks of very different sizes, with times in proportion to their rows."""
     counts = [rng.choice([10, 200, 1500]) for _ in range(300)]
     return list(zip(accumulate(counts), counts, strict=True))
 
@@ -72,7 +72,7 @@ COURSES: list[Callable[[], Course]] = [
 
 
 def told(marks: Course, now: float) -> float | None:
-    """What is said at this moment."""
+    """Return the estimate at this moment."""
     ended = [mark for mark in marks if mark.at <= now]
     left = sum(mark.rows for mark in marks) - sum(mark.rows for mark in ended)
     return seconds_left(ended[-MARKS:], left, now)
@@ -97,7 +97,7 @@ def test_the_estimate_is_absent_at_first_and_never_wild(make: Callable[[], Cours
     assert told(marks, 0.0) is None
     assert told(marks, marks[0].at) is None
     pauses = [(a.at, b.at) for a, b in pairwise(marks) if b.at - a.at > 60]
-    longest = {slow_then_fast: 4.0}.get(make, 2.0)  # nobody can know that it will become faster
+    longest = {slow_then_fast: 4.0}.get(make, 2.0)  # no estimate can foresee that it gets faster
     for mark in marks:
         truth = (
             marks[-1].at - mark.at - sum(end - start for start, end in pauses if start >= mark.at)

@@ -1,4 +1,6 @@
-"""What a start does not import: most of the time until the service is ready goes into imports."""
+"""Modules that a start does not import: imports take most of the time until the service is
+ready.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of docs/style.md are kept, and the check that holds them finds what it should."""
+"""The repository follows docs/style.md, and the check finds each kind of violation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who reads all pages of a job reads as many at once as fit into some megabytes, however wide the
+"""Reading all pages of a job fetches as many at a time as fit into some megabytes, however wide the
 rows are.
 """
 

@@ -1,4 +1,4 @@
-"""deploy/kubernetes: what Kubernetes' own schemas accept, and what we promise beyond them."""
+"""deploy/kubernetes against the schemas of Kubernetes, and against our own rules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.harness import ROOT
 FOLDER = ROOT / "deploy" / "kubernetes"
 NOT_APPLIED = {"kustomization.yaml", "secret.example.yaml", "ingress.yaml"}
 VERSIONS = ("1.30", "1.37")
-"""The oldest that has every field we use, and the newest that the schemas know."""
+"""The oldest version that has every field we use, and the newest that the schemas know."""
 
 
 def documents() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -99,7 +99,7 @@ def test_services_have_probes_and_time_to_shut_down() -> None:
 
 
 def test_the_commands_equal_those_of_docker_compose() -> None:
-    """Which are held against the command line."""
+    """The commands, which are checked against the command line."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     for name, deployment in named("Deployment").items():
         (container,) = deployment["spec"]["template"]["spec"]["containers"]

@@ -1,6 +1,4 @@
-"""A table that a processor from outside brings is refused before the first row if it cannot be
-one.
-"""
+"""An invalid table of an external processor is refused before the first row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The head that is shipped says what plain sentences say, and where it comes from."""
+"""The shipped head rates plain sentences correctly, and names its origin."""
 
 from __future__ import annotations
 

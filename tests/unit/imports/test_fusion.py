@@ -1,4 +1,4 @@
-"""Orders put into one, held against exact fractions."""
+"""Fusion of ranked lists, checked with exact fractions."""
 
 from __future__ import annotations
 

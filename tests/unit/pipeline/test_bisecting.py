@@ -1,6 +1,4 @@
-"""One bad row costs one row: those that raise are found among all others, whatever their number and
-place.
-"""
+"""One bad row costs one row: rows that raise are isolated, whatever their number and place."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ DATA = b"".join(b"%d,row %d\n" % (number, number) for number in range(1, ROWS + 
 
 
 class Calls:
-    """`process` and `rehearse` that raise for some rows, and how often they were called."""
+    """`process` and `rehearse` that raise for some rows, and count their calls."""
 
     def __init__(self, bad: set[int], error: Exception, *, in_database: bool) -> None:
         self.bad, self.error, self.in_database = bad, error, in_database

@@ -1,5 +1,5 @@
-"""What becomes of a chunk between the processor and the transaction: results gathered, rejects
-placed, outputs written.
+"""A chunk between the processor and the transaction: results merged, rejects located, outputs
+written.
 """
 
 from __future__ import annotations

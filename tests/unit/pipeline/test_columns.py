@@ -1,4 +1,4 @@
-"""However many keys the rows of a job bring, its columns are bounded, and the rows without room are
+"""The columns of a job are bounded for any number of keys, and rows beyond the limit are
 rejects.
 """
 
@@ -21,7 +21,7 @@ def objects(rows: Sequence[Sequence[str]], first: int = 1) -> ObjectRows:
 
 
 def fitted(known: Columns, rows: ObjectRows) -> tuple[ChunkOutcome, int]:
-    """What is left of the rows, and how often the processor was run."""
+    """Return the remaining rows, and the number of runs of the processor."""
     fitting, runs = Fitting(known, rows), 0
     while True:
         runs += 1
@@ -72,7 +72,7 @@ def test_the_processor_does_not_run_again_if_no_row_fits() -> None:
 
 
 def test_column_names_of_rejected_rows_do_not_count() -> None:
-    """The reader names the keys of all rows of a chunk; the processor may have refused some of
+    """The reader names the keys of all rows of a chunk; the processor may have rejected some of
     them.
     """
     known = Columns(names_of(0, MAX_COLUMNS - 1))

@@ -1,4 +1,4 @@
-"""RowCounter: the number that is promised at once is the number that is split later."""
+"""RowCounter: the number reported first is the number that is split later."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALPHABETS = ('ab ,é"\n\r', "ab ,é\n", 'a"', "\r\n\r\nx")
 
 @pytest.fixture(autouse=True)
 def short_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that small files, too, go on after their dialect is known."""
+    """Small blocks, so that small files continue after their dialect is known."""
     monkeypatch.setattr("app.features.batches.counter.SAMPLE_BYTES", 200)
 
 

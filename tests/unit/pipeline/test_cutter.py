@@ -1,4 +1,4 @@
-"""The cutter: limits of chunks, records too long to be read, stopping and going on."""
+"""The cutter: limits of chunks, oversized records, stopping and continuing."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def json_row(length: int, end: bytes = b"\n") -> bytes:
 
 
 def tricky(count: int) -> bytes:
-    """Full of what would end it if it did not stand in a string or in brackets."""
+    """Full of characters that would end it outside a string or brackets."""
     return b'{"v":["' + rb"a,]}\"[{\\" * count + b'",{"w":[1,{"x":2}]}],"y":"\\\\"},'
 
 
 def csv_case(
     newline: str, encoding: str = "utf-8", delimiter: str = ","
 ) -> tuple[Dialect, bytes, bytes, bytes]:
-    """(dialect, small record, too long record, record as long as a window may be)."""
+    """(dialect, small record, oversized record, record of the size of a window)."""
     end = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}[newline]
     small = f"7,small{end}".replace(",", delimiter).encode(encoding)
     dialect = CsvDialect(
@@ -96,7 +96,7 @@ def test_an_oversized_record_is_one_reject_and_its_neighbours_pass(
         for reject in rejects:
             start = sum(map(len, records[: reject.row_number - 1]))
             length = len(records[reject.row_number - 1])
-            # In an array the comma, and with it the line end, is the beginning of the next record.
+            # In an array the comma, and with it the line end, starts the next record.
             assert abs(reject.byte_start - start) <= 2
             assert abs(reject.byte_end - start - length) <= 2
 
@@ -107,7 +107,7 @@ def test_the_end_of_an_oversized_record_is_found_at_every_block_boundary(
 ) -> None:
     dialect = CsvDialect(columns=["a", "b"], newline="crlf", encoding=encoding)
     for length in range(1500, 1500 + 98):
-        # In UTF-16 the bytes of a line end also stand between two of these characters.
+        # In UTF-16 the bytes of a line end also appear across two of these characters.
         long = "\u0d41\u0a00\u4100\u0d00\u0a41" * (length // 5) + "x" * (length % 5)
         data = f"1,2\r\n3,{long}\r\n5,6\r\n".encode(encoding)
         spans = cut_all(data, dialect, Setting(1000, 500, 200), ROW_BYTES)

@@ -1,4 +1,4 @@
-"""A process that dies while it concludes costs the job nothing, unless it dies each time."""
+"""A process that dies during a conclusion costs the job nothing, unless it dies every time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.pipeline.processes import WorkerDied
 
 
 class Dying:
-    """Computes in a process that dies so many times before it answers."""
+    """Computes in a process that dies this many times before it returns."""
 
     def __init__(self, deaths: int) -> None:
         self.deaths = deaths

@@ -1,6 +1,4 @@
-"""What waits for others is bounded by its bytes, over all jobs of a processor, and nobody is
-forgotten for it.
-"""
+"""Detached work is bounded by its bytes, over all jobs of a processor, and no task is lost."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What is told of chunks in work: each is counted once, by whoever settles it, and has a span from
-its claim to its end.
+"""Telemetry of chunks: each is counted once, by its last holder, and has a span from its claim to
+its end.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def claims_of(job_id: UUID, count: int) -> list[Claim]:
 
 
 def stored(ok: int, invalid: int) -> ChunkCompletion:
-    """What is kept of a chunk that was completed."""
+    """Facts of a completed chunk."""
     return ChunkCompletion(
         rows_ok=ok,
         rows_invalid=invalid,
@@ -58,7 +58,7 @@ def stored(ok: int, invalid: int) -> ChunkCompletion:
 
 
 def counted() -> dict[str, float]:
-    """What the process says at /metrics of rows, chunks and seconds."""
+    """Return the values at /metrics of rows, chunks and seconds."""
     return {
         f"{sample.name} {' '.join(sample.labels.values())}": sample.value
         for metric in PROCESS.collect()
@@ -80,7 +80,9 @@ Spans = Callable[[], list[ReadableSpan]]
 
 @pytest.fixture
 def spans(monkeypatch: pytest.MonkeyPatch) -> Spans:
-    """Tracing is on; the call ends it and gives what was sent, in the order of the ends."""
+    """Start tracing; the returned function ends it and returns the spans in the order of their
+    ends.
+    """
     sent = InMemorySpanExporter()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(trace_exporter, "OTLPSpanExporter", lambda: sent)
@@ -105,7 +107,7 @@ def id_of(span: ReadableSpan) -> int:
 
 
 def by_chunk(spans: list[ReadableSpan]) -> list[ReadableSpan]:
-    """Those of chunks, in the order of their indexes."""
+    """Return the spans of chunks, in the order of their indexes."""
     of_chunks = [span for span in spans if span.name == "chunk"]
     return sorted(of_chunks, key=lambda span: str(said_of(span)["granula.chunk.index"]))
 

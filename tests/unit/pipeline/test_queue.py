@@ -1,4 +1,4 @@
-"""JobQueue: higher first, equals in turns, the waiting rise."""
+"""JobQueue: higher priority first, equals take turns, waiting jobs rise."""
 
 from __future__ import annotations
 

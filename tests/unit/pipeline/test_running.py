@@ -1,6 +1,4 @@
-"""What is known of a job in work: a snapshot that is never changed, only replaced by a newer
-one.
-"""
+"""The snapshot of a running job: never changed, only replaced by a newer one."""
 
 from __future__ import annotations
 
@@ -65,7 +63,7 @@ def test_a_snapshot_cannot_be_changed() -> None:
 
 
 def test_updates_of_splitter_and_committer_are_kept_together() -> None:
-    """Each replaces the newest snapshot, not the one that it began with."""
+    """Each update replaces the newest snapshot, not the one that it started with."""
     job = RunningJob(snapshot())
     begun = job.snapshot
     job.has_columns(Columns(["a", "b"]))
@@ -88,9 +86,9 @@ def test_waiting_longer_for_the_same_service_is_no_change() -> None:
 async def test_a_snapshot_read_before_an_own_change_is_read_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Among several processes a job is read for each turn, while other turns of it commit. The
-    read below sees the database as it was before such a commit: taken as the newest, it would hide
-    that a service is waited for, and nobody would write that it answers again.
+    """Several processes read a job for each turn while other turns of it commit. The read below
+    sees the database as it was before such a commit: taken as the newest, it would hide that a
+    service is waited for, and nobody would write that it responds again.
     """
     nothing: Any = None
     workers = WorkerPool(

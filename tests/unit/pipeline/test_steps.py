@@ -1,4 +1,4 @@
-"""What a turn does for a job: every situation, and the one step that is right in it."""
+"""The step of a turn: each state of a job, and the one right step."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NOTHING = {"nothing_to_claim": True}
 @pytest.mark.parametrize(
     ("situation", "step"),
     [
-        # the file is still to be cut
+        # the file is not split yet
         ({}, Step.SPLIT),
         ({"is_shared": True}, Step.SPLIT),
         ({"has_chunks_in_work": True}, Step.SPLIT),
         ({"is_splitting": True}, Step.RUN),
-        # only so can its other rows be counted as not processed
+        # its other rows must be counted as not processed
         ({"is_cancelled": True}, Step.SPLIT),
         # chunks to run
         (SPLIT, Step.RUN),
@@ -38,12 +38,12 @@ NOTHING = {"nothing_to_claim": True}
         (SPLIT | {"waits_for_service": True, "detached_turns": MAX_DETACHED_TURNS}, Step.LEAVE),
         (SPLIT | {"waits_for_service": True, "is_held_up": True}, Step.RUN_DETACHED),
         (SPLIT | {"waits_for_service": True, "is_held_up": True, "detached_turns": 1}, Step.LEAVE),
-        # nothing to claim, and the file is not cut to its end
+        # nothing to claim, and the file is not split to its end
         (NOTHING, Step.REQUEUE),
         (NOTHING | {"is_splitting": True}, Step.LEAVE),
         (NOTHING | {"is_shared": True}, Step.LEAVE),
         (NOTHING | {"has_chunks_in_work": True}, Step.LEAVE),
-        # nothing to claim, and the file is cut
+        # nothing to claim, and the file is split
         (NOTHING | SPLIT, Step.FINISH),
         (NOTHING | SPLIT | {"has_chunks_in_work": True}, Step.LEAVE),
         (NOTHING | SPLIT | {"has_result": True}, Step.REDUCE),

@@ -1,6 +1,4 @@
-"""Services that run beside the doors: one that dies is started again, one that is cancelled ends,
-whatever it dies of.
-"""
+"""Background services: one that fails is restarted, a cancelled one ends, whatever it raises."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def by_status(*tallies: ChunkTally) -> dict[str, ChunkTally]:
             Stored(7, {"invalid": 2, "failed": 1}),
             JobStatus.COMPLETED_WITH_ERRORS,
         ),
-        # Rows of a failed chunk are in no table: the chunk says so.
+        # Rows of a failed chunk are in no table: the chunk counts them.
         (
             by_status(chunks("completed", ok=5), chunks("failed", failed=5)),
             Stored(5, {}),

@@ -1,4 +1,4 @@
-"""The contract of processors: what is refused at the start, what is declared, and how options are
+"""The contract of processors: what is refused at startup, what is declared, and how options are
 read.
 """
 
@@ -172,9 +172,7 @@ def test_the_capabilities_of_a_processor_are_its_base_classes() -> None:
 
 
 def test_the_processors_of_the_service_keep_the_contract() -> None:
-    """As one from outside must: what the registry refuses there holds of those of the house as
-    well.
-    """
+    """The registry applies the rules for external processors to the built-in ones."""
     processors = plugins.make_processors(load_settings(_env_file=None))
     assert {name: problem_of(processors.get(name)) for name in processors.names} == dict.fromkeys(
         processors.names
@@ -203,7 +201,7 @@ def test_counts_of_the_same_name_are_added_up() -> None:
 def test_options_are_read_from_json_and_from_texts(
     given: dict[str, Any], stored: dict[str, Any]
 ) -> None:
-    """And kept as JSON, without what was not given."""
+    """Options are kept as JSON, without the defaults."""
     options = validated(Wanted, "the processor p", given)
     assert as_json(options) == stored
     assert restored(Wanted, "the processor p", {**stored, "source": "s3://bucket/key"}) == options
@@ -235,8 +233,8 @@ def test_invalid_options_are_refused_by_name(given: dict[str, Any], detail: str)
 
 
 def test_stored_options_that_are_no_longer_valid_raise_a_clear_error() -> None:
-    """A job that waited while its processor was changed fails with a sentence, and does not try for
-    ever.
+    """A job that waited while its processor was changed fails with a sentence and is not retried
+    forever.
     """
     with pytest.raises(InvalidParameter, match="limit: Field required"):
         restored(Wanted, "the processor p", {"word": "x"})
@@ -263,7 +261,7 @@ def test_a_table_that_was_not_declared_is_an_error_of_its_processor() -> None:
 
 
 def test_the_stages_of_the_processors_start_at_the_documented_percentages() -> None:
-    """The numbers are those of the interface that the job routes keep to the letter."""
+    """The percentages are part of the documented interface."""
     processors = plugins.make_processors(load_settings(_env_file=None))
     assert {
         name: processors.get(name).stages.named

@@ -1,5 +1,5 @@
-"""What docs/values.md says is read from a text and from JSON, in models and schemas in ordinary
-Pydantic, and nothing else.
+"""The forms of values in docs/values.md, and no others, are accepted from texts and from JSON, in
+ordinary Pydantic models.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def pairs(table: dict[str, Any]) -> list[Any]:
 
 
 def validated(model: str, name: str, text: str) -> list[Any]:
-    """What scoring makes of a row of a CSV file with this cell."""
+    """Score a row of a CSV file with this cell."""
     validator = strict.strict_validator(getattr(models, model), of_cells=True)
     return [getattr(validator.validate_python({name: text}), name)]
 
@@ -337,7 +337,7 @@ def test_a_naive_timestamp_of_a_custom_model_gets_its_column_too() -> None:
 
 
 def test_the_page_on_values_shows_the_accepted_forms() -> None:
-    """Each example in the table of docs/values.md, in the columns that say so."""
+    """Each example in the table of docs/values.md, in the columns that it names."""
     rows = re.findall(
         r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", (ROOT / "docs/values.md").read_text(), re.MULTILINE
     )

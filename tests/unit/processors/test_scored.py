@@ -1,5 +1,5 @@
-"""Cells beyond the header (on_bad_row=keep) in scoring: they stay beyond it, and take no other
-column's place.
+"""Cells beyond the header (on_bad_row=keep) in scoring: they stay last, and take no other column's
+place.
 """
 
 from __future__ import annotations

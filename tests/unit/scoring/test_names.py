@@ -1,4 +1,4 @@
-"""What scoring adds to a row hides nothing that was in it."""
+"""Columns that scoring adds to a row hide none of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a public host runs is what this repository has and promises."""
+"""The CI workflow runs what this repository has and promises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lock: what is installed is what was tested, and the ranges promise no more than that."""
+"""The lock: what is installed was tested, and the ranges promise no more."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PAIRS = (
 
 
 def asked(name: str) -> list[tuple[Requirement, str]]:
-    """(requirement, what it is for) of each line of a file of ranges."""
+    """Return (requirement, reason) of each line of a file of ranges."""
     lines = (ROOT / name).read_text().splitlines()
     split = [line.partition("# ") for line in lines if line and not line.startswith(("#", "-r"))]
     return [(Requirement(range_.strip()), reason.strip()) for range_, _, reason in split]
 
 
 def locked(name: str) -> dict[str, tuple[Requirement, list[str]]]:
-    """By package, its pin and its hashes."""
+    """Return the pin and the hashes by package."""
     text = (ROOT / name).read_text().replace("\\\n", " ")
     pins = [line for line in text.splitlines() if line and not line.startswith(("#", " "))]
     found: dict[str, tuple[Requirement, list[str]]] = {}

@@ -1,4 +1,4 @@
-"""What the package asks for: the ranges of requirements.in, those of extras apart."""
+"""Requirements of the package: the ranges of requirements.in, those of extras separate."""
 
 from __future__ import annotations
 

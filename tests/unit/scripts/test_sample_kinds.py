@@ -1,4 +1,4 @@
-"""People and reviews of the sample generator: the truth beside the file is true."""
+"""People and reviews of the sample generator: their verdicts are right."""
 
 import csv
 import json

@@ -18,12 +18,12 @@ DATA = b"id\n1\n2\n"
 
 
 class Shelf:
-    """Something that a scheme of its own stands for."""
+    """A source with a scheme of its own."""
 
     scheme = "shelf"
 
     def check_configured(self) -> None:
-        """It is."""
+        """Always exists."""
 
     def full(self, uri: str) -> str:
         return uri

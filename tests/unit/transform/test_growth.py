@@ -1,4 +1,4 @@
-"""A transform that makes much of little: what is too long is never made."""
+"""A transform that turns small values into large ones never builds one over the limit."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_an_unused_branch_rejects_nothing() -> None:
 
 @pytest.mark.parametrize("columns", [20, 60])
 def test_a_row_of_the_length_of_a_record_is_accepted(columns: int) -> None:
-    """Each value is short enough; of 60 times 0.4 MB the row would be too large."""
+    """Each value is short enough; 60 times 0.4 MB make the row too large."""
     made = [
         {"name": f"c{i}", "from": "a", "steps": [times(100), times(100), times(40)]}
         for i in range(columns)
@@ -80,7 +80,7 @@ step = plain_steps | regex_steps | st.just({"operation": "case", "to": "upper"})
 def test_exactly_the_values_that_would_be_longer_are_refused(
     texts: list[str], steps: Steps
 ) -> None:
-    """The same code with a limit of 30 bytes, held against Python's own replacements."""
+    """The same code with a limit of 30 bytes, checked against Python's own replacements."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(growth, "MAX_VALUE_BYTES", 30)
         patch.setattr(growth, "SURELY_FINE", 0)
@@ -101,7 +101,7 @@ def test_exactly_the_values_that_would_be_longer_are_refused(
 
 
 class Counted:
-    """Calls functions, and counts how often."""
+    """Calls functions, and counts the calls."""
 
     calls = 0
 
@@ -127,7 +127,7 @@ def rows_of(kind: str, count: int) -> Any:
 @pytest.mark.parametrize("kind", ["plain", "cells", "objects"])
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
 def test_rows_that_do_not_fit_in_memory_are_transformed_in_batches(kind: str, form: str) -> None:
-    """400 rows of up to 60 kB: the same file, rejects and numbers as with memory for all of
+    """400 rows of up to 60 kB: the same file, rejects and counts as with enough memory for all of
     them.
     """
     columns = [

@@ -1,5 +1,5 @@
-"""Expressions, casts and dates held against Python's own: Decimal, datetime, str. Nothing may
-differ, and nothing be guessed.
+"""Expressions, casts and dates, compared with Python's Decimal, datetime and str. Nothing may
+differ, and nothing is guessed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def outcome(
 
 
 def values_of(texts: Sequence[str | None], *steps: dict[str, Any]) -> tuple[list[Any], list[str]]:
-    """(values that got through, codes of those that did not) of one column."""
+    """Return (accepted values, codes of the others) of one column."""
     columns = [{"name": "out", "from": "x", "steps": list(steps)}]
     done = outcome([[text] for text in texts], columns, ["x"])
     return [row[0] for _, row in done.preview], [each.code for each in done.findings]
@@ -57,8 +57,8 @@ wide_numbers = st.integers(-(10**30), 10**30).map(lambda i: Decimal(i).scaleb(-4
 
 @st.composite
 def trees(draw: st.DrawFn, depth: int = 3) -> tuple[str, Any]:
-    """An expression over the numbers a and b, and a function that says what Python makes of it;
-    None: no value.
+    """An expression over the numbers a and b, and a function that computes it in Python; None means
+    no value.
     """
     if depth == 0 or draw(st.booleans()):
         kind = draw(st.sampled_from(["a", "b", "literal"]))
@@ -129,7 +129,7 @@ def test_division_is_rounded_once_and_by_zero_rejects_its_row(
     with localcontext(WIDE):
         for place, (text,) in done.preview:
             a, b = pairs[place]
-            # Twice as many digits first, so that the last step is the only one that rounds.
+            # Twice as many digits first, so that only the last step rounds.
             assert Decimal(text) == (a / b).quantize(Decimal(1).scaleb(-18))
 
 
@@ -237,7 +237,7 @@ def test_an_invalid_expression_is_reported_with_its_position(expression: str, to
 @settings(max_examples=100, deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60))
 def test_no_text_breaks_the_parser(expression: str) -> None:
-    """It says yes or that it cannot be used, and raises nothing else."""
+    """It accepts the text or says that it is invalid, and raises nothing else."""
     document = {
         "mapping": {"columns": [{"name": "out", "expression": expression or "1"}]},
         "header": ["price"],
@@ -476,7 +476,7 @@ def test_dates_round_trip(moments: list[datetime], pattern: str) -> None:
 
 
 def _written(moment: datetime, pattern: str) -> str:
-    """By Python, where %Y has four digits on every machine."""
+    """Expected by Python, where %Y has four digits on every machine."""
     return moment.strftime(pattern.replace("%Y", f"{moment.year:04}"))
 
 
@@ -498,7 +498,9 @@ def test_only_exact_matches_of_the_format_are_dates() -> None:
 
 
 def test_fractions_of_a_second_and_zones_are_parsed() -> None:
-    """Of 1 to 9 digits, but nothing finer than a microsecond; zones with and without minutes."""
+    """Fractions of 1 to 9 digits, but nothing finer than a microsecond; zones with and without
+    minutes.
+    """
     day = "2026-01-05 10:00:00"
     fractions = ["123456", "123", "5", "123456000", "1234567", "1234567890", "", "12x", "123 45"]
     texts = [f"{day}.{fraction}" for fraction in fractions]
@@ -563,14 +565,14 @@ def test_every_date_that_the_analysis_detects_is_parsed_by_a_transform(texts: li
     [("keep", ["x", ""], []), ("empty", [None, None], []), ("reject", [None], ["not_in_table"])],
 )
 def test_a_value_table_may_be_empty(otherwise: str, got: list[Any], codes: list[str]) -> None:
-    """As one is proposed of which no value was sure."""
+    """A table as proposed when no value was certain."""
     found, told = values_of(
         ["x", ""], {"operation": "value_table", "table": {}, "otherwise": otherwise}
     )
     assert ([value or None for value in found], told) == ([value or None for value in got], codes)
 
 
-# ---------------------------------------------------------------------- values that repeat
+# ---------------------------------------------------------------------- repeated values
 
 REPEATED = [
     "",
@@ -605,7 +607,7 @@ STEPS: list[list[dict[str, Any]]] = [
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
 def test_a_repeated_value_gives_the_same_result_as_a_single_one(form: str) -> None:
-    """Many rows are transformed by their distinct values, a few one by one."""
+    """Many rows are transformed by their distinct values, few rows one by one."""
     rng = random.Random(form)
     rows = [[rng.choice(REPEATED), str(i), rng.choice(REPEATED[2:])] for i in range(3000)]
     header = ["a", "id", "b"]
