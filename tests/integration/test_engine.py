@@ -1,5 +1,5 @@
-"""The simulated death is one: what was not committed is gone, nothing left of a life changes
-anything, another life goes on.
+"""The simulated death is a death: uncommitted changes are gone, a dead life changes nothing, and
+another life continues.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def test_no_other_task_continues_after_a_simulated_death(engine: Engine) -> None
         try:
             failpoints.hit("split.begin")
         finally:
-            await asyncio.gather(*tasks)  # whoever waits in a `finally` lets others run
+            await asyncio.gather(*tasks)  # code that awaits in a `finally` lets others run
 
     with pytest.raises(Died):
         engine.run(die())

@@ -1,5 +1,5 @@
-"""One bad row costs one row; a chunk without a good row fails as a whole, and can be tried again
-when the cause is gone.
+"""A bad row costs one row; a chunk without a valid row fails as a whole and can be retried when the
+cause is gone.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def test_a_chunk_without_a_valid_row_fails_and_a_retry_runs_only_it(
 def test_a_failing_row_among_refused_rows_costs_only_itself(
     engine: Engine,
 ) -> None:
-    """No row of the chunk becomes a result, and still the processor coped with all but one."""
+    """No row of the chunk becomes a result, although the processor failed for only one."""
     cells = [[str(i), "refused", "x"] for i in range(1, 101)]
     cells[30][1] = "bad"
     start_fussy(engine, max_retries=0)

@@ -1,5 +1,5 @@
-"""Death at each place of a correction: the rows that it mends are rejects or results, never both
-and never neither.
+"""Death at each step of a correction: each corrected row is a reject or a result, never both and
+never neither.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Death at each named place of the code: what was acknowledged is there, and the work goes on where
-it was left.
-"""
+"""Death at each fail point: what was acknowledged is stored, and the work resumes."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ def points(prefix: str) -> list[str]:
 
 
 def send(api: Api, given: Input, key: str, **params: Parameter) -> dict[str, Any] | None:
-    """Upload under an Idempotency-Key; None if the service died before it answered."""
+    """Upload with an Idempotency-Key; return None if the service died before it responded."""
     files = {"file": ("data.csv", given.data, "text/csv")}
     try:
         answer = api.client.post(
@@ -90,7 +88,7 @@ def test_an_interrupted_job_completes_with_every_row_once(
     given = wide if (point.startswith("split."), occurrence) == (True, 2) else dirty
     engine.start(GRANULA_FAIL=f"{point}=kill@{occurrence}")
     with engine.api() as api:
-        # the first split may begin before the answer is out
+        # the first split may start before the response is sent
         acknowledged = send(api, given, "only")
     engine.wait_for_death()
     assert_no_row_without_its_file(engine)
@@ -146,9 +144,9 @@ def test_an_interrupted_deletion_is_finished_and_spares_other_files(
         try:
             assert api.client.delete(f"/api/v1/files/{doomed['file_id']}").status_code == 204
         except httpx.TransportError:
-            pass  # the rows are removed behind the answer, and may be faster
+            pass  # the rows are removed after the response, and may be gone already
     engine.wait_for_death()
-    # not finished, or this proves nothing
+    # not finished, or the test proves nothing
     assert set(engine.files()) == {doomed["file_id"], kept["file_id"]}
 
     engine.start()

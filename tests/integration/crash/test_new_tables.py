@@ -1,5 +1,5 @@
-"""Tables of a processor from outside are made at the start, and their rows are as safe as those of
-features: once after a death, corrected, undone and deleted with their job.
+"""Tables of an external processor are created at startup, and their rows are as safe as those of
+features: written once after a death, corrected, undone and deleted with their job.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.harness import Api
 STOCK = "tests.crash.processors:StockProcessor"
 FIRST = [(f"article {n}", n) for n in range(1, 301)]
 SECOND = [(f"article {n}", 1000 + n) for n in range(200, 401)]
-"""A third of the first, and as many more."""
+"""A third of the first file, and as many new rows."""
 
 
 def file_of(rows: list[tuple[str, Any]]) -> bytes:
@@ -40,7 +40,7 @@ def stock(engine: Engine) -> list[tuple[Any, ...]]:
 
 
 def expected(*files: list[tuple[str, int]]) -> list[tuple[Any, ...]]:
-    """Of two rows with the same key the later file wins."""
+    """Of two rows with the same key, the later file wins."""
     newest = {
         article: (article, amount, amount < 10, amount / 4, number)
         for file in files
@@ -57,7 +57,7 @@ def lengths(engine: Engine) -> list[tuple[int, int]]:
 
 
 def undo(engine: Engine, api: Api, job_id: str) -> dict[str, Any]:
-    """To its end, for which one answer does not wait forever."""
+    """Run to its end, waiting only so long for a response."""
     path = f"/api/v1/undo/{job_id}"
     engine.wait_until(lambda: api.client.post(path).status_code == 200, 30, "the undo")
     return dict(api.client.post(path).json())
@@ -109,7 +109,7 @@ def test_a_corrected_row_is_written_to_the_tables(engine: Engine) -> None:
 
 
 def test_a_deleted_job_loses_its_rows_even_without_its_processor(engine: Engine) -> None:
-    """Nobody knows the tables then, and still nothing is left that no job explains."""
+    """No processor knows the tables any more, and still no row without a job is left."""
     engine.start(PROCESSORS=STOCK)
     with engine.api() as api:
         file_id = api.run(file_of(FIRST), processor="stock", chunk_size=100)["file_id"]
@@ -131,7 +131,7 @@ def test_an_existing_table_with_other_columns_stops_the_start(engine: Engine) ->
 def test_a_backup_restores_the_tables_without_their_processor(
     engine: Engine, databases: Databases, tmp_path: Path
 ) -> None:
-    """It is put back into a database that has never seen the processor."""
+    """The backup is restored into a database that has never seen the processor."""
     engine.environment["PROCESSORS"] = STOCK
     engine.start()
     with engine.api() as api:

@@ -1,4 +1,4 @@
-"""What a retry runs again, and what it leaves alone."""
+"""What a retry runs again, and what it keeps."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.moves import drop_for_jobs
 
 FUSSY = "tests.crash.processors:FussyProcessor"
 ROWS = [[str(i), f"row {i}", "bad" if i > 100 else "fine"] for i in range(1, 201)]
-"""Two chunks of 100, of which the second fails."""
+"""Two chunks of 100 rows, of which the second fails."""
 
 
 def half_failed(api: Api) -> dict[str, Any]:
-    """The status of a file, one of whose chunks has failed."""
+    """Return the status of a file with one failed chunk."""
     status = api.run(Input.of(ROWS).data, processor="fussy", chunk_size=100)
     assert (status["status"], status["rows"]["failed"]) == ("completed_with_errors", 100)
     return status

@@ -1,5 +1,5 @@
-"""Results that are staged in the transactions of the chunks are published in that of the final
-status: nobody sees a part of them, wherever the service dies.
+"""Results staged in the transactions of the chunks are published with the final status: readers
+never see a part of them, wherever the service dies.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PUBLISHED = (
 
 
 class Showcase(StagedResults):
-    """Stages pages, and publishes where each begins."""
+    """Stages pages, and publishes the start of each."""
 
     incomplete = {"code": "incomplete", "message": "A chunk failed."}  # noqa: RUF012
     discarded = 0
@@ -82,11 +82,11 @@ class Showcase(StagedResults):
         Showcase.discarded += 1
 
     async def forget(self, job_id: UUID) -> None:
-        """Nothing is staged elsewhere."""
+        """Nothing else is staged."""
 
 
 class Showcases(OutputFiles):
-    """In the place of what `wiring` adds, so that it is there before the first turn of a life."""
+    """Replaces what `wiring` adds, so that it exists before the first turn of a life."""
 
     def of(self, processor: str, options: Mapping[str, Any]) -> ResultDestination | None:
         if processor == KIND:
@@ -139,7 +139,7 @@ def test_staged_results_are_published_with_the_final_status_or_not_at_all(
 
 
 def test_assembled_results_are_dropped_if_the_job_does_not_end_with_them(engine: Engine) -> None:
-    """Less was made whole than the chunks say."""
+    """Fewer rows were assembled than the chunks report."""
     engine.start()
 
     assembled: list[Assembly] = []
@@ -153,5 +153,5 @@ def test_assembled_results_are_dropped_if_the_job_does_not_end_with_them(engine:
         job = api.run(INPUT.data, chunk_size=100)
     assert (job["status"], job["error"]["code"]) == ("failed", "proof_does_not_close")
     assert published(engine) == []
-    # a twin of the turn that ended it may have made one, too
+    # a twin of the turn that ended it may have assembled one too
     engine.wait_until(lambda: Showcase.discarded == len(assembled) > 0, 15, "all to be discarded")

@@ -1,4 +1,4 @@
-"""A stored file that was damaged behind our back gives no wrong row: its chunks, or its job, fail
+"""A stored file that was damaged outside the service gives no wrong row: its chunks or its job fail
 with the reason.
 """
 
@@ -15,7 +15,7 @@ from tests.engine import Engine
 GATED = "tests.crash.processors:GatedProcessor"
 WITHOUT_LAST_LINE_END = Input.clean(2_000)
 GIVEN = Input(WITHOUT_LAST_LINE_END.data.removesuffix(b"\n"), WITHOUT_LAST_LINE_END.results, [])
-"""So that without its last byte it is still good CSV, with a wrong value at its end."""
+"""Without its last byte it is still valid CSV, with a wrong value at its end."""
 
 
 def truncate(path: Path) -> None:
@@ -24,7 +24,7 @@ def truncate(path: Path) -> None:
 
 
 def flip(path: Path) -> None:
-    """One bit of a digit in the last row: still good CSV."""
+    """Flips one bit of a digit in the last row: still valid CSV."""
     with path.open("r+b") as file:
         file.seek(len(GIVEN.data) - 1)
         file.write(bytes([GIVEN.data[-1] ^ 1]))
@@ -86,5 +86,5 @@ def test_a_file_damaged_after_splitting_fails_the_affected_chunks(
         assert {c["error"]["code"] for c in failed} == {code}
         assert [c["chunk_index"] for c in failed][-1] == 19
         assert len(failed) == 1 or damage is delete
-        assert {c["attempt"] for c in failed} == {1}  # no attempt would cure it
+        assert {c["attempt"] for c in failed} == {1}  # no attempt would succeed
         assert status["errors"][0]["error"]["code"] == code

@@ -1,5 +1,5 @@
-"""Transient is not failed: waiting for something burns no attempt, holds no worker, and ends by
-itself.
+"""Transient is not failed: waiting costs no attempt, holds no worker, and ends without an
+operator.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def test_a_waiting_processor_costs_no_attempt_and_holds_no_worker(
 
 
 def test_waiting_work_continues_when_the_clock_is_set_back(engine: Engine) -> None:
-    """For what is stored, the same as if all waits and leases were an hour longer."""
+    """Make all stored waits and leases an hour longer."""
     given = Input.clean(500)
     engine.start(PROCESSORS=WAITING, MAX_CONCURRENCY=1, MAX_BACKOFF=2)
     with engine.api() as api:

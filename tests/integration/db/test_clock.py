@@ -1,7 +1,5 @@
-"""The wall clock was set back by an hour: nothing waits for it to get there again.
-
-For the database that is the same as if everything had been stored an hour too far ahead, which is
-what these tests do.
+"""The wall clock was set back by an hour, and nothing waits for it to catch up. For the database
+that is as if all times had been stored an hour ahead, which is what these tests do.
 """
 
 from __future__ import annotations
@@ -88,7 +86,7 @@ def test_a_chunk_that_waits_longer_than_any_backoff_is_due(
         async with database.reading() as connection:
             waiting = await chunks.next_waiting(connection, job_id, longest)
         assert waiting is not None
-        assert 10 < waiting <= 20  # what a backoff explains is waited for
+        assert 10 < waiting <= 20  # a wait that a backoff explains is kept
 
     check(run)
 
@@ -117,7 +115,7 @@ def test_the_lease_of_a_dead_worker_ends_within_one_lease_time(
         async with database.reading() as connection:
             ends, at = (await connection.execute(select(Chunk.lease_expires_at, now()))).one()
         assert ends is not None
-        # not at once: its worker may be alive
+        # not immediately: its worker may be alive
         assert timedelta(0) < ends - at <= timedelta(seconds=LEASE)
 
     check(run)
@@ -139,7 +137,7 @@ def test_a_message_that_waits_longer_than_any_backoff_is_sent(
         (0, [], HOUR),  # new
         (1, [silent], HOUR + 5),
         (2, [silent, silent], HOUR + 300),
-        (3, [silent, silent, silent], HOUR),  # of up to ten hours
+        (3, [silent, silent, silent], HOUR),  # a wait of up to ten hours
         (1, [asked], HOUR),  # of nearly two hours, as the receiver asked
         (1, [silent], 4.0),
     ]
@@ -171,7 +169,7 @@ def test_a_message_that_waits_longer_than_any_backoff_is_sent(
 
 
 class NoJobs(JobStarter):
-    """For a time at which no run is due."""
+    """Set a time at which no run is due."""
 
     def __init__(self) -> None: ...
 

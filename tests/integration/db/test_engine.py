@@ -1,4 +1,4 @@
-"""Transactions: what the database takes back is run again."""
+"""Transactions that the database rolls back are run again."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_an_advisory_lock_is_exclusive_until_released_or_its_process_stops
             assert (mine, theirs, another) == (True, False, True)
         async with other.alone("split") as theirs:
             assert theirs
-        # A process that has stopped sends no heartbeat: here one that sends its next in an hour.
+        # A stopped process sends no heartbeat: here one that sends its next in an hour.
         async with one.alone("split"):
             async with asyncio.timeout(20):
                 while True:
@@ -98,7 +98,7 @@ async def test_a_session_stopped_between_prepare_and_execute_is_ended(
             driver = (await sleeping.get_raw_connection()).driver_connection
             assert driver is not None
             pid = driver.get_server_pid()
-            await driver.prepare("SELECT 2")  # the server waits for what is to be done with it
+            await driver.prepare("SELECT 2")  # the server waits for the next statement
             async with asyncio.timeout(20):
                 while not (ended := await other.end_stopped()):
                     await waiting.execute(text("SELECT 3"))
@@ -106,7 +106,7 @@ async def test_a_session_stopped_between_prepare_and_execute_is_ended(
             there = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
             async with asyncio.timeout(20):
                 while (await waiting.execute(there, {"pid": pid})).scalar_one():
-                    await waiting.rollback()  # what it shows stays the same within a transaction
+                    await waiting.rollback()  # the view stays the same within a transaction
             await sleeping.invalidate()
     finally:
         await one.close()

@@ -1,5 +1,5 @@
-"""The time left, from the chunks in the database: nothing at first, and the same in the status and
-in the list.
+"""The time left, computed from the chunks in the database: unknown at first, and the same in the
+status and in the list.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The factory makes jobs, their files and their tokens together, or nothing."""
+"""The factory creates jobs, their files and their tokens together, or nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVERYTHING = JobFilter()
 
 
 class Made:
-    """A factory over a database, and the jobs that it told the queue of."""
+    """A factory over a database, and the jobs that it enqueued."""
 
     def __init__(self, database: Database, tmp_path: Path, *, max_jobs: int = 0) -> None:
         settings = Settings(storage_dir=tmp_path, owner_max_queued_jobs=max_jobs)

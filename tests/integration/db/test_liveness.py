@@ -1,6 +1,4 @@
-"""Connections to PostgreSQL that die in silence: behind a proxy that goes on accepting bytes and
-hands none of them on.
-"""
+"""Connections to PostgreSQL that die silently: a proxy keeps accepting bytes and forwards none."""
 
 from __future__ import annotations
 
@@ -25,11 +23,11 @@ from tests.conftest import Databases
 
 pytestmark = pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
 SECONDS = 15
-"""Within this time nobody waits for a dead connection any more."""
+"""Within this time every wait for a dead connection ends."""
 
 
 class Wire:
-    """Carries connections to PostgreSQL. `silence` mutes those that are there; new ones work."""
+    """Carries connections to PostgreSQL. `silence` mutes the existing ones; new ones work."""
 
     def __init__(self, url: str) -> None:
         where = make_url(url)
@@ -38,7 +36,7 @@ class Wire:
         self._generation = 0
         self._carried: set[asyncio.Task[None]] = set()
         self.url = ""
-        """Of the database, over the wire."""
+        """URL of the database through the wire."""
         self.is_deaf = False
         """Whether new connections are accepted and never served."""
         self.accepted = 0
@@ -94,7 +92,7 @@ class Wire:
 
 @asynccontextmanager
 async def wired(databases: Databases, folder: Path) -> AsyncIterator[tuple[Database, Wire]]:
-    """A database whose connections go over a wire, started as in the service."""
+    """A database whose connections pass through a wire, started as in the service."""
     url = await asyncio.to_thread(databases.create, folder)
     wire = Wire(url)
     server = await asyncio.start_server(wire.carry, "127.0.0.1", 0)
@@ -195,7 +193,7 @@ async def test_a_worker_takes_tokens_again_after_its_queue_connections_died(
             async with asyncio.timeout(SECONDS):
                 assert await taken.get() == before
             wire.silence()
-            with suppress(DatabaseUnavailable):  # the other connections died, too
+            with suppress(DatabaseUnavailable):  # the other connections died too
                 await database.transact(partial(queue.enqueue, job_id=after))
             await database.transact(partial(queue.enqueue, job_id=after))
             async with asyncio.timeout(SECONDS):

@@ -1,5 +1,5 @@
-"""On PostgreSQL: what one process is just writing holds up no other, and what it has written is
-seen by the next.
+"""On PostgreSQL: a process that writes does not block others, and the next one sees what it
+wrote.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ async def while_open(
     first: Callable[[AsyncConnection], Awaitable[Any]],
     other: Awaitable[Any],
 ) -> Any:
-    """What `other` gives, begun when `first` has done its part and has not committed it."""
+    """Return the result of `other`, started after `first` has done its part and before its
+    commit.
+    """
     done, go = asyncio.Event(), asyncio.Event()
 
     async def held(connection: AsyncConnection) -> None:
@@ -118,7 +120,7 @@ def test_two_parts_cleared_concurrently_clear_their_parent(url: str, tmp_path: P
 
 
 def test_two_concurrent_undos_leave_no_row_of_either(url: str, tmp_path: Path) -> None:
-    """The one puts back what the other has to remove, and has not committed it yet."""
+    """One restores what the other has to remove, and has not committed it yet."""
 
     async def run() -> None:
         database = Database(load_settings(database_url=url, storage_dir=tmp_path))

@@ -1,4 +1,4 @@
-"""Result pages are stored byte for byte, whichever form the database takes them in."""
+"""Result pages are stored byte for byte, in each form that a database accepts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.crash.service import Input, post
 from tests.engine import Engine
 
 FIRST = 1_000_000
-"""Behind the rows of the upload."""
+"""After the rows of the upload."""
 
 DATA = [
     '[["1","a"]]',

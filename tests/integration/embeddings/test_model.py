@@ -1,6 +1,4 @@
-"""The vectors are those of sentence-transformers, whatever is batched with what; and a model that
-is not right is not used.
-"""
+"""The vectors equal those of sentence-transformers in any batch, and a wrong model is not used."""
 
 from __future__ import annotations
 
@@ -63,7 +61,7 @@ def test_int8_vectors_are_close_and_named_as_another_precision(
 def test_a_text_has_the_same_vector_in_any_batch_and_order(
     embedder: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # so that texts meet in several slabs and many batches
+    # so that texts are spread over several slabs and many batches
     monkeypatch.setattr(model, "SLAB_TEXTS", 50)
     alone = np.concatenate([embedder.encode([text]) for text in TEXTS])
     places = [*range(len(TEXTS)), *range(0, len(TEXTS), 3)]

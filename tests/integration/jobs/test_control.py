@@ -1,6 +1,4 @@
-"""Cancel, retry, reprioritise and delete, asked of the use cases themselves while the machine is at
-work.
-"""
+"""Cancel, retry, reprioritise and delete, called directly while the machine works."""
 
 from __future__ import annotations
 
@@ -18,7 +16,9 @@ INPUT = Input.clean(1_000)
 
 
 def begun(engine: Engine, api: EngineApi) -> tuple[UUID, UUID]:
-    """(file, job) with a chunk in work that does not end before the flag `open` is raised."""
+    """Return (file, job) with a running chunk that does not end before the flag `open` is
+    raised.
+    """
     upload = api.upload(INPUT.data, chunk_size=100, processor="gated")
     engine.wait_until(lambda: engine.flagged("began"), 15, "a chunk in work")
     return UUID(upload["file_id"]), UUID(upload["job_id"])
@@ -53,7 +53,7 @@ def test_finished_jobs_are_not_cancelled_retried_or_reprioritised(engine: Engine
 
 
 def test_a_new_priority_applies_to_the_waiting_token(engine: Engine) -> None:
-    """One slot is taken; of two jobs that wait, the one that was raised goes first."""
+    """One slot is busy; of two waiting jobs, the raised one goes first."""
     engine.start(PROCESSORS=GATED, MAX_CONCURRENCY=1)
     with engine.api() as api:
         begun(engine, api)

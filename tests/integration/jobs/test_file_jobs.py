@@ -1,6 +1,4 @@
-"""Jobs over files that are here already: what they read, what is refused, and which earlier job is
-the answer instead of a new one.
-"""
+"""Jobs over stored files: what they read, what is refused, and which earlier job is reused."""
 
 from __future__ import annotations
 
@@ -61,7 +59,7 @@ class Chosen(Processor):
 
 
 class Service:
-    """The use case over a database, and the jobs that it told the queue of."""
+    """The use case over a database, and the jobs that it enqueued."""
 
     def __init__(self, database: Database, storage: Path) -> None:
         settings = load_settings(storage_dir=storage)
@@ -113,11 +111,11 @@ class Service:
         )
 
     def plan(self, **options: Any) -> Plan:
-        """As a type of jobs makes it; raises InvalidParameter."""
+        """Create a job as a job type does; raises InvalidParameter."""
         return Plan("chosen", JobTypes(self.processors).options("chosen", options))
 
     async def end(self, *job_ids: UUID, status: JobStatus = JobStatus.COMPLETED) -> None:
-        """By way of `processing`, as a job does."""
+        """End a job by way of `processing`."""
 
         async def move(connection: AsyncConnection) -> None:
             of_these = update(Job).where(Job.id.in_(job_ids))

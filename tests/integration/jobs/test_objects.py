@@ -1,5 +1,5 @@
-"""Mappings and transforms of objects where they lie, over each way to name them: they give what
-they give of an upload.
+"""Mappings and transforms of objects in place, named in each way: the results equal those of an
+upload.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ UPPER: dict[str, Any] = {
     }
 }
 UPPER_CUSTOMERS = b"name,year\nANN,1988\nEVE,1990\n"
-"""What UPPER makes of CUSTOMERS."""
+"""Result of UPPER over CUSTOMERS."""
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def ended(api: EngineApi, job_id: str) -> dict[str, Any]:
 
 
 def parts_of(api: EngineApi, job_id: str) -> list[dict[str, Any]]:
-    """In the order of their objects."""
+    """Return the files in the order of their objects."""
     items = api.client.get("/api/v1/jobs", params={"parent": job_id}).json()["items"]
     return sorted(items, key=lambda item: str(item["filename"]))
 
@@ -58,7 +58,7 @@ def made_file(api: EngineApi, job_id: str) -> bytes:
 
 
 def pairs(api: EngineApi, job_id: str) -> dict[str, list[str]]:
-    """The mapping that a job proposes: for each wanted column those that it comes from."""
+    """Return the mapping that a job proposes: source columns by wanted column."""
     result = api.client.get(f"/api/v1/jobs/{job_id}/result").json()["result"]
     return {each["reference_column"]: each["input_columns"] for each in result["mappings"]}
 

@@ -1,6 +1,4 @@
-"""POST /api/v1/jobs with an Idempotency-Key: a request that comes again, or twice at once, makes one
-job.
-"""
+"""POST /api/v1/jobs with an Idempotency-Key: a repeated or concurrent request creates one job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are here and that no job can read rows from: each way to start a job says so."""
+"""Stored files without rows: each way to start a job refuses them with the reason."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def api(engine: Engine) -> Iterator[EngineApi]:
 
 @pytest.fixture
 def parquet(api: EngineApi) -> str:
-    """The file that a transform has made."""
+    """Return the file that a transform has written."""
     body = {"input_file_id": api.run(ROWS)["file_id"], "output_format": "parquet", **COLUMNS}
     job_id = api.client.post("/api/v1/jobs/transform", json=body).json()["job_id"]
     api.finished(job_id)

@@ -1,4 +1,6 @@
-"""The options of an upload are checked once, and before the bytes come as far as they are known."""
+"""The options of an upload are validated once, and those known before the bytes are validated
+before them.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ class Marked(Options):
 
 
 class Noting(Processor):
-    """Notes which options it is asked about."""
+    """Records the options that it validates."""
 
     name = "noting"
     options = Marked

@@ -1,5 +1,5 @@
-"""What a job ends with: drawn once all of it is final, from summaries in the order of the file, in
-an amount of memory that does not grow with it.
+"""The result of a job: computed once when all of it is final, from summaries in file order, in
+bounded memory.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Written(MakesFile):
 
 
 class Settling(Pages, StagedResults):
-    """Results of which one row turns out to be bad when all are there."""
+    """Results of which one row proves invalid when all are there."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(SqliteWriter(1))
@@ -126,7 +126,7 @@ class Settling(Pages, StagedResults):
 
 
 class Service:
-    """A concluder over a database, and the jobs that it is asked about."""
+    """A concluder over a database, and its jobs."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -148,7 +148,7 @@ class Service:
         parent_id: UUID | None = None,
         child_count: int | None = None,
     ) -> UUID:
-        """A job of this processor, with so many chunks of two rows."""
+        """Create a job of this processor with this many chunks of two rows."""
         file = NewFile(
             owner=OWNER,
             filename=name,
@@ -197,8 +197,8 @@ class Service:
         )
 
     async def complete(self, claims: Sequence[Claim], *, rejects: int = 0) -> None:
-        """Each with `rejects` rows that are no numbers; those without any good row have no
-        summary.
+        """End each chunk with `rejects` rows that are not numbers; chunks without a valid row have
+        no summary.
         """
         values = [
             ChunkCompletion(
@@ -230,7 +230,7 @@ async def service(databases: Databases, tmp_path: Path) -> AsyncIterator[Service
 
 
 async def conclusion_of(service: Service, job_id: UUID) -> Conclusion | None:
-    """Of a job that is due."""
+    """Return the conclusion of a job that is due."""
     concluded = await service.concluder.conclude(await service.loaded(job_id))
     assert concluded is not None
     return concluded.conclusion
@@ -304,7 +304,7 @@ async def test_a_file_without_valid_rows_has_a_conclusion_and_a_failed_job_has_n
 
 
 async def test_retried_chunks_change_the_basis(service: Service) -> None:
-    """So that what was concluded before is not taken for theirs."""
+    """An earlier conclusion must not be taken for theirs."""
     job_id = await service.job(chunk_count=2)
     job = await service.loaded(job_id)
     first, second = await service.claim(job_id)
@@ -325,7 +325,7 @@ async def test_retried_chunks_change_the_basis(service: Service) -> None:
 
 
 async def family(service: Service, *statuses: JobStatus) -> tuple[UUID, list[UUID]]:
-    """A job with a part in each of these states; those that are whole have a result."""
+    """A job with a part in each of these states; completed parts have a result."""
     parent = await service.job("compared", child_count=len(statuses))
     parts = []
     for number, status in enumerate(statuses):

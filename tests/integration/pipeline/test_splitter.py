@@ -1,4 +1,4 @@
-"""The splitter cuts a file stretch by stretch; of two that are at the same stretch one wins."""
+"""The splitter cuts a file stretch by stretch; of two at the same stretch, one wins."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ INPUT = Input.clean(1_000)
 
 @pytest.fixture
 def job_id(engine: Engine) -> str:
-    """Of a job that is stored and not cut yet."""
+    """Return a stored job that is not split yet."""
     engine.start(GRANULA_FAIL="upload.after_commit=kill")
     with engine.api() as api:
         assert post(api, INPUT, chunk_size=100) is None

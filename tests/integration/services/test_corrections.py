@@ -1,6 +1,4 @@
-"""Corrections, asked of their service: rejects come back, and what may not be corrected is
-refused.
-"""
+"""The service of corrections: corrected rejects are loaded, and invalid corrections are refused."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ ROWS = b"id,name\n1,Ann\n2\n3,Eve\n4,too,many\n"
 
 
 def corrected_file(*rows: tuple[object, ...]) -> bytes:
-    """As somebody sends it: `_row` and the columns of the file."""
+    """Return a correction as users send it: `_row` and the columns of the file."""
     out = io.StringIO()
     csv.writer(out).writerows([("_row", "id", "name"), *rows])
     return out.getvalue().encode()
@@ -43,7 +41,7 @@ def submitted(engine: Engine, data: bytes, file_id: UUID, **how: Any) -> dict[st
 
 
 def cells(engine: Engine, job_id: UUID) -> dict[int, list[str]]:
-    """Results by row number, as the database has them."""
+    """Return results by row number, as stored."""
     mine = f"WHERE job_id = {engine.key(str(job_id))}"
     pages = engine.sql(f"SELECT first_row, row_numbers, data FROM result_pages {mine}")
     found: dict[int, list[str]] = {}

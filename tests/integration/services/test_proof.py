@@ -1,5 +1,5 @@
-"""The proof, asked of the function that the route calls: it closes over what is stored right, and
-names what is not.
+"""The proof, computed by the function of the route: valid over intact rows, and naming what is
+wrong.
 """
 
 from __future__ import annotations

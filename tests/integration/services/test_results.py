@@ -1,4 +1,4 @@
-"""Pages of results and rejects, asked of the functions that the routes call."""
+"""Pages of results and rejects, from the functions of the routes."""
 
 from __future__ import annotations
 

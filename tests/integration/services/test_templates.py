@@ -1,4 +1,4 @@
-"""Templates of mappings, asked of their service."""
+"""The service of mapping templates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The undo, asked of its service."""
+"""The service of undos."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEDGER = "tests.undo.processors:Ledger"
 
 
 def written(engine: Engine, **accounts: str) -> UUID:
-    """A job that writes these accounts by their transaction."""
+    """Run a job that writes these accounts by transaction."""
     rows = "".join(f"{key},{account}\n" for key, account in accounts.items())
     data = f"transaction_id,account_id\n{rows}".encode()
     return loaded(engine, data, processor="ledger")[1]

@@ -1,4 +1,4 @@
-"""Resumable uploads, asked of their service: bytes are kept once, and become a file once."""
+"""The service of resumable uploads: bytes are kept once, and become a file once."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_terminated_and_expired_uploads_are_removed(engine: Engine) -> None:
 
 
 def test_a_complete_upload_becomes_a_file_without_its_client(engine: Engine) -> None:
-    """The client went away with its last byte; another life of the service finds the bytes."""
+    """The client disconnected after its last byte; another life of the service finds the bytes."""
     engine.start(GRANULA_FAIL="tus.appended=kill")
     upload = created(engine)
     with pytest.raises(SystemExit):

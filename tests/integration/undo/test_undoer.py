@@ -1,4 +1,4 @@
-"""The undoer finishes what was begun, wherever it was stopped, and counts each row once."""
+"""The undoer finishes every started undo, wherever it stopped, and counts each row once."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def rows(job: int, count: int = ROWS) -> list[Row]:
 
 
 async def written(database: Database, destinations: Destinations, rows_of_job: list[Row]) -> UUID:
-    """A job that wrote these rows, each into two tables."""
+    """Create a job that wrote these rows, each into two tables."""
     _, job_id = await database.transact(made)
     await database.transact(writing(destinations, job_id, tables(rows_of_job)))
     return job_id
@@ -65,7 +65,7 @@ async def begin(database: Database, *job_ids: UUID) -> None:
 
 
 async def states(database: Database, *job_ids: UUID) -> list[tuple[str | None, Any]]:
-    """(state, rows removed) of the undo of each."""
+    """Return (state, rows removed) of each undo."""
     query = select(Job.id, Job.undo_state, Job.undo_counts).where(Job.id.in_(job_ids))
     async with database.reading() as connection:
         found = {
@@ -121,7 +121,7 @@ async def test_a_stopped_undo_resumes_where_it_was(
         await service.run()
     ((state, removed),) = await states(database, job_id)
     assert (state, removed) == ("undoing", 3 if point == "undo.before_commit" else 6)
-    await service.run()  # it is no longer at this job
+    await service.run()  # it does not have this job any more
     assert await states(database, job_id) == [("undone", 2 * ROWS)]
     assert await keys(database) == []
 
@@ -154,7 +154,9 @@ async def test_an_undo_of_another_process_is_left_to_it(
 async def test_versions_are_deleted_after_their_retention(
     database: Database, destinations: Destinations
 ) -> None:
-    """The same ten rows by three jobs: those of the first two are kept for an undo of the last."""
+    """Three jobs wrote the same ten rows: those of the first two are kept for an undo of the
+    last.
+    """
     for _ in range(3):
         await written(database, destinations, rows(1))
     names = [key for key, _, _ in rows(1)]
