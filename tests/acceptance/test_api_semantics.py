@@ -1,5 +1,5 @@
-"""What the API means, on both databases: pages that agree, progress that only grows, states that
-allow what they say, and deletions that leave nothing.
+"""Semantics of the API, on both databases: consistent pages, progress that only grows, states that
+allow what they document, and complete deletions.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ HEADERS = (
 
 @pytest.fixture(scope="module")
 def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """With chunks of 100 rows, and a processor that tests can hold."""
+    """With chunks of 100 rows, and a processor that tests can stop."""
     folder = tmp_path_factory.mktemp("service")
     (folder / "gates").mkdir()
     running = Server(
@@ -83,7 +83,7 @@ def is_bad(number: int) -> bool:
 
 @pytest.fixture(scope="module")
 def ragged(api: Api) -> str:
-    """A file of eleven chunks with rejects in each, one chunk of nothing else."""
+    """A file of eleven chunks with rejects in each, one chunk of only rejects."""
     rows = [cells(n)[: 2 if is_bad(n) else 3] for n in range(1, ROWS + 1)]
     data = "id,name,x\n" + "".join(",".join(row) + "\n" for row in rows)
     status = api.run(data.encode())
@@ -439,7 +439,7 @@ def test_list_parameters_out_of_bounds_are_refused(api: Api, query_: str) -> Non
 
 
 def stored_rows(server: Server, job_id: str, file_id: str) -> int:
-    """In all tables together."""
+    """Return the number of rows in all tables together."""
     job, file = key_of(server, job_id), key_of(server, file_id)
     columns = {
         "files": "id",
@@ -496,7 +496,7 @@ def test_a_deleted_file_disappears_from_every_endpoint_immediately_and_from_tabl
             20,
             "nothing left",
         )
-    # The chunk that was held goes on now, into a job that is no more.
+    # The stopped chunk continues now, for a deleted job.
     wait_until(lambda: get_ready(api)["busy_slots"] == 0, 20, "the end of its turn")
     assert stored_rows(server, job_id, file_id) == 0
 
@@ -576,7 +576,7 @@ def test_a_download_of_20000_rows_holds_each_of_them_once_in_order(api: Api) -> 
     assert api.proof(status["file_id"])["stored"]["results"] == 20_000
 
 
-# ---------------------------------------------------------------------- around it
+# ---------------------------------------------------------------------- other routes
 
 
 def test_health_and_ready_report_the_state(api: Api) -> None:
@@ -713,8 +713,8 @@ ORIGIN = "https://app.example"
 def other(
     databases: Databases, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Server, httpx.Response]]:
-    """A server that deletes uploads when they are done and knows a web page, and the answer to an
-    upload it broke down on.
+    """A server that deletes uploads when they are done and allows one origin, and its response to
+    an upload that failed internally.
     """
     storage = tmp_path_factory.mktemp("other") / "storage"
     running = Server(

@@ -1,4 +1,4 @@
-"""/batch: the commands its clients know, and every limitation of the first implementation gone."""
+"""/batch: the documented commands, and every limitation of the first implementation removed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def csv_of(texts: list[str]) -> bytes:
 
 
 class Client:
-    """The calls of this door."""
+    """Calls of these endpoints."""
 
     def __init__(self, http: httpx.Client) -> None:
         self.http = http
@@ -71,7 +71,7 @@ class Client:
         return dict(answer.json())
 
     def finished(self, batch_id: str, seen: list[int] | None = None) -> dict[str, Any]:
-        """The status at the end; what was processed at each look goes to `seen`."""
+        """Return the final status; the numbers of processed texts go to `seen`."""
 
         def final() -> dict[str, Any] | None:
             status = self.status(batch_id)
@@ -112,12 +112,12 @@ class Rig(Server):
         )
 
     def began(self) -> set[int]:
-        """The processes in which `Gated` waits, or has waited."""
+        """Return the processes in which `Gated` waits or has waited."""
         return {int(path.name.partition("-")[2]) for path in self.flags.glob("began-*")}
 
 
 class Mortal(Rig):
-    """One to be killed, whose computing processes are its own."""
+    """A server to be killed, with compute processes of its own."""
 
     forks_computing = False
 
@@ -132,7 +132,7 @@ RIGGED = {
 def rig(
     databases: Databases, model_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rig]:
-    """One for the tests that leave it running."""
+    """A server for the tests that do not kill it."""
     storage = tmp_path_factory.mktemp("rig") / "storage"
     made = Rig(databases.create(storage), storage, EMBEDDING_MODEL_DIR=model_dir, **RIGGED)
     made.start()
@@ -467,7 +467,7 @@ def test_the_sentiment_head_on_embeddings_scores_if_selected(rig: Rig, model_dir
         assert api.proof(made["file_id"])["closes"]
 
 
-# ---------------------------------------------------------------------- limitations that are gone
+# ---------------------------------------------------------------------- removed limitations
 
 
 @pytest.mark.one_database
@@ -487,7 +487,7 @@ def test_limitation_data_is_loaded_into_memory(
         assert client.finished(made["batch_id"])["summary"]["positive"] == rows
         return peak_megabytes(server)
 
-    # Two files, so that what is held is not taken for what every file needs: buffers for some
+    # Two files, so that memory held per file is not mistaken for memory held once: buffers for some
     # chunks at a time.
     small = peak_with(2_500)
     assert peak_with(10_000) - small < 40, "the second file has 75 MB more"
@@ -517,7 +517,7 @@ def test_limitation_a_restart_loses_jobs_in_progress(mortal: Mortal) -> None:
     workers = children(mortal)
     assert mortal.began() <= workers
     mortal.kill()
-    # The one in the middle of a text that takes for ever, too.
+    # Also the process in the middle of an endless text.
     wait_until(
         lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 30, "end of the orphans"
     )
@@ -538,7 +538,7 @@ def test_limitation_a_restart_loses_jobs_in_progress(mortal: Mortal) -> None:
 
 
 def children(server: Server) -> set[int]:
-    """The processes that the server has started."""
+    """Return the child processes of the server."""
     assert server.process is not None
     tasks = Path(f"/proc/{server.process.pid}/task").glob("*/children")
     return {int(pid) for path in tasks for pid in path.read_text().split()}
@@ -552,7 +552,7 @@ def test_limitation_processing_is_single_threaded(rig: Rig) -> None:
             "batch_id"
         ]
         wait_until(lambda: len(rig.began()) == 2, 30, "two processes at work")
-        # Both compute without a pause; the service answers all the same.
+        # Both compute without a pause; the service still responds.
         for _ in range(20):
             assert client.http.get("/health").status_code == 200
         assert client.status(batch_id)["status"] == "processing"

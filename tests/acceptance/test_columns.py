@@ -1,5 +1,5 @@
-"""JSON whose rows bring ever new keys: the columns of the job are bounded, and every row is a
-result or a reject.
+"""JSON with new keys in every row: the columns of the job are bounded, and every row is a result or
+a reject.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ def run(api: Api, data: bytes, **params: object) -> dict[str, object]:
 
 
 def test_rows_that_bring_more_keys_than_a_job_may_have_are_rejected(api: Api) -> None:
-    """In chunks that run at the same time: which rows are first is open, how many have room is
-    not.
-    """
+    """In concurrent chunks: which rows come first is open, but not how many fit."""
     status = run(api, lines(0, 900), chunk_size=100)
     room = MAX_COLUMNS // KEYS
     assert status["status"] == "completed_with_errors"

@@ -1,6 +1,4 @@
-"""What detection found is told by the answer of the upload and by the status, and holds in what is
-stored.
-"""
+"""Detection is reported in the upload response and in the status, and holds for what is stored."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Downloads are whole or known not to be: one that cannot go on breaks off, and one of a job that
-has not ended is refused, or marked.
+"""Downloads are complete or known not to be: one that cannot continue is aborted, and one of an
+unfinished job is refused, or marked.
 """
 
 from __future__ import annotations
@@ -42,9 +42,7 @@ def server(
 
 
 def table(rows: int = ROWS) -> bytes:
-    """Wide enough that no buffer between the two takes all of it, and that no compression makes it
-    small.
-    """
+    """Wide rows: more than all buffers between the two hold, and incompressible."""
     noise = random.Random(5)
     return b"id,noise\n" + b"".join(
         b"%d,%s\n" % (i, noise.randbytes(200).hex().encode()) for i in range(rows)
@@ -52,7 +50,7 @@ def table(rows: int = ROWS) -> bytes:
 
 
 class Reader:
-    """A client that reads the body of an answer when it is told to."""
+    """A client that reads the body of a response on demand."""
 
     def __init__(self, server: Server, path: str) -> None:
         self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=60)
@@ -68,7 +66,7 @@ class Reader:
         )
 
     def rest(self) -> tuple[bytes, bool]:
-        """(body, whether it came to its end as HTTP says it)."""
+        """Return (body, whether it ended as HTTP requires)."""
         with self._socket, self._file:
             if "content-length" in self.headers:
                 body = self._file.read()
@@ -119,7 +117,7 @@ def test_deleting_rejects_aborts_their_download(api: Api, server: Server) -> Non
 
 
 def test_rows_missing_from_the_tables_abort_the_download(api: Api, server: Server) -> None:
-    """Not by a request of anybody."""
+    """Outside any request."""
     file_id = api.run(table(3_000) + b"3001,x,surplus\n" * 2_000)["file_id"]
     query(server.url, "DELETE FROM result_pages WHERE first_row > 1400", "SELECT 1")
     query(server.url, "DELETE FROM rejects WHERE row_number > 4000", "SELECT 1")
@@ -144,7 +142,7 @@ def test_an_open_stored_file_is_read_to_its_end_after_a_delete(api: Api, server:
 
 
 def running(api: Api, file: GatedFile) -> str:
-    """A job of which one chunk is done."""
+    """A job with one completed chunk."""
     file_id = str(api.upload(file.data, chunk_size=100, processor="gate")["file_id"])
     file.open(1)
     wait_until(lambda: api.status(file_id)["rows"]["ok"] == 100, what="one chunk done")
@@ -191,7 +189,7 @@ def test_the_download_of_a_job_that_ended_early_says_what_is_missing(api: Api, g
 
 
 def test_a_correction_during_a_download_of_rejects_loses_nothing(api: Api, server: Server) -> None:
-    """What it mends is a result now, and the file of rejects is whole without it."""
+    """Corrected rows are results now, and the file of rejects is complete without them."""
     noise = b"x" * 400
     lines = [b"%d,%s,surplus\n" % (i, noise) for i in range(20_000)]
     file_id = api.run(b"id,noise\n" + b"".join(lines))["file_id"]

@@ -1,5 +1,5 @@
-"""/api/upload, /api/imports, /api/records: the commands its clients know, and what the first
-implementation did wrong.
+"""/api/upload, /api/imports, /api/records: the documented commands, and the faults of the first
+implementation.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def people(count: int, mark: str = "Person") -> bytes:
 
 
 class Client:
-    """The calls of this door."""
+    """Calls of these endpoints."""
 
     def __init__(self, http: httpx.Client) -> None:
         self.http = http
@@ -92,7 +92,7 @@ class Client:
         return dict(answer.json())
 
     def finished(self, number: int) -> dict[str, Any]:
-        """The import when its records are stored."""
+        """Return the import when its records are stored."""
 
         def final() -> dict[str, Any] | None:
             found = self.get(number)
@@ -101,7 +101,7 @@ class Client:
         return wait_until(final, 60, f"end of import {number}") or {}
 
     def searchable(self, number: int) -> dict[str, Any]:
-        """The import when its vectors are there, too."""
+        """Return the import when its vectors are stored too."""
 
         def ready() -> dict[str, Any] | None:
             found = self.finished(number)
@@ -181,7 +181,8 @@ def test_a_single_json_object_is_one_record(client: Client) -> None:
     ]
 
 
-# ---------------------------------------------------------------------- what was wrong with the first implementation
+# ---------------------------------------------------------------------- faults of the first
+# implementation
 
 
 def test_no_synchronous_embedding_records_are_readable_before_their_vectors(client: Client) -> None:
@@ -463,7 +464,7 @@ def test_no_silent_coercion_a_json_value_has_its_type_and_keeps_its_bytes(
 
 
 def test_numbers_come_back_with_the_digits_that_they_were_written_with(client: Client) -> None:
-    """By the page of an import, by every kind of search, and in what is said of invalid records."""
+    """On the page of an import, in every kind of search, and in the errors of invalid records."""
     numbers = [
         "12345678901234567.89",
         "0.1000000000000000055",
@@ -703,11 +704,11 @@ def test_a_hybrid_search_fuses_the_ranks_of_meaning_and_text(
 def test_every_plan_for_the_nearest_with_a_text_returns_the_same(
     client: Client, databases: Databases, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that hold it compared one by one, the index asked whether the next holds it, and all
-    compared.
+    """The plans: compare all records that contain it, walk the index and filter, or compare all
+    records.
     """
     if databases.kind == "sqlite":
-        return  # there is one way
+        return  # there is one plan
     data, records = oddly_written_people()
     number = client.upload(data, "ways.csv", chunk_size=100)
     client.searchable(number)
@@ -811,7 +812,7 @@ def test_a_shutdown_does_not_wait_for_an_index_that_is_being_built(
             runner.run(writer.close())
         server.start()
         wait_until(lambda: query(server.url, valid), what="the whole index")
-        # Or the planner takes an import for a few rows, and passes by the index.
+        # Or the planner estimates few rows for an import, and bypasses the index.
         known = (
             "SELECT DISTINCT tablename FROM pg_stats WHERE tablename IN ('record_halfvecs',"
             " 'records', 'jobs', 'files')"
@@ -888,7 +889,7 @@ def test_no_silent_failures_without_the_model_the_rest_works_and_the_reason_is_r
         server.stop()
 
 
-# ---------------------------------------------------------------------- a schema of one's own
+# ---------------------------------------------------------------------- a custom schema
 
 
 def test_the_schema_of_the_page_works(databases: Databases, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Whatever is wrong with a request, its answer says so without a word of Python."""
+"""The response to an invalid request explains the fault without a word of Python."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ WRONG: list[Any] = [
 
 
 def spoiled(body: Any, rng: random.Random) -> Any:
-    """The body with one value, at any depth, exchanged, or a member taken away or put there."""
+    """Bodies with one value, at any depth, replaced, or a member removed or added."""
     if isinstance(body, dict) and body and rng.random() < 0.85:
         name = rng.choice(list(body))
         if rng.random() < 0.1:

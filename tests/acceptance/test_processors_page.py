@@ -1,5 +1,5 @@
-"""docs/processors.md works as written: processors from a package outside the tree, in a service
-started as a user starts it.
+"""The examples of docs/processors.md work: processors from a package outside the repository, in a
+service started as a user starts it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def posted(api: Api, path: str, status: int = 202, **body: Any) -> dict[str, Any
 
 
 def test_an_upload_passes_its_options_on(api: Api) -> None:
-    """In the query, as fields of a form behind the file, and with a resumable upload."""
+    """In the query, as fields of a form after the file, and with a resumable upload."""
     shouted(api, api.upload(ROWS, processor="shout")["file_id"], "!")
     shouted(
         api,
@@ -201,7 +201,7 @@ def entries(service: Server) -> list[tuple[Any, ...]]:
 
 
 def test_the_sample_table_is_created_written_and_undone(api: Api, service: Server) -> None:
-    """Of the same entry the later row wins, and an undo brings back the row of the job before."""
+    """Of the same entry the later row wins, and an undo restores the row of the earlier job."""
     first = api.run(b"entry,account\nt1,a\nt2,b\nt1,c\n", processor="ledger")
     assert first["status"] == "completed"
     assert api.proof(first["job_id"])["closes"]

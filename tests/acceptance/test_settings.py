@@ -1,5 +1,5 @@
-"""Starting: the defaults that were promised, a sentence about each wrong setting, and a schema that
-fits or no start.
+"""Startup: the documented defaults, a sentence about each invalid setting, and no start with
+another schema.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""SIGTERM ends the service soon, whoever is connected."""
+"""SIGTERM ends the service soon, whatever connections are open."""
 
 from __future__ import annotations
 

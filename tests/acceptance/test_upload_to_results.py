@@ -1,5 +1,5 @@
-"""The main road, seen from outside on both databases: a file goes up, its rows come back, and the
-counts close.
+"""The main path on both databases: a file is uploaded, its rows are read back, and the counts add
+up.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Mapping jobs and templates over a real server, and what becomes of an answer that a language
-model gives.
-"""
+"""Mapping jobs and templates over a real server, and the use of responses of a language model."""
 
 from __future__ import annotations
 
@@ -36,8 +34,8 @@ def result(api: Api, job_id: str) -> dict[str, Any]:
 
 
 def test_a_mapping_is_proposed_accepted_edited_and_proposed_again(api: Api) -> None:
-    """Two files become a mapping with reasons and conversions; a template of it changes what the
-    next job proposes.
+    """Two files become a mapping with reasons and conversions; a template of it changes the
+    proposal of the next job.
     """
     job_id = submit(api)
     found = result(api, job_id)
@@ -131,7 +129,7 @@ def test_without_an_endpoint_the_mapping_is_computed_locally_and_says_so(api: Ap
 
 
 def test_a_mapping_fails_if_its_reference_is_deleted(api: Api) -> None:
-    """The parts are not waited for for ever."""
+    """The job does not wait forever for its parts."""
     files = [api.upload(data)["file_id"] for data in (b"a\n" + b"1\n" * 200_000, REFERENCE)]
     body = {"input_file_id": files[0], "reference_file_id": files[1]}
     job_id = api.client.post("/api/v1/jobs/mapping", json=body).json()["job_id"]

@@ -1,4 +1,4 @@
-"""The client of the tests refuses JSON that the document does not describe."""
+"""The client of the tests refuses undocumented JSON."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What a connection may cost: clients that send slowly, without end or not at all, that do not
-read, and that are too many.
+"""Limits on the cost of a connection: clients that send slowly, endlessly or not at all, that do
+not read, and that are too many.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PATIENT = {"HEADER_SECONDS": 60, "UPLOAD_STALL_SECONDS": 60, "DOWNLOAD_STALL_SEC
 
 @pytest.fixture(scope="module")
 def hasty(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that waits half a second for anything."""
+    """A server with timeouts of half a second."""
     storage = tmp_path_factory.mktemp("hasty") / "storage"
     running = Server(
         databases.create(storage),
@@ -50,7 +50,7 @@ def hasty(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(scope="module")
 def patient(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server where nothing happens because of time."""
+    """A server without short timeouts."""
     storage = tmp_path_factory.mktemp("patient") / "storage"
     running = Server(databases.create(storage), storage, **PATIENT).start()
     yield running
@@ -59,7 +59,7 @@ def patient(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def sockets(server: harness.Server) -> int:
-    """That the process has open."""
+    """Number of descriptors that the process has open."""
     assert server.process is not None
     folder, found = Path(f"/proc/{server.process.pid}/fd"), 0
     for link in folder.iterdir():
@@ -71,7 +71,7 @@ def sockets(server: harness.Server) -> int:
 
 
 def memory(server: harness.Server) -> int:
-    """Bytes that the process holds."""
+    """Memory of the process in bytes."""
     assert server.process is not None
     lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmRSS"))
@@ -80,7 +80,7 @@ def memory(server: harness.Server) -> int:
 def dripping(
     connection: RawConnection, piece: bytes, pause: float, at_most: int
 ) -> httpx.Response | None:
-    """Send a piece at each pause until an answer comes; None if none comes."""
+    """Send a piece after each pause until a response arrives; return None if none does."""
     connection._socket.settimeout(pause)
     for _ in range(at_most):
         try:
@@ -107,7 +107,7 @@ def test_late_headers_get_a_response_and_close_the_connection(hasty: Server, sen
 
 
 def test_slow_headers_time_out(hasty: Server) -> None:
-    """Each byte is news, and none of them buys time."""
+    """Each byte is progress, but buys no time."""
     with RawConnection(hasty) as connection:
         connection.send(HALF)
         assert (
@@ -124,7 +124,7 @@ def test_an_idle_connection_stays_open_longer_than_the_header_timeout(hasty: Ser
     with RawConnection(hasty) as resting, RawConnection(hasty) as clock:
         request = head(method="GET", target="/health")
         assert resting.send(request).answer().status_code == 200
-        assert clock.send(HALF).answer().status_code == 408  # so long has it rested
+        assert clock.send(HALF).answer().status_code == 408  # it has been idle this long
         assert resting.send(request).answer().status_code == 200
         assert_problem(resting.send(HALF).answer(), 408, "headers_timeout")
 
@@ -155,7 +155,7 @@ def test_endless_headers_are_refused_and_take_no_memory(patient: Server, begun: 
 
 
 def test_a_refused_request_gets_one_response_while_its_body_is_drained(hasty: Server) -> None:
-    """Longer than headers may take; the log is looked at when the module ends."""
+    """Longer than the header timeout; the log is checked when the module ends."""
     for sent, code in (
         (HALF + b"x" * 50_000, "headers_too_large"),
         (b"nonsense\r\n\r\n", "malformed_request"),
@@ -197,7 +197,7 @@ def test_many_trailers_are_dropped_and_are_not_headers(patient: Server) -> None:
         assert_problem(connection.answer(), 404, "not_found")
 
 
-# ---------------------------------------------------------------------- requests behind one another
+# ---------------------------------------------------------------------- pipelined requests
 
 
 def test_pipelined_requests_are_answered_in_order(patient: Server) -> None:
@@ -311,7 +311,7 @@ def test_a_body_sent_byte_by_byte_is_ended(
 
 
 def test_a_slow_and_steady_upload_may_exceed_every_deadline(hasty: Server) -> None:
-    """Six times as long as headers may take, and as silence may."""
+    """Six times as long as the timeouts of headers and of silence."""
     block = b"a,b\n" * 1000
     with RawConnection(hasty) as connection:
         connection.send(head("Content-Type: text/csv", f"Content-Length: {60 * len(block)}"))
@@ -343,7 +343,7 @@ def test_a_stalled_resumable_upload_keeps_its_bytes(hasty: Server) -> None:
 def large(
     databases: Databases, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Server, str]]:
-    """A server with a file that no buffer between it and a client holds."""
+    """A server with a file larger than all buffers between it and a client."""
     storage = tmp_path_factory.mktemp("large") / "storage"
     running = Server(
         databases.create(storage), storage, DOWNLOAD_STALL_SECONDS=0.5, SHUTDOWN_SECONDS=0.5
@@ -368,7 +368,7 @@ def test_a_client_that_does_not_read_its_response_is_disconnected(
             assert connection._socket.recv(1) == b"H"
         wait_until(lambda: sockets(server) <= before, 20, "the end of those who do not read")
     with server.client() as client:
-        assert len(client.get(path).content) > 40_000_000  # who reads gets it whole
+        assert len(client.get(path).content) > 40_000_000  # a client that reads gets all of it
     assert "Traceback" not in server.log.read_text()
 
 
@@ -402,7 +402,7 @@ def test_half_open_connections_do_not_exhaust_descriptors(
 
 
 class Limited(harness.Server):
-    """Under `ulimit -n 1024`, by the command that people type."""
+    """Under `ulimit -n 1024`, with the usual command."""
 
     def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
         command = (
@@ -450,7 +450,7 @@ def test_idle_connections_make_way_for_active_ones(databases: Databases, tmp_pat
             idle = stack.enter_context(RawConnection(server))
             assert idle.send(head(method="GET", target="/health")).answer().status_code == 200
             silent = [stack.enter_context(RawConnection(server)) for _ in range(40)]
-            assert silent[0].status_if_any() is None  # the oldest went
+            assert silent[0].status_if_any() is None  # the oldest was closed
             assert idle.send(head(method="GET", target="/health")).answer().status_code == 200
             assert (
                 silent[-1].send(head(method="GET", target="/api/v1/jobs")).answer().status_code
@@ -460,7 +460,7 @@ def test_idle_connections_make_way_for_active_ones(databases: Databases, tmp_pat
         server.stop()
 
 
-# ---------------------------------------------------------------------- the end
+# ---------------------------------------------------------------------- shutdown
 
 
 def test_slow_clients_do_not_delay_the_shutdown(large: tuple[Server, str]) -> None:
@@ -493,7 +493,7 @@ def test_slow_clients_do_not_delay_the_shutdown(large: tuple[Server, str]) -> No
     assert "Traceback" not in server.tail()
 
 
-# ---------------------------------------------------------------------- however it is started
+# ---------------------------------------------------------------------- every way to start
 
 
 COMMANDS = {
@@ -540,7 +540,7 @@ def test_the_limits_hold_for_every_way_to_start_the_service(tmp_path: Path, how:
 def test_forwarded_headers_count_only_from_trusted_proxies(
     databases: Databases, tmp_path: Path
 ) -> None:
-    """One who tries keys cannot pass for many."""
+    """A client that guesses keys cannot pretend to have many addresses."""
     server = Server(
         databases.create(tmp_path / "storage"),
         tmp_path / "storage",
@@ -567,7 +567,7 @@ def test_forwarded_headers_count_only_from_trusted_proxies(
 
 
 class Served(harness.Server):
-    """By `python -m app serve`."""
+    """Start by `python -m app serve`."""
 
     host = ""
 
@@ -579,7 +579,7 @@ class Served(harness.Server):
 
 
 def own_address() -> str | None:
-    """Of this machine in its network, if it is in one."""
+    """Address of this machine in its network, if it has one."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # sends nothing
@@ -619,7 +619,7 @@ def test_a_service_open_to_the_network_warns_and_the_doctor_reports_it(
 
 
 def test_disconnected_watchers_leave_nothing_behind(patient: Server) -> None:
-    """The log is looked at when the module ends."""
+    """The log is checked when the module ends."""
     with ExitStack() as stack:
         for _ in range(60):
             connection = stack.enter_context(RawConnection(patient))
@@ -631,7 +631,7 @@ def test_disconnected_watchers_leave_nothing_behind(patient: Server) -> None:
 
 
 def test_concurrent_client_threads_are_all_answered(patient: Server) -> None:
-    """Beside connections that come and go, the books of who waits and who works stay right."""
+    """While connections come and go, the counts of waiting and busy ones stay right."""
     statuses: list[int] = []
 
     def ask() -> None:

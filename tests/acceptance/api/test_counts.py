@@ -1,5 +1,5 @@
-"""Loaded, rejected, failed, not processed: four counts that every surface tells, over a real
-service, on both databases.
+"""Loaded, rejected, failed, not processed: the four counts on every route, over a real service, on
+both databases.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ LINES = [f"{n},{'bad' if 100 <= n < 200 or n == 250 else 'good'}" for n in range
     "401",
 ]
 MIXED = ("id,text\n" + "\n".join(LINES) + "\n").encode()
-"""In chunks of 100 rows the processor `fussy` loses the second, one row of the third, and two rows
-are no rows.
+"""In chunks of 100 rows the processor `fussy` fails for the second, and for one row of the third;
+two lines are not rows.
 """
 MIXED_COUNTS = {"loaded": 299, "rejected": 3, "failed": 100, "not_processed": 0}
 
@@ -65,7 +65,7 @@ def server(
 
 
 def everywhere(api: Api, job: dict[str, Any]) -> list[dict[str, int]]:
-    """The counts of a job that has ended, as each route tells them."""
+    """Return the counts of a finished job, as each route reports them."""
     answers = [
         api.client.get(path).json()
         for path in (

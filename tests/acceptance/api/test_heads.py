@@ -1,4 +1,4 @@
-"""HEAD gives what GET gives, but for the body, and 405 names what there is."""
+"""HEAD returns what GET returns, without the body, and 405 lists the allowed methods."""
 
 from __future__ import annotations
 
@@ -49,7 +49,11 @@ def test_head_has_the_status_and_headers_of_get_but_no_body(
     assert body == ""
     assert int(status.split()[1]) == got.status_code
     for name in (found.keys() | got.headers.keys()) - VARY:
-        if path not in ("/metrics", "/ready", "/api/v1/system"):  # whose bodies differ each time
+        if path not in (
+            "/metrics",
+            "/ready",
+            "/api/v1/system",
+        ):  # their bodies vary
             assert found.get(name) == got.headers.get(name), name
 
 

@@ -1,6 +1,4 @@
-"""Under which names the service answers: a page of another site that points its own name here gets
-nothing.
-"""
+"""Names under which the service responds: DNS rebinding by a page of another site gets nothing."""
 
 from __future__ import annotations
 
@@ -100,7 +98,7 @@ def test_any_bytes_are_parsed_as_a_host_or_refused(host: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def open_to_all(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """As it comes out of the box: nobody signs in."""
+    """The default configuration: without authentication."""
     storage = tmp_path_factory.mktemp("open") / "storage"
     running = Server(databases.create(storage), storage, CORS_ORIGINS="https://app.example").start()
     yield running

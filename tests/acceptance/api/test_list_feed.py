@@ -1,4 +1,4 @@
-"""The list of jobs as events, and what the list itself can be asked: over a real service, on both
+"""The event stream of the list of jobs, and the filters of the list: over a real service, on both
 databases.
 """
 
@@ -37,7 +37,7 @@ def server(
 
 
 class Stream:
-    """The events of the list; reading them ends with an error after 20 s of silence."""
+    """Events of the list; reading them raises an error after 20 s of silence."""
 
     def __init__(self, answer: httpx.Response) -> None:
         self._lines = answer.iter_lines()
@@ -50,7 +50,7 @@ class Stream:
         return change
 
     def until(self, job_id: str, **members: object) -> dict[str, Any]:
-        """The job as last told, once it has these members."""
+        """Return the job as last reported, once it has these members."""
         while not (job_id in self.seen and members.items() <= self.seen[job_id].items()):
             self.next()
         return self.seen[job_id]

@@ -1,4 +1,4 @@
-"""What clients do below HTTP, and what no client would ask: limits hold, and nothing is left behind."""
+"""Clients that break HTTP or the limits: the limits hold, and nothing is left."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.harness import Api, wait_until
 
 @pytest.fixture(scope="module")
 def tight(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that takes at most 1 MiB and waits half a second."""
+    """A server with a limit of 1 MiB and timeouts of half a second."""
     storage = tmp_path_factory.mktemp("tight") / "storage"
     running = Server(
         databases.create(storage), storage, MAX_UPLOAD_MB=1, UPLOAD_STALL_SECONDS=0.5
@@ -60,7 +60,7 @@ def test_a_body_without_content_length_is_refused_once_it_exceeds_the_limit(tigh
         answer = connection.answer()
         assert_problem(answer, 413, "file_too_large")
         assert answer.headers["connection"] == "close"
-        # whoever still sends is heard out for a while, and not reset
+        # a client that still sends is drained for a while, and not reset
         connection.send(BLOCK * 40, b"0\r\n\r\n")
         assert connection.is_closed_by_server()
     wait_until_nothing_is_left(tight, 0)
@@ -137,7 +137,7 @@ def test_a_disconnected_client_leaves_no_row_no_file_and_no_error(
         wait_until(lambda: parts(server), 10, "part file")
         if end == "RST":
             connection.reset()
-    wait_until_nothing_is_left(server, before)  # the log is looked at when the module ends
+    wait_until_nothing_is_left(server, before)  # the log is checked when the module ends
 
 
 @pytest.mark.one_database

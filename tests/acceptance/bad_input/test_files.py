@@ -1,6 +1,6 @@
-"""Files that are odd or no files at all, the same on both databases: rejects name the place in the
-file while the rest goes through, and every job ends with a proof that closes. What becomes of the
-rows of each odd file is shown without a service, in tests/unit/formats/test_odd_files.py.
+"""Unusual and invalid files, the same on both databases: rejects have their location, the rest is
+loaded, and every job ends with a valid proof. The rows of each unusual file are tested without a
+service in tests/unit/formats/test_odd_files.py.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ SENT = (
     "JSON Lines named .csv",
     "bad lines",
 )
-"""Those of which a part is shown only with a service: what is said beside the file, names and values
-that a database might not take as they are, and limits on sizes.
+"""Files that need a service: parameters beside the file, names and values that a database might not
+accept, and limits on sizes.
 """
 
 FILES = {file.what: file for file in ODD_FILES}
@@ -77,7 +77,7 @@ FILES = {file.what: file for file in ODD_FILES}
 
 @pytest.fixture(scope="module")
 def uploaded(api: Api) -> dict[str, httpx.Response]:
-    """All of them at once, so that one is checked while the next is worked on."""
+    """All uploaded first, so that one is checked while the next is processed."""
     return {
         file.what: api.client.post(
             "/api/v1/upload", params=file.params, files={"file": (file.name, file.data, file.type)}
@@ -158,7 +158,7 @@ def test_a_json_without_rows_is_refused(
     wait_until_nothing_is_left(server, before)
 
 
-# ---------------------------------------------------------------------- anything at all
+# ---------------------------------------------------------------------- arbitrary bytes
 
 ODD = ["", "0", "-1", "zz", "\0", "\n", '"', "\\", "\ud800", "é", "a" * 300, "1,2", ";", "tab", "none", "utf-16", "cp037",
        "rot13", "json", "jsonl", "csv", "keep", "existing", "any", "cr", "1000", "gzip", "9" * 30]  # fmt: skip
@@ -261,6 +261,6 @@ def test_any_query_is_answered_or_refused(api: Api, value: str) -> None:
 
 
 def get_any(api: Api) -> str:
-    """The newest file there is."""
+    """Return the newest file."""
     jobs = api.client.get("/api/v1/jobs?limit=1").json()["items"]
     return str(jobs[0]["file_id"] if jobs else api.run(CSV)["file_id"])

@@ -1,5 +1,5 @@
-"""A bad request gets the answer it deserves: a stable code at the door, never a 500, and nothing is
-kept of what was refused. One that is sent again is known, the same on both databases.
+"""A bad request gets a stable code, never a 500, and nothing of a refused one is kept. A repeated
+request is recognised, the same on both databases.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from tests.harness import Api, wait_until
 
 UUID_NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-# ---------------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------------- refusals
 
 REFUSED = [
     # the form
@@ -176,7 +176,7 @@ def test_a_bad_request_is_refused_with_its_code_and_stores_nothing(
     answer = send(api, request_)
     body = assert_problem(answer, request_.status, request_.code)
     assert body["instance"] == "/api/v1/upload"
-    # the name of a parameter may be told, not its value
+    # the response may name the parameter, not its value
     assert MARK not in answer.text.replace(f"/{MARK}", "")
     wait_until_nothing_is_left(server, before)
 
@@ -338,7 +338,7 @@ def test_a_file_name_never_becomes_a_path(
     assert (listed["file_id"], listed["filename"]) == (file_id, shown)
     assert (server.storage / "uploads" / file_id).read_bytes() == CSV
     assert tree() == before
-    api.finished(file_id)  # of a job that runs there is no file
+    api.finished(file_id)  # a running job has no file
     disposition = api.client.get(f"/api/v1/results/{file_id}/download").headers[
         "content-disposition"
     ]
@@ -353,7 +353,7 @@ def test_an_extended_file_name_parameter_in_a_form_is_ignored(api: Api) -> None:
     assert send(api, Refused("", 201, "", body)).json()["filename"] == "upload"
 
 
-# ---------------------------------------------------------------------- doing it again
+# ---------------------------------------------------------------------- repeated requests
 
 
 def test_an_idempotency_key_repeats_the_first_response_and_refuses_another_body(

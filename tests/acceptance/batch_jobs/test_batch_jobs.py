@@ -88,8 +88,8 @@ MAPPING = {
 
 
 def test_a_batch_of_transforms_writes_a_file_for_each_input_and_reuses_it(api: Api) -> None:
-    """A file without the column fails alone; the same again is answered with the files that are
-    there, until one of them is deleted.
+    """A file without the column fails alone; a repeated request returns the existing files, until
+    one of them is deleted.
     """
     good, other, bad = uploads(api, b"id,n\n1,4\n2,5\n", b"id,n\n3,6\n", b"id,m\n1,1\n")
     answer = submitted(api, [good, other, bad], "transform", mapping=MAPPING, output_format="csv")
@@ -121,7 +121,7 @@ def test_a_batch_of_transforms_writes_a_file_for_each_input_and_reuses_it(api: A
 
 
 def test_deleting_a_file_of_a_batch_of_mappings_keeps_the_others(api: Api) -> None:
-    """Each mapping has parts itself. The reference and the other files stay when one file is
+    """Each mapping has parts of its own. The reference and the other files stay when one file is
     deleted.
     """
     reference, first, second = uploads(

@@ -1,5 +1,5 @@
-"""What was found out before is answered again: the same bytes, processor, version and options, and
-nothing else.
+"""Earlier results are reused for the same bytes, processor, version and options, and for nothing
+else.
 """
 
 from __future__ import annotations
@@ -127,9 +127,7 @@ def test_a_batch_reuses_finished_parts_and_runs_the_rest(api: Api) -> None:
 
 
 def test_a_duplicate_upload_with_on_duplicate_new_gets_its_own_job(api: Api) -> None:
-    """`on_duplicate=new` runs again and answers with a job of its own, whatever was found out
-    before.
-    """
+    """`on_duplicate=new` runs again and returns a new job, whatever earlier results exist."""
     file_id = uploads(api, b"id,up\n1,a\n")[0]
     ended(api, asked(api, "analyze", file_id=file_id)["job_id"])
     again = api.upload(b"id,up\n1,a\n", processor="profile")

@@ -1,5 +1,5 @@
-"""The commands for files and jobs, as processes against a server where everybody has to sign in, on
-both databases.
+"""The commands for files and jobs, as processes against a server with authentication, on both
+databases.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.one_database
 
 
 def test_the_commands_handle_a_dirty_file_from_upload_to_deletion(cli: Cli, tmp_path: Path) -> None:
-    path = tmp_path / "dirty [red]\x1b[31m.csv"  # a name that would play tricks
+    path = tmp_path / "dirty [red]\x1b[31m.csv"  # a name with control characters
     path.write_text(DIRTY)
     terminal = cli.on_terminal("upload", path, "--wait")
     assert terminal.end() == 1, terminal.text  # some rows were rejected

@@ -1,5 +1,5 @@
-"""The commands as scripts use them, against a real server. The database makes no difference here:
-the embedded one.
+"""The commands as scripts use them, against a real server. The database makes no difference: the
+embedded one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def test_several_files_print_one_json_line_each_and_exit_with_the_worst_code(
         "--quiet",
     )
     by_name = {line["filename"]: line for line in done.jsons}
-    assert done.code == 4  # refused is worse than rejected rows
+    assert done.code == 4  # a refusal is worse than rejected rows
     assert by_name["good.csv"]["rows"]["ok"] == 2
     assert by_name["bad.csv"]["status"] == "completed_with_errors"
     assert by_name["empty.csv"]["error"]["code"] == "empty_file"

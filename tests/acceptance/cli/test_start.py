@@ -1,5 +1,5 @@
-"""How processes start, and how they do not: tables of an empty database, and one line with an exit
-code for what is wrong.
+"""Starts of processes, successful and failed: tables of an empty database, and one line with an
+exit code for each fault.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def environment(url: str, storage: Path, **more: str) -> dict[str, str]:
 def run(
     command: tuple[str, ...], settings: dict[str, str], *, from_nothing: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """`from_nothing`: by an interpreter that has imported nothing yet."""
+    """`from_nothing`: in a new interpreter."""
     if not from_nothing:
         return commands.run(*command, environment=settings)
     return subprocess.run(
@@ -48,7 +48,7 @@ def run(
 
 @pytest.fixture
 def faults(postgres: Postgres, tmp_path: Path) -> dict[str, tuple[str, str]]:
-    """By fault, a DATABASE_URL with it and what the line must name."""
+    """DATABASE_URL by fault, and what the line must name."""
     good = postgres.url("postgres")
     before_at, _, after_at = good.partition("@")
     role = f"{before_at.rpartition('//')[0]}//nobody_{os.getpid()}@{after_at}"

@@ -1,4 +1,4 @@
-"""Files loaded into tables by the command line, against a real server on the embedded database."""
+"""The command line loads files into tables, against a real server on the embedded database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.one_database
 
 @pytest.fixture(scope="module")
 def cli(server: Server) -> Cli:
-    """With the key of an administrator."""
+    """Environment with the key of an administrator."""
     made = Cli(server.port)(
         "users", "create", "root", "--admin", DATABASE_URL=server.url, STORAGE_DIR=server.storage
     )

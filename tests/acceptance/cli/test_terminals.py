@@ -1,6 +1,6 @@
-"""Standard output is never touched by what is drawn on standard error, whichever of them is a
-terminal: a person types `id=$(... upload ...)` with the bar on the screen and the id in a pipe. The
-database makes no difference here.
+"""Drawing on standard error never changes standard output, whichever of them is a terminal: with
+`id=$(... upload ...)` the bar is on the screen and the id in a pipe. The database makes no
+difference.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def wide(tmp_path: Path) -> Path:
-    """Its status as JSON is several times as wide as a terminal."""
+    """A job whose status as JSON is several times as wide as a terminal."""
     path = tmp_path / "wide.csv"
     names = ",".join(f"a_column_with_a_long_name_{n}" for n in range(60))
     path.write_text(f"{names}\n{','.join('x' * 60)}\n")
@@ -80,7 +80,7 @@ def test_json_in_a_pipe_is_complete_while_a_bar_is_on_the_terminal(
     assert done.code in (0, 1), done.err
     assert len(done.jsons) == 1
     assert done.json["status"].startswith("completed")
-    if command != "watch":  # which finds the job ended at its first look
+    if command != "watch":  # which finds that the job has ended
         drew_a_bar(done)
 
 
@@ -141,8 +141,8 @@ def test_the_figures_of_a_benchmark_go_to_the_pipe(cli: Cli) -> None:
 
 
 def test_every_bar_on_standard_error_leaves_standard_output_alone() -> None:
-    """What rich calls `redirect_stdout` moves everything that is printed meanwhile to the console
-    of the bar.
+    """The `redirect_stdout` of rich moves everything printed meanwhile to the console of the
+    bar.
     """
     drawing = re.compile(r"\bProgress\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)")
     sources = {

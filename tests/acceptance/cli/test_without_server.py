@@ -1,5 +1,5 @@
-"""The commands where there is no server, one that is not Granula, or one that breaks; and those
-that run the service.
+"""The commands without a server, with another server, or with one that breaks; and those that run
+the service.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def free_port() -> int:
 
 
 class Broken(BaseHTTPRequestHandler):
-    """A download that breaks off, an uploader that is busy, and pages of something else."""
+    """A download that breaks off, a busy upload, and pages of another service."""
 
     def do_GET(self) -> None:
         if self.path.startswith("/api/v1/results/"):
@@ -121,7 +121,7 @@ def test_help_does_not_import_the_service() -> None:
 
 
 def test_a_shell_completes_commands_and_options() -> None:
-    """From nothing: its own name is read where it is imported."""
+    """In a new interpreter: the command reads its own name on import."""
     cli = Cli(0, GRANULA_PROGRAM="granula", _GRANULA_COMPLETE="complete_bash")
 
     def completed(words: str, place: int) -> list[str]:

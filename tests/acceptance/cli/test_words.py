@@ -1,5 +1,5 @@
-"""What the command line says: the list in the width of a terminal, ids as short as people type
-them, and refusals in words of the command line. The database makes no difference here.
+"""Output of the command line: the list fits the terminal, ids may be shortened, and errors use the
+words of the command line. The database makes no difference.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Rejected rows come back corrected, and nobody can see afterwards that the file was not clean from
-the start.
-"""
+"""Corrected rejects are loaded, and afterwards the job equals that of a clean file."""
 
 from __future__ import annotations
 
@@ -72,8 +70,7 @@ def test_repeated_corrections_give_the_rows_of_a_clean_upload(server: Server, ap
         "unprocessed": 0,
     }
 
-    # The first half: the rest is left out, one line is still wrong, and one comes back as it went
-    # out.
+    # The first half: the rest is left out, one line is still wrong, and one is unchanged.
     def half(line: dict[str, str]) -> dict[str, str] | None:
         number = int(line["_row"])
         if number == 22:
@@ -99,8 +96,8 @@ def test_repeated_corrections_give_the_rows_of_a_clean_upload(server: Server, ap
     assert (left[1]["code"], left[1]["raw"]) == ("nul_character", "33,nul\0,1")
     assert [r["row_number"] for r in api.rejects(correction["file_id"])] == [33]
 
-    # The second half, as a spreadsheet would send it: other order of lines and columns, semicolons,
-    # CR LF, a mark, blanks.
+    # The second half, as a spreadsheet would save it: other order of lines and columns, semicolons,
+    # CR LF, a byte order mark, blanks.
     header, lines = reject_file(api, job["file_id"])
     turned = [
         "_row",
@@ -246,7 +243,7 @@ def test_corrections_update_imported_records_and_vectors(server: Server, api: Ap
 
 
 def invalid_codes(api: Api, job: dict[str, Any], limit: int) -> dict[str, int]:
-    """How often each error stands in the invalid records, asked from the records themselves."""
+    """Return the count of each error, from the invalid records themselves."""
     found = api.client.post(
         "/api/records/search", json={"import_id": job["id"], "status": "invalid"}
     ).json()["records"]
@@ -281,7 +278,7 @@ def test_an_ambiguous_correction_is_refused_as_a_whole(
     server: Server, api: Api, body: bytes, code: str, problem: str | None
 ) -> None:
     job = api.run(b"id,name,value\n1,a,1\n2,x\n3,c,3\n4,y\n")
-    if problem:  # one good row beside the wrong one
+    if problem:  # one valid row besides the wrong one
         body += b"4,y,4,4\n"
     found = assert_problem(send(api, job["file_id"], body), 422, code)
     if problem:
@@ -367,9 +364,7 @@ FORMULAS = [
 def test_formulas_are_escaped_in_the_download_and_restored_on_return(
     server: Server, api: Api
 ) -> None:
-    """Each stands in a row that has a cell too many or too few; the guard goes out and in without a
-    change of any byte.
-    """
+    """Each is in a row with a cell too many or too few; escaping and restoring changes no byte."""
     out = io.StringIO()
     csv.writer(out, quoting=csv.QUOTE_ALL).writerows(
         [["id", "text", "=name"], *([str(i), f] for i, f in enumerate(FORMULAS))]
@@ -496,7 +491,9 @@ def test_a_file_in_another_encoding_accepts_corrections_in_it_or_in_utf8(
 
 
 def test_concurrent_corrections_keep_one_version_of_each_row(server: Server, api: Api) -> None:
-    """Of the same row the first one holds, and the others say so; of different rows all hold."""
+    """Of corrections of the same row the first one holds, and the others report it; of different
+    rows all hold.
+    """
     job = api.run(
         b"id,name\n" + b"".join(b"%d\n" % i if i % 2 else b"%d,x\n" % i for i in range(1, 301)),
         chunk_size=100,

@@ -1,4 +1,4 @@
-"""Cancel means cancel, delete means gone: at the moment of the answer, whatever was in work."""
+"""Cancel and delete take effect with their response, whatever is running."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ GATED = "tests.crash.processors:GatedProcessor"
 def test_after_the_response_to_a_cancel_no_row_is_written_and_every_row_is_counted(
     make_service: MakeService, wide: Input
 ) -> None:
-    """Chunks are held in the processor, and half of the file is not even split, when the cancel
-    comes.
-    """
+    """The processor holds chunks, and half of the file is not even split, when the cancel comes."""
     service = make_service(PROCESSORS=GATED)
     other = Input.clean(500, "other")
     service.start()
@@ -108,7 +106,7 @@ def test_deleting_a_running_file_hides_it_immediately_and_removes_its_rows_and_b
 
 @pytest.fixture
 def held_json_job(make_service: MakeService) -> tuple[Service, dict[str, Any]]:
-    """Its chunks are held in the processor, and will bring the job its first columns."""
+    """The processor holds its chunks, which will bring the job its first columns."""
     service = make_service(PROCESSORS=GATED)
     service.start()
     with service.api() as api:
@@ -124,8 +122,8 @@ def held_json_job(make_service: MakeService) -> tuple[Service, dict[str, Any]]:
 async def test_a_concurrent_cancel_and_write_do_not_deadlock(
     databases: Databases, held_json_job: tuple[Service, dict[str, Any]]
 ) -> None:
-    """The write wants the row of the job too, for its columns. Both must ask for the job first,
-    then for its chunks.
+    """The write also needs the row of the job, for its columns. Both must lock the job first, then
+    its chunks.
     """
     service, upload = held_json_job
     job_id = UUID(upload["job_id"])

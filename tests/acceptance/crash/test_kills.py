@@ -1,6 +1,6 @@
-"""kill -9, one in each family of fail-points: the process ends where it is, with its threads and
-its handles, and the next one goes on. Each fail-point on both databases is in
-tests/integration/crash, where the death is simulated.
+"""kill -9, one for each family of fail points: the process ends immediately, with its threads and
+handles, and the next one resumes. tests/integration/crash tests each fail point on both databases,
+with a simulated death.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ pytestmark = pytest.mark.one_database
 
 
 def test_an_upload_and_each_stage_of_its_job_survive_a_kill(service: Service, dirty: Input) -> None:
-    """One file, five lives: the upload, the split, a chunk and the end of the job are cut short in
-    turn.
+    """One file, five lives: the upload, the split, a chunk and the end of the job are interrupted
+    in turn.
     """
     service.start(GRANULA_FAIL="upload.after_rename=kill")
     with service.api() as api:
@@ -40,7 +40,7 @@ def test_an_upload_and_each_stage_of_its_job_survive_a_kill(service: Service, di
 
     service.start(GRANULA_FAIL="split.before_commit=kill")
     with service.api() as api:
-        send(api, dirty, "only")  # the split may begin before the answer is out
+        send(api, dirty, "only")  # the split may start before the response is sent
     service.wait_for_death()
     assert_no_row_without_its_file(service)
     (file_id,) = service.files()
@@ -93,7 +93,7 @@ def test_a_correction_survives_a_kill(service: Service) -> None:
         try:
             correct(api, job["file_id"], body)
         except httpx.TransportError:
-            pass  # the work may begin before the answer is out
+            pass  # the work may start before the response is sent
     service.wait_for_death()
 
     service.start()

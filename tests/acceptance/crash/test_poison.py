@@ -1,4 +1,4 @@
-"""A chunk that kills whoever works on it is stopped, and nothing else is."""
+"""A chunk that kills its process is isolated, and no other chunk fails."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_poison_chunk_kills_the_service_once_then_only_isolated_processes_and_
 def test_repeated_external_kills_fail_no_chunk(
     make_service: MakeService,
 ) -> None:
-    """Also while the chunks that were near such an end run in processes of their own."""
+    """Also while suspects run in isolated processes."""
     service = make_service(PROCESSORS="tests.crash.processors:SlowProcessor", MAX_CONCURRENCY=4)
     given = Input.clean(6_000)
     service.start()
@@ -80,7 +80,7 @@ def test_repeated_external_kills_fail_no_chunk(
 def test_a_suspect_that_dies_with_the_service_is_not_counted(
     make_service: MakeService,
 ) -> None:
-    """As when a container is ended: its processes go in any order."""
+    """As when a container ends: its processes end in any order."""
     service = make_service(PROCESSORS="tests.crash.processors:GatedProcessor", MAX_CONCURRENCY=1)
     given = Input.clean(100)
     service.start()
@@ -122,8 +122,8 @@ def test_twenty_kills_during_a_load_of_200_000_rows_lose_nothing(make_service: M
 
 
 def test_a_chunk_in_flight_at_a_kill_does_not_stay_a_suspect(make_service: MakeService) -> None:
-    """Chunks that were in work when the process died for another reason are done after the restart,
-    each at once.
+    """Chunks in flight when the process died for another reason complete after the restart, without
+    delay.
     """
     service = make_service(PROCESSORS="tests.crash.processors:GatedProcessor", MAX_CONCURRENCY=10)
     given = Input.clean(1_500)

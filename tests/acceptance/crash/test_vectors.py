@@ -1,6 +1,4 @@
-"""kill -9 while records get their vectors: in the end each valid record has one, and it is the
-right one.
-"""
+"""kill -9 while records get their vectors: in the end each valid record has the right one."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What the page says of rows that were not loaded: rejected, failed and not processed are three
-things, and none of them is "every row".
-"""
+"""The page distinguishes rows that were not loaded: rejected, failed and not processed."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ EVERY = re.compile("every row (was|got)", re.IGNORECASE)
 FAILING = (
     "id,text\n" + "".join(f"{n},good\n" if n % 1000 < 400 else "7,bad\n" for n in range(4_000))
 ).encode()
-"""In chunks of 100 rows the processor `fussy` does 16 and loses 24."""
+"""In chunks of 100 rows the processor `fussy` completes 16 and fails 24."""
 
 
 @pytest.fixture(scope="module", params=["sqlite"])
@@ -60,7 +58,7 @@ def server(
 
 
 def counts(page: Page) -> dict[str, str]:
-    """The four of the head of a job, by name."""
+    """Return the four counts in the head of a job, by name."""
     texts = dict(text.split("\n") for text in page.locator(".stat").all_inner_texts())
     return {name: texts[name] for name in ("Loaded", "Rejected", "Failed", "Not processed")}
 

@@ -1,6 +1,4 @@
-"""What somebody does who has never seen Granula: drops files, watches, looks at what became of the
-rows.
-"""
+"""A first visit: drop files, watch them, read the outcome of the rows."""
 
 from __future__ import annotations
 
@@ -32,7 +30,7 @@ def dirty() -> bytes:
 
 
 def drop(page: Page, name: str, data: bytes) -> None:
-    """As a file manager drops a file on the page."""
+    """Drop a file on the page, as a file manager does."""
     transfer = page.evaluate_handle(
         """([name, data]) => {
             const transfer = new DataTransfer();
@@ -80,7 +78,7 @@ def test_a_dropped_dirty_file_is_shown_to_its_end_with_every_row_counted(
     expect(chosen).to_contain_text("100,name 100,100,surplus")
     expect(page.get_by_label("value, corrected")).to_have_value("100,surplus")
     page.get_by_label("value, corrected").fill("100")
-    # what was written in the row before is kept
+    # the input in the previous row is kept
     page.get_by_role("gridcell", name="200", exact=True).first.dblclick()
     page.get_by_label("value, corrected").fill("two hundred")
     page.get_by_role("button", name="Correct 2 rows and run again").click()
@@ -216,7 +214,7 @@ def test_an_upload_with_a_lost_connection_is_stored_once(page: Page, api: Api) -
     lost: list[str] = []
 
     def once(route: Route) -> None:
-        """The first request reaches the service, and its answer gets lost."""
+        """The first request reaches the service, and its response is lost."""
         if lost:
             return route.continue_()
         lost.append(route.fetch().headers.get("location", ""))

@@ -1,5 +1,5 @@
-"""What belongs to no view: forms that are used twice, uploads that are refused, a service that is
-away, and two tabs.
+"""Behaviour of all views: forms used twice, refused uploads, an unreachable service, and two
+tabs.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def test_refused_uploads_stay_until_dismissed_or_retried(page: Page, api: Api) -
 
 
 def test_no_remedy_on_the_page_names_a_route_a_header_or_a_command() -> None:
-    """Each that does has words of its own; what is left is shown as it is."""
+    """Errors that do have words of their own; all others are shown unchanged."""
     words = (JS / "words.js").read_text()
     own = dict(re.findall(r'^  (\w+):\s+"(.*)",$', words, re.MULTILINE))
     assert own.keys() <= request_errors().keys()
@@ -201,7 +201,7 @@ def test_a_refused_field_is_shown_with_the_reason(page: Page) -> None:
     assert "`errors`" not in page.locator(".toast.bad").inner_text()
 
 
-# ---------------------------------------------------------------------- a service that is away
+# ---------------------------------------------------------------------- an unreachable service
 
 
 def test_an_unreachable_service_and_an_outdated_page_are_told_apart(new_page: NewPage) -> None:
@@ -213,7 +213,9 @@ def test_an_unreachable_service_and_an_outdated_page_are_told_apart(new_page: Ne
     expect(page.get_by_role("heading", name="The service is unreachable")).to_be_visible()
     expect(page.get_by_text("out of date")).to_have_count(0)
     page.context.set_offline(False)
-    expect(page.get_by_role("heading", name="Schedules", exact=True)).to_be_visible()  # by itself
+    expect(
+        page.get_by_role("heading", name="Schedules", exact=True)
+    ).to_be_visible()  # automatically
 
     page.route(re.compile(r"/js/views/webhooks\.js"), lambda route: route.fulfill(status=404))
     page.get_by_role("link", name="Webhooks").click()

@@ -1,5 +1,5 @@
 """Every view, in both themes, on a wide and on a narrow screen; and the mapping by drag. One
-database is enough: what a view shows of it is proven elsewhere.
+database is enough: other tests cover the data.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture(scope="module")
 def views(server: Server) -> dict[str, str]:
-    """Paths by view, of a service that has something to show in each."""
+    """Paths by view, of a service with data for each."""
     with server.client() as client:
         api = Api(client)
         rows = api.run(b"id,name\n1,a\n2,b,c\n3,c\n" * 200, name="rows.csv", chunk_size=100)

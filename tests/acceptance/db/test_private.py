@@ -1,4 +1,4 @@
-"""The embedded database is for who runs the service alone."""
+"""Only the user who runs the service can read the embedded database."""
 
 from __future__ import annotations
 

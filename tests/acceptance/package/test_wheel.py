@@ -1,5 +1,5 @@
-"""The package as others install it: out of the wheel, in a folder without the repository, and
-without the packages of the extras.
+"""The package as users install it: from the wheel, in a folder without the repository, and without
+the packages of the extras.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ROWS = b"id,name\n1,Ada\n2,Alan\n"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The installed package and its command; what it needs comes from the environment of the
+    """The installed package and its command; its requirements come from the environment of the
     tests.
     """
     folder = tmp_path_factory.mktemp("package")
@@ -51,7 +51,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment(site: Path, storage: Path, **more: str) -> dict[str, str]:
-    """Of a user who has set nothing, and whose Python has no packages of extras."""
+    """Environment of a user without settings, whose Python has no packages of extras."""
     hidden = storage / "hidden"
     hidden.mkdir(parents=True, exist_ok=True)
     (hidden / "sitecustomize.py").write_text(WITHOUT_EXTRAS)
@@ -74,7 +74,7 @@ def run(site: Path, storage: Path, *words: str, **more: str) -> subprocess.Compl
 
 @pytest.fixture(scope="module")
 def client(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """Of `granula serve`, started in an empty folder."""
+    """URL of `granula serve`, started in an empty folder."""
     storage = tmp_path_factory.mktemp("storage")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -137,7 +137,7 @@ def test_the_wheel_installs_the_command_granula(site: Path, tmp_path: Path) -> N
 
 
 def test_an_installed_service_loads_a_file(client: httpx.Client) -> None:
-    """So the migrations are found, and the tables made."""
+    """The migrations are found, and the tables created."""
     made = upload(client)
     file_id = made["file_id"]
     assert ended(client, file_id)["status"] == "completed"

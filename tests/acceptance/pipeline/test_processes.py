@@ -1,6 +1,4 @@
-"""Processes beside the service: one that dies costs its task, and none of them is waited for at the
-end.
-"""
+"""Compute processes: one that dies costs its task, and a shutdown waits for none of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several processes on one database do the work of one: every row once, whoever dies or sleeps."""
+"""Several processes on one database: every row once, whichever dies or freezes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_workers_share_the_column_limit_of_a_job(make_cluster: MakeCluster) -> N
     """None knows what the other has just written."""
     cluster = make_cluster()
     (service,) = cluster.add(Service)
-    workers = cluster.add(Worker, 2, MAX_CONCURRENCY=1)  # else one may take both chunks
+    workers = cluster.add(Worker, 2, MAX_CONCURRENCY=1)  # otherwise one may take both chunks
     keys, rows = 200, 200
     data = "".join(
         json.dumps({f"k{row}_{key}": 1 for key in range(keys)}) + "\n" for row in range(rows)
@@ -92,7 +92,7 @@ def test_workers_share_the_column_limit_of_a_job(make_cluster: MakeCluster) -> N
 def test_the_metrics_port_of_a_worker_has_the_limits_of_the_service(
     make_cluster: MakeCluster,
 ) -> None:
-    """What takes its descriptors takes the files that it works on."""
+    """Limits on its descriptors protect those of the files that it works on."""
     cluster = make_cluster(HEADER_SECONDS=0.5, MAX_CONNECTIONS=4)
     cluster.add(Service)
     (worker,) = cluster.add(Worker)
@@ -143,7 +143,7 @@ def test_processes_share_only_the_database_and_the_bucket(
 
 
 def _result(api: Api, job_id: str) -> str | None:
-    """The file that the transform made, once it is done."""
+    """Return the file that the transform wrote, once it is done."""
     return (
         str(api.client.get(f"/api/v1/jobs/{job_id}/status").json().get("result_file_id") or "")
         or None
@@ -215,7 +215,7 @@ def test_a_worker_frozen_past_its_lease_writes_nothing(make_cluster: MakeCluster
             sleeper.process.send_signal(signal.SIGCONT)
         wait_until(lambda: "Lost the lease of chunk" in sleeper.log.read_text(), what="a refusal")
         assert_exact(service, api, upload["file_id"], given)
-        later = api.run(given.data, chunk_size=100)  # it goes on working
+        later = api.run(given.data, chunk_size=100)  # it continues to work
         assert_exact(service, api, later["file_id"], given)
 
 
@@ -236,7 +236,7 @@ def test_an_urgent_file_overtakes_a_queue_of_chunks(make_cluster: MakeCluster) -
 def test_many_waiting_conclusions_leave_connections_to_a_worker(
     make_cluster: MakeCluster,
 ) -> None:
-    """Each holds one for its lock: twelve would take all of the eight."""
+    """Each holds one connection for its lock: twelve would take all of the eight."""
     cluster = make_cluster(PROCESSORS="tests.crash.processors:PatientProcessor")
     (door,) = cluster.add(Service)
     (worker,) = cluster.add(Worker, LEASE_SECONDS=30)
@@ -291,7 +291,7 @@ def test_a_worker_finishes_its_chunks_on_sigterm_and_exits_on_a_second_one(
 def test_a_minute_of_kills_and_two_postgresql_restarts_lose_nothing(
     own_postgres: OwnPostgres, make_cluster: MakeCluster, tmp_path: Path
 ) -> None:
-    """A random one of three workers dies every two seconds, and the database is torn away twice."""
+    """A random one of three workers dies every two seconds, and the database is restarted twice."""
     url = own_postgres.url(own_postgres.create())
     migrate(url)
     cluster = make_cluster(url, LEASE_SECONDS=6, HEARTBEAT_SECONDS=1, RECONCILE_SECONDS=2)
@@ -323,7 +323,7 @@ def test_a_minute_of_kills_and_two_postgresql_restarts_lose_nothing(
             kills += 1
             cluster.add(Worker)
             wait_until(partial(has_moved, _moved(service)), 15, "work that moves")
-            # the beat of the kills, not a wait for anything
+            # the interval of the kills, not a wait for something
             time.sleep(max(0.0, now + 2 - time.monotonic()))
         for upload in uploads:
             api.finished(upload, 120)
@@ -332,7 +332,7 @@ def test_a_minute_of_kills_and_two_postgresql_restarts_lose_nothing(
 
 
 def claimants(service: Service, job_id: str) -> set[str]:
-    """Workers that have a chunk of the job in work."""
+    """Return the workers that have a running chunk of the job."""
     at_work = (c for c in service.chunks(job_id) if c["status"] == "processing")
     return {c["claimed_by"] for c in at_work}
 
@@ -349,5 +349,5 @@ def drains(worker: Worker) -> bool:
 
 
 def _moved(service: Service) -> int:
-    """Chunks completed so far, of all jobs."""
+    """Return the number of completed chunks of all jobs."""
     return int(service.sql("SELECT count(*) FROM chunks WHERE status = 'completed'")[0][0])

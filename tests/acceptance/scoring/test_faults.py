@@ -1,6 +1,4 @@
-"""Whatever the model service and the object store do, each row is scored once, or it is told why
-not.
-"""
+"""Whatever the model service and the object store do, each row is scored once or has a reason."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ def data() -> bytes:
 
 @pytest.fixture(scope="module")
 def truth(model_process: ModelService, data: bytes) -> dict[str, float]:
-    """The score of each transaction, asked of the service when nothing is wrong."""
+    """Return the score of each transaction, from the service without faults."""
     model_process.misbehave()
     names, *rows = [line.split(",") for line in data.decode().splitlines()]
     sent = [{**dict(zip(names, row, strict=True)), "id": row[0]} for row in rows]
@@ -101,7 +99,7 @@ def test_a_slow_or_broken_object_store_is_retried(
 ) -> None:
     faults = ["cut", "503", "reset", "reset", "cut"]
     bucket.put("a.csv", data)
-    store.faults += ["", *faults]  # the first answer is the one that the request waits for
+    store.faults += ["", *faults]  # the request waits for the first response
     assert_all_scored(api, server, score(api, f"s3://{bucket.name}/a.csv"), truth)
     reads = [(asked, etag) for path, asked, etag in store.requests if asked]
     assert len(reads) > len(faults)
@@ -116,7 +114,7 @@ def test_a_replaced_object_is_an_error_and_never_mixed_with_the_old_one(
     job_id = score(api, f"s3://{bucket.name}/a.csv")
     wait_until(lambda: api.status(job_id)["waiting_on"] == "ml_api", what="waiting_on")
     bucket.put("a.csv", transactions(ROWS, seed=24))
-    status = api.finished(job_id)  # each chunk is read anew when it is tried again
+    status = api.finished(job_id)  # each attempt reads its chunk again
     assert status["status"] == "failed"
     assert status["error"]["code"] == "source_changed"
     assert status["rows"]["ok"] == 0

@@ -1,5 +1,5 @@
-"""Whatever the model service answers, each transaction gets its own prediction, or is told why not;
-and no more calls than it takes.
+"""Whatever the model service answers, each transaction gets its own prediction or a reason, with no
+unnecessary calls.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def given() -> list[Item]:
 
 @pytest.fixture(scope="module")
 def truth(model_process: ModelService, given: list[Item]) -> list[float]:
-    """Asked of the service when nothing is wrong."""
+    """Scores from the service without faults."""
     model_process.misbehave()
     sent = {"transactions": [msgspec.json.decode(item.body) for item in given]}
     answer = model_process.client.post("/predict", json=sent).json()

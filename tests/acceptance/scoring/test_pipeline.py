@@ -1,5 +1,5 @@
-"""`python -m app pipeline`: from a bucket to the tables, with the lines and the exit codes that
-were promised.
+"""`python -m app pipeline`: from a bucket to the tables, with the documented lines and exit
+codes.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def test_a_run_prints_the_documented_summary_and_writes_every_transaction(
     assert (pipeline.folder / "logs" / "batch_pipeline.log").read_text().splitlines() == lines
     assert count(pipeline, "transactions") == count(pipeline, "predictions") == 1099
 
-    model.misbehave(refuse=["tx-2-000000007"])  # what was predicted before stays
+    model.misbehave(refuse=["tx-2-000000007"])  # earlier predictions stay
     code, lines = pipeline.run()
     assert (code, lines[-1].rpartition(" - ")[2]) == (
         1,
@@ -78,7 +78,7 @@ CONTENT = (
 def test_repeated_kills_give_the_tables_of_an_undisturbed_run(
     pipeline: Pipeline, api: Api, server: Server, bucket: Bucket
 ) -> None:
-    """With transactions that come twice, so that the order in which chunks end would show."""
+    """With repeated transactions, so that the order in which chunks end would show."""
     header, rows = transactions(400, seed=31).split(b"\n", 1)
     _, changed = transactions(400, seed=31, currency=dict.fromkeys(range(1, 401, 7), "USD")).split(
         b"\n", 1
@@ -143,7 +143,7 @@ def test_fifty_random_kills_give_the_tables_of_an_undisturbed_run(
             run.kill_after(rng.uniform(0, 1.0))
             at_work = query(run.url, active) != [(0,)]
             killed_at_work += at_work
-            # it was through before it was killed: the next one has nothing to continue
+            # it finished before it was killed: the next one has nothing to continue
             begun += not at_work
         model.misbehave()
         code, lines = run.run(**patient)

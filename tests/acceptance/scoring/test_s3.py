@@ -1,5 +1,5 @@
-"""Whatever an object store does, what is read is the version that was meant, every byte of it, or
-an error that says why not.
+"""Whatever an object store does, every byte read is of the right version, or an error says why
+not.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def test_bodies_reset_truncated_or_slowed_fifty_times_give_every_byte(
         while True:
             try:
                 return source.read(found.uri, start, min(SIZE, start + STEP), found.etag)
-            except SourceUnavailable:  # as a chunk would be tried again
+            except SourceUnavailable:  # as a chunk would be retried
                 continue
 
     with ThreadPoolExecutor(8) as threads:
@@ -114,7 +114,7 @@ PLAIN = [
 
 @pytest.fixture(scope="module")
 def full_bucket() -> Iterator[Bucket]:
-    """With keys of all kinds, each with its own bytes. No test changes it."""
+    """A bucket with keys of all kinds, each with its own bytes. No test changes it."""
     made = Bucket(f"keys-{uuid4().hex[:8]}")
     for key in [*ODD, *PLAIN]:
         made.put(key, f"of {key}".encode())
@@ -131,7 +131,7 @@ def keys(full_bucket: Bucket) -> str:
 
 @pytest.fixture
 def reader(full_bucket: Bucket) -> S3Source:
-    """Of that bucket."""
+    """Source of that bucket."""
     return S3Source(
         endpoint_url=full_bucket.endpoint,
         key=full_bucket.key,
@@ -184,7 +184,7 @@ def test_a_pattern_matches_whole_keys_and_a_prefix_is_literal(
 def test_a_listing_of_many_pages_is_read_to_the_end_or_the_limit(
     source: S3Source, store: FaultyStore, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "50")  # of a page; it runs in a thread
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "50")  # for one page; it runs in a thread
     page = 1000 if os.environ.get("TEST_S3_URL") else 50
     for number in range(2 * page + 5):
         bucket.put(f"many/{number:04}.csv", b"x")

@@ -1,4 +1,4 @@
-"""Schedules make jobs on time, never two at once, and tell what they missed."""
+"""Schedules start jobs on time, never two at once, and report missed runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.scoring.services import Bucket, FaultyStore, ModelService, transactio
 
 def test_cron_times_are_wall_clock_times() -> None:
     moments = next_runs("30 2 * * *", "Europe/Berlin", datetime(2026, 3, 27, 12, tzinfo=UTC))
-    # On the 29th there is no half past two: the clock goes from two to three, and the run with it.
+    # On the 29th there is no half past two: the clock goes from two to three, and so does the run.
     assert [f"{next(moments):%d %H:%M}" for _ in range(3)] == ["28 01:30", "29 01:00", "30 00:30"]
 
 
@@ -39,7 +39,7 @@ def test_cron_times_are_wall_clock_times() -> None:
     ],
 )
 def test_cron_fields_mean_what_debian_cron_says(cron: str, moments: list[str]) -> None:
-    """From the page; January 2026 begins with a Thursday."""
+    """From the page; January 2026 begins on a Thursday."""
     check_cron(cron)
     found = next_runs(cron, "UTC", datetime(2025, 12, 31, 23, 59, tzinfo=UTC))
     assert [f"{next(found):%d %H:%M}" for _ in moments] == moments
@@ -145,7 +145,7 @@ def test_invalid_schedules_get_422_with_the_fault(api: Api, bucket: Bucket) -> N
 def test_a_schedule_of_an_earlier_version_keeps_its_times(
     api: Api, server: Server, bucket: Bucket
 ) -> None:
-    """Its seconds were taken then: it is shown, paused and deleted as any other."""
+    """Its seconds were accepted then: it is shown, paused and deleted as any other."""
     made = api.client.post(
         "/api/v1/schedules",
         json={"cron": "0 0 1 1 *", "job": {"source": f"s3://{bucket.name}/x.csv"}},

@@ -1,5 +1,5 @@
-"""Each row of a scored file is in exactly one of scored, invalid, failed; the tables hold what the
-service said, once.
+"""Each row of a scored file is in exactly one of scored, invalid, failed; the tables hold the
+predictions of the service, once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The lines of `python -m app pipeline` and its bar, on a terminal and beside one."""
+"""The lines of `python -m app pipeline` and its bar, on a terminal and next to one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def databases(postgres: Postgres, templates: dict[str, str]) -> Iterator[Databas
 def command(
     databases: Databases, bucket: Bucket, model: ModelService, tmp_path: Path
 ) -> tuple[list[str], dict[str, str], Path]:
-    """Of a run over 600 transactions, slowly enough for a bar."""
+    """Output of a run over 600 transactions, slow enough for a bar."""
     bucket.put("a.csv", transactions(600, seed=5))
     model.misbehave(latency_ms=150)
     storage = tmp_path / "storage"

@@ -1,6 +1,4 @@
-"""docker-compose.yml and Dockerfile, as far as they can be held against the code without a Docker
-daemon.
-"""
+"""docker-compose.yml and Dockerfile, checked against the code without a Docker daemon."""
 
 from __future__ import annotations
 
@@ -91,7 +89,7 @@ def test_variables_are_settings_and_the_batch_has_the_documented_defaults(
 
 
 def started_for(name: str, services: dict[str, dict[str, Any]]) -> set[str]:
-    """It, and all that it waits for."""
+    """Return the service and all that it depends on."""
     return {name}.union(
         *(started_for(awaited, services) for awaited in services[name].get("depends_on", {}))
     )

@@ -1,6 +1,4 @@
-"""Tests of the demo, run as users run it: what it prints, how it exits, and that it leaves nothing
-behind.
-"""
+"""The demo, run as users run it: its output, its exit codes, and that it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ from tests.cli.terminal import mixed
 from tests.harness import ROOT, Postgres, query, wait_until
 
 SCRIPT = ROOT / "scripts" / "demo.py"
-# the demo must not use what the environment names
+# the demo must ignore the environment
 NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
 
 
@@ -38,7 +36,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def run(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
-    """The exit code, and what was printed."""
+    """Return the exit code, and the output."""
     command = [sys.executable, str(SCRIPT), *arguments]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90, check=False
@@ -73,7 +71,7 @@ def number(pattern: str, output: str) -> int:
 
 
 def test_a_clean_file_completes_with_a_valid_proof(environment: dict[str, str]) -> None:
-    """And what it tells goes to the standard output, without a bar, beside a terminal."""
+    """The report goes to standard output, without a bar, next to a terminal."""
     command = [sys.executable, str(SCRIPT), "--rows", "5000"]
     done = mixed("err", command, environment | {"TERM": "xterm"})
     output = done.out

@@ -1,6 +1,4 @@
-"""Tests of the load test: a tiny one against the real service, and what it says of a service that
-fails.
-"""
+"""The load test: a tiny one against the real service, and its report about a service that fails."""
 
 from __future__ import annotations
 
@@ -46,7 +44,7 @@ def script() -> Iterator[ModuleType]:
         assert spec
         assert spec.loader
         module = importlib.util.module_from_spec(spec)
-        patch.setitem(sys.modules, "load_test", module)  # dataclasses look their module up
+        patch.setitem(sys.modules, "load_test", module)  # dataclasses look up their module
         spec.loader.exec_module(module)
         yield module
 
@@ -115,7 +113,7 @@ def test_the_order_score_counts_pairs_that_waited_together(script: ModuleType) -
     Span = script.Span  # priority, created, started
     assert script.order([Span(9, 2, 3), Span(1, 1, 4)]) == (1, 1)
     assert script.order([Span(9, 2, 5), Span(1, 1, 4)]) == (0, 1)
-    # one was gone before the other came
+    # one had ended before the other started
     assert script.order([Span(9, 5, 6), Span(1, 1, 4)]) == (0, 0)
     assert script.order([Span(5, 1, 6), Span(5, 1, 4)]) == (0, 0)
     assert script.order([Span(9, 0, 1), Span(5, 0, 3), Span(1, 0, 2)]) == (2, 3)
@@ -126,8 +124,8 @@ Spoil = Callable[[str, int], tuple[int, dict[str, Any]] | None]
 
 @contextmanager
 def fake_service(spoil: Spoil) -> Iterator[tuple[str, list[str]]]:
-    """(address, calls): a service that completes all at once, except where `spoil(kind, number of
-    the call)` says otherwise.
+    """Return (address, calls) of a service that completes everything immediately, unless
+    `spoil(kind, number of the call)` says otherwise.
     """
     calls: list[str] = []
     moment = "2026-01-01T00:00:00+00:00"

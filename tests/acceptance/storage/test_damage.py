@@ -1,4 +1,4 @@
-"""A stored file that was damaged is never given out as if it were the one that came."""
+"""A damaged stored file is never returned as the original."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ assert len(LARGE) > CHECKED_FIRST_BYTES
 
 
 def flip(server: Server, file_id: str, place: int) -> None:
-    """One bit."""
+    """Flips one bit."""
     path = server.storage / "uploads" / file_id
     with path.open("r+b") as file:
         file.seek(place)

@@ -1,6 +1,4 @@
-"""What the disk refuses is answered 503 or 507 with Retry-After, through whatever way the bytes
-come, and leaves nothing.
-"""
+"""Disk errors get 503 or 507 with Retry-After, on every way in, and leave nothing."""
 
 from __future__ import annotations
 
@@ -50,7 +48,7 @@ class Disk:
             self._fault_file.unlink()
 
     def names(self) -> set[str]:
-        """Of all files of the storage but the database."""
+        """Return the names of all files of the storage, except the database."""
         return {
             str(path.relative_to(self.server.storage))
             for folder in ("uploads", "partial", "outputs")
@@ -63,7 +61,7 @@ class Disk:
 def disk(
     postgres: Postgres, templates: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Disk]:
-    """The errors are those of a folder, whatever the database."""
+    """The errors are those of a folder, with either database."""
     folder = tmp_path_factory.mktemp("faults")
     storage, fault_file = folder / "storage", folder / "fault"
     url = Databases("sqlite", postgres, templates).create(storage)
@@ -131,7 +129,7 @@ def test_a_disk_error_is_reported_on_every_way_in_and_leaves_nothing(
     with disk.refusing(call, error):
         assert_told(way(client), status)
     left = disk.names() - before
-    # the bytes that are there for good are acknowledged, and become the file as soon as they can
+    # durable bytes are acknowledged, and become the file as soon as possible
     if way is tus:
         wait_until(
             lambda: not [each for each in disk.names() if each.startswith("partial/")],
@@ -218,7 +216,7 @@ def test_ready_writes_a_byte(
 def test_a_file_larger_than_the_file_system_allows_is_refused_and_removed(
     postgres: Postgres, templates: dict[str, str], tmp_path: Path
 ) -> None:
-    """A write takes a part first, and says only the next time that there is no room for more."""
+    """A write first takes a part, and only the next one reports that there is no space."""
     databases, limit = Databases("postgresql", postgres, templates), (3 << 20) + 12_345
     server = Server(
         databases.create(tmp_path / "storage"),

@@ -1,5 +1,5 @@
-"""Whose a storage is: another database never loses what lies in it, and what nobody knows is kept
-for days.
+"""Ownership of a storage: another database never loses its files, and unknown files are kept for
+days.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PLACES = ("folder", "bucket")
 
 @dataclass
 class Service:
-    """What a service has of database and storage, without the rest."""
+    """The parts of a service that use database and storage."""
 
     database: Database
     places: Stores
@@ -181,7 +181,7 @@ async def test_processes_of_one_database_that_start_together_agree(
 async def test_an_unmarked_storage_is_claimed_if_the_database_knows_a_file_in_it(
     databases: Databases, storage: Storage, tmp_path: Path
 ) -> None:
-    """As after an update from a version without marks, with what a killed process left beside."""
+    """As after an update from a version without marks, with the leftovers of a killed process."""
     url, other = (
         await asyncio.to_thread(databases.create, tmp_path / "1"),
         await asyncio.to_thread(databases.create, tmp_path / "2"),
@@ -271,14 +271,14 @@ async def swept_of(url: str) -> list[tuple[object, ...]]:
 async def test_a_restored_older_database_loses_nothing_and_the_newer_one_finds_everything(
     databases: Databases, storage: Storage, tmp_path: Path
 ) -> None:
-    """Files, pieces of resumable uploads and parts of transforms that came after the backup."""
+    """Files, pieces of resumable uploads and parts of transforms that are newer than the backup."""
     url = await asyncio.to_thread(databases.create, tmp_path / "1")
     async with service(url, storage) as ours:
         await ours.ownership.claim()
         old = await ours.store()
         own_id = await ours.ownership.own_id()
         new = [await ours.store() for _ in range(FEW)]
-        # The older backup: the same id, without what came afterwards.
+        # The older backup: the same id, without the newer files.
         older = await asyncio.to_thread(databases.create, tmp_path / "2")
         await asyncio.to_thread(copy_row, older, own_id)
         async with service(older, storage) as restored:
@@ -379,7 +379,7 @@ async def test_parts_of_unknown_jobs_and_uploads_are_kept_too(
 def settings(
     request: pytest.FixtureRequest, bucket: OurBucket, tmp_path: Path
 ) -> Iterator[dict[str, str]]:
-    """Of services that share a storage."""
+    """Settings of services that share a storage."""
     if request.param == "bucket":
         yield bucket.settings(bucket.url())
     else:
@@ -487,8 +487,8 @@ def test_processes_that_start_together_on_a_new_storage_share_it(
 def test_a_restored_older_database_removes_no_file(
     databases: Databases, settings: dict[str, str], tmp_path: Path
 ) -> None:
-    """The service itself, started on a copy of its database from before the uploads, and then on
-    the newer one.
+    """The service is started on a copy of its database from before the uploads, and then on the
+    newer one.
     """
     url = databases.create(tmp_path / "1")
     service = Server(url, tmp_path / "1", RECONCILE_SECONDS=0.05, **settings).start()

@@ -1,4 +1,4 @@
-"""What a place for files promises, a folder keeps and a bucket keeps."""
+"""The contract of places for files, for a folder and for a bucket."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def store(places: Stores, data: bytes, piece: int = 1 << 20) -> tuple[UUID, str,
     for start in range(0, len(data), piece):
         block = bytearray(data[start : start + piece])
         assert writer.write(block) == len(block)
-        block.clear()  # whoever writes may use it again
+        block.clear()  # a writer may reuse it
     writer.finish()
     stored = writer.publish()
     return file_id, stored.uri, stored.etag
@@ -209,9 +209,7 @@ def test_bytes_whose_checksum_is_not_known_yet_can_be_forgotten(places: Stores) 
 def test_one_of_two_processes_that_resume_at_one_offset_wins(
     bucket: OurBucket, tmp_path: Path
 ) -> None:
-    """And every byte that either was told is there, is there: the file is what one after the other
-    has sent.
-    """
+    """Every byte that either got acknowledged is stored: the file is what both sent, in order."""
     url, upload_id = bucket.url(), uuid4()
     processes = [
         stores(url, tmp_path, bucket.credentials(), most_bytes=MOST_BYTES) for _ in range(2)
@@ -219,7 +217,7 @@ def test_one_of_two_processes_that_resume_at_one_offset_wins(
     data = bytes(range(256)) * 40
 
     def send(partials: Partials, size: int) -> int:
-        """Like a client that asks, sends a piece, and asks again when it is told of a conflict."""
+        """A client that asks for the offset, sends a piece, and asks again after a conflict."""
         conflicts = 0
         for _ in range(50):
             if (offset := partials.size(upload_id) or 0) >= len(data):
@@ -271,7 +269,7 @@ def test_parts_of_outputs_are_visible_to_every_process_until_the_job_ends(places
     assert not folder.exists()
 
 
-# ---------------------------------------------------------------------- where the place is chosen
+# ---------------------------------------------------------------------- the choice of a place
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a process tells of its work, on both databases: the counters of /metrics, and its log."""
+"""Telemetry of a process, on both databases: the counters of /metrics, and its log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROUTE = "/api/v1/status/{file_id}"
 
 @pytest.fixture(scope="module")
 def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Tries each chunk twice, at once."""
+    """Tries each chunk twice, without a pause."""
     storage = tmp_path_factory.mktemp("telemetry") / "storage"
     running = Service(
         databases.create(storage),
@@ -38,16 +38,14 @@ def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def scraped(api: Api, *only: str) -> dict[tuple[str, ...], float]:
-    """Samples by name and the values of their labels; `only` of these names."""
+    """Return samples by name and values of their labels; `only` with these names."""
     families = text_string_to_metric_families(api.client.get("/metrics").text)
     samples = [sample for family in families for sample in family.samples]
     return {(s.name, *s.labels.values()): s.value for s in samples if not only or s.name in only}
 
 
 def mixed() -> bytes:
-    """Three chunks of 100 rows: two rows not wanted, one that cannot be processed, and none that
-    can.
-    """
+    """Three chunks of 100 rows: two unwanted rows, one that fails, and a chunk that fails."""
     names = ["ok"] * 98 + ["refused"] * 2 + ["ok"] * 99 + ["bad"] * 101
     return b"id,name\n" + b"".join(b"%d,%b\n" % (i, name.encode()) for i, name in enumerate(names))
 
@@ -117,7 +115,7 @@ def test_the_pool_reports_its_connections(api: Api) -> None:
 
 
 def lines(server: Service) -> list[dict[str, Any]]:
-    """Of its log: each must be an object by itself."""
+    """Return the lines of its log: each must be an object."""
     return [json.loads(line) for line in server.log.read_text().splitlines()]
 
 

@@ -1,5 +1,5 @@
-"""The transform door over a real server on both databases, its files read again by others, cell by
-cell.
+"""The transform endpoints over a real server on both databases; independent programs read the
+files, cell by cell.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def test_a_file_is_downloaded_whole_and_in_ranges(api: Api, upload: str) -> None
     assert get(range="bytes=0-99999999") == (206, data)
     assert get(range="bytes=10-19", if_range=tag) == (206, data[10:20])
     assert get(range="bytes=10-19", if_range='"another"') == (200, data)
-    assert get(range="bytes=9-3") == (200, data)  # no range at all, so as if it were not there
+    assert get(range="bytes=9-3") == (200, data)  # an invalid range is ignored
     assert get(range="lines=1-2") == (200, data)
     assert get(if_none_match=f'"x", {tag}') == (304, b"")
     assert get(if_none_match='"x"')[0] == 200
@@ -204,7 +204,7 @@ def test_a_file_is_downloaded_whole_and_in_ranges(api: Api, upload: str) -> None
 
 
 def test_the_output_of_a_transform_is_an_ordinary_file(api: Api) -> None:
-    """Transformed back, analysed, and there after its input was deleted; Parquet is refused where
+    """Transformed again, analysed, and kept after its input was deleted; Parquet is refused where
     rows are read.
     """
     upload = str(api.upload(b'id,note\n1,"a, b"\n2,""\n3,c\n')["file_id"])
@@ -253,7 +253,7 @@ def test_json_keeps_its_digits(api: Api) -> None:
 
 
 def test_a_template_runs_once_it_is_decided(api: Api, upload: str) -> None:
-    """As a mapping proposes it: its steps are those of a transform."""
+    """From a proposed mapping: its steps are those of a transform."""
     columns: list[dict[str, Any]] = [
         {"reference_column": "full_name", "input_columns": ["First", "Last"],
          "conversion": [{"operation": "join", "separator": "-"}, {"operation": "case", "to": "lower"}]},
@@ -345,7 +345,7 @@ def grown(*counts: int) -> list[dict[str, Any]]:
 def test_rows_with_values_too_long_are_rejected_and_the_others_pass(
     api: Api,
 ) -> None:
-    """A small document that asks for 2 GB a column: what it may not have is never made."""
+    """A small document that asks for 2 GB a column: a value over the limit is never built."""
     lines = [f"{i},{'x' * 20 if i % 2 else 'short'}" for i in range(100)]
     file_id = api.upload(("id,word\n" + "\n".join(lines) + "\n").encode())["file_id"]
     columns = [{"name": f"c{i}", "from": "word", "steps": grown(100, 100, 100)} for i in range(3)]
@@ -368,9 +368,7 @@ def test_rows_with_values_too_long_are_rejected_and_the_others_pass(
 @pytest.mark.one_database
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_a_chunk_that_grows_large_is_written_in_batches(api: Api, form: str) -> None:
-    """1500 rows of 60 kB, which are more than is held at once: each of them is there, in its
-    place.
-    """
+    """1500 rows of 60 kB, more than fits in memory: each of them is written, in order."""
     lines = [f"{i},{'x' * (i % 7)}" for i in range(1500)]
     file_id = api.upload(("id,word\n" + "\n".join(lines) + "\n").encode())["file_id"]
     columns = [

@@ -1,4 +1,4 @@
-"""The undo door over a real server, on both databases."""
+"""The undo endpoints over a real server, on both databases."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def imported(api: Api, data: bytes = PEOPLE) -> dict[str, Any]:
 
 
 def ledger(api: Api, **accounts: str) -> dict[str, Any]:
-    """A job that writes these accounts by their transaction."""
+    """Run a job that writes these accounts by transaction."""
     rows = "".join(f"{key},{account}\n" for key, account in accounts.items())
     return api.run(f"transaction_id,account_id\n{rows}".encode(), processor="ledger")
 
@@ -63,7 +63,7 @@ def test_an_undone_import_disappears_from_records_search_and_stats(
     status = api.status(gone["file_id"])
     assert (status["status"], status["undo"]["removed"]) == ("completed_with_errors", 3)
     assert api.client.get(f"/api/v1/jobs/{job_id}/status").json()["undo"]["undone_at"]
-    # what was read from the file is still in the results and rejects
+    # the rows read from the file are still in the results and rejects
     assert api.proof(gone["file_id"])["closes"]
     assert undone(api, job_id) == answer
 

@@ -1,5 +1,5 @@
-"""An upload starts a job of any type that works on a single file, in the same request: over a form,
-a raw body and a resumable upload.
+"""An upload starts a job of any type for a single file, in the same request: with a form, a raw
+body and a resumable upload.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""tus 1.0, rule by rule, and what becomes of the bytes."""
+"""tus 1.0, rule by rule, and the outcome of the bytes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_resumable_upload_creates_the_file_and_job_of_a_plain_one(
     assert (status["job_id"], status["rows"]["ok"]) == (last.headers["granula-job-id"], 1000)
     assert api.proof(file_id)["closes"]
 
-    # The answer may have been lost: asked again in any way, it is the same.
+    # The response may have been lost: every repetition gets the same one.
     again = send(client, url, len(DATA), b"")
     assert (again.status_code, again.headers["granula-file-id"]) == (204, file_id)
     known = client.head(url, headers=TUS).headers
@@ -156,7 +156,7 @@ def test_bytes_with_a_checksum_are_stored_completely_or_not_at_all(
     wrong = send(client, url, 4000, DATA[4000:], Upload_Checksum=checksum(b"something else"))
     assert_problem(wrong, 460, "checksum_mismatch")
     assert offset_of(client, url) == 4000
-    # A connection that ends in the middle leaves nothing of bytes that nobody could check.
+    # An interrupted connection leaves no bytes that were not verified.
     with RawConnection(server) as raw:
         lines = [
             f"{k}: {v}"

@@ -1,5 +1,5 @@
-"""An Authorization header where nobody has to sign in: ignored while there are no users, a key from
-then on.
+"""An Authorization header without authentication: ignored while there are no users, a key from then
+on.
 """
 
 from __future__ import annotations

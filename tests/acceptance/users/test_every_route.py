@@ -1,4 +1,4 @@
-"""Every route, as the owner, another user, one who was revoked, and nobody. The list of routes is
+"""Every route, as the owner, another user, a revoked one, and without a key. The list of routes is
 the service's own.
 """
 
@@ -38,7 +38,7 @@ def ask(client: httpx.Client, method: str, path: str, example: Example, ids: Ids
 
 
 def told(answer: httpx.Response, ids: Ids) -> tuple[Any, ...]:
-    """All that an answer says, but for the ids that were asked for and what differs each time."""
+    """Return the content of a response, without requested ids and what differs between requests."""
     text = answer.text
     for name, value in ids.items():
         text = text.replace(value, name)

@@ -1,6 +1,4 @@
-"""The OpenAPI document: complete for every route, and true for requests that nobody would think
-of.
-"""
+"""The OpenAPI document: complete for every route, and true for arbitrary requests."""
 
 from __future__ import annotations
 
@@ -38,7 +36,7 @@ PROFILE = partial(
     phases=[Phase.generate],
 )
 ENDLESS = {"/api/v1/jobs/events"}
-"""Streams that go on as long as they are read."""
+"""Endless event streams."""
 HINT = "examples of bodies and ids stand in app/api/openapi.py"
 
 
@@ -48,7 +46,7 @@ HINT = "examples of bodies and ids stand in app/api/openapi.py"
 def databases(
     request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]
 ) -> Iterator[Databases]:
-    """PostgreSQL is the one that minds what it is given; both in the long series."""
+    """PostgreSQL is the stricter one; both in the long series."""
     made = Databases(request.param, postgres, templates)
     yield made
     made.close()
@@ -83,8 +81,8 @@ def check(method: str, path: str, operation: dict[str, Any]) -> None:
 
 
 def test_every_json_response_is_a_closed_object_with_described_members() -> None:
-    """So that the check of answers against the document can fail, and the reference has all of
-    them.
+    """So that the check of responses against the document can fail, and the reference has all
+    members.
     """
     schemas = DOCUMENT["components"]["schemas"]
     names: set[str] = set()
@@ -110,7 +108,7 @@ def test_every_json_response_is_a_closed_object_with_described_members() -> None
 
 
 def references(part: Any) -> set[str]:
-    """Names of the schemas that are named in this part of the document."""
+    """Return the names of the schemas in this part of the document."""
     if isinstance(part, list):
         return {name for member in part for name in references(member)}
     if not isinstance(part, dict):
@@ -160,7 +158,7 @@ def test_no_request_breaks_the_service_or_gets_an_undocumented_response(
 
 
 def made(api: Api) -> dict[str, str]:
-    """Ids of things that are there."""
+    """Ids of existing objects."""
     file = api.run(b"text,n\ngood,1\nbad\n")
     template = {"name": "t", "columns": [{"reference_column": "a", "input_columns": ["b"]}]}
     schedule = {"cron": "0 0 1 1 *", "job": {"source": "s3://bucket/key.csv"}}
@@ -187,7 +185,7 @@ def fuzz(
     base: str,
     session: requests.Session,
 ) -> Iterator[str]:
-    """What went wrong; the ids of half of the requests are real ones."""
+    """Return the failures; half of the requests have real ids."""
     for given_ids in [{}, ids] if ids else [{}]:
         failures: list[str] = []
         cases = operation.as_strategy(generation_mode=mode, path_parameters=given_ids or None)

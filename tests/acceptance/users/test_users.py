@@ -1,6 +1,4 @@
-"""Keys, sessions, limits and what is whose, over a real server in which everybody has to sign
-in.
-"""
+"""Keys, sessions, limits and ownership, over a real server with authentication."""
 
 from __future__ import annotations
 
@@ -34,7 +32,7 @@ SETTINGS: dict[str, Any] = {
 }
 EVIL = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
 SECRETS: set[str] = set()
-"""Every key and cookie of these tests, to look for in the logs at the end."""
+"""Every key and cookie of these tests, to search for in the logs at the end."""
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +63,8 @@ def key_of(client: httpx.Client) -> str:
 
 
 def terminal(server: Server, *arguments: str) -> Result:
-    """`python -m app users`, in this process: the fixture has made a user by a process of its
-    own.
+    """Run `python -m app users` in this process: the fixture has created a user in a separate
+    one.
     """
     environment = {"DATABASE_URL": server.url, "STORAGE_DIR": str(server.storage), "NO_COLOR": "1"}
     return CliRunner().invoke(app, ["users", *arguments], env=environment)
@@ -200,7 +198,7 @@ def test_the_body_of_a_sender_without_a_key_is_not_read(server: Server) -> None:
     with RawConnection(server) as connection:
         connection.send(head("Content-Type: text/csv", f"Content-Length: {1 << 30}"))
         sent = connection.send_until_cut(b"x" * 65_536, 1 << 30)
-    assert sent < 32 << 20  # 4 MiB, and what the buffers of both systems hold
+    assert sent < 32 << 20  # 4 MiB, and the buffers of both systems
 
 
 # ---------------------------------------------------------------------- browsers
@@ -280,7 +278,7 @@ def test_with_a_cookie_only_same_origin_pages_change_anything(
     )
 
 
-# ---------------------------------------------------------------------- what is whose
+# ---------------------------------------------------------------------- ownership
 
 
 def test_users_with_equal_bytes_and_equal_idempotency_keys_are_isolated(
@@ -343,7 +341,7 @@ def test_concurrent_uploads_do_not_exceed_the_quota_together(
 
     def body(number: int) -> Iterator[bytes]:
         yield b"a\n" + str(number).encode()
-        together.wait()  # each was let in when nothing was stored yet
+        together.wait()  # each was admitted when nothing was stored yet
         yield b"1" * 99_000 + b"\n"
 
     with ThreadPoolExecutor(5) as pool:
@@ -359,7 +357,7 @@ def test_concurrent_uploads_do_not_exceed_the_quota_together(
 
     unannounced = iter([b"a\n" + b"1" * 60_000])
     assert_problem(client.post("/api/v1/upload", content=unannounced), 429, "quota_exceeded")
-    with RawConnection(server) as connection:  # told before the body where its length is told
+    with RawConnection(server) as connection:  # refused before the body if its length is known
         lines = (
             "Content-Type: text/csv",
             "Content-Length: 60000",
@@ -445,7 +443,7 @@ def test_guessing_keys_is_limited_by_address_and_locks_out_no_user(
     assert_problem(unknown, 401, "unauthenticated")
 
 
-# ---------------------------------------------------------------------- at the end
+# ---------------------------------------------------------------------- after all
 
 
 def test_no_key_and_no_cookie_is_in_the_logs_or_in_the_database(server: Server) -> None:

@@ -1,4 +1,4 @@
-"""Messages go to public addresses only, whatever a URL or a name server says."""
+"""Messages go only to public addresses, whatever a URL or a name server says."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_unusable_urls_are_refused_on_creation() -> None:
 
 
 class Canary:
-    """A port of this machine that nobody may connect to."""
+    """A port of this machine that must get no connection."""
 
     def __init__(self) -> None:
         self.connections = 0
@@ -81,7 +81,7 @@ def canary() -> Iterator[Canary]:
 
 
 class Names(AbstractResolver):
-    """Answers with these addresses, one list a question."""
+    """Returns these addresses, one list for each query."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
@@ -107,7 +107,7 @@ class Names(AbstractResolver):
 
 
 async def test_resolved_addresses_are_checked_for_each_connection(canary: Canary) -> None:
-    """A name that is public once and private the next time, or both at once, brings no connection
+    """A name that is public once and private the next time, or both at once, causes no connection
     to this machine.
     """
     names = Names(["127.0.0.1"], ["::ffff:127.0.0.1"], ["93.184.216.34", "127.0.0.1"])
@@ -117,14 +117,14 @@ async def test_resolved_addresses_are_checked_for_each_connection(canary: Canary
         answer = await sender.send(url, "msg_1", "{}", [b"secret"])
         assert (answer.status_code, answer.error) == (None, "address_refused")
     await sender.close()
-    assert names.answers == []  # each connection asked anew
+    assert names.answers == []  # each connection resolved the name again
     assert canary.connections == 0
 
 
 async def test_the_address_of_every_socket_is_checked(
     canary: Canary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # as if the URL were read in another way
+    # as if the URL were parsed differently
     monkeypatch.setattr(WebhookSender, "_objection", lambda self, url: None)
     sender = WebhookSender(timeout_seconds=5, allow_private=False)
     for host in ("127.0.0.1", "[::ffff:127.0.0.1]"):

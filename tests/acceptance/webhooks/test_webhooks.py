@@ -1,5 +1,5 @@
-"""The webhooks door over a real server and a real receiver, on both databases; signatures checked
-by another's library.
+"""The webhook endpoints over a real server and a real receiver, on both databases; another library
+checks the signatures.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HOOKS = "/api/v1/webhooks"
 def made(
     api: Api, receiver: Receiver, *answers: int | tuple[int, dict[str, str]], **given: Any
 ) -> dict[str, Any]:
-    """A webhook to a path of its own that answers so; with `path` and `secret`."""
+    """A webhook to a path of its own with these responses; with `path` and `secret`."""
     path = receiver.path(*answers)
     answer = api.client.post(HOOKS, json={"url": receiver.url(path), **given})
     assert answer.status_code == 201, answer.text
@@ -33,7 +33,7 @@ def log(api: Api, hook: dict[str, Any], **params: Parameter) -> list[dict[str, A
 
 
 def ended(api: Api, hook: dict[str, Any]) -> dict[str, Any]:
-    """The only delivery of the webhook, once it is delivered or failed."""
+    """Return the only delivery of the webhook, once it is delivered or failed."""
 
     def final() -> dict[str, Any] | None:
         items = log(api, hook)
@@ -98,7 +98,7 @@ def test_each_final_status_is_sent_and_a_job_with_parts_is_sent_once(
     found = [(each["data"]["job_id"], each["type"]) for each in messages]
     assert set(told) <= set(found)
     assert found.count((parent, "job.completed")) == 1
-    assert len(found) == 6  # the two parts told nothing
+    assert len(found) == 6  # the two parts sent nothing
     # again: no second message
     assert api.client.post(f"/api/v1/jobs/{waiting}/cancel").status_code == 200
     assert len(log(api, hook)) == 6
@@ -183,7 +183,7 @@ def test_410_disables_the_webhook_until_it_is_enabled(api: Api, receiver: Receiv
     assert body["disabled_reason"] == "gone"
     assert api.client.post(f"{HOOKS}/{hook['id']}/test").json()["code"] == "webhook_disabled"
     api.run(b"id\n1\n")
-    assert len(log(api, hook)) == 1  # nobody is told while it is off
+    assert len(log(api, hook)) == 1  # nothing is sent while it is disabled
     body = api.client.patch(f"{HOOKS}/{hook['id']}", json={"enabled": True}).json()
     assert (body["enabled"], body["disabled_reason"]) == (True, None)
     api.run(b"id\n1\n")
