@@ -88,6 +88,9 @@ async def test_an_async_client_finds_fixes_and_proves_a_bad_row(url: str, tmp_pa
         await client.wait(correction, timeout=30)
         assert await client.rows(job).list() == LOADED
         assert (await client.rows(job).arrow()).to_pylist() == LOADED
+        await client.download(job, tmp_path / "results.csv")
+        text = (tmp_path / "results.csv").read_text()
+        assert list(csv.DictReader(io.StringIO(text))) == LOADED
         assert (await client.prove(job)).closes
         await client.delete(job)
         with pytest.raises(RequestRefused) as refused:
