@@ -21,10 +21,16 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from app import extras
 from app.errors import SettingsInvalid
+from app.setting_names import PrefixedEnvironment, PrefixedFile, misspelt_here
 
 EMBEDDED_DATABASE = "granula.db"
 DRIVERS = ("postgresql+asyncpg", "sqlite+aiosqlite")
@@ -121,13 +127,30 @@ def is_loopback(host: str) -> bool:
 
 
 class Settings(BaseSettings):
-    """All settings. Each field is the environment variable of the same name in capitals; a `.env`
-    file is read too.
+    """All settings. Each field is the environment variable of the same name in capitals, which may
+    begin with GRANULA_; a `.env` file is read too.
     """
 
     model_config = SettingsConfigDict(
         env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (
+            init_settings,
+            PrefixedEnvironment(settings_cls),
+            env_settings,
+            PrefixedFile(settings_cls, dotenv_settings),
+            dotenv_settings,
+        )
 
     database_url: Annotated[str, AfterValidator(_known_driver)] = ""
     """SQLAlchemy URL, or `postgresql://...`. Empty: the embedded SQLite file
@@ -441,6 +464,17 @@ class Settings(BaseSettings):
     undo_keep_days: float = Field(default=30.0, gt=0)
     """Days in which a job can be undone. What it replaced is kept for as long."""
 
+    retention: Annotated[
+        dict[
+            Annotated[str, Field(pattern=r"^([A-Za-z0-9_.-]+\.)?(bytes|rows|rejects|jobs)$")],
+            Annotated[float, Field(gt=0, le=36_500)],
+        ],
+        NoDecode,
+    ] = {}
+    """Days after the end of a job until its data is deleted: a JSON object such as `{"bytes": 7,
+    "jobs": 365, "sentiment.rows": 30}`. Empty: everything is kept.
+    """
+
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated origins of web pages that may call the API."""
 
@@ -488,7 +522,7 @@ class Settings(BaseSettings):
             else value
         )
 
-    @field_validator("connections", "source_credentials", mode="before")
+    @field_validator("connections", "source_credentials", "retention", mode="before")
     @classmethod
     def _from_json(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -580,3 +614,8 @@ def _check_installed(settings: Settings) -> None:
             raise SettingsInvalid(
                 f"{variable} needs packages that are not installed: {extras.how_to_install(extra)}."
             )
+
+
+def warnings() -> list[str]:
+    """Return a sentence for each variable that is probably a misspelt setting."""
+    return misspelt_here(Settings)

@@ -50,6 +50,8 @@ NAMES = frozenset(
         "output.renamed",
         "cancel.before_commit",
         "delete.rows",
+        "retention.hidden",
+        "retention.step",
         "delete.disk",
         "undo.before_commit",
         "undo.after_commit",

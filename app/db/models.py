@@ -192,6 +192,10 @@ class Job(Base):
     undo_counts: Mapped[dict[str, Any] | None]
     """Rows removed and restored so far."""
     undone_at: Mapped[datetime | None]
+    rows_removed_at: Mapped[datetime | None]
+    """Time when retention removed the results."""
+    rejects_removed_at: Mapped[datetime | None]
+    """Time when retention removed the rejects."""
     trace: Mapped[str | None] = mapped_column(String(55))
     """W3C traceparent of the spans of its work, in whatever process; null while tracing is off."""
     waiting_on: Mapped[str | None] = mapped_column(String(20))

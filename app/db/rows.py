@@ -154,6 +154,8 @@ class JobBase(msgspec.Struct, frozen=True):
     undo_state: str | None
     undo_counts: dict[str, Any] | None
     undone_at: datetime | None
+    rows_removed_at: datetime | None
+    rejects_removed_at: datetime | None
     trace: str | None
     waiting_on: str | None
     total_rows: int | None

@@ -23,7 +23,7 @@ class SheetPlaces(msgspec.Struct, frozen=True, tag="sheet", tag_field="kind"):
     the next, each line is the row below the one before. Row 0: it is not known from there on.
     """
 
-    def at(self, line: int, column: int | None) -> str:
+    def at(self, line: int, column: int | None, row_number: int = 0) -> str:
         """A cell as spreadsheets write it (`Sheet1!C17`), or a row (`Sheet1!17:17`). `line`: where
         the row begins; `column`: place of the cell in the row, from 0.
         """
@@ -35,7 +35,33 @@ class SheetPlaces(msgspec.Struct, frozen=True, tag="sheet", tag_field="kind"):
         return f"{quoted_sheet(self.sheet)}!{name or f'{row}:{row}'}"
 
 
-Places = SheetPlaces
+class JsonPlaces(msgspec.Struct, frozen=True, tag="json", tag_field="kind"):
+    """Records inside a JSON document, which is stored as it came."""
+
+    path: str
+    """Of the array or object that holds the records; empty if it is the document."""
+    is_members: bool = False
+
+    def at(self, line: int, column: int | None, row_number: int = 0) -> str:
+        """An item of an array (`data.items[16]`, from 0), or a member of an object by its number
+        from 1.
+        """
+        if self.is_members:
+            return f"{self.path or '.'} member {row_number}"
+        return f"{self.path}[{row_number - 1}]"
+
+
+class XmlPlaces(msgspec.Struct, frozen=True, tag="xml", tag_field="kind"):
+    """Elements of an XML document, each stored as a line of JSON."""
+
+    path: str
+
+    def at(self, line: int, column: int | None, row_number: int = 0) -> str:
+        """An XPath expression that selects the element: `(/orders/order)[17]`."""
+        return f"({self.path})[{row_number}]"
+
+
+Places = SheetPlaces | JsonPlaces | XmlPlaces
 
 
 def places_to_json(places: Places | None) -> dict[str, Any] | None:
@@ -43,7 +69,8 @@ def places_to_json(places: Places | None) -> dict[str, Any] | None:
 
 
 def places_from_json(value: dict[str, Any] | None) -> Places | None:
-    return None if value is None else msgspec.convert(value, Places)
+    places: Places | None = None if value is None else msgspec.convert(value, Places)
+    return places
 
 
 def column_letters(place: int) -> str:

@@ -46,6 +46,7 @@ from app.errors.requests.content import (
     JsonNotRows,
     MissingColumn,
     NotRows,
+    RecordsNotFound,
     SheetNotFound,
     TooManyColumns,
     UnsupportedEncoding,
@@ -85,6 +86,7 @@ from app.errors.requests.jobs import (
     NotUndoable,
     ResultNotReady,
     ResultUnavailable,
+    RowsRemoved,
     StoredBytesGone,
 )
 from app.errors.requests.parameters import (
@@ -242,10 +244,12 @@ __all__ = [
     "QuotaExceeded",
     "RangeNotSatisfiable",
     "RateLimited",
+    "RecordsNotFound",
     "RequestError",
     "ResultNotReady",
     "ResultUnavailable",
     "RowsGone",
+    "RowsRemoved",
     "RunGoesOn",
     "SearchUnavailable",
     "SettingsInvalid",

@@ -19,6 +19,7 @@ from app.db.engine import Database
 from app.db.rows import NewFile
 from app.decoders.base import Kind
 from app.decoders.base import Wanted as DecodingWanted
+from app.decoders.json_records import records_wanted
 from app.errors import (
     DecompressedTooLarge,
     DigestMismatch,
@@ -27,7 +28,6 @@ from app.errors import (
     IdempotencyInFlight,
     IdempotencyKeyReused,
     QuotaExceeded,
-    RequestError,
     TransientError,
 )
 from app.failpoints import hit
@@ -104,10 +104,16 @@ class Submission:
     """Inspects the stored bytes as they arrive, and counts their rows."""
 
 
-Complete = Callable[[], Submission]
-"""Returns the submission after the body has been received, with the fields of the form. Raises a
-RequestError to reject it.
-"""
+class Form(Protocol):
+    """A form whose file is the body. Fields may follow the file."""
+
+    def declared(self) -> Declared:
+        """Return what is declared before the first byte of the file about its encoding and records."""
+
+    def complete(self) -> Submission:
+        """Return the submission with all fields, after the body has been received. Raises a
+        RequestError to reject it.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,25 +185,25 @@ class Submitter:
         return await self._limits.bytes_left(submission.owner, new_bytes, submission.reserved_bytes)
 
     async def submit(
-        self, submission: Submission, body: AsyncIterator[bytes], complete: Complete | None = None
+        self, submission: Submission, body: AsyncIterator[bytes], form: Form | None = None
     ) -> Accepted:
         """Store the body and queue its job. Raises RequestError if it is rejected; nothing is kept
         then.
         """
         key = submission.idempotency_key
         if key is None:
-            return await self._submit(submission, body, complete)
+            return await self._submit(submission, body, form)
         in_flight = (submission.owner, key)
         if in_flight in self._keys_in_flight:
             raise IdempotencyInFlight(headers={"Retry-After": "1"})
         self._keys_in_flight.add(in_flight)
         try:
-            return await self._submit(submission, body, complete)
+            return await self._submit(submission, body, form)
         finally:
             self._keys_in_flight.discard(in_flight)
 
     async def _submit(
-        self, submission: Submission, body: AsyncIterator[bytes], complete: Complete | None
+        self, submission: Submission, body: AsyncIterator[bytes], form: Form | None
     ) -> Accepted:
         limit = self._settings.max_upload_bytes
         left = await self._bytes_left(submission)
@@ -213,14 +219,13 @@ class Submitter:
         async with upload, touch_periodically(self._storage, upload.file_ids):
             try:
                 detects = submission.origin == ORIGIN and submission.inspector is None
-                upload.declare(submission.declared.encoding, or_likely=detects)
+                declare(upload, submission.declared, or_likely=detects)
                 async for data in body:
-                    if complete is not None and not upload.received_bytes:
-                        encoding = _encoding_so_far(submission, complete)
-                        upload.declare(encoding, or_likely=detects)
+                    if form is not None and not upload.received_bytes:
+                        declare(upload, form.declared(), or_likely=detects)
                     await upload.write(data)
-                if complete is not None:
-                    submission = complete()
+                if form is not None:
+                    submission = form.complete()
                 received = await upload.finish(self._wanted(submission))
             except (FileTooLarge, DecompressedTooLarge):
                 if left is None or left >= limit:
@@ -413,9 +418,7 @@ async def answered_before(
     return Accepted(answer.status_code, answer.body, replayed=True)
 
 
-def _encoding_so_far(submission: Submission, complete: Complete) -> str | None:
-    """Return the encoding that the query or a form field before the file declares."""
-    try:
-        return complete().declared.encoding
-    except RequestError:  # fields behind the file may still mend it
-        return submission.declared.encoding
+def declare(upload: UploadSource, declared: Declared, *, or_likely: bool) -> None:
+    """Tell the decoders what is known before the first byte; raises InvalidParameter."""
+    records = records_wanted(declared.format, declared.records, declared.record_key)
+    upload.declare(declared.encoding, or_likely=or_likely, records=records)

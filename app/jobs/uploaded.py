@@ -17,9 +17,9 @@ from app.db.rows import JobRow, NewFile, NewJob
 from app.decoders.base import Report
 from app.decoders.places import Places, places_to_json
 from app.decoders.registry import plain_name
-from app.errors import EmptyFile, RequestError, UnsupportedEncoding
+from app.errors import EmptyFile, InvalidParameter, RequestError, UnsupportedEncoding
 from app.formats.csv import CsvDialect
-from app.formats.detect import SAMPLE_BYTES, detect
+from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.encodings import decoded_on_arrival
 from app.formats.registry import Dialect, reading_of, to_json
 from app.sources.base import OBJECTS
@@ -71,6 +71,11 @@ def _detect(submission: Submission, part: Part) -> Dialect:
             f"The form declares encoding={encoding} behind the file; declare it before the file, or"
             " in the query."
         )
+    if _records_come_late(part, submission.declared):
+        raise InvalidParameter(
+            "The form declares the records behind the file; declare `records`, `record_key` and"
+            " `format` before the file, or in the query."
+        )
     dialect = detect(
         part.sample,
         complete=part.stored_bytes <= SAMPLE_BYTES,
@@ -88,8 +93,16 @@ def _comes_late(part: Part, encoding: str) -> bool:
     reports = [report for report in part.reports if "encoding" in report.facts]
     if reports:
         return "confidence" in reports[0].facts
-    is_text = not part.reports or part.reports[-1].places is None
+    is_text = not any("sheet" in report.facts for report in part.reports)
     return is_text and decoded_on_arrival(part.sample[:4], encoding) is not None
+
+
+def _records_come_late(part: Part, declared: Declared) -> bool:
+    """Return whether records inside a document were declared when its bytes had passed."""
+    wants_records = declared.records is not None or declared.record_key is not None
+    if not wants_records and declared.format != "geojson":
+        return False
+    return not any("records" in report.facts for report in part.reports)
 
 
 def new_files(
@@ -140,7 +153,7 @@ def _new_file(
     )
     if not is_part:
         return file
-    sheet = next(report.facts["sheet"] for report in part.reports if report.facts)
+    sheet = next(report.facts["sheet"] for report in part.reports if "sheet" in report.facts)
     key = hashlib.sha256(f"{content_key} {sheet}".encode()).hexdigest()
     shown = CONTROL.sub("_", sheet)[:100]
     name = f"{submission.filename[:150]}#{shown}"
@@ -198,11 +211,11 @@ def fingerprint(submission: Submission, received: Received) -> str:
     declared = msgspec.to_builtins(submission.declared)
     # Keeps the fingerprints of requests that were stored before these options existed or could be
     # absent.
-    for added in ("skip_initial_space", "sheet"):
+    for added in ("skip_initial_space", "sheet", "records", "record_key", "flatten"):
         if declared[added] is None:
             del declared[added]
     declared["skip_footer"] = declared["skip_footer"] or 0
-    for member in ("cell_faults", "decoded_from"):  # these follow from the bytes
+    for member in ("cell_faults", "decoded_from", "located"):  # these follow from the bytes
         declared.pop(member, None)
     same = [
         received.sha256,

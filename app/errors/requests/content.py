@@ -99,6 +99,14 @@ class NotRows(RequestError):
     )
 
 
+class RecordsNotFound(InvalidParameter):
+    """No records at this path of the document."""
+
+    status = 422
+    code = "records_not_found"
+    remedy = "Set `records` to the path of an array in the document, such as data.items."
+
+
 class SheetNotFound(InvalidParameter):
     """No such sheet in the workbook, or several to choose from."""
 

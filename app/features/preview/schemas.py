@@ -78,3 +78,6 @@ class Preview(Answer):
     readings: list[OtherReading] = Field(
         description="Runners-up, the likeliest first: other delimiters, with a header or without."
     )
+    records: list[str] = Field(
+        description="Values for `records`: arrays in a JSON document that is read as one record."
+    )
