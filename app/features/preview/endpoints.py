@@ -79,7 +79,7 @@ async def preview_file(
     The first 256 KiB are read, and nothing is stored.
     """
     if options.file_id is not None:
-        beginning = await app.of(Previews).of_file(owner, options.file_id)
+        beginning = await app.of(Previews).of_file(owner, options.file_id, options.declared(""))
     elif options.source is not None:
         beginning = await app.of(Previews).of_source(options.source)
     else:

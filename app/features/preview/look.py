@@ -1,5 +1,5 @@
-"""What the beginning of a file is, how it is read, and what other readings would give. Pure: bytes
-in, what is shown out.
+"""Describes the beginning of a file: how it is read, its first rows, the types of its columns, and
+what other readings would give. Pure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 from app.errors import RequestError
 from app.features.preview.beginning import Beginning
-from app.formats.base import Parsed, Reject, Span
+from app.formats.base import Format, Parsed, Reject, Span
 from app.formats.csv import CsvDialect
 from app.formats.csv_layout import Reading
 from app.formats.detect import Declared, csv_readings, detect
@@ -26,10 +26,26 @@ SIZE_UNKNOWN = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
+class Records:
+    """The whole records of the sample."""
+
+    form: Format
+    data: bytes
+    span: Span
+
+    def lines(self, row_numbers: Sequence[int]) -> list[int]:
+        """Return the line on which each of these rows begins."""
+        places = self.form.locate(self.data, self.span, row_numbers)
+        return [line for _, _, line in places]
+
+
+@dataclass(frozen=True, slots=True)
 class Sampled:
-    """What one way of reading makes of the sample."""
+    """Result of one way to read the sample."""
 
     dialect: Dialect
+    records: Records | None
+    """None if the sample holds no whole record."""
     parsed: Parsed | None
     """None if the sample holds no whole record."""
 
@@ -49,9 +65,11 @@ class Sampled:
 
 
 def preview(beginning: Beginning, declared: Declared, rows: int) -> dict[str, Any]:
-    """How the file is read under these settings, its first rows, and the runners-up; raises the
-    RequestError that an upload would end with.
+    """Return how the file is read under these settings, at most `rows` of its rows, and the
+    runners-up. Raises the RequestError that an upload would end with.
     """
+    from app.features.preview.types import types_of  # takes time to import
+
     sampled = _sampled(beginning, declared)
     dialect = sampled.dialect
     readings: list[dict[str, Any]] = []
@@ -66,7 +84,9 @@ def preview(beginning: Beginning, declared: Declared, rows: int) -> dict[str, An
     return {
         "dialect": to_json(dialect),
         "confidence": confidence,
+        "decoding": list(beginning.decoding),
         "columns": sampled.columns,
+        "types": types_of(sampled.columns, sampled.parsed, is_complete=beginning.is_complete),
         "sample": {
             "size_bytes": len(beginning.sample),
             "is_complete": beginning.is_complete,
@@ -97,11 +117,11 @@ def _sampled(beginning: Beginning, declared: Declared) -> Sampled:
     ends = form.scan(window, eof=beginning.is_complete)
     count = len(ends) - (form.skip_footer if beginning.is_complete else 0)
     if count <= 0:
-        return Sampled(dialect, None)
+        return Sampled(dialect, None, None)
     data = window[: int(ends[count - 1])]
     start = dialect.data_start
     span = Span(start, start + len(data), 1, count, dialect.data_line, zlib.crc32(data))
-    return Sampled(dialect, form.read(data, span))
+    return Sampled(dialect, Records(form, data, span), form.read(data, span))
 
 
 def _runners_up(
@@ -148,14 +168,16 @@ def _settings(chosen: CsvDialect, other: CsvDialect) -> dict[str, Any]:
 
 
 def _shown_rows(sampled: Sampled, rows: int) -> list[dict[str, Any]]:
-    if sampled.parsed is None:
+    if sampled.parsed is None or sampled.records is None:
         return []
     shown = sampled.parsed.rows.select(range(min(rows, sampled.ok)))
-    values = shown.undecoded()
-    data = [msgspec.Raw(each) if isinstance(each, bytes) else each for each in values]
+    lines = sampled.records.lines(shown.numbers)
+    values = [
+        msgspec.Raw(value) if isinstance(value, bytes) else value for value in shown.undecoded()
+    ]
     return [
-        {"row_number": number, "data": cells}
-        for number, cells in zip(shown.numbers, data, strict=True)
+        {"row_number": number, "line": line, "data": value}
+        for number, line, value in zip(shown.numbers, lines, values, strict=True)
     ]
 
 

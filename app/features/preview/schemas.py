@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
-from app.api.answers import Answer, Dialect, Shown
+from app.api.answers import DECODING, Answer, Decoding, Dialect, Shown
 
 REJECTED = "Rows in it that would be rejected."
 
@@ -33,10 +35,29 @@ class Sample(Answer):
     rejected_by_code: dict[str, int] = Field(description="Rejected rows by code.")
 
 
+class ColumnType(Answer):
+    """Type of a column, by at most 1 000 rows of the sample."""
+
+    type: Literal["number", "date", "boolean", "text"] = Field(description="Type.")
+    subtype: Literal["integer", "decimal", "date", "datetime"] | None = Field(
+        description="Of a number or a date; null for the others."
+    )
+    format: str | None = Field(
+        description="Format of dates for strftime, or the spelling of booleans; else null."
+    )
+    explanation: str | None = Field(
+        description="Why the column is text, in a sentence; null if it has another type."
+    )
+    confidence: float = Field(
+        description="From 0 to 1: 1 if all rows were seen, 0 if no value was seen."
+    )
+
+
 class PreviewRow(Answer):
     """A row as it would be loaded."""
 
     row_number: int = Field(description="Its number in the file, from 1; the header is none.")
+    line: int = Field(description="The line where it begins, from 1.")
     data: list[str | None] | Shown = Field(description="The cells of CSV, or the object of JSON.")
 
 
@@ -69,7 +90,9 @@ class Preview(Answer):
 
     dialect: Dialect = Field(description="As you said, the rest as it was detected.")
     confidence: Confidence | None = Field(description="Of a CSV file; null for JSON.")
+    decoding: list[Decoding] = Field(description=DECODING)
     columns: list[str] = Field(description="Names of the columns, of JSON those of the sample.")
+    types: list[ColumnType] = Field(description="Types of the first 500 columns, in their order.")
     sample: Sample = Field(description="What was read, and what would become of it.")
     rows: list[PreviewRow] = Field(description="The first rows, at most `rows`.")
     rejects: list[PreviewReject] = Field(
