@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { announce, button, h, replace, say } from "./dom.js";
-import { bytes, count, percent, plural } from "./format.js";
+import { ago, bytes, count, percent, plural } from "./format.js";
 import { delimiterName, described, encodingName, parameters, settingFields } from "./settings.js";
 
 const ROWS = 50;
@@ -186,10 +186,10 @@ function lastTime({ last_time: before }, apply) {
   return h(
     "p.note",
     {},
-    `A file with this header was loaded before: ${before.filename}. `,
+    `All rows of a file with this header were loaded ${ago(before.created_at)} (${before.filename}). `,
     Object.keys(before.settings).length
       ? button(`As last time: ${described(before.settings)}`, () => apply(before.settings))
-      : "It was read the same way.",
+      : "It was read in the same way.",
   );
 }
 

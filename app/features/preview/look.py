@@ -70,8 +70,8 @@ def preview(beginning: Beginning, declared: Declared, rows: int) -> dict[str, An
     """
     from app.features.preview.types import types_of  # takes time to import
 
-    sampled = _sampled(beginning, declared)
-    dialect = sampled.dialect
+    chosen = sampled(beginning, declared)
+    dialect = chosen.dialect
     readings: list[dict[str, Any]] = []
     confidence = None
     if isinstance(dialect, CsvDialect):
@@ -85,25 +85,27 @@ def preview(beginning: Beginning, declared: Declared, rows: int) -> dict[str, An
         "dialect": to_json(dialect),
         "confidence": confidence,
         "decoding": list(beginning.decoding),
-        "columns": sampled.columns,
-        "types": types_of(sampled.columns, sampled.parsed, is_complete=beginning.is_complete),
+        "columns": chosen.columns,
+        "types": types_of(chosen.columns, chosen.parsed, is_complete=beginning.is_complete),
         "sample": {
             "size_bytes": len(beginning.sample),
             "is_complete": beginning.is_complete,
             "rows": {
-                "total": sampled.ok + len(sampled.rejects),
-                "ok": sampled.ok,
-                "rejected": len(sampled.rejects),
+                "total": chosen.ok + len(chosen.rejects),
+                "ok": chosen.ok,
+                "rejected": len(chosen.rejects),
             },
-            "rejected_by_code": dict(Counter(each.code for each in sampled.rejects)),
+            "rejected_by_code": dict(Counter(each.code for each in chosen.rejects)),
         },
-        "rows": _shown_rows(sampled, rows),
-        "rejects": [_shown_reject(each) for each in sampled.rejects[:SHOWN_REJECTS]],
+        "rows": _shown_rows(chosen, rows),
+        "rejects": [_shown_reject(each) for each in chosen.rejects[:SHOWN_REJECTS]],
         "readings": readings,
+        "last_time": None,
     }
 
 
-def _sampled(beginning: Beginning, declared: Declared) -> Sampled:
+def sampled(beginning: Beginning, declared: Declared) -> Sampled:
+    """Read the sample with these settings; raises RequestError if that is not possible."""
     dialect = detect(
         beginning.sample,
         complete=beginning.is_complete,
@@ -139,17 +141,17 @@ def _runners_up(
     readings = []
     for confidence, settings in changes[:MAX_READINGS]:
         try:
-            sampled = _sampled(beginning, replace(declared, format="csv", **settings))
+            other = sampled(beginning, replace(declared, format="csv", **settings))
         except RequestError:
             continue  # a header that cannot be one: nobody would want that
         readings.append(
             {
                 "settings": settings,
                 "confidence": round(confidence, 3),
-                "columns": sampled.columns[:SHOWN_NAMES],
-                "column_count": len(sampled.columns),
-                "ok": sampled.ok,
-                "rejected": len(sampled.rejects),
+                "columns": other.columns[:SHOWN_NAMES],
+                "column_count": len(other.columns),
+                "ok": other.ok,
+                "rejected": len(other.rejects),
             }
         )
     return readings

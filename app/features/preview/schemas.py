@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
+from uuid import UUID
 
 from pydantic import Field
 
@@ -85,6 +87,19 @@ class OtherReading(Answer):
     rejected: int = Field(description="Rows of the sample that would be rejected.")
 
 
+class LastTime(Answer):
+    """How a file with the same header was read when all its rows were loaded."""
+
+    job_id: UUID = Field(description="Its job.")
+    filename: str = Field(description="Its name.")
+    processor: str = Field(description="Processor of the job.")
+    created_at: datetime = Field(description="Time when it was uploaded.")
+    settings: Shown = Field(
+        description="The options of an upload that read this file in the same way; empty if that is"
+        " what was detected."
+    )
+
+
 class Preview(Answer):
     """What a file is, and how it would be read."""
 
@@ -100,4 +115,8 @@ class Preview(Answer):
     )
     readings: list[OtherReading] = Field(
         description="Runners-up, the likeliest first: other delimiters, with a header or without."
+    )
+    last_time: LastTime | None = Field(
+        description="An earlier file of yours with the same header; null if there is none, or if you"
+        " say how the file is read."
     )

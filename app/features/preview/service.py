@@ -7,9 +7,11 @@ from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
+from app.db.engine import Database
 from app.decoders.registry import by_content
 from app.errors import BinaryContent, ObjectNotFound
 from app.features.preview.beginning import Beginning, of_pieces
+from app.features.preview.queries import EarlierFile, list_loaded
 from app.formats.detect import SAMPLE_BYTES, Declared
 from app.jobs.file_jobs import FileJobs
 from app.jobs.objects import as_request_error
@@ -18,7 +20,8 @@ from app.sources.base import Sources
 
 
 class Previews:
-    def __init__(self, file_jobs: FileJobs, sources: Sources) -> None:
+    def __init__(self, database: Database, file_jobs: FileJobs, sources: Sources) -> None:
+        self._database = database
         self._file_jobs = file_jobs
         self._sources = sources
 
@@ -39,6 +42,11 @@ class Previews:
             of_pieces, original(file, [sample]), said, is_partial=not is_complete
         )
         return replace(beginning, filename=plain_filename(file))
+
+    async def loaded_before(self, owner: str) -> list[EarlierFile]:
+        """Return the latest files whose rows were all loaded, newest first."""
+        async with self._database.reading() as connection:
+            return await list_loaded(connection, owner)
 
     async def of_source(self, uri: str) -> Beginning:
         """Of an object, or of the first one where the URI stands for several; raises BadSourceUri,

@@ -96,6 +96,8 @@ def test_files_are_started_with_their_settings_and_a_repeated_one_is_named(
 
     drop(page, "pairs.csv", b"1,2\n3,4\n5,6\n", starts=False)
     expect(sheet.get_by_text("The same file was loaded just now.")).to_be_visible()
+    sheet.get_by_role("button", name="As last time: header of 1 row").click()
+    expect(sheet.get_by_role("columnheader", name="2")).to_be_visible()
     sheet.get_by_role("link", name="Open it").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("pairs.csv")
 

@@ -147,3 +147,21 @@ def test_an_upload_is_read_again_with_other_settings(api: EngineApi) -> None:
     assert read["filename"] == "a.csv"
     cells = [line.split(",") for line in text.splitlines()]
     assert [row for _, row in api.rows(read["file_id"])] == cells
+
+
+@pytest.mark.one_database
+def test_a_preview_offers_what_worked_last_time(api: EngineApi) -> None:
+    data = "id#stadt\n" + "".join(f"{n}#Köln {n}\n" for n in range(9))
+    said = {"delimiter": "#", "encoding": "cp850"}
+    loaded = api.run(data.encode("cp850"), name="orte-1.csv", **said)
+
+    def offered(**said: str) -> Any:
+        return api.client.post(
+            "/api/v1/preview",
+            content=data.encode("cp850"),
+            params={"filename": "orte-2.csv", **said},
+        ).json()["last_time"]
+
+    assert offered()["job_id"] == loaded["job_id"]
+    assert offered()["settings"]["delimiter"] == "#"
+    assert offered(delimiter="#") is None  # nothing is offered to who says how it is read
