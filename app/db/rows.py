@@ -92,6 +92,7 @@ class FileRow(msgspec.Struct, frozen=True):
     crc32: int | None
     storage_uri: str | None
     etag: str | None
+    decoding: list[dict[str, Any]] | None
     fetched: dict[str, Any] | None
     created_at: datetime
     deleted_at: datetime | None
