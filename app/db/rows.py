@@ -149,6 +149,7 @@ class JobBase(msgspec.Struct, frozen=True):
     corrected_rows: int
     stores_results: bool
     keeps_versions: bool
+    is_withdrawn: bool
     undo_state: str | None
     undo_counts: dict[str, Any] | None
     undone_at: datetime | None

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from app.db import jobs, results
 from app.db.engine import Database
 from app.db.rows import ChunkProof, JobRow, data_start
@@ -33,6 +35,8 @@ async def prove(
         job = await find(connection, identifier, owner)
         parts = await jobs.children(connection, job.id) if job.child_count is not None else None
         chunk_rows = await results.chunk_hashes(connection, job.id)
+        if job.is_withdrawn:
+            chunk_rows = [replace(chunk, rows_ok=0) for chunk in chunk_rows]
         stored_results = destinations.of(job).results
         stored_count = await stored_results.count(connection, job.id)
         rejected = await results.count_kinds(connection, job.id)
@@ -148,6 +152,8 @@ def _count_problems(
         expected = (
             chunk.row_count if chunk.status in (ChunkStatus.COMPLETED, ChunkStatus.FAILED) else 0
         )
+        if job.is_withdrawn and chunk.status == ChunkStatus.COMPLETED:
+            expected = chunk.rows_invalid + chunk.rows_failed
         if row_sum != expected:
             problems.append(
                 f"chunk {chunk.chunk_index}: {row_sum} rows accounted for, expected {expected}"

@@ -141,13 +141,16 @@ class LoadedTable(StagedResults):
         return {}
 
     async def count(self, connection: AsyncConnection, job_id: UUID) -> int:
-        """Staged, or loaded by a job that has ended."""
-        if await self._loader.has_stage(connection, job_id):
-            return await self._loader.count(connection, self._statements(job_id).count_staged)
+        """Return the rows that a running job has staged, or that an ended one has loaded."""
         job = await jobs.load_job(connection, job_id)
-        if job is None or not job.stores_results or JobStatus(job.status) not in WHOLE:
+        if job is None:
             return 0
-        return int((job.summary or {})["rows"])
+        if JobStatus(job.status) in WHOLE:
+            return int((job.summary or {})["rows"]) if job.stores_results else 0
+        is_staged = JobStatus(job.status) in ACTIVE_JOBS
+        if not is_staged or not await self._loader.has_stage(connection, job_id):
+            return 0
+        return await self._loader.count(connection, self._statements(job_id).count_staged)
 
     # ------------------------------------------------------------------ a correction
 
