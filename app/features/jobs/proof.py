@@ -42,6 +42,7 @@ async def prove(
         rejected = await results.count_kinds(connection, job.id)
         problems = _count_problems(job, chunk_rows, stored_count, rejected)
         sums: dict[int, int] = {}
+        since: dict[str, Any] | None = None
         if parts is None:
             # Read the rows of the same moment: a correction changes them together with the sums of
             # their chunk.
@@ -49,6 +50,7 @@ async def prove(
             read_back = await stored_results.read_back(connection, job.id, first_rows)
             sums = read_back.sums
             problems += read_back.problems
+            since = read_back.since
     if parts is not None:
         return _sum(job, [await prove(database, destinations, part.id, owner) for part in parts])
     stored = {
@@ -99,6 +101,7 @@ async def prove(
         "sha256": job.sha256 or None,
         "problems": problems[:MAX_PROBLEMS],
         "problem_count": len(problems),
+        **({} if since is None else {"table": since}),
     }
 
 
