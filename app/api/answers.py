@@ -71,6 +71,8 @@ class UndoState(Answer):
     )
     removed: int = sometimes("Rows removed because only this job had written them.")
     restored: int = sometimes("Rows restored to what an earlier job had written.")
+    left: int = sometimes("Rows of a table that stay, because others have changed or need them.")
+    left_rows: list[dict[str, Any]] = sometimes("The first 20 of these, each with the reason.")
     undone_at: datetime | None = Field(description="Time when the undo ended; null before.")
 
 
