@@ -503,8 +503,10 @@ export default function rejects({ id, status: first, correctable, refresh, again
         fresh.counts.rejected !== status.counts.rejected ||
         missing(fresh) !== missing(status) ||
         fresh.status !== status.status;
+      const couldEdit = canEdit();
       status = fresh;
       offer();
+      if (shownRow && canEdit() !== couldEdit) show(shownRow);
       if (changed) {
         cursors = new Map([[0, 0]]); // rows are gone: all pages start elsewhere
         table?.reload();
