@@ -27,7 +27,7 @@ JobOrId: TypeAlias = Job | Status | str
 Progress: TypeAlias = Callable[[Status], object]
 Corrections: TypeAlias = Mapping[int, Mapping[str, Any]] | Source
 """New values by row number and column, or a corrected download of the rejects."""
-FileFormat: TypeAlias = Literal["csv", "jsonl", "parquet"]
+FileFormat: TypeAlias = Literal["csv", "jsonl", "parquet", "arrow", "xlsx"]
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 RETRIES = 4
@@ -302,11 +302,11 @@ class Client:
         what: Literal["results", "rejects"] = "results",
         partial: bool = False,
     ) -> None:
-        """Write all rows to a file. Rejects are always CSV. Raises Incomplete, and leaves no file,
+        """Write all rows to a file. Raises Incomplete, and leaves no file,
         if rows are missing.
         """
         target = Path(path)
-        params: dict[str, str] = {"format": format} if what == "results" else {}
+        params: dict[str, str] = {"format": format}
         url = f"{API}/{what}/{operations.id_of(job)}/download"
         if partial:
             params["partial"] = "true"

@@ -37,6 +37,7 @@ from app.errors.requests.batches import (
 from app.errors.requests.content import (
     BadHeader,
     BinaryContent,
+    CellTooLong,
     ContentMismatch,
     CorruptCompression,
     CorruptDataFile,
@@ -51,6 +52,7 @@ from app.errors.requests.content import (
     NotRows,
     SheetNotFound,
     TooManyColumns,
+    TooManyRows,
     UnsupportedEncoding,
     WorkbookTooLarge,
 )
@@ -175,6 +177,7 @@ __all__ = [
     "BatchWithoutText",
     "BinaryContent",
     "BodyTooLarge",
+    "CellTooLong",
     "ChecksumMismatch",
     "Conflict",
     "ContentMismatch",
@@ -261,6 +264,7 @@ __all__ = [
     "TerminalError",
     "TooManyColumns",
     "TooManyFiles",
+    "TooManyRows",
     "TooManyWebhooks",
     "TransientError",
     "TruncatedMultipart",

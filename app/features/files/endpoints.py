@@ -180,13 +180,14 @@ async def download_results(
     file_id: FileId,
     app: App,
     owner: Owner,
-    format: Annotated[Literal["csv", "jsonl", "parquet"], Query()] = "csv",
+    format: Annotated[Literal["csv", "jsonl", "parquet", "arrow", "xlsx"], Query()] = "csv",
     gzip: Annotated[Flag, Query(description="Compress csv and jsonl.")] = False,
     formula_guard: Annotated[
         Flag,
         Query(
             description=(
-                "In CSV, put an apostrophe before cells that a spreadsheet would run as formulas."
+                "In CSV and xlsx, put an apostrophe before cells that a spreadsheet would run as"
+                " formulas."
             )
         ),
     ] = True,
@@ -198,17 +199,12 @@ async def download_results(
     deleted meanwhile.
     """
     export = await exports.begin(app.database, app.destinations, file_id, owner, partial=partial)
-    packed = gzip and format != "parquet"
-    types = {
-        "csv": "text/csv; charset=utf-8",
-        "jsonl": "application/x-ndjson",
-        "parquet": "application/vnd.apache.parquet",
-    }
+    packed = gzip and format in ("csv", "jsonl")
     columns = await exports.columns_of(app.database, export, format)
     body = exports.result_bytes(
         app.database, export, columns, format=format, gzip=packed, formula_guard=formula_guard
     )
-    media_type = "application/gzip" if packed else types[format]
+    media_type = "application/gzip" if packed else exports.FORMATS[format]
     return await _exported(
         export, body, "results", f"{format}{'.gz' if packed else ''}", media_type
     )
@@ -257,23 +253,28 @@ async def download_rejects(
     file_id: FileId,
     app: App,
     owner: Owner,
+    format: Annotated[Literal["csv", "jsonl", "parquet", "arrow", "xlsx"], Query()] = "csv",
     partial: Partial = False,
     formula_guard: Annotated[
         Flag,
         Query(
             description=(
-                "Put an apostrophe before cells that a spreadsheet would run as formulas. A "
+                "In CSV and xlsx, put an apostrophe before cells that a spreadsheet would run as formulas. A "
                 "correction removes it."
             )
         ),
     ] = True,
 ) -> StreamingResponse:
-    """Download all rejects as CSV: the original columns and bytes, then
-    `_row,_line,_column,_code,_message`. The headers are those of the download of results.
+    """Download all rejects: the original columns, then `_row,_line,_column,_code,_message`. CSV has
+    the original bytes, the other formats their text. The headers are those of the download of
+    results.
     """
     export = await exports.begin(app.database, app.destinations, file_id, owner, partial=partial)
-    body = exports.reject_bytes(app.database, app.sources, export, formula_guard=formula_guard)
-    return await _exported(export, body, "rejects", "csv", "text/csv")
+    body = exports.reject_bytes(
+        app.database, app.sources, export, format=format, formula_guard=formula_guard
+    )
+    media_type = "text/csv" if format == "csv" else exports.FORMATS[format]
+    return await _exported(export, body, "rejects", format, media_type)
 
 
 @router.get(

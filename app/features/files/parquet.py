@@ -1,33 +1,39 @@
-"""Parquet downloads. Separate from the other encoders because pyarrow takes 80 MB of memory that
-few processes need.
+"""Parquet and Arrow downloads. Separate from the other encoders because pyarrow takes 80 MB of memory
+that few processes need.
 """
 
 from __future__ import annotations
 
-import io
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from app.db.rows import PageRow
+from app.features.files.drain import Drain
 from app.features.files.encoders import GROUP_BYTES, GROUP_CELLS, cell_text
 from app.jobs.stored_rows import StoredRow
 
 
-class ParquetEncoder:
-    """Writes every column as text, since nothing has a type here. A row group has some megabytes,
-    empty cells included.
+class _ColumnsEncoder(ABC):
+    """Writes every column as text, since nothing has a type here. A group of rows has some
+    megabytes, empty cells included.
     """
 
     def __init__(self, columns: Sequence[str]) -> None:
         self._places = {column: position for position, column in enumerate(columns)}
         self._schema = pa.schema([(column, pa.string()) for column in columns])
-        self._out = _Drain()
-        self._writer = pq.ParquetWriter(self._out, self._schema, compression="zstd")
+        self._out = Drain()
+        self._writer = self._open(self._out, self._schema)
         self._values: list[list[str | None]] = [[] for _ in columns]
         self._rows = self._size = 0
+
+    @abstractmethod
+    def _open(self, out: Drain, schema: pa.Schema) -> Any:
+        """Return a writer of tables."""
 
     def encode(self, page: PageRow) -> Iterator[bytes]:
         rows = msgspec.json.decode(page.data, type=list[StoredRow])
@@ -65,25 +71,14 @@ class ParquetEncoder:
         return self._out.take()
 
 
-class _Drain(io.RawIOBase):
-    """A file that returns what was written to it."""
+class ParquetEncoder(_ColumnsEncoder):
+    def _open(self, out: Drain, schema: pa.Schema) -> Any:
+        return pq.ParquetWriter(out, schema, compression="zstd")
 
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._position = 0
 
-    def writable(self) -> bool:
-        return True
+class ArrowEncoder(_ColumnsEncoder):
+    """Writes a stream of Arrow, which ends with a mark."""
 
-    def write(self, data: object) -> int:
-        part = bytes(data)  # type: ignore[call-overload]
-        self._parts.append(part)
-        self._position += len(part)
-        return len(part)
-
-    def tell(self) -> int:
-        return self._position
-
-    def take(self) -> bytes:
-        data, self._parts = b"".join(self._parts), []
-        return data
+    def _open(self, out: Drain, schema: pa.Schema) -> Any:
+        options = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
+        return pa.ipc.new_stream(out, schema, options=options)
