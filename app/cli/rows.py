@@ -165,6 +165,31 @@ def rejects(
     _download(client, f"{address}/download", params, output, partial=partial)
 
 
+@app.command(
+    rich_help_panel=CLIENT,
+    epilog=examples("archive ID -o job.zip", "archive ID -o job.zip --format parquet"),
+)
+def archive(
+    shown_id: Id,
+    output: Output = None,
+    format: Annotated[
+        Format, typer.Option("--format", "-f", help="Format of results and rejects.")
+    ] = Format.csv,
+    partial: Partial = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Get everything that belongs to a job as a zip archive: results, rejects, the stored file,
+    status and proof, with their hashes in contents.json.
+
+    The exit codes are those of `results`.
+    """
+    if output is None and sys.stdout.isatty():
+        raise CliError("An archive cannot be shown on a terminal: name a file by -o.", Exit.USAGE)
+    client = connect(url)
+    address = f"/files/{client.resolve(shown_id)}/archive"
+    _download(client, address, {"format": format.value}, output, partial=partial)
+
+
 def _file_params(chosen: Format, output: Path | None) -> dict[str, str]:
     if chosen in BINARY and output is None and sys.stdout.isatty():
         raise CliError(

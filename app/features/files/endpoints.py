@@ -31,6 +31,7 @@ from app.errors import (
     NotFound,
 )
 from app.features.files import downloads, exports, results, stored
+from app.features.files.archive import Archives, Wanted
 from app.features.files.parameters import FileOptions
 from app.features.files.schemas import RejectPage, ResultPage
 from app.features.files.stored import attachment
@@ -315,6 +316,40 @@ async def get_bytes(
     )
     data = await asyncio.to_thread(app.sources.read, uri, start, end, etag)
     return Response(data, media_type="application/octet-stream")
+
+
+@router.get(
+    "/files/{file_id}/archive",
+    response_class=StreamingResponse,
+    responses=problem_responses(404, 409, 422),
+)
+async def download_archive(
+    file_id: FileId,
+    app: App,
+    owner: Owner,
+    format: Annotated[
+        Literal["csv", "jsonl", "parquet", "arrow", "xlsx"],
+        Query(description="Format of results and rejects."),
+    ] = "csv",
+    formula_guard: Annotated[
+        Flag,
+        Query(
+            description=(
+                "In CSV and xlsx, put an apostrophe before cells that a spreadsheet would run as"
+                " formulas."
+            )
+        ),
+    ] = True,
+    partial: Partial = False,
+) -> StreamingResponse:
+    """Download everything that belongs to a job as a zip archive: results, rejects, the stored
+    file, the output of a transform, status and proof, and `contents.json` with the size and hash of
+    each. The headers are those of the download of results. An archive that breaks off has no index.
+    """
+    export = await exports.begin(app.database, app.destinations, file_id, owner, partial=partial)
+    archives = Archives(app.database, app.destinations, app.sources, app.statuses)
+    body = archives.pieces(export, Wanted(file_id, owner, format, formula_guard))
+    return await _exported(export, body, "job", "zip", "application/zip")
 
 
 @router.delete("/files/{file_id}", status_code=204, responses=problem_responses(404))

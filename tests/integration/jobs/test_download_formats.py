@@ -5,17 +5,24 @@ comes back, and files that would not fit are refused before the first byte.
 from __future__ import annotations
 
 import csv
+import gzip
+import hashlib
 import io
 import json
+import zipfile
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import openpyxl
 import polars
 import pyarrow as pa
 import pytest
 
+from app.errors import RowsGone
 from app.features.files import exports
+from app.features.files.archive import Archives, Wanted
+from app.jobs.users import LOCAL_OWNER
 from tests.api.checks import assert_problem
 from tests.engine import Engine, EngineApi
 
@@ -103,3 +110,81 @@ def test_what_no_sheet_holds_is_refused_before_the_first_byte(
     for what in ("results", "rejects"):
         refused = api.client.get(f"/api/v1/{what}/{many}/download?format=xlsx")
         assert "3 " in assert_problem(refused, 422, "too_many_rows")["detail"]
+
+
+def unpacked(content: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_an_archive_has_everything_of_a_job(api: EngineApi) -> None:
+    file_id = api.upload(gzip.compress(ROWS), name="../of/ten.csv.gz")["file_id"]
+    api.finished(file_id)
+    answer = api.client.get(f"/api/v1/files/{file_id}/archive")
+    assert answer.headers["Granula-Complete"] == "true"
+    assert answer.headers["Content-Type"] == "application/zip"
+    files = unpacked(answer.content)
+    for what in ("results", "rejects"):
+        alone = api.client.get(f"/api/v1/{what}/{file_id}/download")
+        assert files[f"{what}.csv"] == alone.content
+    (original,) = (name for name in files if name.startswith("original/"))
+    assert files[original] == ROWS
+    assert ".." not in original
+    assert json.loads(files["proof.json"])["closes"]
+    assert json.loads(files["status.json"])["counts"]["rejected"] == 8
+    contents = json.loads(files.pop("contents.json"))
+    assert contents["complete"]
+    assert contents["left_out"] == []
+    assert {entry["name"]: entry["sha256"] for entry in contents["files"]} == {
+        name: hashlib.sha256(data).hexdigest() for name, data in files.items()
+    }
+
+
+@pytest.mark.one_database
+def test_an_archive_says_what_is_left_out(engine: Engine, api: EngineApi) -> None:
+    file_id = api.upload(ROWS)["file_id"]
+    api.finished(file_id)
+    for path in engine.storage.rglob("*"):
+        if path.is_file() and path.stat().st_size == len(ROWS):
+            path.unlink()
+    answer = api.client.get(f"/api/v1/files/{file_id}/archive?format=parquet")
+    files = unpacked(answer.content)
+    contents = json.loads(files["contents.json"])
+    assert not contents["complete"]
+    assert [entry["name"] for entry in contents["left_out"]] == ["original"]
+    assert polars.read_parquet(io.BytesIO(files["results.parquet"])).height == len(GOOD)
+
+
+@pytest.mark.one_database
+def test_an_archive_that_breaks_off_cannot_be_opened(
+    engine: Engine, api: EngineApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file_id = api.upload(ROWS)["file_id"]
+    api.finished(file_id)
+
+    async def gone(*_: Any) -> None:
+        raise RowsGone("They are gone.")
+
+    monkeypatch.setattr("app.features.files.archive.proof.prove", gone)
+    received: list[bytes] = []
+    services = engine.services
+
+    async def receive() -> None:
+        identifier = UUID(file_id)
+        export = await exports.begin(
+            services.database, services.destinations, identifier, LOCAL_OWNER, partial=False
+        )
+        archives = Archives(
+            services.database, services.destinations, services.sources, services.statuses
+        )
+        wanted = Wanted(identifier, LOCAL_OWNER, "csv", True)
+        async for piece in archives.pieces(export, wanted):
+            received.extend((piece,))
+
+    with pytest.raises(RowsGone):
+        engine.run(receive())
+    data = b"".join(received)
+    assert b"results.csv" in data
+    with pytest.raises(zipfile.BadZipFile):
+        zipfile.ZipFile(io.BytesIO(data))

@@ -50,6 +50,15 @@ export default function results({ id, status: first }) {
           ],
         ),
       ),
+      h(
+        "a.button",
+        {
+          href: api.query(`/api/v1/files/${encodeURIComponent(id)}/archive`, { partial }),
+          download: true,
+        },
+        icon("download"),
+        "Everything (zip)",
+      ),
     );
   }
 
