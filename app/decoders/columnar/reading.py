@@ -43,7 +43,7 @@ def open_table(file: IO[bytes]) -> Table:
     if start.startswith(PARQUET_ENCRYPTED):
         raise Encrypted
     if start.startswith(b"PAR1"):
-        return ParquetTable(source)
+        return ParquetTable(pa.OSFile(path))
     if start.startswith(b"ORC"):
         return OrcTable(source, path)
     if start.startswith(b"ARROW1"):
@@ -180,8 +180,7 @@ def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def limit_threads() -> None:
-    """Use one thread and the memory allocator of the system, whose use is limited."""
+    """Use one thread, and the time zones of the system."""
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    pa.set_memory_pool(pa.system_memory_pool())
     os.environ.setdefault("TZDIR", "/usr/share/zoneinfo")
