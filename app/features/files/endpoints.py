@@ -192,6 +192,15 @@ async def download_results(
             )
         ),
     ] = True,
+    typed: Annotated[
+        Flag,
+        Query(
+            description=(
+                "In parquet and arrow, use the types of the newest analysis of the file, or of a"
+                " columnar upload, for columns in which every value has its type."
+            )
+        ),
+    ] = True,
     partial: Partial = False,
 ) -> StreamingResponse:
     """Download all results in the order of the file. `Granula-Complete: true` means that every row
@@ -203,7 +212,13 @@ async def download_results(
     packed = gzip and format in ("csv", "jsonl")
     columns = await exports.columns_of(app.database, export, format)
     body = exports.result_bytes(
-        app.database, export, columns, format=format, gzip=packed, formula_guard=formula_guard
+        app.database,
+        export,
+        columns,
+        format=format,
+        gzip=packed,
+        formula_guard=formula_guard,
+        typed=typed,
     )
     media_type = "application/gzip" if packed else exports.FORMATS[format]
     return await _exported(

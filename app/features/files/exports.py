@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -57,6 +57,8 @@ FORMATS = {
 }
 """Media type by format."""
 COLUMNAR = ("parquet", "arrow")
+ANALYSIS = "profile"
+"""Processor of analyses."""
 WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
 
 
@@ -125,14 +127,17 @@ async def result_bytes(
     format: str,
     gzip: bool,
     formula_guard: bool,
+    typed: bool = True,
 ) -> AsyncIterator[bytes]:
-    """Yield all results in row order in one of FORMATS.
+    """Yield all results in row order in one of FORMATS. If `typed`, the columns of Parquet and Arrow
+    have types where these are known.
 
     Raises RowsGone or NotFound if the rows or the job are deleted meanwhile; the end of the file
     (gzip trailer, Parquet footer, index of a workbook) is not sent then. Raises NotConfigured before the first bytes if
     the Parquet writer is not installed. Encoding runs in threads.
     """
-    encoder = await asyncio.to_thread(_encoder, export, format, columns, formula_guard)
+    types = await _types(database, export, columns) if typed and format in COLUMNAR else {}
+    encoder = await asyncio.to_thread(_encoder, export, format, columns, formula_guard, types=types)
     packer = zlib.compressobj(6, wbits=31) if gzip else None
     async for pages in _all_pages(database, export):
         pieces = chain.from_iterable(map(encoder.encode, pages))
@@ -149,20 +154,26 @@ def _encoder(
     columns: Sequence[str],
     formula_guard: bool,
     sheet: str = "Results",
+    types: Mapping[int, Any] | None = None,
 ) -> Encoder:
     if format == "xlsx":
         size = sheet_bytes(export.results, len(columns), export.job.stored_bytes)
         return XlsxEncoder(columns, formula_guard, sheet=sheet, size=size)
     if format in COLUMNAR:
-        if not extras.is_installed("analysis"):
-            raise NotConfigured(
-                "Parquet and Arrow need packages that are not installed:"
-                f" {extras.how_to_install('analysis')}."
-            )
+        _check_installed()
         from app.features.files.parquet import ArrowEncoder, ParquetEncoder
 
-        return ParquetEncoder(columns) if format == "parquet" else ArrowEncoder(columns)
+        open_encoder = ParquetEncoder if format == "parquet" else ArrowEncoder
+        return open_encoder(columns, types)
     return CsvEncoder(columns, formula_guard) if format == "csv" else JsonLinesEncoder(columns)
+
+
+def _check_installed() -> None:
+    if not extras.is_installed("analysis"):
+        raise NotConfigured(
+            "Parquet and Arrow need packages that are not installed:"
+            f" {extras.how_to_install('analysis')}."
+        )
 
 
 def _next(pieces: Iterator[bytes], packer: Any) -> bytes | None:
@@ -173,6 +184,32 @@ def _next(pieces: Iterator[bytes], packer: Any) -> bytes | None:
 def _last(encoder: Encoder, packer: Any) -> bytes:
     piece = encoder.finish()
     return piece if packer is None else packer.compress(piece) + packer.flush()
+
+
+async def _types(database: Database, export: Export, columns: Sequence[str]) -> Mapping[int, Any]:
+    """Return types by the place of a column, as the newest analysis of the file or the file itself
+    has them, if every value has that type; for that all rows are read.
+    """
+    _check_installed()
+    from app.features.files.typed import TypeFinder, hints_of
+
+    job = export.job
+    async with database.reading() as connection:
+        analysis = await jobs.latest_summary(connection, job.owner, job.file_id, ANALYSIS)
+    summary = {} if analysis is None else analysis.summary or {}
+    hints = summary.get("types")
+    if hints is None:
+        steps = [step["types"] for step in job.decoding or () if "types" in step]
+        hints = hints_of(steps[-1]) if steps else {}
+    finder = await asyncio.to_thread(TypeFinder, columns, hints)
+    if finder.are_all_text():
+        return {}
+    async for pages in _all_pages(database, export):
+        for page in pages:
+            await asyncio.to_thread(finder.add, page)
+        if finder.are_all_text():
+            return {}
+    return finder.types()
 
 
 async def columns_of(database: Database, export: Export, format: str) -> Sequence[str]:

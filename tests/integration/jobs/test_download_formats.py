@@ -11,12 +11,14 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import openpyxl
 import polars
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from app.errors import RowsGone
@@ -188,3 +190,53 @@ def test_an_archive_that_breaks_off_cannot_be_opened(
     assert b"results.csv" in data
     with pytest.raises(zipfile.BadZipFile):
         zipfile.ZipFile(io.BytesIO(data))
+
+
+def read(api: EngineApi, file_id: str, format: str, **params: Any) -> pa.Table:
+    answer = api.client.get(
+        f"/api/v1/results/{file_id}/download", params={"format": format, **params}
+    )
+    if format == "arrow":
+        return pa.ipc.open_stream(answer.content).read_all()
+    return pq.read_table(io.BytesIO(answer.content))
+
+
+def test_an_analysis_gives_columns_their_types(api: EngineApi) -> None:
+    rows = b"".join(b"0%d,%d.25,2024-01-0%d,t%d\n" % (n, n, n, n) for n in range(1, 10))
+    file_id = api.upload(b"code,amount,day,text\n" + rows)["file_id"]
+    api.finished(file_id)
+    assert set(read(api, file_id, "parquet").schema.types) == {pa.string()}
+    analysis = api.client.post("/api/v1/jobs/analyze", json={"file_id": file_id})
+    assert analysis.is_success, analysis.text
+    api.finished(analysis.json()["job_id"])
+    for format in ("parquet", "arrow"):
+        table = read(api, file_id, format)
+        assert [str(kind) for kind in table.schema.types] == [
+            "string",
+            "decimal128(3, 2)",
+            "date32[day]",
+            "string",
+        ]
+        assert table.column("amount").to_pylist()[0] == Decimal("1.25")
+    assert set(read(api, file_id, "parquet", typed=False).schema.types) == {pa.string()}
+
+
+@pytest.mark.one_database
+def test_a_columnar_file_comes_back_with_its_types(api: EngineApi) -> None:
+    table = pa.table(
+        {
+            "id": [2**60, None, 3],
+            "price": pa.array([Decimal("1.20"), None, Decimal("3.00")], pa.decimal128(3, 2)),
+            "share": [0.1, 1.0, 1e300],
+            "ok": [True, None, False],
+            "at": pa.array([1, None, 10**15], pa.timestamp("us", "UTC")),
+            "name": ["a", "", None],
+        }
+    )
+    out = io.BytesIO()
+    pq.write_table(table, out)
+    file_id = api.upload(out.getvalue(), name="t.parquet")["file_id"]
+    api.finished(file_id)
+    again = read(api, file_id, "parquet")
+    assert again.to_pylist() == table.to_pylist()
+    assert again.schema.types == table.schema.types
