@@ -58,8 +58,8 @@ router = APIRouter(prefix="/api/v1", tags=["files"], dependencies=[Depends(singl
 async def upload_file(
     request: Request, app: App, owner: Owner, options: Annotated[FileOptions, Query()]
 ) -> Response:
-    """Upload a CSV, JSON or JSON Lines file or a workbook, plain or compressed: as the part `file` of
-    a form, or as the raw body, which is faster.
+    """Upload a CSV, JSON, JSON Lines, Parquet, Arrow or ORC file or a workbook, plain or compressed:
+    as the part `file` of a form, or as the raw body, which is faster.
 
     The response is sent once the bytes are durable and the job is stored, before anything is
     parsed.
