@@ -37,6 +37,7 @@ from app.errors.requests.batches import (
 from app.errors.requests.content import (
     BadHeader,
     BinaryContent,
+    CellTooLong,
     ContentMismatch,
     CorruptCompression,
     CorruptDataFile,
@@ -52,6 +53,7 @@ from app.errors.requests.content import (
     RecordsNotFound,
     SheetNotFound,
     TooManyColumns,
+    TooManyRows,
     UnsupportedEncoding,
     WorkbookTooLarge,
 )
@@ -187,6 +189,7 @@ __all__ = [
     "BatchWithoutText",
     "BinaryContent",
     "BodyTooLarge",
+    "CellTooLong",
     "ChecksumMismatch",
     "Conflict",
     "ContentMismatch",
@@ -279,6 +282,7 @@ __all__ = [
     "TerminalError",
     "TooManyColumns",
     "TooManyFiles",
+    "TooManyRows",
     "TooManyWebhooks",
     "TransientError",
     "TruncatedMultipart",

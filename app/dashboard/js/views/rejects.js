@@ -62,6 +62,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
     hidden: true,
   });
   const file = h("a.button", { download: true });
+  const workbook = h("a.button", { download: true, "aria-label": "Rejected rows for Excel" });
   const outcome = h("p.correction", { role: "status", hidden: true });
   const lost = h("p.lost", { hidden: true });
   const earlier = h("ul.plain");
@@ -81,7 +82,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
         "div.row.between",
         {},
         h("div.row", {}, codes, note),
-        h("div.row", {}, fix, corrected, file),
+        h("div.row", {}, fix, corrected, file, workbook),
       ),
       outcome,
       lost,
@@ -124,6 +125,8 @@ export default function rejects({ id, status: first, correctable, refresh, again
     // The service refuses the file of a running job, unless the rows so far are requested.
     const partial = isFinal(status.status) ? null : true;
     file.href = api.query(`${path}/download`, { partial });
+    workbook.href = api.query(`${path}/download`, { format: "xlsx", partial });
+    replace(workbook, icon("download"), "Excel");
     replace(
       file,
       icon("download"),
