@@ -165,9 +165,9 @@ class Decoding(Answer):
     """What a decoder did with the bytes of a file."""
 
     decoder: str = Field(
-        description="gzip, zstd, bzip2, xz, lz4, zlib, xlsx, xlsb, xls, ods, text or json."
+        description="gzip, zstd, bzip2, xz, lz4, zlib, xlsx, xlsb, xls, ods, text, json or xml."
     )
-    records: str = sometimes("Of a JSON document: the path at which its records were found.")
+    records: str = sometimes("Of a JSON or XML document: the path of its records.")
     encoding: str = sometimes("Of `text`: what it was decoded from into UTF-8.")
     confidence: float = sometimes("Of an encoding that was detected: how sure it is, from 0 to 1.")
     sheet: str = sometimes("Of a workbook: the sheet that was read.")

@@ -167,7 +167,7 @@ class JobOptions(BaseModel):
 class DialectOptions(BaseModel):
     """How a file is read; what is not set is detected."""
 
-    format: Literal["csv", "json", "jsonl", "geojson"] | None = Field(
+    format: Literal["csv", "json", "jsonl", "geojson", "xml"] | None = Field(
         default=None, description="Detected by default."
     )
     sheet: str | None = Field(
@@ -178,7 +178,7 @@ class DialectOptions(BaseModel):
     records: str | None = Field(
         default=None,
         max_length=1000,
-        description="Path of the records in a JSON document, as `data.items` or `/data/items`.",
+        description="Path of the records in JSON, as `data.items`, or XML, as `/orders/order`.",
     )
     record_key: str | None = Field(
         default=None,
@@ -190,7 +190,7 @@ class DialectOptions(BaseModel):
     )
     flatten: Annotated[Integer, Field(ge=0, le=64)] | None = Field(
         default=None,
-        description="Levels of nested JSON objects that become columns such as `a.b`.",
+        description="Levels of nested JSON objects or XML elements that become columns (`a.b`).",
     )
     encoding: str | None = Field(
         default=None, max_length=40, description="utf-8, utf-16, cp1252, shift_jis, ..."

@@ -10,6 +10,7 @@ from app.decoders.base import Decoder, Kind, Report, Wanted
 from app.decoders.json_records import FEATURES, RecordsWanted, geojson_in, json_records_kind
 from app.decoders.registry import by_content
 from app.decoders.text import text_kind
+from app.decoders.xml.decoder import XML
 from app.errors import ContentMismatch
 
 BEGINNING_BYTES = 64 << 10
@@ -30,6 +31,8 @@ class Chain:
         """Whether text of which nothing was said is decoded from the encoding it is likely in."""
         self.records: RecordsWanted | None = None
         """Records to find inside a JSON document, if that was said before the first byte."""
+        self.format: str | None = None
+        """Declared format of the file, if that was said before the first byte."""
         self._is_plain = False
 
     @property
@@ -98,7 +101,7 @@ class Chain:
         """Of which kind the output of the last decoder is, and what becomes of its beginning."""
         beginning = bytes(self._beginning)
         self._beginning.clear()
-        kind = by_content(beginning)
+        kind = by_content(beginning) or self._xml(beginning)
         kinds = self._text_kinds(beginning) if kind is None else [kind]
         self._is_plain = kind is None or not kind.is_compression
         if kind is not None and kind.is_compression and self._links:
@@ -108,6 +111,13 @@ class Chain:
         self._links += [_Link(kind) for kind in kinds]
         if beginning or kinds:
             yield from self._fed(iter((beginning,)), first)
+
+    def _xml(self, beginning: bytes) -> Kind | None:
+        """Whether text is read as XML. Who wants no likely encoding wants no other format."""
+        if self.format == XML.name:
+            return XML
+        may_be_xml = self.format is None and self.or_likely
+        return XML if may_be_xml and XML.recognises(beginning) else None
 
     def _text_kinds(self, beginning: bytes) -> list[Kind]:
         """Decoders of text that begins so: of its encoding, and of the records inside it."""

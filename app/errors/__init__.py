@@ -41,6 +41,7 @@ from app.errors.requests.content import (
     CorruptCompression,
     CorruptGzip,
     CorruptWorkbook,
+    CorruptXml,
     EmptyFile,
     EncryptedWorkbook,
     JsonNotRows,
@@ -51,6 +52,7 @@ from app.errors.requests.content import (
     TooManyColumns,
     UnsupportedEncoding,
     WorkbookTooLarge,
+    XmlTooLarge,
 )
 from app.errors.requests.corrections import (
     CorrectionColumns,
@@ -181,6 +183,7 @@ __all__ = [
     "CorruptCompression",
     "CorruptGzip",
     "CorruptWorkbook",
+    "CorruptXml",
     "CrossSite",
     "DatabaseTaken",
     "DecompressedTooLarge",
@@ -280,6 +283,7 @@ __all__ = [
     "WebhookDisabled",
     "WebhookUrlRefused",
     "WorkbookTooLarge",
+    "XmlTooLarge",
     "request_errors",
 ]
 

@@ -41,6 +41,7 @@ from app.formats.csv_layout import (
 from app.formats.encodings import encoding_of, hint, refuse_binary
 from app.formats.json import JsonDialect
 from app.formats.registry import Dialect
+from app.formats.xml_beginning import html_in, xml_in
 
 SAMPLE_BYTES = 256 << 10
 MAX_NAME_LENGTH = 1_000
@@ -119,6 +120,10 @@ def detect(
     for signature, what in SIGNATURES:
         if sample.startswith(signature):
             raise ContentMismatch(f"The content is {what}, not CSV or JSON.")
+    if declared.format is None and html_in(sample):
+        raise ContentMismatch("The content is an HTML page, not CSV or JSON.")
+    if declared.format is None and xml_in(sample):
+        raise ContentMismatch("The content is XML, which is read here only from an upload.")
     encoding, start = encoding_of(sample, declared.encoding)
     body = sample[start:]
     text = _decode(body, encoding, complete)
@@ -127,6 +132,8 @@ def detect(
     kind = declared.format or _kind(text, filename.lower(), media_type, complete, declared)
     if kind == "geojson" and declared.located is None:
         raise JsonNotRows("The beginning of the file does not show the features of GeoJSON.")
+    if kind == "xml":
+        raise ContentMismatch("XML is read here only from an upload.")
     if kind != "csv":
         dialect = _json(kind, text, encoding, start, complete, declared.located)
         return msgspec.structs.replace(dialect, flatten=declared.flatten or 0)

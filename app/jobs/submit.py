@@ -241,6 +241,9 @@ class Submitter:
             submission.origin == ORIGIN and submission.inspector is None,
             self._settings.spreadsheet_memory_mb,
             self._settings.spreadsheet_seconds,
+            records=submission.declared.records,
+            record_key=submission.declared.record_key,
+            encoding=submission.declared.encoding,
         )
 
     async def _accept(
@@ -420,4 +423,4 @@ async def answered_before(
 def _declare(upload: UploadSource, declared: Declared, *, or_likely: bool) -> None:
     """Tell the decoders what is known before the first byte; raises InvalidParameter."""
     records = records_wanted(declared.format, declared.records, declared.record_key)
-    upload.declare(declared.encoding, or_likely=or_likely, records=records)
+    upload.declare(declared.encoding, or_likely=or_likely, records=records, form=declared.format)

@@ -100,7 +100,7 @@ def _comes_late(part: Part, encoding: str) -> bool:
 def _records_come_late(part: Part, declared: Declared) -> bool:
     """Return whether records inside a document were declared when its bytes had passed."""
     wants_records = declared.records is not None or declared.record_key is not None
-    if not wants_records and declared.format != "geojson":
+    if not wants_records and declared.format not in ("geojson", "xml"):
         return False
     return not any("records" in report.facts for report in part.reports)
 
