@@ -211,7 +211,7 @@ def fingerprint(submission: Submission, received: Received) -> str:
     declared = msgspec.to_builtins(submission.declared)
     # Keeps the fingerprints of requests that were stored before these options existed or could be
     # absent.
-    for added in ("skip_initial_space", "sheet", "records", "record_key", "flatten"):
+    for added in ("skip_initial_space", "sheet", "widths", "records", "record_key", "flatten"):
         if declared[added] is None:
             del declared[added]
     declared["skip_footer"] = declared["skip_footer"] or 0
