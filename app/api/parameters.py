@@ -178,9 +178,9 @@ class JobOptions(BaseModel):
 class DialectOptions(BaseModel):
     """How a file is read; what is not set is detected."""
 
-    format: Literal["csv", "json", "jsonl", "fixed", "geojson", "xml"] | None = Field(
-        default=None, description="Detected by default."
-    )
+    format: (
+        Literal["csv", "json", "jsonl", "fixed", "geojson", "xml", "parquet", "arrow", "orc"] | None
+    ) = Field(default=None, description="Detected by default.")
     sheet: str | None = Field(
         default=None,
         max_length=255,

@@ -145,7 +145,8 @@ class Submitter:
         self._file_jobs = file_jobs
         self._keys_in_flight: set[tuple[str, str]] = set()
         self._accepting = asyncio.Semaphore(ACCEPTED_AT_ONCE)
-        self._decoding = asyncio.Semaphore(DECODED_AT_ONCE)
+        self.decoding = asyncio.Semaphore(DECODED_AT_ONCE)
+        """Shared by all that decode what they receive."""
 
     async def check_room(self, new_bytes: int = 0) -> None:
         """Raises InsufficientStorage if `new_bytes` do not fit on the disk of the uploads."""
@@ -211,17 +212,17 @@ class Submitter:
             uuid4(),
             max_bytes=limit if left is None else min(limit, left),
             reserve_bytes=self._settings.min_free_disk_mb << 20,
-            turns=self._decoding,
+            turns=self.decoding,
             declared=submission.declared_kind,
             inspect=None if submission.inspector is None else submission.inspector.feed,
         )
         async with upload, touch_periodically(self._storage, upload.file_ids):
             try:
                 detects = submission.origin == ORIGIN and submission.inspector is None
-                _declare(upload, submission.declared, or_likely=detects)
+                declare(upload, submission.declared, or_likely=detects)
                 async for data in body:
                     if form is not None and not upload.received_bytes:
-                        _declare(upload, form.declared(), or_likely=detects)
+                        declare(upload, form.declared(), or_likely=detects)
                     await upload.write(data)
                 if form is not None:
                     submission = form.complete()
@@ -236,15 +237,8 @@ class Submitter:
                 return await self._accept(submission, upload, received)
 
     def _wanted(self, submission: Submission) -> DecodingWanted:
-        return DecodingWanted(
-            submission.declared.sheet,
-            submission.origin == ORIGIN and submission.inspector is None,
-            self._settings.spreadsheet_memory_mb,
-            self._settings.spreadsheet_seconds,
-            records=submission.declared.records,
-            record_key=submission.declared.record_key,
-            encoding=submission.declared.encoding,
-        )
+        takes_parts = submission.origin == ORIGIN and submission.inspector is None
+        return wanted(submission.declared, self._settings, takes_parts=takes_parts)
 
     async def _accept(
         self, submission: Submission, upload: UploadSource, received: Received
@@ -420,7 +414,22 @@ async def answered_before(
     return Accepted(answer.status_code, answer.body, replayed=True)
 
 
-def _declare(upload: UploadSource, declared: Declared, *, or_likely: bool) -> None:
+def wanted(declared: Declared, settings: Settings, *, takes_parts: bool) -> DecodingWanted:
+    """Return what decoders need to know when all bytes have been received. With `takes_parts` a
+    file may become several.
+    """
+    return DecodingWanted(
+        declared.sheet,
+        takes_parts,
+        settings.spreadsheet_memory_mb,
+        settings.spreadsheet_seconds,
+        records=declared.records,
+        record_key=declared.record_key,
+        encoding=declared.encoding,
+    )
+
+
+def declare(upload: UploadSource, declared: Declared, *, or_likely: bool) -> None:
     """Tell the decoders what is known before the first byte; raises InvalidParameter."""
     records = records_wanted(declared.format, declared.records, declared.record_key)
     upload.declare(declared.encoding, or_likely=or_likely, records=records, form=declared.format)
