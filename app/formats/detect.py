@@ -165,8 +165,6 @@ def _decode(body: bytes, encoding: str, complete: bool) -> str:
     """The sample as text for looking at. Wrong bytes are judged row by row later; here they must
     only not get in the way.
     """
-    if encoding.startswith("utf-16"):
-        body = body[: len(body) // 2 * 2]
     return body.decode(encoding, "replace")
 
 

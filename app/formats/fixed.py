@@ -144,7 +144,6 @@ class FixedFormat:
         self.data_start = dialect.data_start
         self._lines = CsvFormat(dialect.as_lines)
         self.skip_footer = dialect.skip_footer
-        self.unit = self._lines.unit
         self.line_end = self._lines.line_end
         self._slicer = Slicer(dialect.starts, dialect.ends, pads=dialect.on_bad_row == "keep")
         self.scan = self._lines.scan
