@@ -62,6 +62,7 @@ PARAMETERS = frozenset(
         "skip_footer",
         "columns",
         "on_bad_row",
+        "widths",
         "records",
         "record_key",
         "flatten",

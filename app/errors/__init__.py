@@ -43,6 +43,7 @@ from app.errors.requests.content import (
     CorruptDataFile,
     CorruptGzip,
     CorruptWorkbook,
+    CorruptXml,
     DataFileTooLarge,
     EmptyFile,
     EncryptedDataFile,
@@ -56,6 +57,7 @@ from app.errors.requests.content import (
     TooManyRows,
     UnsupportedEncoding,
     WorkbookTooLarge,
+    XmlTooLarge,
 )
 from app.errors.requests.corrections import (
     CorrectionColumns,
@@ -199,6 +201,7 @@ __all__ = [
     "CorruptDataFile",
     "CorruptGzip",
     "CorruptWorkbook",
+    "CorruptXml",
     "CrossSite",
     "DataFileTooLarge",
     "DatabaseTaken",
@@ -306,6 +309,7 @@ __all__ = [
     "WebhookDisabled",
     "WebhookUrlRefused",
     "WorkbookTooLarge",
+    "XmlTooLarge",
     "request_errors",
 ]
 
