@@ -175,6 +175,12 @@ class DialectOptions(BaseModel):
         max_length=255,
         description="Of a workbook: the name of the sheet, or its number from 1.",
     )
+    members: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description="Files of an archive to read, as names or patterns: `*.csv,2024/*.xlsx`.",
+    )
     encoding: str | None = Field(
         default=None, max_length=40, description="utf-8, utf-16, cp1252, shift_jis, ..."
     )
@@ -212,6 +218,7 @@ class DialectOptions(BaseModel):
         return Declared(
             format=self.format,
             sheet=self.sheet,
+            members=self.members,
             encoding=self.encoding or charset_of(content_type),
             delimiter=self.delimiter,
             quote=self.quote,

@@ -4,9 +4,9 @@ Content-Encoding, then one for each kind that the content shows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from app.decoders.base import Decoder, Kind, Report, Wanted
+from app.decoders.base import Decoder, Kind, Report, Skipped, Unpacks, Wanted
 from app.decoders.registry import by_content
 from app.decoders.text import text_kind
 from app.errors import ContentMismatch
@@ -36,8 +36,8 @@ class Chain:
 
     @property
     def most_bytes(self) -> int:
-        """The largest output of a decoder so far."""
-        return max((link.size for link in self._links), default=0)
+        """Size of the largest output of a decoder so far."""
+        return max((link.most_bytes for link in self._links), default=0)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         return self._fed(iter((data,)), 0)
@@ -64,16 +64,34 @@ class Chain:
             link.decoder.close()
 
     @property
+    def is_archive(self) -> bool:
+        """Whether the last decoder known by now is that of an archive."""
+        return bool(self._links) and self._links[-1].kind.is_archive
+
+    @property
     def part(self) -> int:
-        """Of the piece that was given last: to which of the files that are made it belongs, from
-        0. Only the last decoder makes several.
-        """
+        """Index of the file to which the last piece belongs. Only the last decoder makes several."""
         return self._links[-1].decoder.part if self._links else 0
 
+    @property
+    def skipped(self) -> Sequence[Skipped]:
+        """Members of archives that were not read."""
+        decoder = self._links[-1].decoder if self._links else None
+        return decoder.skipped if isinstance(decoder, Unpacks) else ()
+
+    @property
+    def file_count(self) -> int:
+        """Number of files whose last piece has been taken."""
+        return len(self._links[-1].decoder.reports()) if self._links else 1
+
     def reports(self, part: int) -> list[Report]:
-        """Of the decoders that one of these files passed, in this order."""
-        reports = [link.decoder.reports() for link in self._links]
-        return [of_parts[min(part, len(of_parts) - 1)] for of_parts in reports]
+        """Return the reports of the decoders of one of these files, in the order in which they
+        ran.
+        """
+        if not self._links:
+            return []
+        *before, last = [link.decoder.reports() for link in self._links]
+        return list(_flat([*(reports[0] for reports in before), last[part]]))
 
     def _fed(self, pieces: Iterator[bytes], place: int) -> Iterator[bytes]:
         """What the decoders from `place` on make of these pieces. An empty piece comes for each
@@ -110,11 +128,23 @@ class Chain:
         return text_kind(beginning, self.encoding, or_likely=self.or_likely)
 
 
+def _flat(reports: Iterable[Report]) -> Iterator[Report]:
+    for report in reports:
+        yield report
+        yield from _flat(report.inside)
+
+
 class _Link:
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         self.decoder: Decoder = kind.open()
         self.size = 0
+
+    @property
+    def most_bytes(self) -> int:
+        """Size of its output, or of what it has made inside if that is larger."""
+        decoder = self.decoder
+        return max(self.size, decoder.inside_bytes if isinstance(decoder, Unpacks) else 0)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         return self._counted(self.decoder.feed(data))

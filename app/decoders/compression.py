@@ -120,7 +120,7 @@ class _Deflated:
         return self._stream.decompress(self._stream.unconsumed_tail + data, max_length)
 
 
-class _Zstd:
+class ZstdFrame:
     """zstandard gives all that its input makes, so it gets little at once."""
 
     def __init__(self) -> None:
@@ -173,7 +173,7 @@ def _gzip() -> Decompressor:
 
 
 def _zstd() -> Decompressor:
-    return Decompressor("zstd", _Zstd, zstandard.ZstdError)
+    return Decompressor("zstd", ZstdFrame, zstandard.ZstdError)
 
 
 def _bz2() -> Decompressor:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from app.decoders.archives.decoder import ARCHIVES
 from app.decoders.base import Kind
 from app.decoders.compression import COMPRESSIONS
-from app.decoders.spreadsheets.workbook import WORKBOOK
+from app.decoders.spreadsheets.workbook import OLD_WORKBOOK
 
-KINDS = (*COMPRESSIONS, WORKBOOK)
+KINDS = (*COMPRESSIONS, OLD_WORKBOOK, *ARCHIVES)
 """Besides plain bytes, which are canonical as they are."""
 
 

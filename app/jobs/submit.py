@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
@@ -224,7 +225,11 @@ class Submitter:
                     await upload.write(data)
                 if form is not None:
                     submission = form.complete()
-                received = await upload.finish(self._wanted(submission))
+                readings: list[Reading] = []
+                reading = partial(uploaded.reading, submission)
+                received = await upload.finish(
+                    self._wanted(submission), lambda part: readings.append(reading(part))
+                )
             except (FileTooLarge, DecompressedTooLarge):
                 if left is None or left >= limit:
                     raise
@@ -232,18 +237,26 @@ class Submitter:
                     f"You may store {left} more bytes, and this is more.", limit="stored_bytes"
                 ) from None
             async with self._accepting:
-                return await self._accept(submission, upload, received)
+                return await self._accept(submission, upload, received, readings)
 
     def _wanted(self, submission: Submission) -> DecodingWanted:
+        is_upload = submission.origin == ORIGIN and submission.inspector is None
         return DecodingWanted(
             submission.declared.sheet,
-            submission.origin == ORIGIN and submission.inspector is None,
-            self._settings.spreadsheet_memory_mb,
-            self._settings.spreadsheet_seconds,
+            takes_parts=is_upload,
+            memory_mb=self._settings.spreadsheet_memory_mb,
+            seconds=self._settings.spreadsheet_seconds,
+            members=submission.declared.members,
+            encoding=submission.declared.encoding,
+            or_likely=is_upload,
         )
 
     async def _accept(
-        self, submission: Submission, upload: UploadSource, received: Received
+        self,
+        submission: Submission,
+        upload: UploadSource,
+        received: Received,
+        readings: Sequence[Reading],
     ) -> Accepted:
         """Check the received bytes, and create their file and job."""
         if submission.expected_sha256 not in (None, bytes.fromhex(received.sha256)):
@@ -251,7 +264,7 @@ class Submitter:
         total_rows = None
         if submission.inspector is not None:
             total_rows = await asyncio.to_thread(submission.inspector.finish)
-        accepted = await self._make(submission, upload, received, total_rows)
+        accepted = await self._make(submission, upload, received, readings, total_rows)
         return replace(accepted, total_rows=total_rows)
 
     async def _make(
@@ -259,12 +272,13 @@ class Submitter:
         submission: Submission,
         upload: UploadSource,
         received: Received,
+        readings: Sequence[Reading],
         total_rows: int | None,
     ) -> Accepted:
         fingerprint = uploaded.fingerprint(submission, received)
         if (replay := await self._replay(submission, fingerprint)) is not None:
             return replay
-        readings = await asyncio.to_thread(uploaded.readings, submission, received)
+        uploaded.check_readings(readings)
         content_key = uploaded.content_key(submission, received, readings)
         if submission.on_duplicate != "new":
             async with self._database.reading() as connection:
@@ -327,7 +341,7 @@ class Submitter:
         self,
         submission: Submission,
         request: JobRequest,
-        stored: Sequence[Stored],
+        stored: Sequence[Stored | None],
         new_files: Sequence[NewFile],
         planned: Sequence[PlannedFile[NewFile]],
         whole: NewFile | None,
@@ -352,6 +366,8 @@ class Submitter:
             body = uploaded.answer(new_files[0], family.jobs[0], numbers[0])
             if family.parts:
                 body["parts"] = [str(job.id) for job in family.parts]
+                if errors := uploaded.errors(planned, family.parts):
+                    body["errors"] = errors
             key = submission.idempotency_key
             await self._factory.remember(connection, submission.owner, key, fingerprint, 201, body)
             if submission.recorded is not None:
@@ -380,8 +396,8 @@ class Submitter:
         hit("upload.after_commit")
         return Accepted(201, body)
 
-    async def _delete(self, stored: Sequence[Stored]) -> None:
-        for file in stored:
+    async def _delete(self, stored: Sequence[Stored | None]) -> None:
+        for file in filter(None, stored):
             await asyncio.to_thread(self._storage.delete, file.uri)
 
     async def _replay(self, submission: Submission, fingerprint: str) -> Accepted | None:

@@ -6,16 +6,16 @@ import os
 import select
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
 from app.decoders.base import Kind, Report, Wanted, begins_with
 from app.decoders.places import places_from_json
+from app.decoders.spool import Spool
 from app.errors import (
     ContentMismatch,
     CorruptWorkbook,
@@ -43,24 +43,21 @@ TEXT_DIALECT = {
 
 
 class WorkbookDecoder:
-    """Keeps the file in one without a name, which no crash leaves behind."""
+    """Makes a file of each sheet, in the order of the workbook."""
 
-    def __init__(self) -> None:
-        self._spool: IO[bytes] = tempfile.TemporaryFile()
-        self._size = 0
+    def __init__(self, spool: Spool | None = None) -> None:
+        """`spool`: the file, if it is complete already."""
+        self._spool = Spool() if spool is None else spool
         self._process: subprocess.Popen[bytes] | None = None
-        self._is_closed = False
         self._reports: list[Report] = []
         self.part = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         self._spool.write(data)
-        self._size += len(data)
         return iter(())
 
     def finish(self, wanted: Wanted) -> Iterator[bytes]:
-        self._spool.flush()
-        self._spool.seek(0)
+        self._spool.rewind()
         watched, watching = os.pipe()
         try:
             command = [sys.executable, *PROGRAM, str(watched), str(wanted.memory_mb << 20)]
@@ -68,7 +65,7 @@ class WorkbookDecoder:
             command += [] if wanted.sheet is None else [wanted.sheet]
             self._process = subprocess.Popen(
                 command,
-                stdin=self._spool,
+                stdin=self._spool.file,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 pass_fds=(watched,),
@@ -83,11 +80,11 @@ class WorkbookDecoder:
                     os.close(descriptor)
             self.close()
 
-    def reports(self) -> list[Report]:
+    def reports(self) -> Sequence[Report]:
         return self._reports
 
     def close(self) -> None:
-        """Ends the process if there is one; from any thread."""
+        """End the process if there is one, from any thread."""
         process = self._process
         if process is not None and process.poll() is None:
             process.kill()
@@ -180,11 +177,12 @@ def _refusal(message: dict[str, str], wanted: Wanted) -> RequestError:
             return CorruptWorkbook(f"The workbook is damaged: {detail}.")
 
 
-WORKBOOK = Kind(
+OLD_WORKBOOK = Kind(
     "workbook",
-    begins_with(b"PK\x03\x04", b"PK\x05\x06", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
+    begins_with(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
     codings=(),
     open=WorkbookDecoder,
     is_compression=False,
     is_heavy=True,
 )
+"""A workbook in the format of before 2007. Newer ones are zip archives."""

@@ -44,7 +44,7 @@ class _Sample:
     def __init__(self, said: Declared, kind: Kind | None) -> None:
         self._chain = Chain(kind)
         self._chain.encoding, self._chain.or_likely = said.encoding, True
-        self._sheet = said.sheet
+        self._said = said
         self._sample = bytearray()
         self._taken = 0
 
@@ -70,6 +70,8 @@ class _Sample:
         read_as: dict[str, Any] = {}
         names = []
         for report in self._chain.reports(0):
+            if report.error is not None:
+                raise report.error
             read_as |= report.declared
             names.append(report.decoder)
         is_complete = len(self._sample) <= SAMPLE_BYTES and not is_cut
@@ -87,7 +89,14 @@ class _Sample:
         """What a decoder misses at the end of a body that is cut is no fault of it: what came before
         that is taken, as the chain goes on behind a decoder that has failed.
         """
-        wanted = Wanted(sheet=self._sheet, takes_parts=True)
+        said = self._said
+        wanted = Wanted(
+            said.sheet,
+            takes_parts=True,
+            members=said.members,
+            encoding=said.encoding,
+            or_likely=True,
+        )
         if is_cut:
             with suppress(RequestError):
                 self._take(self._chain.finish(wanted))
