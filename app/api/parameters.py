@@ -167,7 +167,7 @@ class JobOptions(BaseModel):
 class DialectOptions(BaseModel):
     """How a file is read; what is not set is detected."""
 
-    format: Literal["csv", "json", "jsonl"] | None = Field(
+    format: Literal["csv", "json", "jsonl", "geojson", "parquet", "arrow", "orc"] | None = Field(
         default=None, description="Detected by default."
     )
     sheet: str | None = Field(
@@ -180,6 +180,23 @@ class DialectOptions(BaseModel):
         min_length=1,
         max_length=1000,
         description="Files of an archive to read, as names or patterns: `*.csv,2024/*.xlsx`.",
+    )
+    records: str | None = Field(
+        default=None,
+        max_length=1000,
+        description="Path of the records in a JSON document, as `data.items` or `/data/items`.",
+    )
+    record_key: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description=(
+            "Read the members of a JSON object as records; the column of this name gets their keys."
+        ),
+    )
+    flatten: Annotated[Integer, Field(ge=0, le=64)] | None = Field(
+        default=None,
+        description="Levels of nested JSON objects that become columns such as `a.b`.",
     )
     encoding: str | None = Field(
         default=None, max_length=40, description="utf-8, utf-16, cp1252, shift_jis, ..."
@@ -230,6 +247,9 @@ class DialectOptions(BaseModel):
             skip_footer=self.skip_footer,
             columns=self.columns,
             on_bad_row=self.on_bad_row,
+            records=self.records,
+            record_key=self.record_key,
+            flatten=self.flatten,
         )
 
 

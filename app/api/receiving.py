@@ -25,6 +25,7 @@ from app.errors import (
     UnsupportedMediaType,
     UnsupportedTransferEncoding,
 )
+from app.formats.detect import Declared
 from app.jobs.submit import Accepted, Submission
 
 UNDECLARED = (
@@ -203,14 +204,23 @@ class _Form:
         if not is_checked:
             self.endpoint.check_file(self.body.media_type, self.body.filename, self.app)
 
-    def encoding(self) -> str | None:
-        """Return the encoding of the file from the query, a field before it, or its content type.
-        An endpoint without the parameter reads all files in its own encoding.
+    def declared(self) -> Declared:
+        """Return what the query and the fields before the file say about its encoding and records,
+        else its content type. An endpoint without these parameters reads all files in its own way.
         """
-        declared = self.submission.declared.encoding
-        if declared is not None or not self.options.has("encoding"):
+        declared = self.submission.declared
+        if not self.options.has("encoding"):
             return declared
-        return self.body.fields.get("encoding") or charset_of(self.body.media_type)
+        fields = self.body.fields
+        return replace(
+            declared,
+            encoding=declared.encoding
+            or fields.get("encoding")
+            or charset_of(self.body.media_type),
+            format=declared.format or fields.get("format"),
+            records=declared.records or fields.get("records"),
+            record_key=declared.record_key or fields.get("record_key"),
+        )
 
     def complete(self) -> Submission:
         """Return the submission with all form fields, which may follow the file."""

@@ -6,10 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from app.decoders.places import Places
 from app.errors import RequestError
+
+if TYPE_CHECKING:
+    from app.decoders.json_records import RecordsWanted
 
 PIECE_BYTES = 4 << 20
 """Approximate size of the largest piece of a decoder."""
@@ -44,6 +47,8 @@ class Wanted:
     """Declared encoding of members that are text."""
     or_likely: bool = False
     """Whether members that are text in no declared encoding are read in their likely encoding."""
+    records: RecordsWanted | None = None
+    """Records to find inside of members that are JSON documents."""
     depth: int = 0
     """Number of archives around the file."""
     path: str = ""
@@ -102,6 +107,8 @@ class Unpacks:
         """Number of bytes that were made inside so far."""
         self.skipped: list[Skipped] = []
         """Members that were not read."""
+        self.max_ratio = 0
+        """Highest ratio of a kind inside so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +134,8 @@ class Kind:
     """
     is_archive: bool = False
     """Whether there may be several files inside."""
+    max_ratio: int = 200
+    """Most canonical bytes for each received byte; with more, the file is refused."""
 
 
 def begins_with(*magic: bytes) -> Callable[[bytes], bool]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
@@ -20,6 +19,7 @@ from app.db.engine import Database
 from app.db.rows import NewFile
 from app.decoders.base import Kind
 from app.decoders.base import Wanted as DecodingWanted
+from app.decoders.json_records import records_wanted
 from app.errors import (
     DecompressedTooLarge,
     DigestMismatch,
@@ -107,8 +107,8 @@ class Submission:
 class Form(Protocol):
     """A form whose file is the body. Fields may follow the file."""
 
-    def encoding(self) -> str | None:
-        """Return the encoding of the file that is declared before its first byte."""
+    def declared(self) -> Declared:
+        """Return what is declared before the first byte of the file about its encoding and records."""
 
     def complete(self) -> Submission:
         """Return the submission with all fields, after the body has been received. Raises a
@@ -145,7 +145,8 @@ class Submitter:
         self._file_jobs = file_jobs
         self._keys_in_flight: set[tuple[str, str]] = set()
         self._accepting = asyncio.Semaphore(ACCEPTED_AT_ONCE)
-        self._decoding = asyncio.Semaphore(DECODED_AT_ONCE)
+        self.decoding = asyncio.Semaphore(DECODED_AT_ONCE)
+        """Shared by all that decode what they receive."""
 
     async def check_room(self, new_bytes: int = 0) -> None:
         """Raises InsufficientStorage if `new_bytes` do not fit on the disk of the uploads."""
@@ -211,24 +212,25 @@ class Submitter:
             uuid4(),
             max_bytes=limit if left is None else min(limit, left),
             reserve_bytes=self._settings.min_free_disk_mb << 20,
-            turns=self._decoding,
+            turns=self.decoding,
             declared=submission.declared_kind,
             inspect=None if submission.inspector is None else submission.inspector.feed,
         )
         async with upload, touch_periodically(self._storage, upload.file_ids):
             try:
                 detects = submission.origin == ORIGIN and submission.inspector is None
-                upload.declare(submission.declared.encoding, or_likely=detects)
+                declare(upload, submission.declared, or_likely=detects)
                 async for data in body:
                     if form is not None and not upload.received_bytes:
-                        upload.declare(form.encoding(), or_likely=detects)
+                        declare(upload, form.declared(), or_likely=detects)
                     await upload.write(data)
                 if form is not None:
                     submission = form.complete()
                 readings: list[Reading] = []
-                reading = partial(uploaded.reading, submission)
+                complete = submission
                 received = await upload.finish(
-                    self._wanted(submission), lambda part: readings.append(reading(part))
+                    self._wanted(complete),
+                    lambda part: readings.append(uploaded.reading(complete, part)),
                 )
             except (FileTooLarge, DecompressedTooLarge):
                 if left is None or left >= limit:
@@ -241,15 +243,7 @@ class Submitter:
 
     def _wanted(self, submission: Submission) -> DecodingWanted:
         is_upload = submission.origin == ORIGIN and submission.inspector is None
-        return DecodingWanted(
-            submission.declared.sheet,
-            takes_parts=is_upload,
-            memory_mb=self._settings.spreadsheet_memory_mb,
-            seconds=self._settings.spreadsheet_seconds,
-            members=submission.declared.members,
-            encoding=submission.declared.encoding,
-            or_likely=is_upload,
-        )
+        return decoding_wanted(self._settings, submission.declared, is_upload=is_upload)
 
     async def _accept(
         self,
@@ -430,3 +424,27 @@ async def answered_before(
     if answer.fingerprint != fingerprint:
         raise IdempotencyKeyReused
     return Accepted(answer.status_code, answer.body, replayed=True)
+
+
+def declare(upload: UploadSource, declared: Declared, *, or_likely: bool) -> None:
+    """Tell the decoders what is known before the first byte; raises InvalidParameter."""
+    records = records_wanted(declared.format, declared.records, declared.record_key)
+    upload.declare(declared.encoding, or_likely=or_likely, records=records)
+
+
+def decoding_wanted(
+    settings: Settings, declared: Declared, *, is_upload: bool = True
+) -> DecodingWanted:
+    """Return what is wanted of the decoders once all bytes have come. An upload may become several
+    files, and its text may be in an encoding that is not declared.
+    """
+    return DecodingWanted(
+        declared.sheet,
+        takes_parts=is_upload,
+        memory_mb=settings.spreadsheet_memory_mb,
+        seconds=settings.spreadsheet_seconds,
+        members=declared.members,
+        encoding=declared.encoding,
+        or_likely=is_upload,
+        records=records_wanted(declared.format, declared.records, declared.record_key),
+    )

@@ -86,6 +86,7 @@ class ArchiveDecoder(Unpacks):
 
         chain = Chain()
         chain.encoding, chain.or_likely = wanted.encoding, wanted.or_likely
+        chain.records = wanted.records
         self._inner = chain
         name = wanted.path + member.name
         report = Report(self._name, {"member": member.name})
@@ -97,6 +98,7 @@ class ArchiveDecoder(Unpacks):
                 raise member.error
             for piece in self._pieces_of(member, chain, _for_member(wanted, name)):
                 self.inside_bytes = max(self.inside_bytes, inside_before + chain.most_bytes)
+                self.max_ratio = max(self.max_ratio, chain.max_ratio)
                 self.part = first + chain.part
                 yield piece
         except _NotChosen:
