@@ -99,7 +99,16 @@ class Decoder(Protocol):
         """Give up what is not finished, from any thread."""
 
 
-class Unpacks:
+class NeedsMemory:
+    """Base of decoders that need memory beyond their pieces."""
+
+    memory_bytes = 0
+    """Memory in bytes that is needed now. A decoder yields an empty piece after it has raised this,
+    and allocates nothing until the next piece is asked for.
+    """
+
+
+class Unpacks(NeedsMemory):
     """Base of decoders that decode the files inside of theirs by decoders of their own."""
 
     def __init__(self) -> None:

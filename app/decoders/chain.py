@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from app.decoders.base import Decoder, Kind, Report, Skipped, Unpacks, Wanted
+from app.decoders.base import Decoder, Kind, NeedsMemory, Report, Skipped, Unpacks, Wanted
 from app.decoders.json_records import FEATURES, RecordsWanted, geojson_in, json_records_kind
 from app.decoders.registry import by_content
 from app.decoders.text import text_kind
@@ -43,6 +43,12 @@ class Chain:
     def most_bytes(self) -> int:
         """Size of the largest output of a decoder so far."""
         return max((link.most_bytes for link in self._links), default=0)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory that the decoders need now beyond their pieces."""
+        decoders = [link.decoder for link in self._links]
+        return sum(one.memory_bytes for one in decoders if isinstance(one, NeedsMemory))
 
     @property
     def max_ratio(self) -> int:
@@ -117,6 +123,8 @@ class Chain:
         for piece in pieces:
             if place:
                 yield b""
+            if not piece:
+                continue
             if place < len(self._links):
                 yield from self._fed(self._links[place].feed(piece), place + 1)
             elif self._is_plain:

@@ -25,6 +25,7 @@ from app.failpoints import hit
 from app.jobs import uploaded
 from app.jobs.limits import OwnerLimits
 from app.jobs.submit import Submission, declare, decoding_wanted
+from app.sources.decoding import DecodingLimits
 from app.sources.http import BrokenOff, without_query
 from app.sources.places import Storage, Stored
 from app.sources.remote import Fetched, Object, Source
@@ -62,9 +63,8 @@ class Fetcher:
         settings: Settings,
         storage: Storage,
         limits: OwnerLimits,
-        decoding: asyncio.Semaphore,
+        decoding: DecodingLimits,
     ) -> None:
-        """`decoding` limits the processes that read workbooks."""
         self._settings = settings
         self._storage = storage
         self._limits = limits
@@ -137,7 +137,7 @@ class Fetcher:
                 uuid4(),
                 max_bytes=limit if left is None else min(limit, left),
                 reserve_bytes=self._settings.min_free_disk_mb << 20,
-                turns=self._decoding,
+                limits=self._decoding,
                 declared=fetched.coding,
             )
             async with upload, touch_periodically(self._storage, upload.file_ids, release=False):

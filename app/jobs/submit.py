@@ -46,12 +46,13 @@ from app.jobs.file_jobs import (
 from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
 from app.jobs.uploaded import Reading
+from app.sources.decoding import DecodingLimits
 from app.sources.places import Storage, Stored
 from app.sources.upload import Received, UploadSource, check_room, touch_periodically
 
 ORIGIN = "files"
 DECODED_AT_ONCE = 2
-"""Workbooks, each by a process that may take SPREADSHEET_MEMORY_MB."""
+"""Workbooks, each by a process that may take SPREADSHEET_MEMORY_MB, and archives."""
 ACCEPTED_AT_ONCE = 4
 """Number of received uploads whose jobs are created at the same time. The event loop serves all
 ready tasks in turn, so more of them would delay readers.
@@ -145,7 +146,7 @@ class Submitter:
         self._file_jobs = file_jobs
         self._keys_in_flight: set[tuple[str, str]] = set()
         self._accepting = asyncio.Semaphore(ACCEPTED_AT_ONCE)
-        self.decoding = asyncio.Semaphore(DECODED_AT_ONCE)
+        self.decoding = DecodingLimits(asyncio.Semaphore(DECODED_AT_ONCE))
         """Shared by all that decode what they receive."""
 
     async def check_room(self, new_bytes: int = 0) -> None:
@@ -212,7 +213,7 @@ class Submitter:
             uuid4(),
             max_bytes=limit if left is None else min(limit, left),
             reserve_bytes=self._settings.min_free_disk_mb << 20,
-            turns=self.decoding,
+            limits=self.decoding,
             declared=submission.declared_kind,
             inspect=None if submission.inspector is None else submission.inspector.feed,
         )

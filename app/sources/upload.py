@@ -27,6 +27,7 @@ from app.errors import (
 )
 from app.failpoints import hit
 from app.formats.detect import SAMPLE_BYTES
+from app.sources.decoding import DecodingLimits
 from app.sources.places import Storage, Stored, Stream, Writer
 
 logger = logging.getLogger(__name__)
@@ -155,11 +156,11 @@ class UploadSource:
         *,
         max_bytes: int,
         reserve_bytes: int,
-        turns: asyncio.Semaphore,
+        limits: DecodingLimits,
         declared: Kind | None = None,
         inspect: Callable[[bytes], None] | None = None,
     ) -> None:
-        """`file_id` is that of the first file. A decoder in a process needs one of `turns`.
+        """`file_id` is that of the first file. `limits` are those of decoding.
         `declared` is the declared compression; otherwise the first bytes decide. `inspect` is
         called in a thread with each written piece, in order; an exception ends the upload.
         """
@@ -169,7 +170,8 @@ class UploadSource:
         """Ids of all files so far."""
         self._max_bytes = max_bytes
         self._reserve_bytes = reserve_bytes
-        self._turns = turns
+        self._turns = limits.turns
+        self._memory = limits.memory.share()
         self._decoders = Chain(declared)
         self._inspect = inspect
         self._sha256 = hashlib.sha256()
@@ -192,6 +194,7 @@ class UploadSource:
         trace: TracebackType | None,
     ) -> None:
         self._decoders.close()
+        self._memory.close()
         for output in self._outputs:
             await output.close()
 
@@ -280,6 +283,7 @@ class UploadSource:
     async def _store_all(self, pieces: Iterator[bytes], look: Look = do_nothing) -> None:
         while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
             self._refuse_bombs()
+            await self._memory.hold(self._decoders.memory_bytes)
             if len(self._outputs) <= self._decoders.part:
                 await self._outputs[-1].end()
                 await self._complete_parts(look)
@@ -288,6 +292,7 @@ class UploadSource:
                 self._outputs.append(await _Output.open(self._storage, self.file_ids[-1]))
             if piece:
                 await self._store(piece)
+        await self._memory.hold(self._decoders.memory_bytes)
 
     async def _store(self, piece: bytes) -> None:
         if self._stored_bytes - self._checked_at > DISK_CHECK_BYTES:

@@ -99,6 +99,7 @@ class ArchiveDecoder(Unpacks):
             for piece in self._pieces_of(member, chain, _for_member(wanted, name)):
                 self.inside_bytes = max(self.inside_bytes, inside_before + chain.most_bytes)
                 self.max_ratio = max(self.max_ratio, chain.max_ratio)
+                self.memory_bytes = chain.memory_bytes
                 self.part = first + chain.part
                 yield piece
         except _NotChosen:

@@ -14,11 +14,14 @@ from app.decoders.json_records import records_wanted
 from app.decoders.registry import plain_name
 from app.errors import BinaryContent, EmptyFile, RequestError
 from app.formats.detect import SAMPLE_BYTES, Declared
+from app.sources.decoding import MemoryBudget
 
 MAX_BODY_BYTES = 16 << 20
 """So much is read of a body whose decoder has not given enough bytes before."""
 WORKBOOKS = asyncio.Semaphore(1)
 """Bodies that are finished at once: some take a process."""
+MEMORY = MemoryBudget()
+"""Memory for the decompressors of bodies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,11 @@ class _Sample:
     @property
     def is_full(self) -> bool:
         return len(self._sample) > SAMPLE_BYTES or self._taken > MAX_BODY_BYTES
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory that the decoders hold."""
+        return self._chain.memory_bytes
 
     def feed(self, data: bytes) -> None:
         self._taken += len(data)
@@ -124,15 +132,18 @@ async def of_body(
     longer file.
     """
     sample = _Sample(said, kind)
+    memory = MEMORY.share()
     try:
         async for piece in body:
             await asyncio.to_thread(sample.feed, piece)
+            await memory.hold(sample.memory_bytes)
             if sample.is_full:
                 break
         async with WORKBOOKS:
             return await asyncio.to_thread(lambda: sample.finish(is_partial=is_partial))
     finally:
         sample.close()
+        memory.close()
 
 
 def of_pieces(pieces: Iterable[bytes], said: Declared, *, is_partial: bool = False) -> Beginning:
