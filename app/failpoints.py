@@ -18,6 +18,7 @@ from app.errors import TransientError
 NAMES = frozenset(
     {
         "upload.first_byte",
+        "upload.part_written",
         "upload.before_fsync",
         "upload.before_rename",
         "upload.after_rename",
