@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import TerminalError, TransientError
-from app.features.tables.definition import TableName, quoted
+from app.features.tables.definition import Column, TableName, quoted
 from app.features.tables.loading.refusals import Refusal
 from app.features.tables.loading.statements import STAGE_PREFIX, Statements, Step, job_of, stage_of
 from app.features.tables.plan import LoadPlan
@@ -95,6 +95,19 @@ class Loader(ABC):
     @abstractmethod
     async def fetch(self, connection: AsyncConnection, sql: str) -> list[tuple[Any, ...]]:
         """What a question asks for."""
+
+    @abstractmethod
+    async def look_up(
+        self,
+        connection: AsyncConnection,
+        sql: str,
+        alias: str,
+        columns: Sequence[Column],
+        values: Sequence[str],
+    ) -> list[tuple[Any, ...]]:
+        """Return what a query reads of the rows with these values, given as texts. `{condition}` in
+        it stands for the comparison. Raises InvalidParameter for a value that is none of its type.
+        """
 
     @abstractmethod
     async def count(self, connection: AsyncConnection, sql: str) -> int: ...
