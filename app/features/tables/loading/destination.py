@@ -576,23 +576,24 @@ class LoadedTable(StagedResults):
         """Write the staged rows, and what they replace into the record."""
         loader, statements, mode = self._loader, record.statements, record.plan.mode
         counts = {"inserted": 0, "updated": 0, "unchanged": 0, "skipped": 0, "deleted": 0}
+        left_alone = "skipped" if mode == "insert_new" else "unchanged"
         if mode in KEYED or mode in DELETING:
             await loader.run(connection, record.create_before)
         counts["deleted"] = await self._delete(connection, record.deletions())
         if statements.updates:
             counts["updated"] = await loader.run(connection, record.keep_updated)
-            counts["unchanged"] = await loader.run(connection, record.keep_matched("unchanged"))
-        elif mode == "insert_new":
-            counts["skipped"] = await loader.run(connection, record.keep_matched("skipped"))
+        if mode in KEYED and not record.can_keep_late:
+            counts[left_alone] = await loader.run(connection, record.keep_matched(left_alone))
         written = {"updated": 0, "inserted": 0}
         for step in statements.steps():
             written[step.counted] += await loader.run(connection, step.sql)
         await loader.end(connection)
-        matched = counts["updated"] + counts["unchanged"] + counts["skipped"]
         counts["inserted"] = written["inserted"]
-        is_as_kept = written["updated"] == counts["updated"]
-        if mode != "update":
-            is_as_kept = is_as_kept and matched + counts["inserted"] == staged
+        others = staged - counts["updated"] - counts["inserted"]
+        if others and mode in KEYED and record.can_keep_late:
+            late = record.keep_matched(left_alone, is_late=True)
+            counts[left_alone] = await loader.run(connection, late)
+        is_as_kept = written["updated"] == counts["updated"] and others == counts[left_alone]
         if not is_as_kept and not record.definition.triggers:
             raise TableMoved  # others have written rows of the file meanwhile
         return counts

@@ -116,15 +116,28 @@ class Record:
             f" JOIN {self.target} AS t ON {statements.same_key} WHERE {statements.differs}{lock}"
         )
 
-    def keep_matched(self, kind: str) -> str:
-        """Keep the numbers of rows whose key the table has and that have no entry yet."""
+    def keep_matched(self, kind: str, *, is_late: bool = False) -> str:
+        """Keep the numbers of rows whose key the table had and that are not updated. `is_late`:
+        after all was written, when only rows of others have not been written by this transaction.
+        """
         statements = self.statements
-        alike = f" WHERE NOT ({statements.differs})" if kind == "unchanged" else ""
+        condition = "1 = 1"
+        if is_late:
+            condition = "t.xmin <> pg_current_xact_id()::xid"
+        elif kind == "unchanged":
+            condition = f"NOT ({statements.differs})"
         return (
             f"INSERT INTO {self.before} ({ROW}, {KIND})"  # noqa: S608 quoted names
             f" SELECT s.{ROW}, '{kind}' FROM {statements.stage} AS s"
-            f" JOIN {self.target} AS t ON {statements.same_key}{alike}"
+            f" JOIN {self.target} AS t ON {statements.same_key} WHERE {condition}"
         )
+
+    @property
+    def can_keep_late(self) -> bool:
+        """Return whether the database says which rows this transaction has written. Triggers may
+        write others.
+        """
+        return not self.is_sqlite and not self.definition.triggers
 
     def deletions(self) -> list[Step]:
         """Return the steps that delete rows and keep them."""
