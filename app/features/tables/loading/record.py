@@ -257,6 +257,10 @@ class Undoing:
         columns = f"{ROW} {kind} PRIMARY KEY, reason text, shown text"
         return f"CREATE TABLE {self.work} ({columns})"
 
+    @property
+    def refers_to_itself(self) -> bool:
+        return self.record.statements.refers_to_itself
+
     def _is_open(self, alias: str) -> str:
         return f"NOT EXISTS (SELECT 1 FROM {self.work} AS w WHERE w.{ROW} = {alias}.{ROW})"  # noqa: S608
 

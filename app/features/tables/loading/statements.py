@@ -60,6 +60,13 @@ class Finder:
     in the table. Of values that several rows have it gives all rows, each with the first of them.
     """
 
+    def some(self, after: int, limit: int) -> str:
+        """Return the question for the first rows behind `after`, in the order of the file."""
+        return (
+            f"SELECT * FROM ({self.sql}) AS rows_found WHERE {ROW} > {after}"  # noqa: S608
+            f" ORDER BY {ROW} LIMIT {limit}"
+        )
+
 
 class Statements:
     def __init__(self, plan: LoadPlan, job_id: UUID) -> None:
