@@ -203,3 +203,33 @@ def test_corrected_rows_are_taken_back_with_their_load(engine: Engine, mode: str
         undo(api, job["job_id"])
         assert table(engine) == there
         assert not records(engine)
+
+
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+def test_rows_that_the_database_numbers_are_found_by_their_numbers(engine: Engine) -> None:
+    """Two loads of the same values: each takes back its own rows."""
+    engine.sql(
+        "CREATE TABLE serials (id SERIAL PRIMARY KEY, name TEXT)",
+        "CREATE TABLE identities (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name TEXT)",
+        "INSERT INTO identities (name) VALUES ('own')",
+    )
+    engine.start()
+    with engine.api() as api:
+        for name in ("serials", "identities"):
+            own = len(engine.sql(f"SELECT id FROM {name}"))
+            first = load(api, "name\na\nb\n", table=name)
+            second = load(api, "name\nb\na\n", table=name)
+            ids = [own + number for number in range(1, 5)]
+            assert [row for (row,) in engine.sql(f"SELECT id FROM {name} ORDER BY id")][own:] == ids
+            told = undo(api, first["job_id"])
+            assert told["removed"] == 2
+            rows = engine.sql(f"SELECT id, name FROM {name} ORDER BY id")[own:]
+            assert rows == [(ids[2], "b"), (ids[3], "a")]
+            undo(api, second["job_id"])
+            assert len(engine.sql(f"SELECT id FROM {name}")) == own
+        job = load(api, "id,name\n1,changed\n9,new\n", table="identities", mode="upsert")
+        assert job["status"] == "completed", job
+        rows = engine.sql("SELECT id, name FROM identities ORDER BY id")
+        assert rows == [(1, "changed"), (9, "new")]
+        undo(api, job["job_id"])
+        assert engine.sql("SELECT id, name FROM identities") == [(1, "own")]

@@ -17,12 +17,11 @@ from uuid import UUID
 
 from app.features.tables.definition import Column, TableDefinition, quoted
 from app.features.tables.loading.statements import ROW, Statements, Step, job_of, same
+from app.features.tables.loading.stored import MOST_COLUMNS, filled_key, numbered_columns
 from app.features.tables.plan import DELETING, KEYED, LoadPlan
 
 RECORD_PREFIX, BEFORE_PREFIX, UNDO_PREFIX = "granula_record_", "granula_before_", "granula_undo_"
 KIND = "granula_kind"
-MOST_COLUMNS = 1600
-"""Limit of PostgreSQL."""
 SAMPLED = 20
 """Number of rows that an undo or a proof names."""
 
@@ -33,26 +32,11 @@ def recorded_job(table: str) -> UUID | None:
 
 
 def record_key(plan: LoadPlan) -> tuple[str, ...]:
-    """Return loaded columns by which a row of the record is found in the table; empty if no unique
-    constraint is on loaded columns that always have a value.
+    """Return columns by which a row of the record is found in the table; empty if the table has no
+    key whose values are known.
     """
-    if plan.key:
-        return plan.key
-    definition = plan.definition
-    loaded = {column.name for column in plan.columns}
-    for constraint in definition.constraints:
-        is_unique = constraint.kind in ("primary_key", "unique") and not constraint.is_temporal
-        is_plain = not constraint.predicate and not constraint.expressions
-        if is_unique and is_plain and set(constraint.columns) <= loaded:
-            if all(has_value(definition, name) for name in constraint.columns):
-                return constraint.columns
-    return ()
-
-
-def has_value(definition: TableDefinition, name: str) -> bool:
-    """Return whether the column never is NULL."""
-    column = definition.column(name)
-    return column is not None and (not column.is_nullable or name in definition.primary_key)
+    key = filled_key(plan)
+    return plan.definition.primary_key if not key and numbered_columns(plan) else key
 
 
 def is_recorded(plan: LoadPlan) -> bool:
@@ -162,7 +146,8 @@ class Record:
     @property
     def add_staged(self) -> str:
         """Add the corrected rows that are staged."""
-        names = ", ".join([ROW, *map(quoted, self.loaded)])
+        numbered = [column.name for column, _ in numbered_columns(self.plan)]
+        names = ", ".join([ROW, *map(quoted, [*self.loaded, *numbered])])
         return f"INSERT INTO {self.table} ({names}) SELECT {names} FROM {self.statements.stage}"  # noqa: S608
 
     # ------------------------------------------------------------------ comparing it with the table
