@@ -38,7 +38,7 @@ class Ended:
 
 
 class NotEnded(Enum):
-    """This turn changed nothing."""
+    """The turn changed nothing."""
 
     WORK_LEFT = "something is left to do"
     OVER = "the job was deleted, or a twin of this turn has ended it"
@@ -76,7 +76,7 @@ class Finisher:
         """Move the job to its final status if nothing is left to do. Return True if it is final
         now, whichever process ended it.
 
-        Raises what the processor raises while it makes the conclusion.
+        Raises the errors of the processor.
         """
         with tracing.span("conclude", job.trace, {"granula.job.id": str(job.id)}) as span:
             concluded = await self._concluder.conclude(job) if concludes(job) else None
@@ -171,7 +171,7 @@ class Finisher:
     async def _put_away(
         self, job: JobSnapshot, concluded: Concluded | None, ending: Ending
     ) -> None:
-        """Delete what was staged, or its assembly if the job did not end with that."""
+        """Delete staged results, or their assembly if the job did not end with it."""
         staged = job.destination.staged
         if staged is None:
             return
