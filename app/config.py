@@ -456,7 +456,7 @@ class Settings(BaseSettings):
 
     @property
     def slots(self) -> int:
-        """Chunks in work at once. On SQLite never fewer than the cores: only the writing is serial
+        """Chunks that run at a time. On SQLite never fewer than the cores: only writing is serial
         there.
         """
         if self.is_sqlite:
@@ -486,7 +486,7 @@ MAY_HOLD_A_SECRET = {
 
 
 def _given(error: Any) -> str:
-    """What was given, unless it may hold a password."""
+    """Return the given value, unless it may hold a password."""
     return "" if error["loc"][:1] in MAY_HOLD_A_SECRET else f" (got {error['input']!r})"
 
 

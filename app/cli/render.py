@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 class Board(Protocol):
-    """Shows the progress of files, each under a key of the caller's. Called from several threads."""
+    """Shows the progress of files, each under a key of the caller's. Called from several
+    threads.
+    """
 
     def uploading(self, key: str, name: str, done: int, total: int | None, speed: float) -> None:
         """Show that `done` of `total` bytes are sent, at `speed` bytes a second."""
@@ -24,7 +26,7 @@ class Board(Protocol):
         """Show the status of a job."""
 
     def over(self, key: str, text: str = "") -> None:
-        """End the display of this file; `text` tells the outcome."""
+        """End the display of this file; `text` is the outcome."""
 
     def print_status(self, text: str) -> None:
         """Print a line on standard error."""

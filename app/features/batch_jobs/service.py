@@ -110,8 +110,7 @@ class BatchJobs:
     ) -> tuple[dict[UUID, Plan], dict[UUID, RequestError]]:
         """Return the job for each file, and the error of each file without one.
 
-        Raises NotFound for something missing that the options name, and the first error if every
-        file has one.
+        Raises NotFound for an unknown id in the options, and the first error if every file has one.
         """
         plans: dict[UUID, Plan] = {}
         refused: dict[UUID, RequestError] = {}

@@ -43,8 +43,8 @@ BLOCK_BYTES = 1 << 20
 
 
 class Problems:
-    """Problems of single rows. One wrong row rejects all, since the others may not mean what they
-    say.
+    """Problems of single rows. One invalid row rejects the file, since the others may be misread
+    too.
     """
 
     def __init__(self) -> None:
@@ -89,7 +89,9 @@ class Spool:
         return self.file.read(self.sizes[position])
 
     def ordered(self, problems: Problems) -> list[int]:
-        """Return the spool positions in the order of row numbers; a repeated number is a problem."""
+        """Return the spool positions in the order of row numbers; a repeated number is a
+        problem.
+        """
         numbers = np.frombuffer(self.numbers, np.int64) if self.numbers else np.zeros(0, np.int64)
         order = np.argsort(numbers, kind="stable")
         twice = np.flatnonzero(np.diff(numbers[order]) == 0)

@@ -48,7 +48,7 @@ class JobStarter:
         self, owner: str, job: NewJob, key: str, *, fresh: bool = False
     ) -> tuple[SubmittedJob, bool]:
         """Return (the job, whether it was created now). The same request with the same
-        Idempotency-Key gets the same job, also when both arrive at once.
+        Idempotency-Key gets the same job, also when both arrive concurrently.
 
         Raises IdempotencyKeyReused, and the errors of `start`; the key stays unused then.
         """
@@ -131,7 +131,7 @@ class JobStarter:
 
 def _fingerprint(job: NewJob, *, fresh: bool) -> str:
     said = job.model_dump(mode="json")
-    if not job.max_rejects:  # so that a request is known again that came before there was one
+    if not job.max_rejects:  # so that requests from before this member are recognised
         del said["max_rejects"]
     same = ["job", said, fresh]
     return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()

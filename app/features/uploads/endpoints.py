@@ -165,7 +165,7 @@ async def append_to_upload(
     upload_id: UploadId, request: Request, app: App, owner: Owner
 ) -> Response:
     """Append bytes at Upload-Offset. The response to the last of them names the new file and job in
-    the headers Granula-File-Id and Granula-Job-Id; GET returns them later, too.
+    the headers Granula-File-Id and Granula-Job-Id; GET returns them later too.
     """
     check_open(app)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != BYTES:
