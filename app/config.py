@@ -28,7 +28,8 @@ EMBEDDED_DATABASE = "granula.db"
 DRIVERS = ("postgresql+asyncpg", "sqlite+aiosqlite")
 DEFAULT_CONTENT_TYPES = (
     "text/csv,application/csv,text/tab-separated-values,text/plain,application/vnd.ms-excel,"
-    "application/json,application/x-ndjson,application/ndjson,application/jsonl,application/x-jsonlines,"
+    "application/json,application/x-ndjson,application/ndjson,application/jsonl,"
+    "application/x-jsonlines,"
     "application/gzip,application/x-gzip,application/zstd,application/x-bzip2,application/x-bzip,"
     "application/x-xz,application/x-lz4,application/zlib,"
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet,"
@@ -98,8 +99,8 @@ class Settings(BaseSettings):
     """
 
     queue: Literal["embedded", "procrastinate"] = "embedded"
-    """Processes that run jobs. `embedded`: the service itself. `procrastinate`: any number of `python -m
-    app worker`, on PostgreSQL.
+    """Processes that run jobs. `embedded`: the service itself. `procrastinate`: any number of
+    `python -m app worker`, on PostgreSQL.
     """
 
     storage_dir: Path = Path("storage")

@@ -275,7 +275,8 @@ class Database:
             return 0
         query = text("""
             SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-            WHERE datname = current_database() AND usename = current_user AND application_name = :name
+            WHERE datname = current_database() AND usename = current_user
+              AND application_name = :name
               AND state = 'active' AND wait_event = 'ClientRead'
               AND state_change < clock_timestamp() - make_interval(secs => :seconds)
             """)

@@ -277,16 +277,22 @@ class Finisher:
             async with self._database.working() as connection:
                 file_ids = await files.find_deleted(connection)
         for file_id in file_ids:
-            job_ids = await self._jobs_of(file_id)
-            for job_id in job_ids:
-                while await self._database.transact(lambda c, j=job_id: self._remove_some(c, j)):  # type: ignore[misc]
-                    hit("delete.rows")
-                await self.forget_staged(job_id)
-            await self._database.transact(lambda c, j=job_ids: jobs.remove_jobs(c, j))  # type: ignore[misc]
-            await asyncio.to_thread(self._sources.delete, str(file_id))
-            hit("delete.disk")
-            await self._database.transact(lambda c, f=file_id: files.remove_file(c, f))  # type: ignore[misc]
-            logger.info("File %s deleted", file_id)
+            await self._remove_file(file_id)
+
+    async def _remove_file(self, file_id: UUID) -> None:
+        job_ids = await self._jobs_of(file_id)
+        for job_id in job_ids:
+            await self._remove_rows(job_id)
+            await self.forget_staged(job_id)
+        await self._database.transact(lambda c: jobs.remove_jobs(c, job_ids))
+        await asyncio.to_thread(self._sources.delete, str(file_id))
+        hit("delete.disk")
+        await self._database.transact(lambda c: files.remove_file(c, file_id))
+        logger.info("File %s deleted", file_id)
+
+    async def _remove_rows(self, job_id: UUID) -> None:
+        while await self._database.transact(lambda c: self._remove_some(c, job_id)):
+            hit("delete.rows")
 
     async def _remove_some(self, connection: AsyncConnection, job_id: UUID) -> bool:
         """Delete a bounded number of rows of the job; return True while there may be more."""

@@ -55,10 +55,15 @@ POLL_SECONDS = 1.0
 
 _DEFER = text("""
     SELECT procrastinate_defer_jobs_v1(ARRAY(
-        SELECT ROW(:queue, :task, :rank, NULL, lane, jsonb_build_object('token', lane, 'priority', CAST(:priority AS int)),
-                   NULL)::procrastinate_job_to_defer_v1
+        SELECT ROW(
+            :queue, :task, :rank, NULL, lane,
+            jsonb_build_object('token', lane, 'priority', CAST(:priority AS int)), NULL
+        )::procrastinate_job_to_defer_v1
         FROM unnest(:lanes) AS lane
-        WHERE NOT EXISTS (SELECT 1 FROM procrastinate_jobs q WHERE q.queueing_lock = lane AND q.status = 'todo')
+        WHERE NOT EXISTS (
+            SELECT 1 FROM procrastinate_jobs q
+            WHERE q.queueing_lock = lane AND q.status = 'todo'
+        )
     ))
     """).bindparams(bindparam("lanes", type_=ARRAY(String)))
 _WITHDRAW = text("""
@@ -72,7 +77,9 @@ _SEEN_NOW = text(
 )
 _RANK_NOW = text("""
     UPDATE procrastinate_jobs
-    SET priority = -CAST(extract(epoch FROM now()) - :epoch - :ageing * CAST(args->>'priority' AS int) AS int)
+    SET priority = -CAST(
+        extract(epoch FROM now()) - :epoch - :ageing * CAST(args->>'priority' AS int) AS int
+    )
     WHERE queue_name = :queue AND status = 'todo'
       AND priority < -CAST(extract(epoch FROM now()) - :epoch + :tolerance AS int)
     """)

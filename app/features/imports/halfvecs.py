@@ -73,7 +73,8 @@ TABLE = f"""
 CREATE TABLE IF NOT EXISTS record_halfvecs (
     job_id uuid NOT NULL, row_number bigint NOT NULL, embedding halfvec({DIMENSIONS}) NOT NULL,
     PRIMARY KEY (job_id, row_number),
-    FOREIGN KEY (job_id, row_number) REFERENCES record_vectors (job_id, row_number) ON DELETE CASCADE
+    FOREIGN KEY (job_id, row_number)
+        REFERENCES record_vectors (job_id, row_number) ON DELETE CASCADE
 )
 """
 

@@ -33,7 +33,10 @@ from app.features.uploads.schemas import UploadState
 from app.features.uploads.service import Checksum, Upload, Uploads, as_error
 
 VERSION = "1.0.0"
-EXTENSIONS = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination,concatenation"
+EXTENSIONS = (
+    "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination,"
+    "concatenation"
+)
 ALGORITHMS = ("sha1", "sha256", "sha512", "md5")
 BYTES = "application/offset+octet-stream"
 
