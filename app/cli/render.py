@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.cli.common import as_json, print_result, print_status
-from app.cli.text import FINAL, duration, rows_text, shown, size, state_text
+from app.cli.text import FINAL, duration, quantity, rows_text, shown, size, state_text
 
 if TYPE_CHECKING:
     from app.terminal import Bars
@@ -91,7 +91,7 @@ class OnTerminal(Silent):
         if status["status"] == "queued":
             note = f"queued, priority {status['priority']}"
         else:
-            note = f"{done:,} rows"
+            note = quantity(done, "row")
             if status["rows_per_second"]:
                 note += f", {status['rows_per_second']:,.0f}/s"
             if status["counts"]["failed"]:
