@@ -62,7 +62,7 @@ def test_each_other_reading_gives_what_its_settings_give() -> None:
 
 def test_an_unsure_header_has_a_reading_without_one() -> None:
     found = look(b"red,blue\ngreen,grey\nblack,white\n")
-    (without,) = [each for each in found["readings"] if "header_rows" in each["settings"]]
+    (without,) = [reading for reading in found["readings"] if "header_rows" in reading["settings"]]
     assert without["settings"] == {"header_rows": 0}
     assert without["columns"] == ["column_1", "column_2"]
     assert without["ok"] == 3

@@ -29,12 +29,12 @@ def problems(
 ) -> list[tuple[str, str]]:
     with pytest.raises(TableMismatch) as raised:
         plan_load(header, definition, wanted)
-    return [(each["pointer"], each["detail"]) for each in raised.value.errors]
+    return [(error["pointer"], error["detail"]) for error in raised.value.errors]
 
 
 def test_columns_are_found_by_their_names_and_by_normal_forms_of_them() -> None:
     plan = plan_load(("amount", "E-Mail Address", "id"), ORDERS, Wanted())
-    assert [(each.name, each.source, each.matched_by) for each in plan.columns] == [
+    assert [(column.name, column.source, column.matched_by) for column in plan.columns] == [
         ("id", "id", "name"),
         ("email_address", "E-Mail Address", "normal_form"),
         ("amount", "amount", "name"),
@@ -43,7 +43,7 @@ def test_columns_are_found_by_their_names_and_by_normal_forms_of_them() -> None:
 
 def test_an_exact_name_goes_before_a_normal_form() -> None:
     plan = plan_load(("ID", "id"), ORDERS, Wanted(on_schema_change="ignore"))
-    assert [each.source for each in plan.columns] == ["id"]
+    assert [column.source for column in plan.columns] == ["id"]
     assert plan.ignored == ("ID",)
 
 
@@ -58,7 +58,7 @@ def test_what_could_be_two_columns_is_not_guessed() -> None:
 def test_columns_that_are_told_are_all_that_is_loaded() -> None:
     wanted = Wanted(columns=(("id", "number"), ("amount", "amount")))
     plan = plan_load(("number", "amount", "id"), ORDERS, wanted)
-    assert [(each.name, each.source) for each in plan.columns] == [
+    assert [(column.name, column.source) for column in plan.columns] == [
         ("id", "number"),
         ("amount", "amount"),
     ]
@@ -90,7 +90,7 @@ def test_computed_and_numbered_columns_are_left_alone() -> None:
         EMAIL,
     )
     plan = plan_load(("id", "gross", "email_address"), definition, Wanted())
-    assert [each.name for each in plan.columns] == ["email_address"]
+    assert [column.name for column in plan.columns] == ["email_address"]
     assert (plan.left_alone, plan.ignored) == (("id", "gross"), ("id", "gross"))
     assert not plan.overrides_identity
 
@@ -118,7 +118,7 @@ def test_unknown_columns_are_refused_ignored_added_or_rescued() -> None:
         'ALTER TABLE "public"."orders" ADD COLUMN "note" text',
         'ALTER TABLE "public"."orders" ADD COLUMN "day" date',
     )
-    assert [(each.name, each.type, each.cast.format) for each in added.columns[3:]] == [
+    assert [(column.name, column.type, column.cast.format) for column in added.columns[3:]] == [
         ("note", "text", ""),
         ("day", "date", "%d.%m.%Y"),
     ]
@@ -126,7 +126,7 @@ def test_unknown_columns_are_refused_ignored_added_or_rescued() -> None:
     with_rest = replace(ORDERS, columns=(*ORDERS.columns, rest))
     rescued = plan_load(header, with_rest, Wanted(on_schema_change="rescue"))
     assert (rescued.rescue_column, rescued.rescued) == ("_rescued", ("note", "day"))
-    assert [each.name for each in rescued.columns] == ["id", "email_address", "amount"]
+    assert [column.name for column in rescued.columns] == ["id", "email_address", "amount"]
     assert rescued.defaulted == ()
 
 
@@ -229,7 +229,7 @@ def test_types_of_a_new_table_are_only_what_every_value_has_one_reading_in(
 ) -> None:
     header = [each.name for each in FACTS]
     plan = plan_creation(header, TableName("s", "t"), dialect, Wanted("create"), FACTS)
-    assert [each.type for each in plan.columns] == types
+    assert [column.type for column in plan.columns] == types
 
 
 def test_a_new_table_is_shown_as_a_statement() -> None:
