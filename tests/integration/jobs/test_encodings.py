@@ -65,7 +65,7 @@ def test_a_form_may_name_the_encoding_before_its_file(api: EngineApi) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
 
     def form(*parts: bytes) -> bytes:
-        return b"".join(b"--x\r\n" + each + b"\r\n" for each in parts) + b"--x--\r\n"
+        return b"".join(b"--x\r\n" + part + b"\r\n" for part in parts) + b"--x--\r\n"
 
     before = api.client.post("/api/v1/upload", content=form(said, part), headers=headers)
     assert before.status_code == 201, before.text

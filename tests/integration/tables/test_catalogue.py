@@ -133,7 +133,7 @@ async def test_domains_enums_and_arrays_say_what_they_are_made_of(
     tip = column(definition, "tip")
     assert (tip.type, tip.base_type, tip.is_nullable) == ("small_cents", "numeric(12,2)", False)
     assert tip.default == "0"
-    assert [(each.name, each.definition) for each in tip.domain_checks] == [
+    assert [(check.name, check.definition) for check in tip.domain_checks] == [
         ("cents_check", "CHECK ((VALUE >= (0)::numeric))"),
         ("is_small", "CHECK (((VALUE)::numeric < (100)::numeric))"),
     ]

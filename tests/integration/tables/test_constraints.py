@@ -166,7 +166,7 @@ def test_just_the_rows_are_rejected_that_the_database_refuses(engine: Engine, se
         lines = [",".join(map(cell, row)) + "\n" for row in given]
         job = load(api, ",".join(COLUMNS) + "\n" + "".join(lines), table="things")
         assert job["status"] == "completed_with_errors", job
-        rejects = {each["row_number"]: each for each in api.rejects(job["job_id"])}
+        rejects = {reject["row_number"]: reject for reject in api.rejects(job["job_id"])}
         assert rejects.keys() == refused.keys()
         for number, constraint in refused.items():
             name = constraint.replace("oracle", "things")

@@ -40,8 +40,8 @@ def test_it_counts_what_the_load_then_does(engine: Engine, mode: str) -> None:
             name: real["summary"][name] for name in COUNTS
         }
         names = ("row_number", "code", "column", "message")
-        assert [[each[name] for name in names] for each in api.rejects(real["job_id"])] == [
-            [each[name] for name in names] for each in rejects
+        assert [[reject[name] for name in names] for reject in api.rejects(real["job_id"])] == [
+            [reject[name] for name in names] for reject in rejects
         ]
     new = {"row_number": 4, "data": {"id": "9", "name": "new", "price": "90"}}
     if mode in ("upsert", "insert_new"):

@@ -76,7 +76,7 @@ def test_rows_that_the_table_refuses_are_rejects(engine: Engine) -> None:
         rejects = api.client.get(f"/api/v1/rejects/{job['job_id']}").json()["items"]
         # what a condition of SQLite is about, its catalogue does not say
         of_check = None if engine.url.startswith("sqlite") else "amount"
-        assert {each["row_number"]: (each["code"], each["column"]) for each in rejects} == {
+        assert {reject["row_number"]: (reject["code"], reject["column"]) for reject in rejects} == {
             2: ("foreign_key", "customer_id"),
             3: ("not_unique", "code"),
             4: ("check_failed", of_check),
@@ -189,7 +189,7 @@ def test_rows_may_refer_to_rows_of_the_file_before_or_behind_them(engine: Engine
         job = load(api, "id,parent\n1,2\n2,0\n3,9\n4,3\n5,4\n6,5\n7,1\n", table="nodes")
         assert engine.sql("SELECT id FROM nodes ORDER BY id") == [(0,), (1,), (2,), (7,)]
         rejects = api.rejects(job["job_id"])
-        assert {each["row_number"]: each["code"] for each in rejects} == dict.fromkeys(
+        assert {reject["row_number"]: reject["code"] for reject in rejects} == dict.fromkeys(
             (3, 4, 5, 6), "foreign_key"
         )
 

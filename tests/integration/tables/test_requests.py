@@ -15,8 +15,8 @@ def uploaded(api: EngineApi, data: bytes, *, is_analysed: bool = False) -> str:
     file_id = str(api.upload(data)["file_id"])
     api.finished(file_id)
     if is_analysed:
-        made = api.client.post("/api/v1/jobs/analyze", json={"file_id": file_id})
-        api.finished(made.json()["job_id"])
+        response = api.client.post("/api/v1/jobs/analyze", json={"file_id": file_id})
+        api.finished(response.json()["job_id"])
     return file_id
 
 
@@ -79,11 +79,11 @@ def test_columns_that_the_table_lacks_are_added(engine: Engine) -> None:
     with engine.api() as api:
         file_id = uploaded(api, PRICES, is_analysed=True)
         wrong = refused(api, file_id, table="prices")
-        assert [each["pointer"] for each in wrong["errors"]] == ["options/on_schema_change"]
+        assert [error["pointer"] for error in wrong["errors"]] == ["options/on_schema_change"]
         done = load(api, file_id, table="prices", on_schema_change="add_columns")
         assert done["status"] == "completed", done
         described = api.client.get("/api/v1/tables/prices").json()
-        assert [each["name"] for each in described["columns"]] == [
+        assert [column["name"] for column in described["columns"]] == [
             "sku",
             "price",
             "valid from",
@@ -128,9 +128,9 @@ def test_an_upload_goes_into_the_table_that_it_names(engine: Engine) -> None:
     engine.start()
     with engine.api() as api:
         query = {"table": "prices", "mode": "upsert", "key": "sku"}
-        made = api.upload(b"sku,price\nA,5\nC,x\nD,7\n", **query)
-        assert (made["processor"], made["columns"]) == ("load", ["sku", "price"])
-        done = api.finished(made["file_id"])
+        upload = api.upload(b"sku,price\nA,5\nC,x\nD,7\n", **query)
+        assert (upload["processor"], upload["columns"]) == ("load", ["sku", "price"])
+        done = api.finished(upload["file_id"])
         counts = {name: done["summary"][name] for name in ("inserted", "updated")}
         assert (done["status"], counts) == ("completed_with_errors", {"inserted": 1, "updated": 1})
         assert engine.sql("SELECT sku, price FROM prices ORDER BY sku") == [
@@ -204,8 +204,8 @@ def test_records_of_json_are_loaded_by_their_keys(engine: Engine) -> None:
         wrong = api.client.post("/api/v1/upload", params={"table": "prices"}, content=RECORDS)
         assert "no column for 'more'" in wrong.json()["detail"]
         query = {"table": "prices", "on_schema_change": "ignore"}
-        made = api.client.post("/api/v1/upload", params=query, content=RECORDS).json()
-        done = api.finished(made["file_id"])
+        body = api.client.post("/api/v1/upload", params=query, content=RECORDS).json()
+        done = api.finished(body["file_id"])
         rows = engine.sql("SELECT sku, price, tags FROM prices ORDER BY sku")
         assert [(sku, float(price), tags) for sku, price, tags in rows] == [
             ("A", 1.5, '["x"]'),

@@ -144,7 +144,7 @@ def test_partitions_take_their_rows(engine: Engine) -> None:
         data = "id,year,sum\n1,2024,6\n2,2026,7\n3,1999,8\n2,2026,9\n"
         job = load(api, data, table="sales", mode="upsert")
         assert job["status"] == "completed_with_errors", job
-        assert [each["row_number"] for each in api.rejects(job["job_id"])] == [3, 4]
+        assert [reject["row_number"] for reject in api.rejects(job["job_id"])] == [3, 4]
         assert engine.sql("SELECT * FROM sales ORDER BY 1") == [(1, 2024, 6), (2, 2026, 7)]
 
 
