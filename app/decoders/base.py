@@ -25,9 +25,15 @@ class Wanted:
     takes_parts: bool = False
     """Whether a file may become several: one for each sheet, if none is named."""
     memory_mb: int = 512
-    """MiB for the process that reads a workbook."""
+    """MiB for the process that reads a file."""
     seconds: float = 60.0
     """After which that process is ended if nothing comes of it."""
+    records: str | None = None
+    """Path of the records in an XML document."""
+    record_key: str | None = None
+    """Column for the keys of members, which only JSON has."""
+    encoding: str | None = None
+    """Of the text, if it was declared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,8 @@ class Kind:
     """Whether there may be another kind inside. If not, what it gives is canonical."""
     is_heavy: bool = False
     """Whether it is finished by a process of its own, of which a service has only some at once."""
+    max_ratio: int = 200
+    """Most canonical bytes for each received byte; with more, the file is refused."""
 
 
 def begins_with(*magic: bytes) -> Callable[[bytes], bool]:

@@ -9,11 +9,13 @@ import io
 import re
 import zlib
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
+from app.decoders.base import Wanted
+from app.decoders.chain import Chain
 from app.formats.base import MAX_REJECT_BYTES, CellRows, ObjectRows, Reject, Rows, Span
 from app.formats.detect import Declared, detect
 from app.formats.json import JsonDialect
@@ -49,6 +51,16 @@ class ThriftyFile(io.BytesIO):
         return super().read(size)
 
 
+def stored(data: bytes, declared: Declared) -> tuple[bytes, Declared]:
+    """The bytes that an upload of these becomes, and how they are then read."""
+    chain = Chain()
+    chain.encoding = declared.encoding
+    kept = b"".join([*chain.feed(data), *chain.finish(Wanted())])
+    for report in chain.reports(0):
+        declared = replace(declared, **report.declared)
+    return kept, declared
+
+
 def read_all(
     data: bytes, dialect: Dialect, setting: Setting = USUAL
 ) -> tuple[list[tuple[int, Any]], list[Reject]]:
@@ -66,12 +78,13 @@ def cut_all(
         dialect.data_start, 0, dialect.data_line, crc32_before(file, dialect.data_start)
     )
     spans: list[Span] = []
+    end = form.data_end or len(data)
     while True:
         made = cut(
             file,
             form,
             position,
-            size=len(data),
+            size=end,
             limits=limits,
             budget=setting.budget,
             window_bytes=setting.window_bytes,
@@ -83,8 +96,8 @@ def cut_all(
         assert made.spans, "a stretch without a span never ends"
         assert position.offset == spans[-1].byte_end
         assert position.crc32 == zlib.crc32(data[: position.offset])
-    assert position.offset == len(data)
-    assert position.crc32 == zlib.crc32(data)
+    assert position.offset == end
+    assert position.crc32 == zlib.crc32(data[:end])
     assert position.rows == sum(span.row_count for span in spans)
     assert_tiling(data, dialect, spans, setting)
     return spans
@@ -100,30 +113,19 @@ def assert_tiling(data: bytes, dialect: Dialect, spans: list[Span], setting: Set
         assert span.is_oversize or span.crc32 == zlib.crc32(data[span.byte_start : span.byte_end])
         offset, row = span.byte_end, row + span.row_count
     if not dialect.skip_footer:
-        rest = data[offset:].strip(b"\0 \t\r\n")
+        end = open_format(dialect).data_end or len(data)
+        rest = data[offset:end].strip(b"\0 \t\r\n")
+        closings = {"array": b"]", "members": b"}"}
         assert not rest or (
-            rest == b"]"
-            and not spans
-            and isinstance(dialect, JsonDialect)
-            and dialect.root == "array"
+            not spans and isinstance(dialect, JsonDialect) and rest == closings.get(dialect.root)
         )
 
 
 def line_starts(data: bytes, dialect: Dialect) -> list[int]:
     """Return the offsets after each line end, from the first row on."""
     end = LINE_ENDS[dialect.newline]
-    start, text, unit = dialect.data_start, data[dialect.data_start :].decode("latin-1"), 1
-    if dialect.encoding.startswith("utf-16"):
-        first, second = (
-            (text[0::2], text[1::2])
-            if dialect.encoding == "utf-16-le"
-            else (text[1::2], text[0::2])
-        )
-        text = "".join(
-            chr(ord(low) + 256 * ord(high)) for low, high in zip(first, second, strict=False)
-        )
-        unit = 2
-    return [start + unit * found.end() for found in re.finditer(end, text)]
+    start, text = dialect.data_start, data[dialect.data_start :].decode("latin-1")
+    return [start + found.end() for found in re.finditer(end, text)]
 
 
 def line_at(lines: list[int], dialect: Dialect, offset: int) -> int:

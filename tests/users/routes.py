@@ -158,6 +158,7 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
     ("PUT", "/api/v1/upload/{filename}"): [
         Example(given=lambda ids: {"content": b"a,b\n1,3\n"}, status=201, fixed=(("filename", "x.csv"),))
     ],
+    ("POST", "/api/v1/files/{file_id}/read-again"): [Example(_of("file"), status=201)],
     ("GET", "/api/v1/status/{file_id}"): [Example(_of("file"))],
     ("GET", "/api/v1/status/{file_id}/events"): [Example(_of("file"))],
     ("GET", "/api/v1/results/{file_id}"): [Example(_of("file"))],
@@ -166,6 +167,7 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
     ("GET", "/api/v1/rejects/{file_id}/download"): [Example(_of("file"))],
     ("GET", "/api/v1/files/{file_id}/bytes"): [Example(_of("file"), lambda ids: {"params": {"start": 0, "end": 4}})],
     ("GET", "/api/v1/files/{file_id}/download"): [Example(_of("file"))],
+    ("GET", "/api/v1/files/{file_id}/archive"): [Example(_of("file"))],
     ("POST", "/api/v1/files/{file_id}/corrections"): [
         Example(lambda world: world.new_file(), _json({"rows": [{"_row": 2, "values": {"n": "2"}}]}), 202)
     ],
@@ -185,6 +187,7 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
     ],
     ("GET", "/api/v1/jobs/events"): [Example(given=lambda ids: {"params": {"limit": 1}})],
     ("GET", "/api/v1/system"): [Example()],
+    ("GET", "/api/v1/retention"): [_admin(given=lambda ids: {"params": {"jobs": 36500}})],
     ("GET", "/api/v1/jobs/{job_id}"): [Example(_of("file"))],
     ("PATCH", "/api/v1/jobs/{job_id}"): [Example(_of("file"), _json({"priority": 3}), 409)],
     ("GET", "/api/v1/jobs/{job_id}/proof"): [Example(_of("file"))],

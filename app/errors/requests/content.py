@@ -49,12 +49,46 @@ class CorruptGzip(RequestError):
     remedy = "Compress the file again and upload it again; nothing was stored."
 
 
+class CorruptDataFile(RequestError):
+    """Damaged Parquet, Arrow or ORC file."""
+
+    status = 422
+    code = "corrupt_data_file"
+    remedy = "Write the file again and upload it again; nothing was stored."
+
+
 class CorruptWorkbook(RequestError):
     """Damaged workbook."""
 
     status = 422
     code = "corrupt_workbook"
     remedy = "Open it in a spreadsheet program, save it anew and upload that; nothing was stored."
+
+
+class CorruptXml(RequestError):
+    """XML document that is not well-formed."""
+
+    status = 422
+    code = "corrupt_xml"
+    remedy = (
+        "Correct the document at the place in `detail` and upload it again; nothing was stored."
+    )
+
+
+class DataFileTooLarge(RequestError):
+    """Parquet, Arrow or ORC file needs too much memory or time."""
+
+    status = 413
+    code = "data_file_too_large"
+    remedy = "Raise SPREADSHEET_MEMORY_MB, or write smaller row groups."
+
+
+class EncryptedDataFile(RequestError):
+    """Encrypted Parquet or ORC file."""
+
+    status = 422
+    code = "encrypted_data_file"
+    remedy = "Write it without encryption."
 
 
 class EncryptedWorkbook(RequestError):
@@ -99,12 +133,36 @@ class NotRows(RequestError):
     )
 
 
+class RecordsNotFound(InvalidParameter):
+    """No records at this path of the document."""
+
+    status = 422
+    code = "records_not_found"
+    remedy = "Set `records` to the path of an array in the document, such as data.items."
+
+
 class SheetNotFound(InvalidParameter):
     """No such sheet in the workbook, or several to choose from."""
 
     status = 422
     code = "sheet_not_found"
     remedy = "Set `sheet` to the name of a sheet, or to its number from 1."
+
+
+class CellTooLong(RequestError):
+    """Cell too long for a worksheet."""
+
+    status = 422
+    code = "cell_too_long"
+    remedy = "Download CSV, JSON Lines, Parquet or Arrow."
+
+
+class TooManyRows(RequestError):
+    """Too many rows for a worksheet."""
+
+    status = 422
+    code = "too_many_rows"
+    remedy = "Download CSV, JSON Lines, Parquet or Arrow."
 
 
 class TooManyColumns(RequestError):
@@ -129,3 +187,11 @@ class WorkbookTooLarge(RequestError):
     status = 413
     code = "workbook_too_large"
     remedy = "Raise SPREADSHEET_MEMORY_MB, or export the sheet as CSV."
+
+
+class XmlTooLarge(RequestError):
+    """XML element too large or too deep, or document that needs too much memory or time."""
+
+    status = 413
+    code = "xml_too_large"
+    remedy = "Set `records` to smaller elements, or raise SPREADSHEET_MEMORY_MB."

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, Route, expect
 
 from app.errors import request_errors
 from tests.acceptance.dashboard.conftest import NewPage
-from tests.acceptance.dashboard.test_jobs import row
+from tests.acceptance.dashboard.test_jobs import drop, row, start
 from tests.conftest import Databases
 from tests.harness import ROOT, Api, Postgres, wait_until
 from tests.webhooks.receiver import Receiver
@@ -87,7 +87,8 @@ def test_a_reset_form_keeps_its_initial_values(page: Page, api: Api, view: str) 
 
 def test_the_upload_form_offers_the_processors_that_an_upload_accepts(page: Page, api: Api) -> None:
     page.goto("/")
-    choice = page.locator(".drop").get_by_label("Processor")
+    drop(page, "any.csv", b"id\n1\n", starts=False)
+    choice = page.get_by_role("dialog").get_by_label("Processor")
     expect(choice.locator("option[value=profile]")).to_have_count(1)
     offered = choice.locator("option").evaluate_all("nodes => nodes.map((node) => node.value)")
     assert offered[0] == "rows"
@@ -99,14 +100,18 @@ def test_the_upload_form_offers_the_processors_that_an_upload_accepts(page: Page
 
 def test_the_upload_form_shows_the_options_of_the_processor(page: Page, api: Api) -> None:
     page.goto("/")
-    box = page.locator(".drop")
+    reviews = {"name": "reviews.csv", "mimeType": "text/csv", "buffer": b"id,review\n1,good\n"}
+    page.locator("#files").set_input_files(reviews)  # type: ignore[arg-type]
+    box = page.get_by_role("dialog")
     choice = box.get_by_label("Processor")
     expect(choice.locator("option[value=sentiment]")).to_have_count(1)
     expect(box.locator("input[name=text_column]")).to_have_count(0)
     choice.select_option("sentiment")
-    box.get_by_label("Text Column").fill("review")
-    reviews = {"name": "reviews.csv", "mimeType": "text/csv", "buffer": b"id,review\n1,good\n"}
-    page.locator("#files").set_input_files(reviews)  # type: ignore[arg-type]
+    choice.select_option("rows")
+    expect(box.locator("input[name=text_column]")).to_have_count(0)
+    choice.select_option("sentiment")
+    box.get_by_role("textbox", name="Text Column").fill("review")
+    start(page)
 
     def job() -> dict[str, Any] | None:
         found = api.client.get("/api/v1/jobs", params={"search": "reviews.csv"}).json()["items"]
@@ -115,8 +120,6 @@ def test_the_upload_form_shows_the_options_of_the_processor(page: Page, api: Api
     made = wait_until(job)
     assert made is not None
     assert api.finished(made["job_id"])["summary"] == {"positive": 1, "neutral": 0, "negative": 0}
-    choice.select_option("rows")
-    expect(box.locator("input[name=text_column]")).to_have_count(0)
 
 
 # ---------------------------------------------------------------------- refusals
@@ -137,6 +140,7 @@ def test_refused_uploads_stay_until_dismissed_or_retried(page: Page, api: Api) -
         [[name, base64.b64encode(data).decode()] for name, data in sorted(files.items())],
     )
     page.dispatch_event(".drop", "drop", {"dataTransfer": transfer})
+    start(page)
     uploads = page.get_by_role("list", name="Uploads").get_by_role("listitem")
     expect(uploads).to_have_count(3, timeout=60_000)
     for name in ("picture 1.csv", "book.csv", "nothing.csv"):

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests import commands
 from tests.acceptance.dashboard.conftest import NewPage
-from tests.acceptance.dashboard.test_jobs import drop
+from tests.acceptance.dashboard.test_jobs import drop, start
 from tests.conftest import Databases
 from tests.forks import Server
 from tests.harness import Api, Postgres
@@ -97,8 +97,10 @@ def test_an_expired_session_asks_for_the_key_and_keeps_unsaved_input(
 
     page.goto("/#/jobs")
     expect(page.get_by_text("Live")).to_be_visible()
+    drop(page, "late.csv", b"id\n1\n", starts=False)
+    expect(page.get_by_text("1 row to load")).to_be_visible()
     page.context.clear_cookies()
-    drop(page, "late.csv", b"id\n1\n")
+    start(page)
     expect(dialog).to_be_visible()
     expect(page.locator(".uploads")).to_contain_text("Continues after you sign in")
     sign_in(keys["dora"])

@@ -110,6 +110,8 @@ def test_a_load_that_is_cancelled_leaves_nothing(engine: Engine) -> None:
         assert stages(engine)
         assert api.client.post(f"/api/v1/jobs/{job_id}/cancel").status_code == 200
         assert ended(engine, job_id)["status"] == "cancelled"
+        counts = {"loaded": 0, "rejected": 2, "failed": 0, "not_processed": ROWS - 2}
+        assert api.status(job_id)["counts"] == counts
         assert not stages(engine)
         assert prices(engine) == BEFORE
 
@@ -153,7 +155,15 @@ def test_the_rows_of_a_load_with_a_failed_chunk_wait_for_its_retry(engine: Engin
     engine.start()
     assert ended(engine, job_id)["status"] == "failed"
     with engine.api() as api:
-        assert api.status(job_id)["error"]["code"] == "load_incomplete"
+        status = api.status(job_id)
+        assert status["error"]["code"] == "load_incomplete"
+        assert status["counts"] == {
+            "loaded": 0,
+            "rejected": 0,
+            "failed": 100,
+            "not_processed": ROWS - 100,
+        }
+        assert api.proof(job_id)["closes"]
         assert prices(engine) == BEFORE
         assert stages(engine)
         stored.write_bytes(data)

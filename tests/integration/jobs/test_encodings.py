@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import gzip
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -70,6 +72,14 @@ def test_a_form_may_name_the_encoding_before_its_file(api: EngineApi) -> None:
     before = api.client.post("/api/v1/upload", content=form(said, part), headers=headers)
     assert before.status_code == 201, before.text
     assert before.json()["columns"] == ["번호", "도시"]
+    head, _, rest = part.partition(b"\r\n\r\n")
+    typed = head + b"\r\nContent-Type: text/csv; charset=cp949\r\n\r\n" + rest
+    by_type = api.client.post("/api/v1/upload", content=form(typed), headers=headers)
+    assert by_type.json()["columns"] == ["번호", "도시"]
+    # A field that is wrong elsewhere is refused with its own error.
+    bad = b'Content-Disposition: form-data; name="chunk_size"\r\n\r\n1'
+    refused = api.client.post("/api/v1/upload", content=form(said, bad, part), headers=headers)
+    assert_problem(refused, 422, "invalid_parameter")
     long = form(part + data[-5:] * 100_000, said)  # the file is read before the field comes
     behind = api.client.post("/api/v1/upload", content=long, headers=headers)
     assert "before the file" in assert_problem(behind, 422, "unsupported_encoding")["detail"]
@@ -117,3 +127,49 @@ def test_a_form_that_names_the_encoding_after_the_file_is_refused(api: EngineApi
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     refused = api.client.post("/api/v1/upload", content=body, headers=headers)
     assert "before the file" in assert_problem(refused, 422, "unsupported_encoding")["detail"]
+
+
+@pytest.mark.one_database
+def test_an_upload_is_read_again_with_other_settings(api: EngineApi) -> None:
+    def again(file_id: str, **settings: str) -> dict[str, Any]:
+        answer = api.client.post(f"/api/v1/files/{file_id}/read-again", params=settings)
+        assert answer.status_code == 201, answer.text
+        api.finished(answer.json()["file_id"])
+        return dict(answer.json())
+
+    windows = api.upload("id;town\n1;Köln\n2;Zürich\n".encode("cp1252"), encoding="utf-8")
+    api.finished(windows["file_id"])
+    assert len(api.rejects(windows["file_id"])) == 2
+    read = again(windows["file_id"], encoding="windows-1252", processor="rows")
+    assert read["filename"] == windows["filename"]
+    assert api.rows(read["file_id"]) == [(1, ["1", "Köln"]), (2, ["2", "Zürich"])]
+    assert len(api.rejects(windows["file_id"])) == 2  # the earlier upload stays
+    named = {"file_id": windows["file_id"], "encoding": "cp1252"}
+    seen = api.client.post("/api/v1/preview", params=named).json()
+    assert [row["data"] for row in seen["rows"]] == [["1", "Köln"], ["2", "Zürich"]]
+
+    text = TEXTS["shift_jis"]
+    wrong = api.upload(gzip.compress(text.encode("shift_jis")), encoding="cp949", name="a.csv.gz")
+    api.finished(wrong["file_id"])
+    read = again(wrong["file_id"], encoding="shift_jis", header_rows="0")
+    assert read["filename"] == "a.csv"
+    cells = [line.split(",") for line in text.splitlines()]
+    assert [row for _, row in api.rows(read["file_id"])] == cells
+
+
+@pytest.mark.one_database
+def test_a_preview_offers_what_worked_last_time(api: EngineApi) -> None:
+    data = "id#stadt\n" + "".join(f"{n}#Köln {n}\n" for n in range(9))
+    said = {"delimiter": "#", "encoding": "cp850"}
+    loaded = api.run(data.encode("cp850"), name="orte-1.csv", **said)
+
+    def offered(**said: str) -> Any:
+        return api.client.post(
+            "/api/v1/preview",
+            content=data.encode("cp850"),
+            params={"filename": "orte-2.csv", **said},
+        ).json()["last_time"]
+
+    assert offered()["job_id"] == loaded["job_id"]
+    assert offered()["settings"]["delimiter"] == "#"
+    assert offered(delimiter="#") is None  # nothing is offered to who says how it is read
