@@ -155,7 +155,7 @@ def things(engine: Engine, table: str) -> list[Row]:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_just_the_rows_are_rejected_that_the_database_refuses(engine: Engine, seed: int) -> None:
+def test_exactly_the_rows_that_the_database_refuses_are_rejected(engine: Engine, seed: int) -> None:
     given = rows(random.Random(seed), 400)
     for table in ("oracle", "things"):
         make(engine, table)

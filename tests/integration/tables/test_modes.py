@@ -80,7 +80,7 @@ def inserts(there: Prices) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_table_is_as_the_reference(engine: Engine, mode: str) -> None:
+def test_the_table_equals_the_reference(engine: Engine, mode: str) -> None:
     source = random.Random(mode)
     there = {key: values(source) for key in range(0, 200, 2)}
     keys = source.sample(range(100, 300), 120)

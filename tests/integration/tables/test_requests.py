@@ -58,7 +58,7 @@ def test_a_new_table_has_the_types_of_the_analysis(engine: Engine) -> None:
         assert refused(api, file_id, table="prices", mode="create")["code"] == "table_exists"
 
 
-def test_a_new_table_has_the_types_that_were_told(engine: Engine) -> None:
+def test_a_new_table_has_the_requested_types(engine: Engine) -> None:
     engine.start()
     kind = "TEXT" if engine.url.startswith("sqlite") else "varchar(3)"
     with engine.api() as api:
@@ -73,7 +73,7 @@ def test_a_new_table_has_the_types_that_were_told(engine: Engine) -> None:
         assert wrong["code"] == "table_mismatch"
 
 
-def test_columns_that_the_table_lacks_are_added(engine: Engine) -> None:
+def test_missing_columns_are_added(engine: Engine) -> None:
     engine.sql("CREATE TABLE prices (sku TEXT PRIMARY KEY)")
     engine.start()
     with engine.api() as api:
@@ -92,7 +92,7 @@ def test_columns_that_the_table_lacks_are_added(engine: Engine) -> None:
         assert described["rows"] == 2
 
 
-def test_a_table_lists_the_loads_of_who_asks(engine: Engine) -> None:
+def test_a_table_lists_the_loads_of_the_caller(engine: Engine) -> None:
     engine.sql("CREATE TABLE numbers (n INTEGER)")
     engine.start()
     with engine.api() as api:
@@ -106,7 +106,7 @@ def test_a_table_lists_the_loads_of_who_asks(engine: Engine) -> None:
         assert api.client.get("/api/v1/tables/numbers").json()["rows"] == 1
 
 
-def test_options_that_do_not_belong_together_are_refused(engine: Engine) -> None:
+def test_contradictory_options_are_refused(engine: Engine) -> None:
     engine.sql("CREATE TABLE numbers (n INTEGER)")
     engine.start()
     with engine.api() as api:
@@ -122,7 +122,7 @@ def test_options_that_do_not_belong_together_are_refused(engine: Engine) -> None
             assert said in told["detail"], told
 
 
-def test_an_upload_goes_into_the_table_that_it_names(engine: Engine) -> None:
+def test_an_upload_is_loaded_into_the_table_that_it_names(engine: Engine) -> None:
     engine.sql("CREATE TABLE prices (sku TEXT PRIMARY KEY, price NUMERIC)")
     engine.sql("INSERT INTO prices VALUES ('A', 1), ('B', 2)")
     engine.start()
@@ -169,7 +169,7 @@ def test_an_upload_that_does_not_fit_its_table_is_refused_and_not_kept(engine: E
         assert not [path for path in stored if "granula" not in path.name], stored
 
 
-def test_the_same_upload_into_the_same_table_is_known_again(engine: Engine) -> None:
+def test_a_repeated_upload_into_the_same_table_is_recognised(engine: Engine) -> None:
     engine.sql("CREATE TABLE numbers (n INTEGER)")
     engine.sql("CREATE TABLE others (n INTEGER)")
     engine.start()
@@ -196,7 +196,7 @@ RECORDS = (
 )
 
 
-def test_records_of_json_are_loaded_by_their_keys(engine: Engine) -> None:
+def test_json_records_are_loaded_by_their_keys(engine: Engine) -> None:
     """Their first ones tell which there are."""
     engine.sql("CREATE TABLE prices (sku TEXT PRIMARY KEY, price NUMERIC, tags TEXT)")
     engine.start()

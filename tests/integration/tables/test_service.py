@@ -90,14 +90,14 @@ def test_a_table_is_described_with_its_rows_and_keys(engine: Engine) -> None:
 @pytest.mark.parametrize(
     "name", ["nowhere", "jobs", "alembic_version", "a.b.c", "granula_loads", "%00"]
 )
-def test_a_table_that_is_not_there_or_not_the_users_is_unknown(engine: Engine, name: str) -> None:
+def test_a_missing_or_foreign_table_is_unknown(engine: Engine, name: str) -> None:
     engine.start()
     with engine.api() as api:
         answer = api.client.get(f"/api/v1/tables/{name}")
         assert (answer.status_code, answer.json()["code"]) == (404, "unknown_table")
 
 
-def test_a_name_with_other_capitals_is_told(engine: Engine) -> None:
+def test_a_name_in_another_case_is_suggested(engine: Engine) -> None:
     engine.sql(*TABLES)
     engine.start()
     if engine.url.startswith("sqlite"):
@@ -146,7 +146,7 @@ def test_connections_are_named_without_their_passwords(
         ('["s3cret"]', "valid dictionary"),
     ],
 )
-def test_wrong_connections_are_told_without_what_was_given(written: str, said: str) -> None:
+def test_invalid_connections_are_reported_without_their_values(written: str, said: str) -> None:
     with pytest.raises(SettingsInvalid, match=said) as raised:
         load_settings(connections=written)
     assert "s3cret" not in str(raised.value)
