@@ -259,6 +259,15 @@ class Client:
         """
         return self._run(operations.load(source, filename, options, self._retries))
 
+    def start(self, job_type: str, source: str, **members: Any) -> Job:
+        """Start a job over `s3://...`, `https://...`, `file:///...`, or over an uploaded file by
+        its `file_id`. Returns once a source that has to be copied is safely stored.
+
+        `members` are those of POST /api/v1/jobs: `options`, `priority`, `credentials`, `sheet` and
+        so on.
+        """
+        return self._run(operations.start(job_type, source, members, self._retries))
+
     def status(self, job: JobOrId) -> Status:
         return self._run(operations.status(job, self._retries))
 
@@ -390,6 +399,10 @@ class AsyncClient:
     async def load(self, source: Source, *, filename: str | None = None, **options: Any) -> Job:
         """As Client.load."""
         return await self._run(operations.load(source, filename, options, self._retries))
+
+    async def start(self, job_type: str, source: str, **members: Any) -> Job:
+        """As Client.start."""
+        return await self._run(operations.start(job_type, source, members, self._retries))
 
     async def status(self, job: JobOrId) -> Status:
         return await self._run(operations.status(job, self._retries))

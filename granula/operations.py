@@ -166,6 +166,17 @@ def load(
     return Job(answer["job_id"], answer["file_id"], answer["number"], answer["duplicate"])
 
 
+def start(job_type: str, source: str, members: Mapping[str, Any], retries: int) -> Operation[Job]:
+    """A job over a source, or over an uploaded file by its id."""
+    named = "source" if "://" in source else "file_id"
+    body = {"type": job_type, named: source, **members}
+    headers = {"Idempotency-Key": str(uuid4())}
+    request = Send("POST", f"{API}/jobs", headers=headers, json=body)
+    answer = yield from answered(request, retries)
+    started = yield from status(answer["job_id"], retries)
+    return Job(started.job_id, started.file_id, started.number, answer.get("cached", False))
+
+
 def _as_query(params: Mapping[str, Any]) -> dict[str, Any]:
     query: dict[str, Any] = {}
     for name, value in params.items():
