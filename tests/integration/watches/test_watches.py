@@ -165,6 +165,30 @@ def test_a_growing_file_waits_until_its_size_rests(api: EngineApi, folder: Path)
 
 
 @pytest.mark.one_database
+def test_an_object_that_is_replaced_behind_the_list_becomes_one_job(
+    api: EngineApi, bucket: Bucket, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its job never reads another version than the one that it is noted for."""
+    start_job = WatchChecks._start
+
+    async def late(self: WatchChecks, *arguments: Any) -> None:
+        monkeypatch.undo()
+        bucket.put("in/a.csv", ROWS + b"3,Bob\n")
+        (folder / "b.csv").write_bytes(ROWS + b"3,Bob\n")
+        await start_job(self, *arguments)
+
+    for source in (f"s3://{bucket.name}/in/", f"file://{folder}/"):
+        monkeypatch.setattr(WatchChecks, "_start", late)
+        bucket.put("in/a.csv", ROWS)
+        (folder / "b.csv").write_bytes(ROWS)
+        watch_id = watch(api.client, source, settle_seconds=0.0)
+        assert first_check(api, watch_id)["jobs"] == 0
+        assert checked(api, watch_id)["jobs"] == 1
+        (item,) = history(api, watch_id)
+        assert api.finished(item["job_id"])["counts"]["loaded"] == 3
+
+
+@pytest.mark.one_database
 def test_a_source_that_fails_is_shown_and_tried_again(api: EngineApi, bucket: Bucket) -> None:
     watch_id = watch(api.client, "s3://no-such-bucket/in/", every_seconds=1)
     body = first_check(api, watch_id)
@@ -263,7 +287,7 @@ def test_a_death_at_any_point_neither_loses_nor_repeats_an_object(
 def test_of_two_processes_one_makes_each_job(
     engine: Engine, bucket: Bucket, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first is so slow that it loses its lease in the middle of its check."""
+    """The first is so slow that it loses its lease when it is about to make its first job."""
     monkeypatch.setattr(WatchChecks, "run", lambda self: asyncio.sleep(3600))  # only ours check
     monkeypatch.setattr(checks, "HEARTBEAT_SECONDS", 3600)
     start(engine, bucket, folder)
@@ -274,14 +298,14 @@ def test_of_two_processes_one_makes_each_job(
         WatchChecks(services.database, services.sources, services.of(JobStarter)) for _ in "12"
     )
     is_listed, may_go_on = asyncio.Event(), asyncio.Event()
-    compare = first._compare_batch
+    start_job = first._start
 
     async def slowly(*arguments: Any) -> None:
         is_listed.set()
         await may_go_on.wait()
-        await compare(*arguments)
+        await start_job(*arguments)
 
-    monkeypatch.setattr(first, "_compare_batch", slowly)
+    monkeypatch.setattr(first, "_start", slowly)
 
     async def end(worker: WatchChecks) -> None:
         while worker._checks:
