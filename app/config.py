@@ -42,7 +42,9 @@ DEFAULT_CONTENT_TYPES = (
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet,"
     "application/vnd.ms-excel.sheet.macroenabled.12,"
     "application/vnd.ms-excel.sheet.binary.macroenabled.12,"
-    "application/vnd.oasis.opendocument.spreadsheet"
+    "application/vnd.oasis.opendocument.spreadsheet,"
+    "application/vnd.apache.parquet,application/vnd.apache.arrow.file,"
+    "application/vnd.apache.arrow.stream,application/vnd.apache.orc"
 )
 
 
@@ -284,8 +286,8 @@ class Settings(BaseSettings):
     """
 
     spreadsheet_memory_mb: int = Field(default=512, ge=64)
-    """Memory in MiB that a process may use that reads a workbook. A workbook that needs more is
-    refused.
+    """Memory in MiB that a process may use that reads a workbook or a Parquet, Arrow or ORC file. A
+    file that needs more is refused.
     """
 
     spreadsheet_seconds: float = Field(default=60.0, gt=0)

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 class Answer(BaseModel):
     """A JSON object with exactly these members."""
 
-    model_config = ConfigDict(extra="forbid")
+    # Only the OpenAPI document needs a schema: a start without it is shorter.
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 def sometimes(description: str) -> Any:
@@ -70,6 +71,8 @@ class UndoState(Answer):
     )
     removed: int = sometimes("Rows removed because only this job had written them.")
     restored: int = sometimes("Rows restored to what an earlier job had written.")
+    left: int = sometimes("Rows of a table that stay, because others have changed or need them.")
+    left_rows: list[dict[str, Any]] = sometimes("The first 20 of these, each with the reason.")
     undone_at: datetime | None = Field(description="Time when the undo ended; null before.")
 
 
@@ -165,7 +168,10 @@ class Decoding(Answer):
     """What a decoder did with the bytes of a file."""
 
     decoder: str = Field(
-        description="gzip, zstd, bzip2, xz, lz4, zlib, xlsx, xlsb, xls, ods, text or json."
+        description=(
+            "gzip, zstd, bzip2, xz, lz4, zlib, xlsx, xlsb, xls, ods, parquet, arrow, orc, text or"
+            " json."
+        )
     )
     records: str = sometimes("Of a JSON document: the path at which its records were found.")
     encoding: str = sometimes("Of `text`: what it was decoded from into UTF-8.")
@@ -173,6 +179,9 @@ class Decoding(Answer):
     sheet: str = sometimes("Of a workbook: the sheet that was read.")
     sheets: int = sometimes("How many sheets the workbook has.")
     hidden_sheets: list[str] = sometimes("The first 20 sheets that are hidden.")
+    rows: int = sometimes("Of a Parquet, Arrow or ORC file: the number of its rows.")
+    row_groups: int = sometimes("Number of its row groups, batches or stripes.")
+    types: dict[str, str] = sometimes("Types of its first 200 columns, as Arrow names them.")
     notes: list[CellNote] = sometimes("What is worth knowing of some cells.")
 
 

@@ -167,7 +167,7 @@ class JobOptions(BaseModel):
 class DialectOptions(BaseModel):
     """How a file is read; what is not set is detected."""
 
-    format: Literal["csv", "json", "jsonl", "geojson"] | None = Field(
+    format: Literal["csv", "json", "jsonl", "geojson", "parquet", "arrow", "orc"] | None = Field(
         default=None, description="Detected by default."
     )
     sheet: str | None = Field(

@@ -92,6 +92,7 @@ class FileRow(msgspec.Struct, frozen=True):
     crc32: int | None
     storage_uri: str | None
     etag: str | None
+    decoding: list[dict[str, Any]] | None
     fetched: dict[str, Any] | None
     created_at: datetime
     deleted_at: datetime | None
@@ -151,6 +152,7 @@ class JobBase(msgspec.Struct, frozen=True):
     corrected_rows: int
     stores_results: bool
     keeps_versions: bool
+    is_withdrawn: bool
     undo_state: str | None
     undo_counts: dict[str, Any] | None
     undone_at: datetime | None
@@ -230,7 +232,16 @@ class UndoneJob(JobWork, frozen=True):
     """A job whose undo is in progress, locked until the end of the transaction."""
 
     undo_state: str | None
-    undo_counts: dict[str, int]
+    undo_counts: dict[str, Any]
+
+
+class UndoCounts(msgspec.Struct, frozen=True):
+    """Rows of an undo by outcome, and some of those that it leaves."""
+
+    removed: int
+    restored: int
+    left: int
+    left_rows: list[Any]
 
 
 class JobPart(msgspec.Struct, frozen=True):

@@ -14,6 +14,8 @@ from app.errors import ContentMismatch
 
 BEGINNING_BYTES = 64 << 10
 """What shows of which kind a file is. Fewer bytes are held back until more have come."""
+RATIO_COUNTS_FROM = 1 << 20
+"""Bytes that every decoder may give."""
 
 
 class Chain:
@@ -41,6 +43,18 @@ class Chain:
     def most_bytes(self) -> int:
         """The largest output of a decoder so far."""
         return max((link.size for link in self._links), default=0)
+
+    @property
+    def max_ratio(self) -> int:
+        """Highest ratio that one of the decoders may reach."""
+        return max((link.kind.max_ratio for link in self._links), default=1)
+
+    def exceeds_ratio(self, received_bytes: int) -> bool:
+        """Return whether a decoder has given more than its kind may, after so many bytes."""
+        return any(
+            link.size > max(RATIO_COUNTS_FROM, link.kind.max_ratio * received_bytes)
+            for link in self._links
+        )
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         return self._fed(iter((data,)), 0)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+MAX_GROUPS = 10_000
 LIKE_A_CELL = re.compile(r"[A-Za-z]{1,3}[0-9]{1,7}|[Rr][0-9]*[Cc][0-9]*")
 
 
@@ -61,7 +62,27 @@ class XmlPlaces(msgspec.Struct, frozen=True, tag="xml", tag_field="kind"):
         return f"({self.path})[{row_number}]"
 
 
-Places = SheetPlaces | JsonPlaces | XmlPlaces
+class GroupPlaces(msgspec.Struct, frozen=True, tag="group", tag_field="kind"):
+    """Rows of a columnar file by lines of the stored text: each is one line, in the same order."""
+
+    group: str
+    """What its groups of rows are called, such as "row group"."""
+    starts: list[int]
+    """Line of the stored text, from 1, with which each group begins; of MAX_GROUPS at most."""
+    groups: int
+    """Number of all groups."""
+
+    def at(self, line: int, column: int | None, row_number: int = 0) -> str:
+        """Return the group and the row in it, both from 1: `row group 2, row 17`. Behind the last
+        group whose beginning is known, the row of the file.
+        """
+        group = bisect_right(self.starts, line)
+        if not group or (group == len(self.starts) < self.groups):
+            return f"row {line}"
+        return f"{self.group} {group}, row {line - self.starts[group - 1] + 1}"
+
+
+Places = SheetPlaces | JsonPlaces | XmlPlaces | GroupPlaces
 
 
 def places_to_json(places: Places | None) -> dict[str, Any] | None:

@@ -15,9 +15,16 @@ from msgspec import structs
 
 from app.db.rows import JobRow, NewFile, NewJob
 from app.decoders.base import Report
+from app.decoders.columnar.decoder import COLUMNAR_NAMES
 from app.decoders.places import Places, places_to_json
 from app.decoders.registry import plain_name
-from app.errors import EmptyFile, InvalidParameter, RequestError, UnsupportedEncoding
+from app.errors import (
+    ContentMismatch,
+    EmptyFile,
+    InvalidParameter,
+    RequestError,
+    UnsupportedEncoding,
+)
 from app.formats.csv import CsvDialect
 from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.encodings import decoded_on_arrival
@@ -63,6 +70,7 @@ def _detect(submission: Submission, part: Part) -> Dialect:
     if not part.stored_bytes:
         raise EmptyFile("The file is empty.")
     declared = submission.declared
+    _check_format(declared.format, part)
     for report in part.reports:
         declared = replace(declared, **report.declared)
     encoding = submission.declared.encoding
@@ -84,6 +92,17 @@ def _detect(submission: Submission, part: Part) -> Dialect:
         media_type=submission.media_type,
     )
     return dialect.of_size(part.stored_bytes)
+
+
+def _check_format(declared: str | None, part: Part) -> None:
+    """Raises ContentMismatch if a declared format is not that of the bytes, where one of the two is
+    a columnar file.
+    """
+    columnar = next((r.decoder for r in part.reports if r.decoder in COLUMNAR_NAMES), None)
+    if declared in (None, columnar) or (columnar is None and declared not in COLUMNAR_NAMES):
+        return
+    content = f"a file of {columnar}" if columnar else f"not a file of {declared}"
+    raise ContentMismatch(f"The upload declares format={declared}, and the content is {content}.")
 
 
 def _comes_late(part: Part, encoding: str) -> bool:

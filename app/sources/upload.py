@@ -31,7 +31,6 @@ from app.sources.places import Storage, Stored, Stream, Writer
 logger = logging.getLogger(__name__)
 BLOCK_BYTES = 1 << 20
 SMALL_BYTES = 64 << 10
-MAX_RATIO, RATIO_COUNTS_FROM = 200, 1 << 20
 DISK_CHECK_BYTES = 64 << 20
 TOUCH_SECONDS = 10.0
 ANYHOW = Wanted()
@@ -242,12 +241,11 @@ class UploadSource:
             await asyncio.to_thread(self._inspect, piece)
 
     def _refuse_bombs(self) -> None:
-        most = self._decoders.most_bytes
-        is_bomb = most > RATIO_COUNTS_FROM and most > MAX_RATIO * self.received_bytes
-        if is_bomb or most > self._max_bytes:
+        is_bomb = self._decoders.exceeds_ratio(self.received_bytes)
+        if is_bomb or self._decoders.most_bytes > self._max_bytes:
             raise DecompressedTooLarge(
                 f"The {self._decoders.name} data decompresses to more than {self._max_bytes} bytes"
-                f" or {MAX_RATIO} times its size.",
+                f" or {self._decoders.max_ratio} times its size.",
                 limit_bytes=self._max_bytes,
             )
 

@@ -24,14 +24,15 @@ from app.api.parameters import (
     OnlyFileId,
     single_values,
 )
-from app.api.receiving import BODY, receive
-from app.api.services import App, Owner
+from app.api.receiving import BODY, idempotency_key, receive
+from app.api.services import App, Owner, check_open
 from app.api.streams import EventStream, begun, event_stream
 from app.errors import (
     NotFound,
 )
 from app.features.files import downloads, exports, results, stored
 from app.features.files.parameters import FileOptions
+from app.features.files.reading_again import read_again
 from app.features.files.schemas import RejectPage, ResultPage
 from app.features.files.stored import attachment
 from app.jobs import progress
@@ -87,6 +88,28 @@ async def put_upload(
         options = options.model_copy(update={"filename": filename})
     accepted = await receive(request, app, owner, options)
     return created(accepted)
+
+
+@router.post(
+    "/files/{file_id}/read-again",
+    status_code=201,
+    summary="Read an upload again",
+    response_model=Uploaded,
+    responses=problem_responses(400, 404, 409, 413, 415, 422, 503, 507),
+)
+async def read_upload_again(
+    request: Request,
+    file_id: OnlyFileId,
+    app: App,
+    owner: Owner,
+    options: Annotated[FileOptions, Query()],
+) -> Response:
+    """Upload the stored bytes of a file again, with other settings, as if the client had sent them
+    again. The earlier upload stays. Of a workbook the received bytes are not stored (409).
+    """
+    check_open(app)
+    key = idempotency_key(request)
+    return created(await read_again(app, owner, file_id, options, key))
 
 
 def created(accepted: Accepted | None) -> Response:

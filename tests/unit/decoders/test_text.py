@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.decoders.base import Wanted
 from app.decoders.chain import Chain
-from app.decoders.text import TextDecoder
+from app.decoders.text import TextDecoder, encoded_back
 from app.errors import UnsupportedEncoding
 from app.formats.encodings import decoded_on_arrival, restored
 
@@ -110,3 +110,19 @@ def test_long_text_comes_in_bounded_pieces() -> None:
     data = (SAMPLES["big5"] * 100_000).encode("big5")
     sizes = [len(piece) for piece in TextDecoder("big5").feed(data)]
     assert max(sizes) < 1 << 20
+
+
+@pytest.mark.parametrize("encoding", sorted(SAMPLES))
+def test_what_was_received_is_told_from_what_is_stored(encoding: str) -> None:
+    text = SAMPLES[encoding]
+    received = text.encode(encoding)
+    if encoding in ("cp932", "euc_kr", "gbk"):
+        received += b"2,\xff\xff\n"  # bytes that are no text in these
+    stored, _ = decoded(received, encoding, 7)
+    name = decoded_on_arrival(received, encoding)
+    assert name is not None
+    for size in (1, 2, 5, 100):
+        pieces = (stored[at : at + size] for at in range(0, len(stored), size))
+        assert b"".join(encoded_back(pieces, name)).decode(encoding, "replace") == received.decode(
+            encoding, "replace"
+        )

@@ -53,6 +53,10 @@ const UNCORRECTED = new Set(["profile", "mapping"]);
 
 const SETTLE_MS = 700;
 
+/** Whether the job reads an upload of its own: no part, no sheet of a workbook. */
+const canReadAgain = (job) =>
+  !job.parts && !job.parent_id && !(job.decoding ?? []).some((each) => each.sheet);
+
 export default function job({ id, tab }) {
   const path = `/api/v1/jobs/${encodeURIComponent(id)}`;
   let status = null;
@@ -79,6 +83,7 @@ export default function job({ id, tab }) {
   const actions = h("div.row");
   const tabs = h("nav.tabs", { "aria-label": "Views of this job" });
   const body = h("div.tab-body");
+  const proposal = h("p.note", { hidden: true });
   const back = h("a.back", { href: "#/jobs" }, icon("back"), "All jobs");
   const top = h(
     "div.job-head",
@@ -87,6 +92,7 @@ export default function job({ id, tab }) {
     h("div.page-head", {}, h("div.grow", {}, title, h("div.row.tight", {}, mark, about)), actions),
     bar,
     h("div.stats", {}, Object.values(stats)),
+    proposal,
     tabs,
   );
   const node = h("div.page", {}, spinner());
@@ -147,6 +153,7 @@ export default function job({ id, tab }) {
           kind: "primary",
           iconName: "retry",
         }),
+      final && canReadAgain(status) && button("Read again with …", () => openSheet({})),
       button(
         "Delete",
         () => {
@@ -159,6 +166,19 @@ export default function job({ id, tab }) {
         { iconName: "remove" },
       ),
     );
+  }
+
+  const openSheet = (settings) =>
+    import("../sheet.js").then(({ readAgain }) => readAgain(status, settings), fail);
+
+  /** Proposes other settings if rows were rejected and the file looks as if it were read wrongly. */
+  async function propose() {
+    if (!isFinal(status.status) || !canReadAgain(status) || !status.counts.rejected) return;
+    const { likelyFix } = await import("../likely_fix.js");
+    const fix = await likelyFix(status);
+    if (!fix || isOver) return;
+    proposal.hidden = false;
+    replace(proposal, `${fix.why} `, button(fix.label, () => openSheet(fix.settings)));
   }
 
   function drawTabs() {
@@ -256,7 +276,10 @@ export default function job({ id, tab }) {
           head(fresh);
           drawTabs();
           current?.update?.(fresh);
-          if (isFinal(fresh.status)) watchForDeletion();
+          if (isFinal(fresh.status)) {
+            watchForDeletion();
+            propose().catch(() => {}); // without a proposal the button still opens the sheet
+          }
           settle();
         },
       },
@@ -281,8 +304,10 @@ export default function job({ id, tab }) {
       replace(node, top, body);
       head(fresh);
       show(name);
-      if (isFinal(fresh.status)) watchForDeletion();
-      else watch();
+      if (isFinal(fresh.status)) {
+        watchForDeletion();
+        propose().catch(() => {}); // without a proposal the button still opens the sheet
+      } else watch();
       settle();
     },
     (error) =>
