@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from app.api.errors import problem_responses
 from app.api.json import encoded
-from app.api.parameters import identifier
+from app.api.parameters import Integer, identifier, single_values
 from app.api.services import App, Owner
 from app.errors import InvalidParameter
 from app.features.job_types.requests import NewJob, Source
@@ -19,12 +19,20 @@ from app.features.watches.queries import LONGEST_WAIT_SECONDS, WatchUpdate
 from app.features.watches.schemas import ObjectStatus, Watch, WatchedObjects, WatchList
 from app.features.watches.service import Watches
 
-router = APIRouter(prefix="/api/v1/watches", tags=["watches"])
+router = APIRouter(
+    prefix="/api/v1/watches", tags=["watches"], dependencies=[Depends(single_values)]
+)
 
 Title = Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$")]
 Every = Annotated[
     float,
-    Field(ge=1, le=LONGEST_WAIT_SECONDS, strict=True, description="Seconds between two checks."),
+    Field(
+        ge=1,
+        le=LONGEST_WAIT_SECONDS,
+        strict=True,
+        allow_inf_nan=False,
+        description="Seconds between two checks.",
+    ),
 ]
 Settle = Annotated[
     float,
@@ -32,6 +40,7 @@ Settle = Annotated[
         ge=0,
         le=LONGEST_WAIT_SECONDS,
         strict=True,
+        allow_inf_nan=False,
         description=(
             "Seconds for which an object must stay the same before its job is created; by default "
             "10 for folders and 0 for buckets."
@@ -134,10 +143,10 @@ async def list_watched_objects(
         ObjectStatus | None, Query(description="Only objects with this status.")
     ] = None,
     before: Annotated[
-        int | None,
+        Integer | None,
         Query(ge=1, le=2**62, description="`next_before` of the previous page."),
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=1000, description="Objects per page.")] = 100,
+    limit: Annotated[Integer, Query(ge=1, le=1000, description="Objects per page.")] = 100,
 ) -> Response:
     """Return the versions of objects that a watch has seen, the newest first, with their jobs."""
     page = await app.of(Watches).objects(watch_id, owner, status=status, before=before, limit=limit)

@@ -247,11 +247,16 @@ def test_what_cannot_be_watched_is_refused(api: EngineApi, bucket: Bucket) -> No
         ({"job": {"type": "rows", "source": source}}, 422, "invalid_parameter"),
         ({"every_seconds": 0.5}, 422, "invalid_parameter"),
         ({"every_seconds": "60"}, 422, "invalid_parameter"),
+        ({"settle_seconds": -1}, 422, "invalid_parameter"),
     ):
         body = {"source": source, "job": JOB, **change}
         answer = api.client.post("/api/v1/watches", json=body)
         assert_problem(answer, status, code)
     assert api.client.get("/api/v1/watches").json() == {"items": []}
+    watch_id = watch(api.client, source, every_seconds=60)
+    for query in ("limit=5.0", "limit=0", "before=0", "status=other", "limit=1&limit=2"):
+        answer = api.client.get(f"/api/v1/watches/{watch_id}/objects?{query}")
+        assert_problem(answer, 422, "invalid_parameter")
 
 
 @pytest.mark.parametrize(
