@@ -37,11 +37,13 @@ from app.errors.requests.batches import (
 from app.errors.requests.content import (
     BadHeader,
     BinaryContent,
+    CellTooLong,
     ContentMismatch,
     CorruptCompression,
     CorruptDataFile,
     CorruptGzip,
     CorruptWorkbook,
+    CorruptXml,
     DataFileTooLarge,
     EmptyFile,
     EncryptedDataFile,
@@ -52,8 +54,10 @@ from app.errors.requests.content import (
     RecordsNotFound,
     SheetNotFound,
     TooManyColumns,
+    TooManyRows,
     UnsupportedEncoding,
     WorkbookTooLarge,
+    XmlTooLarge,
 )
 from app.errors.requests.corrections import (
     CorrectionColumns,
@@ -187,6 +191,7 @@ __all__ = [
     "BatchWithoutText",
     "BinaryContent",
     "BodyTooLarge",
+    "CellTooLong",
     "ChecksumMismatch",
     "Conflict",
     "ContentMismatch",
@@ -196,6 +201,7 @@ __all__ = [
     "CorruptDataFile",
     "CorruptGzip",
     "CorruptWorkbook",
+    "CorruptXml",
     "CrossSite",
     "DataFileTooLarge",
     "DatabaseTaken",
@@ -279,6 +285,7 @@ __all__ = [
     "TerminalError",
     "TooManyColumns",
     "TooManyFiles",
+    "TooManyRows",
     "TooManyWebhooks",
     "TransientError",
     "TruncatedMultipart",
@@ -302,6 +309,7 @@ __all__ = [
     "WebhookDisabled",
     "WebhookUrlRefused",
     "WorkbookTooLarge",
+    "XmlTooLarge",
     "request_errors",
 ]
 

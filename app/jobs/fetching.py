@@ -14,7 +14,6 @@ from msgspec import structs
 
 from app.config import Settings
 from app.db.rows import NewFile
-from app.decoders.base import Wanted
 from app.errors import (
     DecompressedTooLarge,
     FileTooLarge,
@@ -25,7 +24,7 @@ from app.errors import (
 from app.failpoints import hit
 from app.jobs import uploaded
 from app.jobs.limits import OwnerLimits
-from app.jobs.submit import Submission, declare
+from app.jobs.submit import Submission, declare, wanted
 from app.sources.http import BrokenOff, without_query
 from app.sources.places import Storage, Stored
 from app.sources.remote import Fetched, Object, Source
@@ -159,13 +158,7 @@ class Fetcher:
         declare(upload, submission.declared, or_likely=True)
         async for data in fetched.pieces:
             await upload.write(data)
-        wanted = Wanted(
-            submission.declared.sheet,
-            True,
-            self._settings.spreadsheet_memory_mb,
-            self._settings.spreadsheet_seconds,
-        )
-        return await upload.finish(wanted)
+        return await upload.finish(wanted(submission.declared, self._settings, takes_parts=True))
 
     async def _files(
         self,

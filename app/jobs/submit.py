@@ -237,12 +237,8 @@ class Submitter:
                 return await self._accept(submission, upload, received)
 
     def _wanted(self, submission: Submission) -> DecodingWanted:
-        return DecodingWanted(
-            submission.declared.sheet,
-            submission.origin == ORIGIN and submission.inspector is None,
-            self._settings.spreadsheet_memory_mb,
-            self._settings.spreadsheet_seconds,
-        )
+        takes_parts = submission.origin == ORIGIN and submission.inspector is None
+        return wanted(submission.declared, self._settings, takes_parts=takes_parts)
 
     async def _accept(
         self, submission: Submission, upload: UploadSource, received: Received
@@ -418,7 +414,22 @@ async def answered_before(
     return Accepted(answer.status_code, answer.body, replayed=True)
 
 
+def wanted(declared: Declared, settings: Settings, *, takes_parts: bool) -> DecodingWanted:
+    """Return what decoders need to know when all bytes have been received. With `takes_parts` a
+    file may become several.
+    """
+    return DecodingWanted(
+        declared.sheet,
+        takes_parts,
+        settings.spreadsheet_memory_mb,
+        settings.spreadsheet_seconds,
+        records=declared.records,
+        record_key=declared.record_key,
+        encoding=declared.encoding,
+    )
+
+
 def declare(upload: UploadSource, declared: Declared, *, or_likely: bool) -> None:
     """Tell the decoders what is known before the first byte; raises InvalidParameter."""
     records = records_wanted(declared.format, declared.records, declared.record_key)
-    upload.declare(declared.encoding, or_likely=or_likely, records=records)
+    upload.declare(declared.encoding, or_likely=or_likely, records=records, form=declared.format)

@@ -45,8 +45,9 @@ class _Sample:
     def __init__(self, said: Declared, kind: Kind | None) -> None:
         self._chain = Chain(kind)
         self._chain.encoding, self._chain.or_likely = said.encoding, True
+        self._chain.format = said.format
         self._chain.records = records_wanted(said.format, said.records, said.record_key)
-        self._sheet = said.sheet
+        self._said = said
         self._sample = bytearray()
         self._taken = 0
 
@@ -89,7 +90,13 @@ class _Sample:
         """What a decoder misses at the end of a body that is cut is no fault of it: what came before
         that is taken, as the chain goes on behind a decoder that has failed.
         """
-        wanted = Wanted(sheet=self._sheet, takes_parts=True)
+        wanted = Wanted(
+            sheet=self._said.sheet,
+            takes_parts=True,
+            records=self._said.records,
+            record_key=self._said.record_key,
+            encoding=self._said.encoding,
+        )
         if is_cut:
             with suppress(RequestError):
                 self._take(self._chain.finish(wanted))
