@@ -13,16 +13,24 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
+    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from app import extras
 from app.errors import SettingsInvalid
+from app.setting_names import PrefixedEnvironment, PrefixedFile, misspelt_here
 
 EMBEDDED_DATABASE = "granula.db"
 DRIVERS = ("postgresql+asyncpg", "sqlite+aiosqlite")
@@ -34,7 +42,9 @@ DEFAULT_CONTENT_TYPES = (
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet,"
     "application/vnd.ms-excel.sheet.macroenabled.12,"
     "application/vnd.ms-excel.sheet.binary.macroenabled.12,"
-    "application/vnd.oasis.opendocument.spreadsheet"
+    "application/vnd.oasis.opendocument.spreadsheet,"
+    "application/vnd.apache.parquet,application/vnd.apache.arrow.file,"
+    "application/vnd.apache.arrow.stream,application/vnd.apache.orc"
 )
 
 
@@ -75,6 +85,41 @@ def _address(value: str) -> str:
     return value
 
 
+class SourceCredential(BaseModel):
+    """What is sent to URLs that begin with `url`: a bearer token, headers, or both."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?/$", max_length=1000)
+    """URL of a host and a folder; ends in `/`."""
+    bearer: SecretStr | None = None
+    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")], SecretStr] = {}
+
+    @model_validator(mode="after")
+    def _is_sent_in_a_header(self) -> SourceCredential:
+        values = [*self.headers.values(), *([self.bearer] if self.bearer else [])]
+        if not values:
+            raise ValueError("needs a bearer or headers")
+        for value in values:
+            if not re.fullmatch(r"[\x20-\x7e]+", value.get_secret_value()):
+                raise ValueError("has a value that no header can hold")
+        return self
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Return the headers with their values."""
+        named = {name: value.get_secret_value() for name, value in self.headers.items()}
+        if self.bearer is not None:
+            named["Authorization"] = f"Bearer {self.bearer.get_secret_value()}"
+        return named
+
+
+def _absolute(folder: Path) -> Path:
+    if not folder.is_absolute() or ".." in folder.parts:
+        raise ValueError("must be an absolute path without `..`")
+    return folder
+
+
 def is_loopback(host: str) -> bool:
     """Return whether only this machine can reach a server that listens there."""
     try:
@@ -84,13 +129,30 @@ def is_loopback(host: str) -> bool:
 
 
 class Settings(BaseSettings):
-    """All settings. Each field is the environment variable of the same name in capitals; a `.env`
-    file is read too.
+    """All settings. Each field is the environment variable of the same name in capitals, which may
+    begin with GRANULA_; a `.env` file is read too.
     """
 
     model_config = SettingsConfigDict(
         env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (
+            init_settings,
+            PrefixedEnvironment(settings_cls),
+            env_settings,
+            PrefixedFile(settings_cls, dotenv_settings),
+            dotenv_settings,
+        )
 
     database_url: Annotated[str, AfterValidator(_known_driver)] = ""
     """SQLAlchemy URL, or `postgresql://...`. Empty: the embedded SQLite file
@@ -224,8 +286,8 @@ class Settings(BaseSettings):
     """
 
     spreadsheet_memory_mb: int = Field(default=512, ge=64)
-    """Memory in MiB that a process may use that reads a workbook. A workbook that needs more is
-    refused.
+    """Memory in MiB that a process may use that reads a workbook or a Parquet, Arrow or ORC file. A
+    file that needs more is refused.
     """
 
     spreadsheet_seconds: float = Field(default=60.0, gt=0)
@@ -327,6 +389,29 @@ class Settings(BaseSettings):
     openai_timeout_seconds: float = Field(default=60.0, gt=0)
     """Seconds after which a call of OPENAI_BASE_URL has failed."""
 
+    source_folders: Annotated[tuple[Annotated[Path, AfterValidator(_absolute)], ...], NoDecode] = ()
+    """Comma-separated folders of this machine whose files may be sources: `file:///folder/name`.
+    Everyone who may use the service may read them. Empty: none.
+    """
+
+    source_private_hosts: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^(\*|[a-z0-9._\[\]:-]{1,255})$")], ...], NoDecode
+    ] = ()
+    """Comma-separated hosts, also with a port, whose URLs may be sources over http and at private
+    addresses. `*`: all. Empty: only https at public addresses.
+    """
+
+    source_credentials: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")], SourceCredential],
+        NoDecode,
+    ] = {}
+    """What is sent to web servers by `credentials` of a source: a JSON object of names, each with
+    `url`, the beginning of the URLs that it is sent to, and `bearer` or `headers`.
+    """
+
+    source_timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
+    """Seconds in which a web server must accept a connection, and send the next bytes of a source."""
+
     auth_required: bool = False
     """Require everyone to sign in. Otherwise anonymous requests act as the user `local`."""
 
@@ -381,6 +466,17 @@ class Settings(BaseSettings):
     undo_keep_days: float = Field(default=30.0, gt=0)
     """Days in which a job can be undone. What it replaced is kept for as long."""
 
+    retention: Annotated[
+        dict[
+            Annotated[str, Field(pattern=r"^([A-Za-z0-9_.-]+\.)?(bytes|rows|rejects|jobs)$")],
+            Annotated[float, Field(gt=0, le=36_500)],
+        ],
+        NoDecode,
+    ] = {}
+    """Days after the end of a job until its data is deleted: a JSON object such as `{"bytes": 7,
+    "jobs": 365, "sentiment.rows": 30}`. Empty: everything is kept.
+    """
+
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated origins of web pages that may call the API."""
 
@@ -414,6 +510,8 @@ class Settings(BaseSettings):
         "schemas",
         "cors_origins",
         "webhook_retry_seconds",
+        "source_folders",
+        "source_private_hosts",
         "allowed_hosts",
         "forwarded_allow_ips",
         mode="before",
@@ -426,7 +524,7 @@ class Settings(BaseSettings):
             else value
         )
 
-    @field_validator("connections", mode="before")
+    @field_validator("connections", "source_credentials", "retention", mode="before")
     @classmethod
     def _from_json(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -434,7 +532,7 @@ class Settings(BaseSettings):
         try:
             return json.loads(value)
         except ValueError:
-            raise ValueError("must be a JSON object of names and URLs") from None
+            raise ValueError("must be a JSON object") from None
 
     @property
     def url(self) -> str:
@@ -476,6 +574,7 @@ class Settings(BaseSettings):
 MAY_HOLD_A_SECRET = {
     ("database_url",),
     ("connections",),
+    ("source_credentials",),
     ("endpoint_url",),
     ("ml_api_url",),
     ("secret",),
@@ -517,3 +616,8 @@ def _check_installed(settings: Settings) -> None:
             raise SettingsInvalid(
                 f"{variable} needs packages that are not installed: {extras.how_to_install(extra)}."
             )
+
+
+def warnings() -> list[str]:
+    """Return a sentence for each variable that is probably a misspelt setting."""
+    return misspelt_here(Settings)

@@ -129,10 +129,10 @@ class JsonDialect(Answer):
     """Dialect of a JSON file."""
 
     kind: Literal["json"] = Field(description="Kind of dialect.")
-    root: Literal["array", "object", "objects", "lines", "sequence"] = Field(
+    root: Literal["array", "members", "object", "objects", "lines", "sequence"] = Field(
         description=(
-            "Layout of the file: an array, one object, concatenated objects, or lines; "
-            "`sequence` for corrections."
+            "Layout of the records: items of an array, members of an object, one object, "
+            "concatenated objects, or lines; `sequence` for corrections."
         )
     )
     newline: Literal["lf", "cr", "any"] = sometimes("Line ending.")
@@ -144,6 +144,10 @@ class JsonDialect(Answer):
     data_line: int = Field(description="Line number of the first record.")
     data_end: int = Field(description="Byte offset after the last record.")
     skip_footer: int = sometimes("Records at the end that are not rows.")
+    records: str = sometimes("Path of the records in the document; empty for the document itself.")
+    record_key: str = sometimes("Column for the keys of members.")
+    features: bool = sometimes("Whether the records are features of GeoJSON.")
+    flatten: int = sometimes("Levels of nested objects that become columns.")
 
 
 Dialect = Annotated[CsvDialect | JsonDialect, Field(discriminator="kind")]
@@ -161,13 +165,20 @@ class Decoding(Answer):
     """What a decoder did with the bytes of a file."""
 
     decoder: str = Field(
-        description="gzip, zstd, bzip2, xz, lz4, zlib, xlsx, xlsb, xls, ods or text."
+        description=(
+            "gzip, zstd, bzip2, xz, lz4, zlib, xlsx, xlsb, xls, ods, parquet, arrow, orc, text or"
+            " json."
+        )
     )
+    records: str = sometimes("Of a JSON document: the path at which its records were found.")
     encoding: str = sometimes("Of `text`: what it was decoded from into UTF-8.")
     confidence: float = sometimes("Of an encoding that was detected: how sure it is, from 0 to 1.")
     sheet: str = sometimes("Of a workbook: the sheet that was read.")
     sheets: int = sometimes("How many sheets the workbook has.")
     hidden_sheets: list[str] = sometimes("The first 20 sheets that are hidden.")
+    rows: int = sometimes("Of a Parquet, Arrow or ORC file: the number of its rows.")
+    row_groups: int = sometimes("Number of its row groups, batches or stripes.")
+    types: dict[str, str] = sometimes("Types of its first 200 columns, as Arrow names them.")
     notes: list[CellNote] = sometimes("What is worth knowing of some cells.")
 
 
@@ -200,6 +211,19 @@ class ObjectsAccepted(Answer):
 
 Shown = dict[str, Any]
 """JSON whose members are defined by the user or by a processor."""
+
+
+class FetchedVersion(Answer):
+    """The version of a source that was copied into the storage."""
+
+    uri: str = Field(description="URI, without a query.")
+    etag: str | None = Field(
+        description="ETag; of a file in a folder, its time and size; null if the source names none."
+    )
+    size_bytes: int = Field(description="Number of bytes that came.")
+    modified_at: str | None = Field(
+        description="Time of the last change, as the source writes it; null if it does not say."
+    )
 
 
 class Uploaded(Answer):
@@ -344,6 +368,9 @@ class FileStatus(Answer):
     )
     dialect: Dialect = Field(description="How the file is read.")
     decoding: list[Decoding] = Field(description=DECODING)
+    fetched: FetchedVersion | None = Field(
+        description="Which version of its source was copied; null for other files."
+    )
     columns: list[str] = Field(description="Columns of the results.")
     size_bytes: int = Field(description="Number of received bytes, before decompression.")
     sha256: str | None = Field(
@@ -357,6 +384,12 @@ class FileStatus(Answer):
     )
     undo: UndoState | None = Field(
         description="Progress of the undo; null if the job was not undone."
+    )
+    rows_removed_at: datetime | None = Field(
+        description="Time when retention removed the results; null if they are kept."
+    )
+    rejects_removed_at: datetime | None = Field(
+        description="Time when retention removed the rejects; null if they are kept."
     )
     error: JobError | None = Field(description="Why the job failed; null if it did not fail.")
     errors: list[FailedChunk | FailedPart] = Field(

@@ -167,13 +167,30 @@ class JobOptions(BaseModel):
 class DialectOptions(BaseModel):
     """How a file is read; what is not set is detected."""
 
-    format: Literal["csv", "json", "jsonl"] | None = Field(
+    format: Literal["csv", "json", "jsonl", "geojson", "parquet", "arrow", "orc"] | None = Field(
         default=None, description="Detected by default."
     )
     sheet: str | None = Field(
         default=None,
         max_length=255,
         description="Of a workbook: the name of the sheet, or its number from 1.",
+    )
+    records: str | None = Field(
+        default=None,
+        max_length=1000,
+        description="Path of the records in a JSON document, as `data.items` or `/data/items`.",
+    )
+    record_key: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description=(
+            "Read the members of a JSON object as records; the column of this name gets their keys."
+        ),
+    )
+    flatten: Annotated[Integer, Field(ge=0, le=64)] | None = Field(
+        default=None,
+        description="Levels of nested JSON objects that become columns such as `a.b`.",
     )
     encoding: str | None = Field(
         default=None, max_length=40, description="utf-8, utf-16, cp1252, shift_jis, ..."
@@ -209,12 +226,10 @@ class DialectOptions(BaseModel):
 
     def declared(self, content_type: str) -> Declared:
         """The same for a file of this content type, which may name its encoding."""
-        charset = re.search(r"charset=\"?([\w.:-]{1,40})", content_type, re.IGNORECASE)
-        is_json = media_type(content_type) == "application/json"
         return Declared(
             format=self.format,
             sheet=self.sheet,
-            encoding=self.encoding or (charset[1] if charset and not is_json else None),
+            encoding=self.encoding or charset_of(content_type),
             delimiter=self.delimiter,
             quote=self.quote,
             escape=self.escape,
@@ -225,6 +240,9 @@ class DialectOptions(BaseModel):
             skip_footer=self.skip_footer,
             columns=self.columns,
             on_bad_row=self.on_bad_row,
+            records=self.records,
+            record_key=self.record_key,
+            flatten=self.flatten,
         )
 
 
@@ -261,6 +279,12 @@ class UploadOptions(DialectOptions, JobOptions):
 def media_type(content_type: str) -> str:
     """Return `text/csv` for `Text/CSV; charset=utf-8`."""
     return content_type.partition(";")[0].strip().lower()[:255]
+
+
+def charset_of(content_type: str) -> str | None:
+    """Return the encoding that a content type names; None for JSON, which has no charset."""
+    charset = re.search(r"charset=\"?([\w.:-]{1,40})", content_type, re.IGNORECASE)
+    return charset[1] if charset and media_type(content_type) != "application/json" else None
 
 
 async def single_values(request: Request) -> None:

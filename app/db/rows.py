@@ -93,6 +93,7 @@ class FileRow(msgspec.Struct, frozen=True):
     storage_uri: str | None
     etag: str | None
     decoding: list[dict[str, Any]] | None
+    fetched: dict[str, Any] | None
     created_at: datetime
     deleted_at: datetime | None
 
@@ -123,6 +124,7 @@ class NewFile(msgspec.Struct, frozen=True, kw_only=True):
     etag: str | None = None
     decoding: list[dict[str, Any]] | None = None
     places: dict[str, Any] | None = None
+    fetched: dict[str, Any] | None = None
 
 
 class JobBase(msgspec.Struct, frozen=True):
@@ -153,6 +155,8 @@ class JobBase(msgspec.Struct, frozen=True):
     undo_state: str | None
     undo_counts: dict[str, Any] | None
     undone_at: datetime | None
+    rows_removed_at: datetime | None
+    rejects_removed_at: datetime | None
     trace: str | None
     waiting_on: str | None
     total_rows: int | None
@@ -189,6 +193,7 @@ class ListedJob(JobBase, frozen=True):
     storage_uri: str | None
     etag: str | None
     decoding: list[dict[str, Any]] | None
+    fetched: dict[str, Any] | None
 
 
 class JobRow(ListedJob, frozen=True):

@@ -91,6 +91,8 @@ class Kind:
     """Whether there may be another kind inside. If not, what it gives is canonical."""
     is_heavy: bool = False
     """Whether it is finished by a process of its own, of which a service has only some at once."""
+    max_ratio: int = 200
+    """Most canonical bytes for each received byte; with more, the file is refused."""
 
 
 def begins_with(*magic: bytes) -> Callable[[bytes], bool]:

@@ -7,12 +7,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from app.decoders.base import Decoder, Kind, Report, Wanted
+from app.decoders.json_records import FEATURES, RecordsWanted, geojson_in, json_records_kind
 from app.decoders.registry import by_content
 from app.decoders.text import text_kind
 from app.errors import ContentMismatch
 
 BEGINNING_BYTES = 64 << 10
 """What shows of which kind a file is. Fewer bytes are held back until more have come."""
+RATIO_COUNTS_FROM = 1 << 20
+"""Bytes that every decoder may give."""
 
 
 class Chain:
@@ -27,6 +30,8 @@ class Chain:
         """Of the text, if it was said before the first byte."""
         self.or_likely = False
         """Whether text of which nothing was said is decoded from the encoding it is likely in."""
+        self.records: RecordsWanted | None = None
+        """Records to find inside a JSON document, if that was said before the first byte."""
         self._is_plain = False
 
     @property
@@ -38,6 +43,18 @@ class Chain:
     def most_bytes(self) -> int:
         """The largest output of a decoder so far."""
         return max((link.size for link in self._links), default=0)
+
+    @property
+    def max_ratio(self) -> int:
+        """Highest ratio that one of the decoders may reach."""
+        return max((link.kind.max_ratio for link in self._links), default=1)
+
+    def exceeds_ratio(self, received_bytes: int) -> bool:
+        """Return whether a decoder has given more than its kind may, after so many bytes."""
+        return any(
+            link.size > max(RATIO_COUNTS_FROM, link.kind.max_ratio * received_bytes)
+            for link in self._links
+        )
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         return self._fed(iter((data,)), 0)
@@ -95,19 +112,26 @@ class Chain:
         """Of which kind the output of the last decoder is, and what becomes of its beginning."""
         beginning = bytes(self._beginning)
         self._beginning.clear()
-        kind = by_content(beginning) or self._text(beginning)
+        kind = by_content(beginning)
+        kinds = self._text_kinds(beginning) if kind is None else [kind]
         self._is_plain = kind is None or not kind.is_compression
-        if kind is not None:
-            if kind.is_compression and self._links:
-                outer = self._links[-1].kind.name
-                raise ContentMismatch(f"The content is {kind.name} inside {outer}.")
-            self._links.append(_Link(kind))
-            yield from self._fed(iter((beginning,)), len(self._links) - 1)
-        elif beginning:
-            yield beginning
+        if kind is not None and kind.is_compression and self._links:
+            outer = self._links[-1].kind.name
+            raise ContentMismatch(f"The content is {kind.name} inside {outer}.")
+        first = len(self._links)
+        self._links += [_Link(kind) for kind in kinds]
+        if beginning or kinds:
+            yield from self._fed(iter((beginning,)), first)
 
-    def _text(self, beginning: bytes) -> Kind | None:
-        return text_kind(beginning, self.encoding, or_likely=self.or_likely)
+    def _text_kinds(self, beginning: bytes) -> list[Kind]:
+        """Decoders of text that begins so: of its encoding, and of the records inside it."""
+        kind = text_kind(beginning, self.encoding, or_likely=self.or_likely)
+        kinds = [] if kind is None else [kind]
+        if self.records is not None:
+            kinds.append(json_records_kind(self.records))
+        elif kind is None and self.or_likely and geojson_in(beginning):
+            kinds.append(json_records_kind(FEATURES))
+        return kinds
 
 
 class _Link:

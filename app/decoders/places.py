@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+MAX_GROUPS = 10_000
 LIKE_A_CELL = re.compile(r"[A-Za-z]{1,3}[0-9]{1,7}|[Rr][0-9]*[Cc][0-9]*")
 
 
@@ -23,7 +24,7 @@ class SheetPlaces(msgspec.Struct, frozen=True, tag="sheet", tag_field="kind"):
     the next, each line is the row below the one before. Row 0: it is not known from there on.
     """
 
-    def at(self, line: int, column: int | None) -> str:
+    def at(self, line: int, column: int | None, row_number: int = 0) -> str:
         """A cell as spreadsheets write it (`Sheet1!C17`), or a row (`Sheet1!17:17`). `line`: where
         the row begins; `column`: place of the cell in the row, from 0.
         """
@@ -35,7 +36,53 @@ class SheetPlaces(msgspec.Struct, frozen=True, tag="sheet", tag_field="kind"):
         return f"{quoted_sheet(self.sheet)}!{name or f'{row}:{row}'}"
 
 
-Places = SheetPlaces
+class JsonPlaces(msgspec.Struct, frozen=True, tag="json", tag_field="kind"):
+    """Records inside a JSON document, which is stored as it came."""
+
+    path: str
+    """Of the array or object that holds the records; empty if it is the document."""
+    is_members: bool = False
+
+    def at(self, line: int, column: int | None, row_number: int = 0) -> str:
+        """An item of an array (`data.items[16]`, from 0), or a member of an object by its number
+        from 1.
+        """
+        if self.is_members:
+            return f"{self.path or '.'} member {row_number}"
+        return f"{self.path}[{row_number - 1}]"
+
+
+class XmlPlaces(msgspec.Struct, frozen=True, tag="xml", tag_field="kind"):
+    """Elements of an XML document, each stored as a line of JSON."""
+
+    path: str
+
+    def at(self, line: int, column: int | None, row_number: int = 0) -> str:
+        """An XPath expression that selects the element: `(/orders/order)[17]`."""
+        return f"({self.path})[{row_number}]"
+
+
+class GroupPlaces(msgspec.Struct, frozen=True, tag="group", tag_field="kind"):
+    """Rows of a columnar file by lines of the stored text: each is one line, in the same order."""
+
+    group: str
+    """What its groups of rows are called, such as "row group"."""
+    starts: list[int]
+    """Line of the stored text, from 1, with which each group begins; of MAX_GROUPS at most."""
+    groups: int
+    """Number of all groups."""
+
+    def at(self, line: int, column: int | None, row_number: int = 0) -> str:
+        """Return the group and the row in it, both from 1: `row group 2, row 17`. Behind the last
+        group whose beginning is known, the row of the file.
+        """
+        group = bisect_right(self.starts, line)
+        if not group or (group == len(self.starts) < self.groups):
+            return f"row {line}"
+        return f"{self.group} {group}, row {line - self.starts[group - 1] + 1}"
+
+
+Places = SheetPlaces | JsonPlaces | XmlPlaces | GroupPlaces
 
 
 def places_to_json(places: Places | None) -> dict[str, Any] | None:
@@ -43,7 +90,8 @@ def places_to_json(places: Places | None) -> dict[str, Any] | None:
 
 
 def places_from_json(value: dict[str, Any] | None) -> Places | None:
-    return None if value is None else msgspec.convert(value, Places)
+    places: Places | None = None if value is None else msgspec.convert(value, Places)
+    return places
 
 
 def column_letters(place: int) -> str:

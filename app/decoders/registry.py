@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.decoders.base import Kind
+from app.decoders.columnar.decoder import COLUMNAR
 from app.decoders.compression import COMPRESSIONS
 from app.decoders.spreadsheets.workbook import WORKBOOK
 
-KINDS = (*COMPRESSIONS, WORKBOOK)
+KINDS = (*COMPRESSIONS, *COLUMNAR, WORKBOOK)
 """Besides plain bytes, which are canonical as they are."""
 
 

@@ -382,6 +382,10 @@ class Format(Protocol):
     """Bytes per code unit: 2 for UTF-16, else 1."""
     line_end: bytes
 
+    @property
+    def data_end(self) -> int:
+        """Place behind the last record; 0 if that is the end of the file."""
+
     def count_lines(self, data: bytes) -> int:
         """Line ends in whole records."""
 

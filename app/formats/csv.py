@@ -117,6 +117,8 @@ class BadCell(Exception):
 
 
 class CsvFormat:
+    data_end = 0
+
     def __init__(self, dialect: CsvDialect) -> None:
         self.dialect = dialect
         self.columns = dialect.columns

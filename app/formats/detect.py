@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -93,6 +94,16 @@ class Declared:
     """Whether the text is that of a spreadsheet, which may have marked cells."""
     decoded_from: str = ""
     """The encoding that the text came in, if it was decoded."""
+    records: str | None = None
+    """Path of the records in a JSON or XML document."""
+    record_key: str | None = None
+    """Column for the keys of a JSON object whose members are the records."""
+    flatten: int | None = None
+    """Levels of nested objects that become columns."""
+    located: dict[str, Any] | None = None
+    """Where a decoder found the records in a JSON document: path, start, line, end, key and
+    features.
+    """
 
 
 class _BadBytes(Exception):
@@ -114,8 +125,13 @@ def detect(
     if not text.strip("\0 \t\r\n"):
         raise EmptyFile("The file holds no characters but blanks.") if complete else BinaryContent()
     kind = declared.format or _kind(text, filename.lower(), media_type, complete, declared)
+    if kind == "geojson" and declared.located is None:
+        raise JsonNotRows("The beginning of the file does not show the features of GeoJSON.")
     if kind != "csv":
-        return _json(kind, text, encoding, start, complete)
+        dialect = _json(kind, text, encoding, start, complete, declared.located)
+        return msgspec.structs.replace(dialect, flatten=declared.flatten or 0)
+    if declared.flatten:
+        raise InvalidParameter("`flatten` is for JSON and XML, and this is CSV.")
     refuse_binary(text if declared.delimiter is None else text.replace(declared.delimiter, ""))
     try:
         return _csv(text, encoding, start, complete, declared)
@@ -151,6 +167,8 @@ def _kind(text: str, filename: str, media_type: str, complete: bool, declared: D
     says_json = named.endswith(JSON_NAMES) or media_type == "application/json"
     says_csv = named.endswith(CSV_NAMES) or media_type in CSV_TYPES or _has_csv_options(declared)
     head = text.lstrip(JSON_BLANKS)
+    if declared.located is not None:
+        return "json"
     if says_lines and not says_csv:
         if re.match(r"\[\s*\{", head):  # an array of objects is one, whatever the file is called
             return "json"
@@ -270,9 +288,18 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def _json(kind: str, text: str, encoding: str, start: int, complete: bool) -> JsonDialect:
+def _json(
+    kind: str,
+    text: str,
+    encoding: str,
+    start: int,
+    complete: bool,
+    located: dict[str, Any] | None,
+) -> JsonDialect:
     if encoding != "utf-8":
         raise UnsupportedEncoding("JSON is read as UTF-8; convert the file first.")
+    if located is not None:
+        return _located(located)
     head = text.lstrip(JSON_BLANKS)
     before = text[: len(text) - len(head)]
     if kind == "jsonl":
@@ -289,6 +316,18 @@ def _json(kind: str, text: str, encoding: str, start: int, complete: bool) -> Js
         return JsonDialect(root="array", data_start=start + len(text.encode()))
     return JsonDialect(
         root="array", data_start=start + len(before) + 1, data_line=1 + before.count("\n")
+    )
+
+
+def _located(place: dict[str, Any]) -> JsonDialect:
+    return JsonDialect(
+        root="members" if place["key"] else "array",
+        records=place["path"],
+        data_start=place["start"],
+        data_line=place["line"],
+        data_end=place["end"],
+        record_key=place["key"],
+        features=place["features"],
     )
 
 

@@ -92,7 +92,35 @@ def _reason(text: bytes, error: Exception) -> BadRecord:
         return BadRecord("json_row_not_object", "The record is not an object.")
     if _LONE_SURROGATE.search(text):
         return BadRecord("invalid_unicode", "A \\u escape is half of a surrogate pair.")
+    constant = _constant(text)
+    if constant is not None:
+        word, column = constant
+        return BadRecord("json_syntax", f"{word} is not a number in JSON.", column)
     return BadRecord("json_syntax", f"{error}.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Constant:
+    """NaN, Infinity or -Infinity, which Python reads and JSON does not have."""
+
+    word: str
+
+
+def _constant(text: bytes) -> tuple[str, str] | None:
+    """Return the first such word and the key with it, if nothing else is wrong with a record."""
+    try:
+        record = json.loads(text, parse_constant=_Constant)
+    except ValueError:
+        return None
+    for key, value in record.items() if isinstance(record, dict) else ():
+        words = [value]
+        while words:
+            word = words.pop()
+            if isinstance(word, _Constant):
+                return word.word, key
+            if isinstance(word, dict | list):
+                words += word.values() if isinstance(word, dict) else word
+    return None
 
 
 def _key_twice(text: bytes) -> str | None:

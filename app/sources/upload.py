@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 
 from app.decoders.base import Kind, Report, Wanted
 from app.decoders.chain import Chain
+from app.decoders.json_records import RecordsWanted
 from app.errors import (
     DecompressedTooLarge,
     FileTooLarge,
@@ -30,7 +31,6 @@ from app.sources.places import Storage, Stored, Stream, Writer
 logger = logging.getLogger(__name__)
 BLOCK_BYTES = 1 << 20
 SMALL_BYTES = 64 << 10
-MAX_RATIO, RATIO_COUNTS_FROM = 200, 1 << 20
 DISK_CHECK_BYTES = 64 << 20
 TOUCH_SECONDS = 10.0
 ANYHOW = Wanted()
@@ -161,10 +161,18 @@ class UploadSource:
         for output in self._outputs:
             await output.close()
 
-    def declare(self, encoding: str | None, *, or_likely: bool = False) -> None:
+    def declare(
+        self,
+        encoding: str | None,
+        *,
+        or_likely: bool = False,
+        records: RecordsWanted | None = None,
+    ) -> None:
         """Set the encoding of the text, before the first byte. With `or_likely` and no encoding,
-        text that is not UTF-8 is decoded from its likely encoding.
+        text that is not UTF-8 is decoded from its likely encoding. `records` are those to find
+        inside a JSON document.
         """
+        self._decoders.records = records
         self._decoders.encoding = encoding
         self._decoders.or_likely = or_likely
 
@@ -233,12 +241,11 @@ class UploadSource:
             await asyncio.to_thread(self._inspect, piece)
 
     def _refuse_bombs(self) -> None:
-        most = self._decoders.most_bytes
-        is_bomb = most > RATIO_COUNTS_FROM and most > MAX_RATIO * self.received_bytes
-        if is_bomb or most > self._max_bytes:
+        is_bomb = self._decoders.exceeds_ratio(self.received_bytes)
+        if is_bomb or self._decoders.most_bytes > self._max_bytes:
             raise DecompressedTooLarge(
                 f"The {self._decoders.name} data decompresses to more than {self._max_bytes} bytes"
-                f" or {MAX_RATIO} times its size.",
+                f" or {self._decoders.max_ratio} times its size.",
                 limit_bytes=self._max_bytes,
             )
 
@@ -271,7 +278,7 @@ async def touch_periodically(
                 except TransientError as error:
                     logger.warning("%s", error)
 
-    task = asyncio.create_task(touch(), name=f"upload {file_ids[0]}")
+    task = asyncio.create_task(touch(), name="touch stored files")
     try:
         yield
     finally:

@@ -67,12 +67,13 @@ def cut_all(
         dialect.data_start, 0, dialect.data_line, crc32_before(file, dialect.data_start)
     )
     spans: list[Span] = []
+    end = form.data_end or len(data)
     while True:
         made = cut(
             file,
             form,
             position,
-            size=len(data),
+            size=end,
             limits=limits,
             budget=setting.budget,
             window_bytes=setting.window_bytes,
@@ -84,8 +85,8 @@ def cut_all(
         assert made.spans, "a stretch without a span never ends"
         assert position.offset == spans[-1].byte_end
         assert position.crc32 == zlib.crc32(data[: position.offset])
-    assert position.offset == len(data)
-    assert position.crc32 == zlib.crc32(data)
+    assert position.offset == end
+    assert position.crc32 == zlib.crc32(data[:end])
     assert position.rows == sum(span.row_count for span in spans)
     assert_tiling(data, dialect, spans, setting)
     return spans
@@ -101,12 +102,11 @@ def assert_tiling(data: bytes, dialect: Dialect, spans: list[Span], setting: Set
         assert span.is_oversize or span.crc32 == zlib.crc32(data[span.byte_start : span.byte_end])
         offset, row = span.byte_end, row + span.row_count
     if not dialect.skip_footer:
-        rest = data[offset:].strip(b"\0 \t\r\n")
+        end = open_format(dialect).data_end or len(data)
+        rest = data[offset:end].strip(b"\0 \t\r\n")
+        closings = {"array": b"]", "members": b"}"}
         assert not rest or (
-            rest == b"]"
-            and not spans
-            and isinstance(dialect, JsonDialect)
-            and dialect.root == "array"
+            not spans and isinstance(dialect, JsonDialect) and rest == closings.get(dialect.root)
         )
 
 

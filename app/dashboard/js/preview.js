@@ -73,7 +73,10 @@ export function previewOf(source, settings, onchange = () => {}) {
     replace(
       others,
       resetButton(),
-      answer.readings.length ? h("span.muted", {}, "Or read it as:") : null,
+      answer.readings.length || answer.records.length
+        ? h("span.muted", {}, "Or read it as:")
+        : null,
+      answer.records.map((records) => button(`records at ${records}`, () => apply({ records }))),
       answer.readings.map((reading) =>
         button(
           [

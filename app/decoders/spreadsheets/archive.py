@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 from xml.parsers import expat
 
-from app.decoders.spreadsheets.errors import Damaged, Encrypted
+from app.decoders.unreadable import Damaged, Encrypted
 
 READ_BYTES = 128 << 10
 IS_ENCRYPTED = 0x1

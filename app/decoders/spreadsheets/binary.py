@@ -15,9 +15,9 @@ import python_calamine
 
 from app.decoders.spreadsheets.archive import Archive, Xml
 from app.decoders.spreadsheets.compound import stream
-from app.decoders.spreadsheets.errors import Damaged, Encrypted
 from app.decoders.spreadsheets.sheets import ERROR, ROUNDED, Notes, Row
 from app.decoders.spreadsheets.values import is_rounded, number
+from app.decoders.unreadable import Damaged, Encrypted
 
 ERRORS = {
     0x00: "#NULL!",

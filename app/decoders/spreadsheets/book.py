@@ -8,10 +8,11 @@ from typing import IO, Any, Protocol
 
 from app.decoders.spreadsheets.archive import Archive
 from app.decoders.spreadsheets.binary import XlsbBook, XlsBook
-from app.decoders.spreadsheets.errors import Damaged, Encrypted, NoSheet, NoWorkbook
+from app.decoders.spreadsheets.errors import NoSheet, NoWorkbook
 from app.decoders.spreadsheets.ods import OdsBook
 from app.decoders.spreadsheets.sheets import Notes, Row, SheetText, beginning, first_filled
 from app.decoders.spreadsheets.xlsx import XlsxBook
+from app.decoders.unreadable import Damaged, Encrypted
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 ODS_TYPE = b"application/vnd.oasis.opendocument.spreadsheet"

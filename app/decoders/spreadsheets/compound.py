@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from app.decoders.spreadsheets.errors import Damaged
+from app.decoders.unreadable import Damaged
 
 LAST = 0xFFFFFFFA
 """Sector numbers above it mean that there is no other."""

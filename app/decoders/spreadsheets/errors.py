@@ -1,22 +1,8 @@
-"""Why a workbook cannot be read, in the process that reads it."""
+"""Reasons why a workbook has no text, besides those of every file."""
 
 from __future__ import annotations
 
-
-class Unreadable(Exception):
-    """Says why."""
-
-    code = "damaged"
-
-
-class Damaged(Unreadable):
-    """The file is no workbook, or a damaged one."""
-
-
-class Encrypted(Unreadable):
-    """It can only be opened with a password."""
-
-    code = "encrypted"
+from app.decoders.unreadable import Unreadable
 
 
 class NoWorkbook(Unreadable):
@@ -26,12 +12,6 @@ class NoWorkbook(Unreadable):
 
 
 class NoSheet(Unreadable):
-    """The sheet that was asked for is not there, or which one is meant is not known."""
+    """A sheet that does not exist, or a choice that was not made between several."""
 
     code = "no_sheet"
-
-
-class TooLarge(Unreadable):
-    """It needs more memory than it may have."""
-
-    code = "too_large"

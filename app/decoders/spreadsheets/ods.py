@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 
 from app.decoders.spreadsheets.archive import Archive, Xml
-from app.decoders.spreadsheets.errors import Damaged, Encrypted
 from app.decoders.spreadsheets.sheets import (
     ERROR,
     MAX_COLUMNS,
@@ -19,6 +18,7 @@ from app.decoders.spreadsheets.sheets import (
     Row,
 )
 from app.decoders.spreadsheets.values import is_rounded, number
+from app.decoders.unreadable import Damaged, Encrypted
 
 CONTENT, MANIFEST = "content.xml", "META-INF/manifest.xml"
 DURATION = re.compile(

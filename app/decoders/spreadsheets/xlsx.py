@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterator
 
 from app.decoders.spreadsheets.archive import Archive, Xml
-from app.decoders.spreadsheets.errors import Damaged
 from app.decoders.spreadsheets.plain_rows import Token, by_rows, plain_tokens, unescaped
 from app.decoders.spreadsheets.sheets import (
     ERROR,
@@ -29,6 +28,7 @@ from app.decoders.spreadsheets.values import (
     moment,
     number,
 )
+from app.decoders.unreadable import Damaged
 
 ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 DIGITS = "0123456789"

@@ -49,12 +49,36 @@ class CorruptGzip(RequestError):
     remedy = "Compress the file again and upload it again; nothing was stored."
 
 
+class CorruptDataFile(RequestError):
+    """Damaged Parquet, Arrow or ORC file."""
+
+    status = 422
+    code = "corrupt_data_file"
+    remedy = "Write the file again and upload it again; nothing was stored."
+
+
 class CorruptWorkbook(RequestError):
     """Damaged workbook."""
 
     status = 422
     code = "corrupt_workbook"
     remedy = "Open it in a spreadsheet program, save it anew and upload that; nothing was stored."
+
+
+class DataFileTooLarge(RequestError):
+    """Parquet, Arrow or ORC file needs too much memory or time."""
+
+    status = 413
+    code = "data_file_too_large"
+    remedy = "Raise SPREADSHEET_MEMORY_MB, or write smaller row groups."
+
+
+class EncryptedDataFile(RequestError):
+    """Encrypted Parquet or ORC file."""
+
+    status = 422
+    code = "encrypted_data_file"
+    remedy = "Write it without encryption."
 
 
 class EncryptedWorkbook(RequestError):
@@ -97,6 +121,14 @@ class NotRows(RequestError):
     remedy = (
         "Use a CSV, JSON or JSON Lines file; a transform can write one with another output_format."
     )
+
+
+class RecordsNotFound(InvalidParameter):
+    """No records at this path of the document."""
+
+    status = 422
+    code = "records_not_found"
+    remedy = "Set `records` to the path of an array in the document, such as data.items."
 
 
 class SheetNotFound(InvalidParameter):

@@ -158,7 +158,9 @@ def _event(body: dict[str, Any]) -> str:
 
 
 @router.get(
-    "/results/{file_id}", response_model=ResultPage, responses=problem_responses(404, 409, 422)
+    "/results/{file_id}",
+    response_model=ResultPage,
+    responses=problem_responses(404, 409, 410, 422),
 )
 async def get_results(
     file_id: FileId,
@@ -197,7 +199,7 @@ Partial = Annotated[
 @router.get(
     "/results/{file_id}/download",
     response_class=StreamingResponse,
-    responses=problem_responses(404, 409, 422),
+    responses=problem_responses(404, 409, 410, 422),
 )
 async def download_results(
     file_id: FileId,
@@ -221,6 +223,7 @@ async def download_results(
     deleted meanwhile.
     """
     export = await exports.begin(app.database, app.destinations, file_id, owner, partial=partial)
+    progress.check_results_kept(export.job)
     packed = gzip and format != "parquet"
     types = {
         "csv": "text/csv; charset=utf-8",
@@ -251,7 +254,9 @@ async def _exported(
 
 
 @router.get(
-    "/rejects/{file_id}", response_model=RejectPage, responses=problem_responses(404, 409, 422)
+    "/rejects/{file_id}",
+    response_model=RejectPage,
+    responses=problem_responses(404, 409, 410, 422),
 )
 async def get_rejects(
     file_id: FileId,
@@ -274,7 +279,7 @@ async def get_rejects(
 @router.get(
     "/rejects/{file_id}/download",
     response_class=StreamingResponse,
-    responses=problem_responses(404, 409, 422),
+    responses=problem_responses(404, 409, 410, 422),
 )
 async def download_rejects(
     file_id: FileId,
@@ -295,6 +300,7 @@ async def download_rejects(
     `_row,_line,_column,_code,_message`. The headers are those of the download of results.
     """
     export = await exports.begin(app.database, app.destinations, file_id, owner, partial=partial)
+    progress.check_rejects_kept(export.job)
     body = exports.reject_bytes(app.database, app.sources, export, formula_guard=formula_guard)
     return await _exported(export, body, "rejects", "csv", "text/csv")
 

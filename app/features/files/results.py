@@ -17,7 +17,7 @@ from app.decoders.places import Places, places_from_json
 from app.destinations.registry import Destinations
 from app.formats.encodings import restored
 from app.formats.faults import unmarked
-from app.jobs.progress import find_with_rows
+from app.jobs.progress import check_rejects_kept, check_results_kept, find_with_rows
 from app.jobs.reject_files import place_of
 from app.jobs.stored_rows import ANSWER_BYTES, Row, named, rows_at, rows_behind
 from app.states import JobStatus
@@ -46,6 +46,7 @@ async def get_results(
     """
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
+        check_results_kept(job)
         stored = destinations.of(job).results
         total = (
             int(sum(t.ok for t in await chunks.tally(connection, job.id)))
@@ -126,6 +127,7 @@ async def get_rejects(
     """Return one page in row order as JSON: at most `limit`, and no more than fit into an answer."""
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
+        check_rejects_kept(job)
         stored = await files.find_places(connection, job.file_id)
         counts = await results.count_rejects(connection, job.id)
         rows, is_cut = await results.list_rejects(

@@ -72,7 +72,8 @@ class Reject(Answer):
     byte_start: int = Field(description="Byte offset of its start in the stored file.")
     byte_end: int = Field(description="Byte offset of its end.")
     place: str = sometimes(
-        "Place in the spreadsheet: the cell (`Sheet1!C17`) or the row (`Sheet1!17:17`)."
+        "Place in the file that came: the cell of a spreadsheet (`Sheet1!C17`) or its row"
+        " (`Sheet1!17:17`); the row of a Parquet, Arrow or ORC file (`row group 2, row 17`)."
     )
     column: str | None = Field(description="The invalid column; null if it is the row as a whole.")
     raw: str | None = Field(

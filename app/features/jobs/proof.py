@@ -13,7 +13,7 @@ from app.db.engine import Database
 from app.db.rows import ChunkProof, JobRow, data_start
 from app.destinations.registry import Destinations
 from app.formats.base import MASK
-from app.jobs.progress import find
+from app.jobs.progress import check_rejects_kept, check_results_kept, find
 from app.states import ChunkStatus, JobStatus, row_counts
 
 MAX_PROBLEMS = 20
@@ -23,7 +23,8 @@ WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
 async def prove(
     database: Database, destinations: Destinations, identifier: UUID, owner: str
 ) -> dict[str, Any]:
-    """Return counts that must add up, hash sums that must match, and the verdict; raises NotFound.
+    """Return counts that must add up, hash sums that must match, and the verdict; raises NotFound,
+    RowsRemoved.
 
     `read` is the sum of the hashes of the results when each chunk was read and processed; `stored`
     is the same sum over what the table holds now. The hash of a row (XXH3-64 of its cells, seeded
@@ -31,6 +32,8 @@ async def prove(
     """
     async with database.snapshot() as connection:
         job = await find(connection, identifier, owner)
+        check_results_kept(job)
+        check_rejects_kept(job)
         parts = await jobs.children(connection, job.id) if job.child_count is not None else None
         chunk_rows = await results.chunk_hashes(connection, job.id)
         stored_results = destinations.of(job).results

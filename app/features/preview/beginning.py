@@ -10,6 +10,7 @@ from typing import Any
 
 from app.decoders.base import Kind, Wanted
 from app.decoders.chain import Chain
+from app.decoders.json_records import records_wanted
 from app.decoders.registry import plain_name
 from app.errors import BinaryContent, EmptyFile, RequestError
 from app.formats.detect import SAMPLE_BYTES, Declared
@@ -44,6 +45,7 @@ class _Sample:
     def __init__(self, said: Declared, kind: Kind | None) -> None:
         self._chain = Chain(kind)
         self._chain.encoding, self._chain.or_likely = said.encoding, True
+        self._chain.records = records_wanted(said.format, said.records, said.record_key)
         self._sheet = said.sheet
         self._sample = bytearray()
         self._taken = 0

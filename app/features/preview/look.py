@@ -18,11 +18,14 @@ from app.formats.base import Format, Parsed, Reject, Span
 from app.formats.csv import CsvDialect
 from app.formats.csv_layout import Reading
 from app.formats.detect import Declared, csv_readings, detect
+from app.formats.json import JsonDialect
+from app.formats.json_paths import arrays_in
 from app.formats.registry import Dialect, open_format, to_json
 
 MAX_READINGS, MIN_CONFIDENCE = 5, 0.01
 SHOWN_REJECTS, SHOWN_NAMES = 20, 100
 SIZE_UNKNOWN = 1 << 62
+PATHS_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,15 @@ def preview(beginning: Beginning, declared: Declared, rows: int) -> dict[str, An
         "rejects": [_shown_reject(each) for each in chosen.rejects[:SHOWN_REJECTS]],
         "readings": readings,
         "last_time": None,
+        "records": _suggested_records(beginning, dialect),
     }
+
+
+def _suggested_records(beginning: Beginning, dialect: Dialect) -> list[str]:
+    """Paths of arrays of objects inside a document that is read as a single record."""
+    if not isinstance(dialect, JsonDialect) or dialect.root != "object":
+        return []
+    return arrays_in(beginning.sample[:PATHS_BYTES].decode("utf-8", "replace"))[:MAX_READINGS]
 
 
 def sampled(beginning: Beginning, declared: Declared) -> Sampled:
@@ -115,9 +126,10 @@ def sampled(beginning: Beginning, declared: Declared) -> Sampled:
     )
     size = len(beginning.sample) if beginning.is_complete else SIZE_UNKNOWN
     form = open_format(dialect.of_size(size))
-    window = beginning.sample[dialect.data_start :]
-    ends = form.scan(window, eof=beginning.is_complete)
-    count = len(ends) - (form.skip_footer if beginning.is_complete else 0)
+    window = beginning.sample[dialect.data_start : form.data_end or None]
+    has_all = beginning.is_complete or 0 < form.data_end <= len(beginning.sample)
+    ends = form.scan(window, eof=has_all)
+    count = len(ends) - (form.skip_footer if has_all else 0)
     if count <= 0:
         return Sampled(dialect, None, None)
     data = window[: int(ends[count - 1])]

@@ -120,3 +120,6 @@ class Preview(Answer):
         description="An earlier file of yours with the same header; null if there is none, or if you"
         " say how the file is read."
     )
+    records: list[str] = Field(
+        description="Values for `records`: arrays in a JSON document that is read as one record."
+    )

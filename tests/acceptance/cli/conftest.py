@@ -17,6 +17,7 @@ def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> It
         databases.create(folder / "storage"),
         folder / "storage",
         AUTH_REQUIRED="true",
+        WEBHOOK_ALLOW_PRIVATE="true",
         PROCESSORS="tests.crash.processors:GatedProcessor",
         CRASH_FLAGS=folder,
     ).start()

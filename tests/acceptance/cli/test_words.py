@@ -255,7 +255,8 @@ def test_the_banner_names_what_runs_and_no_secret() -> None:
     assert "s3://bucket/files" in text
     assert "http://127.0.0.1:8080/" in text
     assert "hunter2" not in text
-    assert len(text.splitlines()) == 4
+    assert "not required" in text
+    assert len(text.splitlines()) == 5
     assert "http://[::1]:8000/" in banner(settings, "::1", 8000)
 
 
@@ -273,4 +274,5 @@ def test_serve_begins_with_its_banner(tmp_path: Path) -> None:
     assert rest[0] == f"  database  SQLite, {tmp_path}/granula.db"
     assert rest[1] == f"  storage   {tmp_path}"
     assert rest[2] == f"  page      http://127.0.0.1:{port}/"
+    assert rest[3] == "  sign-in   not required (AUTH_REQUIRED=false)"
     assert done.out == "" or "INFO" in done.out

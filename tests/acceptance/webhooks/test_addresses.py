@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from app.clients.addresses import is_public
 from app.errors import WebhookUrlRefused
-from app.features.webhooks.addresses import is_public
+from app.features.webhooks import client
 from app.features.webhooks.client import WebhookSender
 from tests.crash.service import Service
 from tests.harness import wait_until
@@ -125,7 +126,7 @@ async def test_an_address_is_checked_at_the_socket_however_it_came_there(
     canary: Canary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # as if the URL were read in another way
-    monkeypatch.setattr(WebhookSender, "_objection", lambda self, url: None)
+    monkeypatch.setattr(client, "objection", lambda url, allow_private: None)
     sender = WebhookSender(timeout_seconds=5, allow_private=False)
     for host in ("127.0.0.1", "[::ffff:127.0.0.1]"):
         answer = await sender.send(f"https://{host}:{canary.port}/", "msg_1", "{}", [b"secret"])

@@ -72,6 +72,14 @@ def test_a_form_says_the_encoding_before_its_file(api: EngineApi) -> None:
     before = api.client.post("/api/v1/upload", content=form(said, part), headers=headers)
     assert before.status_code == 201, before.text
     assert before.json()["columns"] == ["번호", "도시"]
+    head, _, rest = part.partition(b"\r\n\r\n")
+    typed = head + b"\r\nContent-Type: text/csv; charset=cp949\r\n\r\n" + rest
+    by_type = api.client.post("/api/v1/upload", content=form(typed), headers=headers)
+    assert by_type.json()["columns"] == ["번호", "도시"]
+    # A field that is wrong elsewhere is refused with its own error.
+    bad = b'Content-Disposition: form-data; name="chunk_size"\r\n\r\n1'
+    refused = api.client.post("/api/v1/upload", content=form(said, bad, part), headers=headers)
+    assert_problem(refused, 422, "invalid_parameter")
     long = form(part + data[-5:] * 100_000, said)  # the file is read before the field comes
     behind = api.client.post("/api/v1/upload", content=long, headers=headers)
     assert "before the file" in assert_problem(behind, 422, "unsupported_encoding")["detail"]

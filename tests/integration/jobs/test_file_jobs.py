@@ -23,7 +23,7 @@ from app.db.rows import JobRow, NewFile
 from app.errors import InvalidParameter, MissingColumn, NotFound, NotRows, StoredBytesGone
 from app.formats.base import Rows
 from app.jobs.factory import JobFactory
-from app.jobs.file_jobs import FileJobs, Plan, SubmittedJob
+from app.jobs.file_jobs import FileJobs, JobRequest, Plan, PlannedFile, SubmittedJob, refused
 from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
 from app.processors.base import ChunkContext, ChunkOutcome, Processor
@@ -306,8 +306,12 @@ async def test_a_part_that_had_failed_before_it_could_begin_says_why(service: Se
     async with service.database.reading() as connection:
         file = await files.find_file(connection, file_id, OWNER)
     assert file is not None
-    job = service.file_jobs.failed_job(
-        OWNER, file, Plan("chosen", {}), 5, uuid4(), MissingColumn("There is no column a.")
-    )
+    request = JobRequest(OWNER, "chosen", {}, 5)
+    failed = refused(request, file, MissingColumn("There is no column a."))
+    good = PlannedFile(file, Plan("chosen", {}))
+    family = service.file_jobs.family(request, [good, failed], {file.id: file}, whole=file)
+    parent, _, job = family.jobs
+    assert family.parts[1] is job
+    assert (job.parent_id, parent.child_count) == (parent.id, 2)
     assert (job.status, job.priority, job.split_done) == ("failed", 5, True)
     assert job.error == {"code": "missing_column", "message": "There is no column a."}

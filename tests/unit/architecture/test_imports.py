@@ -22,13 +22,14 @@ LAYERS: dict[str, set[str]] = {
     "config": {"errors"},
     "failpoints": {"errors"},
     "telemetry": {"config"},
+    "clients": set(),
     "decoders": {"formats", "errors"},
     "formats": {"errors"},
     "embeddings": {"errors"},
     "schemas": {"errors"},
     "profiling": {"formats", "errors"},
     "processors": {"formats", "schemas", "errors"},
-    "sources": {"decoders", "formats", "errors", "failpoints"},
+    "sources": {"clients", "decoders", "formats", "errors", "failpoints"},
     "db": {"formats", "states", "errors", "config", "telemetry"},
     "destinations": {"formats", "processors", "sources", "db", "states", "errors", "failpoints"},
     "pipeline": {
@@ -61,7 +62,7 @@ LAYERS: dict[str, set[str]] = {
 """What each package of the core may import. `features` is the list of features; what it holds is
 below.
 """
-FOR_ALL = {"lazy", "loading", "extras", "data_files"}
+FOR_ALL = {"lazy", "loading", "extras", "data_files", "setting_names"}
 """They import nothing of ours."""
 FOR_FEATURES = set(LAYERS) - {"main", "plugins", "worker", "cli", "__main__"}
 COMMANDS_MAY_SEE = {"cli"}

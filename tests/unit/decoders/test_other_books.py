@@ -19,7 +19,7 @@ from odf.table import CoveredTableCell, Table, TableCell, TableRow
 from odf.text import P
 
 from app.decoders.spreadsheets.book import Sheet, chosen, open_book
-from app.decoders.spreadsheets.errors import Unreadable
+from app.decoders.unreadable import Unreadable
 
 HERE = Path(__file__).parent
 FIXTURES = [HERE / "orders.xls", HERE / "orders.xlsb"]

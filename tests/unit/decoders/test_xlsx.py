@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from app.decoders.places import SheetPlaces
 from app.decoders.spreadsheets import xlsx
 from app.decoders.spreadsheets.book import Sheet, chosen, open_book
-from app.decoders.spreadsheets.errors import Damaged, NoSheet
+from app.decoders.spreadsheets.errors import NoSheet
 from app.decoders.spreadsheets.values import Kind, kind_of, moment, number
+from app.decoders.unreadable import Damaged
 
 
 def written(fill: Callable[[Any], None], **options: Any) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
@@ -28,11 +29,17 @@ class Shelf:
     def full(self, uri: str) -> str:
         return uri
 
-    def single(self, uri: str) -> Object | None:
+    def single(self, uri: str) -> Object:
         return Object(uri, len(DATA), "1")
 
     def find(self, uri: str, limit: int) -> list[Object]:
         return [Object(uri, len(DATA), "1")]
+
+    def matching(self, uri: str) -> Iterator[Object]:
+        yield self.single(uri)
+
+    def fetch(self, object_: Object, credentials: str = "") -> Any:
+        raise NotImplementedError
 
     def read(self, uri: str, start: int, end: int, etag: str | None) -> bytes:
         return DATA[start:end]
