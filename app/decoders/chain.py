@@ -123,6 +123,12 @@ class Chain:
         if beginning or kinds:
             yield from self._fed(iter((beginning,)), first)
 
+    def keeps(self, beginning: bytes) -> bool:
+        """Return whether bytes that begin so are canonical as they are. `beginning` has
+        BEGINNING_BYTES, or all bytes if there are fewer. Raises UnsupportedEncoding.
+        """
+        return by_content(beginning) is None and not self._text_kinds(beginning)
+
     def _text_kinds(self, beginning: bytes) -> list[Kind]:
         """Decoders of text that begins so: of its encoding, and of the records inside it."""
         kind = text_kind(beginning, self.encoding, or_likely=self.or_likely)

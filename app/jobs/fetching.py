@@ -25,7 +25,7 @@ from app.errors import (
 from app.failpoints import hit
 from app.jobs import uploaded
 from app.jobs.limits import OwnerLimits
-from app.jobs.submit import Submission
+from app.jobs.submit import Submission, declare
 from app.sources.http import BrokenOff, without_query
 from app.sources.places import Storage, Stored
 from app.sources.remote import Fetched, Object, Source
@@ -156,7 +156,7 @@ class Fetcher:
     async def _received(
         self, submission: Submission, upload: UploadSource, fetched: Fetched
     ) -> Received:
-        upload.declare(submission.declared.encoding, or_likely=True)
+        declare(upload, submission.declared, or_likely=True)
         async for data in fetched.pieces:
             await upload.write(data)
         wanted = Wanted(

@@ -20,9 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.engine import Database
 from app.db.rows import NewFile
-from app.decoders.chain import BEGINNING_BYTES
-from app.decoders.registry import by_content
-from app.decoders.text import text_kind
+from app.decoders.chain import BEGINNING_BYTES, Chain
+from app.decoders.json_records import records_wanted
 from app.errors import (
     ObjectAccessDenied,
     ObjectNotFound,
@@ -64,8 +63,6 @@ from app.sources.s3 import MAX_URI_LENGTH
 MAX_OBJECTS = 10_000
 AT_ONCE = 8
 RETRY_SECONDS = 5
-SPLIT_AS_THEY_ARE = ("csv", "json", "jsonl")
-"""Formats whose bytes no decoder changes."""
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 Result = TypeVar("Result")
 
@@ -328,12 +325,13 @@ def _name_object(planned: PlannedFile[NewFile], object_: Object) -> None:
 
 def _is_decoded(sample: bytes, declared: Declared) -> bool:
     """Return whether the bytes of an object that begins so are not those that are split; raises
-    UnsupportedEncoding.
+    UnsupportedEncoding, InvalidParameter.
     """
-    beginning = sample[:BEGINNING_BYTES]
-    if declared.format not in (None, *SPLIT_AS_THEY_ARE) or by_content(beginning) is not None:
-        return True
-    return text_kind(beginning, declared.encoding, or_likely=True) is not None
+    chain = Chain()
+    chain.encoding = declared.encoding
+    chain.or_likely = True
+    chain.records = records_wanted(declared.format, declared.records, declared.record_key)
+    return not chain.keeps(sample[:BEGINNING_BYTES])
 
 
 async def _all(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:

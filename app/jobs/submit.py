@@ -219,10 +219,10 @@ class Submitter:
         async with upload, touch_periodically(self._storage, upload.file_ids):
             try:
                 detects = submission.origin == ORIGIN and submission.inspector is None
-                _declare(upload, submission.declared, or_likely=detects)
+                declare(upload, submission.declared, or_likely=detects)
                 async for data in body:
                     if form is not None and not upload.received_bytes:
-                        _declare(upload, form.declared(), or_likely=detects)
+                        declare(upload, form.declared(), or_likely=detects)
                     await upload.write(data)
                 if form is not None:
                     submission = form.complete()
@@ -418,7 +418,7 @@ async def answered_before(
     return Accepted(answer.status_code, answer.body, replayed=True)
 
 
-def _declare(upload: UploadSource, declared: Declared, *, or_likely: bool) -> None:
+def declare(upload: UploadSource, declared: Declared, *, or_likely: bool) -> None:
     """Tell the decoders what is known before the first byte; raises InvalidParameter."""
     records = records_wanted(declared.format, declared.records, declared.record_key)
     upload.declare(declared.encoding, or_likely=or_likely, records=records)

@@ -1,7 +1,6 @@
-"""Reading a whole file the way the service does: cut into spans, then each span read alone.
-
-What must hold for every file and every setting is asserted here, by counting that owes nothing to
-the code under test; what is particular to one file is left to the tests.
+"""Reads a whole file as the service does: cut into spans, each read separately. Asserts what must
+hold for every file and setting, by counting independently of the code under test; the tests assert
+the rest.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ LINE_ENDS = {"lf": "\n", "crlf": "\n", "cr": "\r", "any": "\r\n|\r|\n"}
 
 @dataclass(frozen=True)
 class Setting:
-    """How to cut: none of it may change what is read."""
+    """How to cut a file: none of these settings may change what is read."""
 
     chunk_rows: int = 1000
     chunk_bytes: int = 1 << 20
@@ -40,7 +39,7 @@ DETECT_ALL = Declared()
 
 
 class ThriftyFile(io.BytesIO):
-    """A file that must be read block by block: asking for nothing, or for all that is left, is a
+    """A file that must be read block by block: reading nothing, or everything that is left, is a
     mistake.
     """
 
@@ -53,14 +52,14 @@ class ThriftyFile(io.BytesIO):
 def read_all(
     data: bytes, dialect: Dialect, setting: Setting = USUAL
 ) -> tuple[list[tuple[int, Any]], list[Reject]]:
-    """([(row number, cells or the bytes of the JSON object)], rejects) of the whole file."""
+    """Return ([(row number, cells or the bytes of the JSON object)], rejects) of the whole file."""
     return read_spans(data, dialect, cut_all(data, dialect, setting))
 
 
 def cut_all(
     data: bytes, dialect: Dialect, setting: Setting = USUAL, row_bytes: int = 1 << 30
 ) -> list[Span]:
-    """The spans of the file, which tile it; cut in as many stretches as the budget asks for."""
+    """Return the spans of the file, which tile it, cut in as many stretches as the budget needs."""
     form, file = open_format(dialect), ThriftyFile(data)
     limits = Limits(setting.chunk_rows, setting.chunk_bytes, row_bytes)
     position = Position(
@@ -111,7 +110,7 @@ def assert_tiling(data: bytes, dialect: Dialect, spans: list[Span], setting: Set
 
 
 def line_starts(data: bytes, dialect: Dialect) -> list[int]:
-    """Offsets behind each line end from the first row on."""
+    """Return the offsets after each line end, from the first row on."""
     end = LINE_ENDS[dialect.newline]
     start, text, unit = dialect.data_start, data[dialect.data_start :].decode("latin-1"), 1
     if dialect.encoding.startswith("utf-16"):
@@ -128,7 +127,7 @@ def line_starts(data: bytes, dialect: Dialect) -> list[int]:
 
 
 def line_at(lines: list[int], dialect: Dialect, offset: int) -> int:
-    """Number of the line on which the byte stands."""
+    """Return the number of the line that contains the byte."""
     return dialect.data_line + bisect_right(lines, offset)
 
 
@@ -160,7 +159,7 @@ def read_spans(
 
 
 def values(rows: Rows) -> list[Any]:
-    """Cells, or the bytes of JSON objects; and the pages must say the same."""
+    """Return cells, or the bytes of JSON objects; the pages must agree."""
     assert isinstance(rows, TextRows | CellRows | ObjectRows)
     paged = [row for page in rows.pages() for row in msgspec.json.decode(page.data)]
     assert paged == rows.records()
@@ -168,7 +167,7 @@ def values(rows: Rows) -> list[Any]:
 
 
 def detected(data: bytes, declared: Declared = DETECT_ALL, filename: str = "") -> Dialect:
-    """The dialect of a file that is here as a whole, as the service stores it."""
+    """Return the dialect of a complete file, as the service stores it."""
     dialect = detect(data, complete=True, declared=declared, filename=filename)
     return (
         msgspec.structs.replace(dialect, data_end=len(data))

@@ -28,7 +28,7 @@ def api(engine: Engine) -> Iterator[EngineApi]:
         yield api
 
 
-def test_the_rows_are_those_of_the_text_in_utf_8(api: EngineApi) -> None:
+def test_the_rows_equal_those_of_the_text_in_utf_8(api: EngineApi) -> None:
     for encoding, text in TEXTS.items():
         answer = api.upload(text.encode(encoding), encoding=encoding)
         assert answer["decoding"][0]["decoder"] == "text"
@@ -39,7 +39,7 @@ def test_the_rows_are_those_of_the_text_in_utf_8(api: EngineApi) -> None:
         assert api.proof(answer["file_id"])["hash"] == api.proof(plain["file_id"])["hash"]
 
 
-def test_a_row_with_bytes_that_are_no_text_is_a_reject_with_its_bytes(api: EngineApi) -> None:
+def test_a_row_with_undecodable_bytes_is_a_reject_with_its_bytes(api: EngineApi) -> None:
     data = (
         "番号,都市\n1,東京\n2,".encode("shift_jis") + b"\x81\xff\n" + "3,大阪\n".encode("shift_jis")
     )
@@ -60,7 +60,7 @@ def test_a_row_with_bytes_that_are_no_text_is_a_reject_with_its_bytes(api: Engin
 
 
 @pytest.mark.one_database
-def test_a_form_says_the_encoding_before_its_file(api: EngineApi) -> None:
+def test_a_form_may_name_the_encoding_before_its_file(api: EngineApi) -> None:
     data = TEXTS["cp949"].encode("cp949")
     part = b'Content-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n' + data
     said = b'Content-Disposition: form-data; name="encoding"\r\n\r\ncp949'
@@ -94,7 +94,7 @@ def test_json_may_be_in_any_encoding_too(api: EngineApi) -> None:
     assert api.rows(answer["file_id"]) == [(1, ["東京"])]
 
 
-def test_a_likely_encoding_is_used_and_told(api: EngineApi) -> None:
+def test_a_likely_encoding_is_used_and_reported(api: EngineApi) -> None:
     text = "id,name,ort\n" + "1,Müller,Köln\n" * 50
     answer = api.upload(text.encode("cp1252"))
     (step,) = answer["decoding"]
@@ -110,7 +110,7 @@ def test_a_likely_encoding_is_used_and_told(api: EngineApi) -> None:
 
 
 @pytest.mark.one_database
-def test_some_bad_bytes_in_utf_8_still_cost_their_rows_alone(api: EngineApi) -> None:
+def test_bad_bytes_in_utf_8_cost_only_their_rows(api: EngineApi) -> None:
     text = "id,name\n" + "1,Müller\n" * 50
     answer = api.upload(text.encode() + b"2,M\xfcller\n" * 5)
     assert answer["decoding"] == []
@@ -119,7 +119,7 @@ def test_some_bad_bytes_in_utf_8_still_cost_their_rows_alone(api: EngineApi) -> 
 
 
 @pytest.mark.one_database
-def test_a_form_that_says_the_encoding_too_late_is_told_so(api: EngineApi) -> None:
+def test_a_form_that_names_the_encoding_after_the_file_is_refused(api: EngineApi) -> None:
     rows = "1,Müller\n".encode("cp1252") * 60_000
     part = b'Content-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\nid,n\n' + rows
     said = b'Content-Disposition: form-data; name="encoding"\r\n\r\nlatin-1'

@@ -1,4 +1,4 @@
-"""The names of the operations in the OpenAPI document, by which generated clients call them."""
+"""Operation ids of the OpenAPI document, which generated clients use as names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NAMES = {
     "create_key", "revoke_key", "get_retention", "get_system", "get_addresses", "get_health", "get_readiness",
     "get_metrics", "explain_error",
 }  # fmt: skip
-"""All of them, in the order of the routes. To change one changes the clients of others."""
+"""All ids in the order of the routes. Changing one breaks generated clients."""
 
 
 def operation_ids() -> list[str | None]:
@@ -40,7 +40,7 @@ def operation_ids() -> list[str | None]:
     return [route.operation_id for route in named if route.include_in_schema]
 
 
-def test_operations_have_the_names_that_clients_know() -> None:
+def test_operations_keep_their_ids() -> None:
     names = operation_ids()
     assert set(names) == NAMES
     assert len(names) == len(NAMES)

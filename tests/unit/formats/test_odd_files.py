@@ -36,7 +36,7 @@ def shown(rows: list[tuple[int, Any]], dialect: Dialect) -> tuple[list[str], lis
 
 
 @pytest.mark.parametrize("file", ODD_FILES, ids=str)
-def test_each_row_of_an_odd_file_is_a_result_or_a_reject_with_its_place(file: Content) -> None:
+def test_each_row_of_an_odd_file_is_a_result_or_a_reject_with_its_location(file: Content) -> None:
     dialect = detected(file.data, declared(file), file.name)
     spans = cut_all(file.data, dialect, row_bytes=MAX_ROW_BYTES)
     rows, rejects = read_spans(file.data, dialect, spans)

@@ -19,12 +19,12 @@ DATA = b"id\n1\n2\n"
 
 
 class Shelf:
-    """Something that a scheme of its own stands for."""
+    """A source with a scheme of its own."""
 
     scheme = "shelf"
 
     def check_configured(self) -> None:
-        """It is."""
+        """Always exists."""
 
     def full(self, uri: str) -> str:
         return uri
@@ -55,7 +55,7 @@ def made(folder: Path) -> Sources:
     return Sources(storage, unused, unused, remotes=(Shelf(),))
 
 
-def test_each_scheme_has_its_source(tmp_path: Path) -> None:
+def test_each_scheme_has_a_source(tmp_path: Path) -> None:
     sources = made(tmp_path)
     assert sources.read("shelf://a/b.csv", 3, 5, None) == DATA[3:5]
     assert sources.open("shelf://a/b.csv", len(DATA)).read() == DATA
