@@ -66,6 +66,13 @@ _NOTE = re.compile(
     r"|kilde|disclaimer|generated|created|updated|downloaded|extracted|report|copyright)\b",
     re.IGNORECASE,
 )
+_METADATA = re.compile(
+    r"(?:title|data ?source|source|publisher|author|creator|contact|licen[cs]e|date|last updated|updated"
+    r"|created|version|unit|units|period|table|notes?|description|subject|frequency|language|reference"
+    r"|titel|quelle|stand|herausgeber|einheit|zeitraum|fuente|fonte|titre|unité)\b",
+    re.IGNORECASE,
+)
+"""Names of what files say of themselves, at the beginning of a cell."""
 _COMMENT = re.compile(r"#(?:#*$|.*\s)")
 
 
@@ -670,13 +677,18 @@ def _are_titles(
     names, rows = table[0].cells, table[1:]
     if len(rows) < 2 or len(table) <= len(above) or _recurs(names, rows):
         return False
-    singles = [record.filled[0] for record in titles if len(record.filled) == 1]
-    pairs = [record.filled for record in titles if len(record.filled) > 1]
+    sentences = [record for record in titles if _is_sentence(record, table)]
+    singles = [
+        record.filled[0] for record in titles if len(record.filled) == 1 or record in sentences
+    ]
+    pairs = [
+        record.filled for record in titles if len(record.filled) > 1 and record not in sentences
+    ]
     if any(is_value(pair[0]) for pair in pairs):
         return False
-    marked = all(pair[0].endswith(":") for pair in pairs)
-    if not marked and len(pairs) > 1 and is_header(pairs[0]) and len(set(map(len, pairs))) == 1:
-        return False  # a table above the table
+    marked = all(pair[0].endswith(":") for pair in pairs) or _are_metadata(pairs)
+    if not marked and _are_like_a_table(titles, pairs):
+        return False
     has_values = any(map(is_value, singles))
     if has_values and not apart:
         return False
@@ -690,6 +702,31 @@ def _are_titles(
     if is_word or has_values or _is_prose(table) or not (marked or apart):
         return evidence >= STRONG_EVIDENCE
     return evidence >= EVIDENCE or (apart and _is_full_table(table))
+
+
+def _is_sentence(record: Record, table: Sequence[Record]) -> bool:
+    """Return whether the delimiters of this line are the commas of a sentence: a space follows
+    each, unlike in the table.
+    """
+    behind = [cell for cell in record.cells[1:] if cell.strip()]
+    is_text = bool(behind) and all(cell.startswith(" ") for cell in behind)
+    has_words = len(record.cells[0].split()) > 1
+    return is_text and has_words and not _is_prose(table)
+
+
+def _are_metadata(pairs: Sequence[Sequence[str]]) -> bool:
+    """Return whether at least half of these lines have a usual name of metadata and its value."""
+    usual = sum(len(pair) == 2 and _METADATA.match(pair[0]) is not None for pair in pairs)
+    return 2 * usual >= len(pairs) > 1
+
+
+def _are_like_a_table(titles: Sequence[Record], pairs: Sequence[Sequence[str]]) -> bool:
+    """Return whether these lines of several cells may be a table of their own: names and then rows
+    of the same width, without a blank line before each.
+    """
+    if len(pairs) < 2 or not is_header(pairs[0]) or len(set(map(len, pairs))) > 1:
+        return False
+    return not all(record.stands_apart for record in titles[1:])
 
 
 def _recurs(names: Sequence[str], rows: Sequence[Record]) -> bool:

@@ -518,8 +518,11 @@ def _names(header: list[list[str]], declared: Sequence[str] | None, width: int) 
             [row[i].strip() if i < len(row) else "" for row in header]
             for i in range(max(map(len, header)))
         ]
-        # What stands in two rows of the header alike is said once.
-        names = [" ".join(filter(None, dict.fromkeys(cell))) for cell in parts]
+        names = _joined(parts)
+        if len(set(names)) < len(names):
+            # Cells that are merged in a spreadsheet have their text in the first of them.
+            spread = _joined(_spread(parts))
+            names = spread if len(set(spread)) > len(set(names)) else names
     else:
         names = [""] * (width if declared is None else 0)
     if declared is not None:
@@ -534,3 +537,23 @@ def _names(header: list[list[str]], declared: Sequence[str] | None, width: int) 
                 f"The name of column {place} has a NUL or more than {MAX_NAME_LENGTH} characters."
             )
     return unique_names(names)
+
+
+def _joined(parts: Sequence[Sequence[str]]) -> list[str]:
+    """Return the names of columns from their cells in the rows of the header. A text in two rows
+    is taken once.
+    """
+    return [" ".join(filter(None, dict.fromkeys(cells))) for cells in parts]
+
+
+def _spread(parts: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return the cells of a header by column, with each text of its upper rows repeated over the
+    empty cells to the right.
+    """
+    columns: list[list[str]] = []
+    before = [""] * (len(parts[0]) - 1)
+    for *upper, last in parts:
+        filled = [cell or left for cell, left in zip(upper, before, strict=True)]
+        before = filled
+        columns.append([*filled, last])
+    return columns
