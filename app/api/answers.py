@@ -89,6 +89,13 @@ class SkippedLines(Answer):
     text: str = Field(description="Text of the first line.")
 
 
+class OtherTable(Answer):
+    """A further table in the file."""
+
+    line: int = Field(description="Line of its header.")
+    columns: list[str] = Field(description="Its names.")
+
+
 class CsvDialect(Answer):
     """Dialect of a CSV file."""
 
@@ -110,6 +117,10 @@ class CsvDialect(Answer):
     )
     blank_lines: int = sometimes(
         "In a file of one column: blank lines that were skipped but may be empty values."
+    )
+    other_tables: list[OtherTable] = sometimes(
+        "Further tables that seem to begin below a blank line. Their rows are read as rows of this"
+        " table, or rejected if they have another width."
     )
     skip_footer: int = Field(description="Records at the end that are not rows.")
     columns: list[str] = Field(description="Column names in the order of the file.")

@@ -38,6 +38,7 @@ from app.formats.csv_layout import (
     records_of,
     table_cells,
 )
+from app.formats.csv_more_tables import find_other_tables
 from app.formats.encodings import encoding_of, hint, refuse_binary
 from app.formats.json import JsonDialect
 from app.formats.registry import Dialect
@@ -63,6 +64,8 @@ CSV_NAMES, CSV_TYPES = (
     ("text/csv", "text/tab-separated-values", "application/csv"),
 )
 LINE_ENDS = {"lf": r"\n", "crlf": r"\r\n", "cr": r"\r", "any": r"\r\n|\r|\n"}
+BLANK_LINE = re.compile(r"(?:\r\n|\r|\n)[,;|\t ]*(?:\r\n|\r|\n)[^\r\n]")
+"""Also a line of delimiters alone, above another line."""
 JSON_BLANKS = " \t\r\n"
 JSON_OBJECT = re.compile(r'\{\s*(?:"(?:[^"\\]|\\.)*+"\s*:|\}|$)')
 ARRAY_OF_OBJECTS = re.compile(r'\[\s*\{\s*(?:"(?:[^"\\]|\\.)*+"\s*:|\}|$)')
@@ -407,10 +410,14 @@ def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declare
     names = [record.cells for record in records[:header_rows]]
     columns = _names(names, declared.columns, records[0].width if records else 0)
     position, line = _advance(text, position, line, records[:header_rows], newline)
+    other_tables = []
+    if len(columns) > 1 and BLANK_LINE.search(text, position):
+        other_tables = find_other_tables(records[header_rows:], line)
     blank_lines = _blank_lines(text[position:], dialect, complete) if len(columns) == 1 else 0
     return replace_dialect(
         dialect,
         blank_lines=blank_lines,
+        other_tables=other_tables,
         encoding=encoding,
         skip_rows=declared.skip_rows or len(layout.skipped),
         skipped=skipped,

@@ -69,7 +69,7 @@ export function previewOf(source, settings, onchange = () => {}) {
     last = answer;
     say(summary, inWords(answer));
     drawForm(answer);
-    replace(notes, skippedLines(answer, apply), lastTime(answer, apply));
+    replace(notes, skippedLines(answer, apply), otherTables(answer), lastTime(answer, apply));
     replace(
       others,
       resetButton(),
@@ -173,6 +173,17 @@ function skippedLines({ dialect }, apply) {
         h("span.clip", {}, text || "(no text)"),
       ),
     ),
+  );
+}
+
+function otherTables({ dialect }) {
+  const others = dialect.other_tables ?? [];
+  if (!others.length) return null;
+  const lines = others.map((each) => each.line).join(", ");
+  return h(
+    "p.note",
+    {},
+    `Another table seems to begin in line ${lines}. Its rows are read as rows of the first table, or rejected if they have another width.`,
   );
 }
 

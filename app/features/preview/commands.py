@@ -124,6 +124,9 @@ def _show(found: dict[str, Any]) -> None:
         first, last = skipped["lines"]
         lines = f"line {first}" if first == last else f"lines {first}-{last}"
         print_result(f"Skipped {lines} ({skipped['why']}): {shown(skipped['text'], 80)}")
+    for other in dialect.get("other_tables", ()):
+        names = shown(", ".join(other["columns"]), 60)
+        print_result(f"Another table seems to begin in line {other['line']}: {names}")
     counts = sample["rows"]
     codes = ", ".join(f"{code} {count}" for code, count in sample["rejected_by_code"].items())
     part = "whole file" if sample["is_complete"] else f"first {sample['size_bytes']} bytes"
