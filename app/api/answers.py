@@ -165,6 +165,19 @@ class JsonDialect(Answer):
 Dialect = Annotated[CsvDialect | JsonDialect, Field(discriminator="kind")]
 
 
+class ReportedReject(Answer):
+    """A row that is rejected, or would be."""
+
+    row_number: int = Field(description="Its number in the file, from 1.")
+    line: int = Field(description="The line where it begins, from 1.")
+    column: str | None = Field(
+        description="The column that is wrong; null if it is the row as a whole."
+    )
+    code: str = Field(description="Which mistake.")
+    message: str = Field(description="What is wrong, in a sentence.")
+    value: str | None = Field(description="The value that is wrong; null if it is not one.")
+
+
 class CellNote(Answer):
     """Something about some cells of a sheet."""
 
