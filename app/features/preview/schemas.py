@@ -1,4 +1,4 @@
-"""What a preview answers."""
+"""Response models of previews."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The beginnings of files that are not in the body of the request."""
+"""Reads the beginnings of files that are not in the body of the request."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Previews:
             return await list_loaded(connection, owner)
 
     async def of_source(self, uri: str) -> Beginning:
-        """Of an object, or of the first one where the URI stands for several; raises BadSourceUri,
+        """Return the beginning of an object, or of the first of several; raises BadSourceUri,
         NotConfigured, ObjectNotFound, ObjectAccessDenied, Unavailable, BinaryContent.
         """
         source = self._sources.remote(uri)
