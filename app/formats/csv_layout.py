@@ -16,6 +16,7 @@ from itertools import pairwise
 
 import msgspec
 
+from app.formats.calibration import DELIMITER, calibrated
 from app.formats.cell_kinds import CellKind, kind_of, main_kind
 from app.formats.csv import BadCell, CsvDialect, CsvFormat
 from app.formats.csv_header import SURE, header_evidence, is_year
@@ -181,7 +182,16 @@ def find_readings(text: str, complete: bool, base: CsvDialect, wanted: Wanted) -
     found[chosen.delimiter] = (most, chosen)
     total = sum(weight for weight, _ in found.values())
     ranked = sorted(found.values(), key=lambda each: (-each[0], each[1] is not chosen))
-    return [Reading(dialect, weight / total) for weight, dialect in ranked if weight]
+    shares = [(weight / total, dialect) for weight, dialect in ranked if weight]
+    if len(shares) == 1:
+        return [Reading(chosen, 1.0)]
+    best = shares[0][0]
+    is_right = calibrated(best, DELIMITER)
+    others = (1 - is_right) / (1 - best)
+    return [
+        Reading(dialect, is_right if dialect is chosen else share * others)
+        for share, dialect in shares
+    ]
 
 
 def _marks_in(text: str) -> list[str]:
@@ -423,6 +433,8 @@ def _ends_with_one_cell(text: str, dialect: CsvDialect) -> bool:
     """Whether the last line seems to be no row, so that a closer look is worth its time."""
     last = text.rstrip("\r\n")
     last = last[max(last.rfind("\n"), last.rfind("\r")) + 1 :]
+    if _NOTE.match(last) is not None and f"{dialect.delimiter} " in last:
+        return True
     return dialect.delimiter not in last.rstrip(dialect.delimiter + " ")
 
 
@@ -774,8 +786,10 @@ def find_end(records: Sequence[Record], header_rows: int) -> list[tuple[Record, 
     They have one cell where all rows have more, and what that says is none of the values of the
     first column: a sentence, or text below numbers.
     """
-    first = next((i for i in range(len(records), 0, -1) if records[i - 1].reach > 1), 0)
-    above, below = records[:first], records[first:]
+    width = Counter(record.width for record in records).most_common(1)[0][0] if records else 0
+    is_row = [record.reach > 1 and not _is_note(record, width) for record in records]
+    first = next((i for i in range(len(records), 0, -1) if is_row[i - 1]), 0)
+    above, below = records[:first], [_with_one_cell(record) for record in records[first:]]
     if not below or len(above) <= header_rows or above[-1].width < 2:
         return []
     footer: list[tuple[Record, str]] = []
@@ -794,6 +808,22 @@ def find_end(records: Sequence[Record], header_rows: int) -> list[tuple[Record, 
     is_counted = any(why == "count" for _, why in footer)
     has_rows = len(rows) > len(footer) and (is_counted or len(rows) > ENOUGH_ROWS)
     return footer if has_rows and any(record.filled for record, _ in footer) else []
+
+
+def _is_note(record: Record, width: int) -> bool:
+    """Return whether the record is a marked sentence whose commas pass for delimiters: it has fewer
+    cells than the table, and a space behind each delimiter.
+    """
+    behind = record.cells[1 : record.reach]
+    is_sentence = record.reach < width and all(cell.startswith(" ") for cell in behind)
+    return is_sentence and _NOTE.match(record.text.strip("\r\n")) is not None
+
+
+def _with_one_cell(record: Record) -> Record:
+    """Return a record of several cells as one text."""
+    if record.reach < 2:
+        return record
+    return replace(record, cells=[record.text.strip("\r\n")])
 
 
 def _rows_alike(above: Sequence[Record]) -> list[Record]:
