@@ -71,6 +71,8 @@ class UndoState(Answer):
     )
     removed: int = sometimes("Rows removed because only this job had written them.")
     restored: int = sometimes("Rows restored to what an earlier job had written.")
+    left: int = sometimes("Rows of a table that stay, because others have changed or need them.")
+    left_rows: list[dict[str, Any]] = sometimes("The first 20 of these, each with the reason.")
     undone_at: datetime | None = Field(description="Time when the undo ended; null before.")
 
 
@@ -83,7 +85,7 @@ class SkippedLines(Answer):
     why: str = Field(
         description=(
             "`delimiter` (`sep=;`), `comment`, `title`, `metadata` or `empty`; below the table"
-            " `count`, `note` or `empty`."
+            " `count`, `note` or `empty`; `ruler` (`---- -----`)."
         )
     )
     text: str = Field(description="Text of the first line.")
@@ -162,7 +164,31 @@ class JsonDialect(Answer):
     flatten: int = sometimes("Levels of nested objects that become columns.")
 
 
-Dialect = Annotated[CsvDialect | JsonDialect, Field(discriminator="kind")]
+class FixedDialect(Answer):
+    """Dialect of a file with columns of fixed width."""
+
+    kind: Literal["fixed"] = Field(description="Kind of dialect.")
+    encoding: str = Field(description="Encoding of the text.")
+    starts: list[int] = Field(description="First character of each column, from 0.")
+    ends: list[int] = Field(
+        description="Character behind each column; 0 if the last one is the rest of the line."
+    )
+    newline: Literal["lf", "crlf", "cr", "any"] = Field(description="Line ending of a row.")
+    skip_rows: int = Field(description="Lines before the header.")
+    skipped: list[SkippedLines] = sometimes("Lines skipped by detection, and why.")
+    header_rows: int = Field(description="Header rows; 0 if there is no header.")
+    header_confidence: float = sometimes("Confidence in `header_rows` from 0 to 1.")
+    skip_footer: int = Field(description="Lines at the end that are not rows.")
+    columns: list[str] = Field(description="Column names in the order of the file.")
+    on_bad_row: Literal["reject", "keep"] = Field(description="Treatment of short lines.")
+    data_start: int = Field(description="Byte offset of the first row.")
+    data_line: int = Field(description="Line number of the first row.")
+    decoded_from: str = sometimes(
+        "Encoding in which the text was received; empty if it is `encoding`."
+    )
+
+
+Dialect = Annotated[CsvDialect | JsonDialect | FixedDialect, Field(discriminator="kind")]
 
 
 class ReportedReject(Answer):
@@ -186,16 +212,23 @@ class CellNote(Answer):
     first: str = Field(description="The first of them, such as `Sheet1!C17`.")
 
 
+class SkippedMember(Answer):
+    """A member of an archive that was not read."""
+
+    name: str = Field(description="Path in the archive.")
+    why: str = Field(description="What it is: a hidden file, a symbolic link, ...")
+
+
 class Decoding(Answer):
     """What a decoder did with the bytes of a file."""
 
     decoder: str = Field(
         description=(
-            "gzip, zstd, bzip2, xz, lz4, zlib, xlsx, xlsb, xls, ods, parquet, arrow, orc, text or"
-            " json."
+            "gzip, zstd, bzip2, xz, lz4, zlib, zip, tar, xlsx, xlsb, xls, ods, parquet, arrow, orc,"
+            " text, json or xml."
         )
     )
-    records: str = sometimes("Of a JSON document: the path at which its records were found.")
+    records: str = sometimes("Of a JSON or XML document: the path of its records.")
     encoding: str = sometimes("Of `text`: what it was decoded from into UTF-8.")
     confidence: float = sometimes("Of an encoding that was detected: how sure it is, from 0 to 1.")
     sheet: str = sometimes("Of a workbook: the sheet that was read.")
@@ -205,6 +238,10 @@ class Decoding(Answer):
     row_groups: int = sometimes("Number of its row groups, batches or stripes.")
     types: dict[str, str] = sometimes("Types of its first 200 columns, as Arrow names them.")
     notes: list[CellNote] = sometimes("What is worth knowing of some cells.")
+    member: str = sometimes("Path of the file in the archive.")
+    files: int = sometimes("Number of files that the archive became.")
+    skipped: list[SkippedMember] = sometimes("The first 20 members that were not read.")
+    skipped_count: int = sometimes("Number of members that were not read.")
 
 
 DECODING = (
@@ -236,6 +273,15 @@ class ObjectsAccepted(Answer):
 
 Shown = dict[str, Any]
 """JSON whose members are defined by the user or by a processor."""
+
+
+class PartError(Answer):
+    """A file of an archive or a sheet of a workbook that cannot be read. The others can."""
+
+    job_id: UUID = Field(description="The failed job of the part.")
+    filename: str = Field(description="Name of the upload, `#`, and its name in the upload.")
+    code: str = Field(description="Code of the error.")
+    detail: str = Field(description="What is wrong, in one sentence.")
 
 
 class FetchedVersion(Answer):
@@ -274,7 +320,10 @@ class Uploaded(Answer):
     )
     processor: str = Field(description="Processor that runs each row.")
     priority: int = Field(description="0-10; higher goes first.")
-    parts: list[UUID] = sometimes("Of a workbook with several sheets: the job of each.")
+    parts: list[UUID] = sometimes(
+        "The job of each file of an archive or sheet of a workbook, if there are several."
+    )
+    errors: list[PartError] = sometimes("Parts that failed before they could start.")
     duplicate: bool = Field(
         description="Whether this is an earlier upload of the same bytes with the same options."
     )

@@ -51,6 +51,7 @@ PARAMETERS = frozenset(
         "filename",
         "format",
         "sheet",
+        "members",
         "encoding",
         "delimiter",
         "quote",
@@ -62,6 +63,7 @@ PARAMETERS = frozenset(
         "skip_footer",
         "columns",
         "on_bad_row",
+        "widths",
         "records",
         "record_key",
         "flatten",
@@ -93,7 +95,10 @@ def upload(
         list[str],
         typer.Argument(
             metavar="FILES...",
-            help="CSV, JSON, JSON Lines, workbooks, also compressed; - reads standard input.",
+            help=(
+                "CSV, JSON, JSON Lines, workbooks, Parquet, Arrow, ORC, also compressed; - reads"
+                " standard input."
+            ),
         ),
     ],
     priority: Annotated[

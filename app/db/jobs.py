@@ -34,6 +34,7 @@ from app.db.rows import (
     JobPart,
     JobResultRow,
     JobRow,
+    JobSummary,
     JobWork,
     ListedJob,
     LockedJob,
@@ -367,6 +368,24 @@ async def parents_of_file(connection: AsyncConnection, file_id: UUID) -> dict[UU
     return {job_id: int(priority) for job_id, priority in (await connection.execute(query)).all()}
 
 
+async def latest_summary(
+    connection: AsyncConnection, owner: str, file_id: UUID, processor: str
+) -> JobSummary | None:
+    """Return the summary of the newest completed job of a processor over a file."""
+    query = (
+        select(*columns_of(JobSummary, Job))
+        .where(
+            Job.owner == owner,
+            Job.file_id == file_id,
+            Job.processor == processor,
+            Job.status.in_((JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)),
+        )
+        .order_by(Job.number.desc())
+        .limit(1)
+    )
+    return await fetch_first(connection, JobSummary, query)
+
+
 async def find_cached(connection: AsyncConnection, owner: str, cache_key: str) -> JobRow | None:
     """Return the newest job with this key that has a complete result, of which nothing was deleted."""
     part, part_file, output = aliased(Job), aliased(File), aliased(File)
@@ -528,6 +547,11 @@ async def finish(
     return True
 
 
+async def withdraw(connection: AsyncConnection, job_id: UUID) -> None:
+    """Count no row of the job as loaded, because it ends without publishing what is staged."""
+    await connection.execute(update(Job).where(Job.id == job_id).values(is_withdrawn=True))
+
+
 async def set_result_file(connection: AsyncConnection, job_id: UUID, file_id: UUID) -> None:
     await connection.execute(update(Job).where(Job.id == job_id).values(result_file_id=file_id))
 
@@ -584,6 +608,12 @@ async def reopen(connection: AsyncConnection, job_id: UUID) -> bool:
             may_become(Job.status, JobStatus.PROCESSING, among=ENDED_BADLY),
             Job.undo_state.is_(None),
         )
-        .values(status=JobStatus.PROCESSING, error=None, finished_at=None, updated_at=now())
+        .values(
+            status=JobStatus.PROCESSING,
+            is_withdrawn=False,
+            error=None,
+            finished_at=None,
+            updated_at=now(),
+        )
     )
     return (await connection.execute(query)).rowcount == 1

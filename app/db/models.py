@@ -187,6 +187,10 @@ class Job(Base):
     """Whether the rows that it replaced in shared tables were kept. Jobs from before undo existed
     did not keep them.
     """
+    is_withdrawn: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    """Whether the job ended without publishing what its chunks had staged. No row of it counts as
+    loaded then.
+    """
     undo_state: Mapped[str | None] = mapped_column(String(10))
     """undoing or undone."""
     undo_counts: Mapped[dict[str, Any] | None]

@@ -104,6 +104,12 @@ class FilePlaces(msgspec.Struct, frozen=True):
     places: dict[str, Any] | None
 
 
+class JobSummary(msgspec.Struct, frozen=True):
+    """Summary of a job."""
+
+    summary: dict[str, Any] | None
+
+
 class NewFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file to insert."""
 
@@ -152,6 +158,7 @@ class JobBase(msgspec.Struct, frozen=True):
     corrected_rows: int
     stores_results: bool
     keeps_versions: bool
+    is_withdrawn: bool
     undo_state: str | None
     undo_counts: dict[str, Any] | None
     undone_at: datetime | None
@@ -231,7 +238,16 @@ class UndoneJob(JobWork, frozen=True):
     """A job whose undo is in progress, locked until the end of the transaction."""
 
     undo_state: str | None
-    undo_counts: dict[str, int]
+    undo_counts: dict[str, Any]
+
+
+class UndoCounts(msgspec.Struct, frozen=True):
+    """Rows of an undo by outcome, and some of those that it leaves."""
+
+    removed: int
+    restored: int
+    left: int
+    left_rows: list[Any]
 
 
 class JobPart(msgspec.Struct, frozen=True):

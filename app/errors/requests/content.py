@@ -33,6 +33,14 @@ class ContentMismatch(RequestError):
     remedy = "Export the data as CSV, JSON or JSON Lines and upload that."
 
 
+class CorruptArchive(RequestError):
+    """Damaged or incomplete archive, or member of an archive."""
+
+    status = 422
+    code = "corrupt_archive"
+    remedy = "Make the archive again and upload it again."
+
+
 class CorruptCompression(RequestError):
     """Damaged or incomplete compressed data."""
 
@@ -65,6 +73,16 @@ class CorruptWorkbook(RequestError):
     remedy = "Open it in a spreadsheet program, save it anew and upload that; nothing was stored."
 
 
+class CorruptXml(RequestError):
+    """XML document that is not well-formed."""
+
+    status = 422
+    code = "corrupt_xml"
+    remedy = (
+        "Correct the document at the place in `detail` and upload it again; nothing was stored."
+    )
+
+
 class DataFileTooLarge(RequestError):
     """Parquet, Arrow or ORC file needs too much memory or time."""
 
@@ -79,6 +97,14 @@ class EncryptedDataFile(RequestError):
     status = 422
     code = "encrypted_data_file"
     remedy = "Write it without encryption."
+
+
+class EncryptedMember(RequestError):
+    """Member of an archive protected by a password."""
+
+    status = 422
+    code = "encrypted_member"
+    remedy = "Make the archive without a password."
 
 
 class EncryptedWorkbook(RequestError):
@@ -103,6 +129,14 @@ class JsonNotRows(RequestError):
     status = 422
     code = "json_not_rows"
     remedy = "Wrap the values in objects, one per row."
+
+
+class MemberNotFound(InvalidParameter):
+    """No such file in the archive, or several to choose from."""
+
+    status = 422
+    code = "member_not_found"
+    remedy = "Set `members` to names or patterns of files in the archive, such as `*.csv`."
 
 
 class MissingColumn(RequestError):
@@ -139,12 +173,36 @@ class SheetNotFound(InvalidParameter):
     remedy = "Set `sheet` to the name of a sheet, or to its number from 1."
 
 
+class CellTooLong(RequestError):
+    """Cell too long for a worksheet."""
+
+    status = 422
+    code = "cell_too_long"
+    remedy = "Download CSV, JSON Lines, Parquet or Arrow."
+
+
+class TooManyRows(RequestError):
+    """Too many rows for a worksheet."""
+
+    status = 422
+    code = "too_many_rows"
+    remedy = "Download CSV, JSON Lines, Parquet or Arrow."
+
+
 class TooManyColumns(RequestError):
     """Too many columns."""
 
     status = 422
     code = "too_many_columns"
     remedy = "Check the delimiter; at most 16 384 columns are read."
+
+
+class UnsafeMember(RequestError):
+    """Name of a member that is ambiguous or points out of its archive."""
+
+    status = 422
+    code = "unsafe_member"
+    remedy = "Make the archive again with relative names, each of them once."
 
 
 class UnsupportedEncoding(InvalidParameter):
@@ -155,9 +213,25 @@ class UnsupportedEncoding(InvalidParameter):
     remedy = "Use the Python name of an encoding, such as utf-8, cp1252 or shift_jis."
 
 
+class UnsupportedMember(RequestError):
+    """Archive, or member of an archive, in a form that is not supported."""
+
+    status = 422
+    code = "unsupported_member"
+    remedy = "Make the archive with DEFLATE, without further archives inside of archives."
+
+
 class WorkbookTooLarge(RequestError):
     """Workbook needs too much memory or time."""
 
     status = 413
     code = "workbook_too_large"
     remedy = "Raise SPREADSHEET_MEMORY_MB, or export the sheet as CSV."
+
+
+class XmlTooLarge(RequestError):
+    """XML element too large or too deep, or document that needs too much memory or time."""
+
+    status = 413
+    code = "xml_too_large"
+    remedy = "Set `records` to smaller elements, or raise SPREADSHEET_MEMORY_MB."

@@ -14,11 +14,14 @@ from app.decoders.json_records import records_wanted
 from app.decoders.registry import plain_name
 from app.errors import BinaryContent, EmptyFile, RequestError
 from app.formats.detect import SAMPLE_BYTES, Declared
+from app.sources.decoding import MemoryBudget
 
 MAX_BODY_BYTES = 16 << 20
 """Most bytes that are read of a body if its decoder does not return enough before."""
 WORKBOOKS = asyncio.Semaphore(1)
 """Limit for bodies that are finished at the same time, since a workbook takes a process."""
+MEMORY = MemoryBudget()
+"""Memory for the decompressors of bodies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +48,20 @@ class _Sample:
     def __init__(self, said: Declared, kind: Kind | None) -> None:
         self._chain = Chain(kind)
         self._chain.encoding, self._chain.or_likely = said.encoding, True
+        self._chain.format = said.format
         self._chain.records = records_wanted(said.format, said.records, said.record_key)
-        self._sheet = said.sheet
+        self._said = said
         self._sample = bytearray()
         self._taken = 0
 
     @property
     def is_full(self) -> bool:
         return len(self._sample) > SAMPLE_BYTES or self._taken > MAX_BODY_BYTES
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory that the decoders hold."""
+        return self._chain.memory_bytes
 
     def feed(self, data: bytes) -> None:
         self._taken += len(data)
@@ -72,6 +81,8 @@ class _Sample:
         read_as: dict[str, Any] = {}
         decoding = []
         for report in self._chain.reports(0):
+            if report.error is not None:
+                raise report.error
             read_as |= report.declared
             decoding.append(report.shown())
         is_complete = len(self._sample) <= SAMPLE_BYTES and not is_cut
@@ -89,7 +100,18 @@ class _Sample:
         """End the input. If the body was cut, its decoder fails for the missing end; what it decoded
         before counts.
         """
-        wanted = Wanted(sheet=self._sheet, takes_parts=True)
+        said = self._said
+        wanted = Wanted(
+            said.sheet,
+            takes_parts=True,
+            members=said.members,
+            format=said.format,
+            encoding=said.encoding,
+            or_likely=True,
+            records=said.records,
+            record_key=said.record_key,
+            json_records=records_wanted(said.format, said.records, said.record_key),
+        )
         if is_cut:
             with suppress(RequestError):
                 self._take(self._chain.finish(wanted))
@@ -114,15 +136,18 @@ async def of_body(
     file.
     """
     sample = _Sample(said, kind)
+    memory = MEMORY.share()
     try:
         async for piece in body:
             await asyncio.to_thread(sample.feed, piece)
+            await memory.hold(sample.memory_bytes)
             if sample.is_full:
                 break
         async with WORKBOOKS:
             return await asyncio.to_thread(lambda: sample.finish(is_partial=is_partial))
     finally:
         sample.close()
+        memory.close()
 
 
 def of_pieces(pieces: Iterable[bytes], said: Declared, *, is_partial: bool = False) -> Beginning:

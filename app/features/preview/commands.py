@@ -161,6 +161,8 @@ def _show(answer: dict[str, Any]) -> None:
 def _described(answer: dict[str, Any]) -> str:
     dialect, confidence = answer["dialect"], answer["confidence"]
     count = len(answer["columns"])
+    if dialect["kind"] == "fixed":
+        return f"Fixed width, {dialect['encoding']}, {count} columns"
     if confidence is None:
         return f"JSON ({dialect['root']}), {dialect['encoding']}, {count} columns"
     header = dialect["header_rows"]

@@ -103,8 +103,8 @@ def preview(beginning: Beginning, declared: Declared, rows: int) -> dict[str, An
         "rows": _shown_rows(chosen, rows),
         "rejects": [_shown_reject(each) for each in chosen.rejects[:SHOWN_REJECTS]],
         "readings": readings,
-        "last_time": None,
         "records": _suggested_records(beginning, dialect),
+        "last_time": None,
     }
 
 

@@ -103,10 +103,10 @@ class Preview(Answer):
     readings: list[OtherReading] = Field(
         description="Runners-up, the likeliest first: other delimiters, with a header or without."
     )
+    records: list[str] = Field(
+        description="Values for `records`: arrays in a JSON document that is read as one record."
+    )
     last_time: LastTime | None = Field(
         description="An earlier file of yours with the same header; null if there is none, or if you"
         " say how the file is read."
-    )
-    records: list[str] = Field(
-        description="Values for `records`: arrays in a JSON document that is read as one record."
     )

@@ -21,6 +21,7 @@ def _processors(tools: Tools) -> Iterable[Processor]:
 
 def _services(core: Core) -> Iterable[Service]:
     from app.features.tables.connections import Connections
+    from app.features.tables.history import History
     from app.features.tables.loading.destination import LoadedTables
     from app.features.tables.loading.loader import Loader
     from app.features.tables.loading.postgresql import PostgresLoader
@@ -28,11 +29,25 @@ def _services(core: Core) -> Iterable[Service]:
     from app.features.tables.service import Tables
 
     loader: Loader = SqliteLoader() if core.database.is_sqlite else PostgresLoader()
-    loaded = LoadedTables(core.database, core.sources, core.destinations.rejects, loader)
+    loaded = LoadedTables(
+        core.database,
+        core.sources,
+        core.destinations.rejects,
+        loader,
+        core.settings.undo_keep_days,
+    )
     core.destinations.add(loaded)
     connections = Connections(core.settings, core.database)
     own = [table.table.name for table in core.processors.new_tables]
-    tables = Tables(core.settings, core.database, connections, core.file_jobs, core.sources, own)
+    tables = Tables(
+        core.settings,
+        core.database,
+        connections,
+        core.file_jobs,
+        core.sources,
+        History(loader, core.sources),
+        own,
+    )
     return [
         Service(loaded, run=loaded.run),
         Service(connections, close=connections.close),

@@ -15,6 +15,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -23,20 +24,30 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, jobs
 from app.db.engine import Database
 from app.db.rows import ChunkRow
-from app.destinations.base import ResultDestination
+from app.destinations.base import ReadBack, ResultDestination, TakenBack
 from app.destinations.rejects import Rejects
 from app.destinations.staged import Assembly, Compute, StagedJob, StagedResults
 from app.errors import TerminalError, TransientError
 from app.failpoints import hit
+from app.features.tables import queries
 from app.features.tables.catalogue import read_definition
 from app.features.tables.ddl import add_key, create_table
-from app.features.tables.loading import preview
+from app.features.tables.definition import quoted
+from app.features.tables.loading import preview, undoing
 from app.features.tables.loading.loader import Loader, LoadRefused, Range, RowsRefused
 from app.features.tables.loading.processor import NAME
-from app.features.tables.loading.refusals import Refusal, clashes, found_by
-from app.features.tables.loading.statements import Finder, Statements
+from app.features.tables.loading.record import (
+    BEFORE_PREFIX,
+    RECORD_PREFIX,
+    Record,
+    is_recorded,
+    recorded_job,
+)
+from app.features.tables.loading.refusals import Refusal, clashes, found_by, settled_by
+from app.features.tables.loading.statements import Finder, Statements, Step, stage_of
 from app.features.tables.loading.stored import from_text
-from app.features.tables.plan import LoadPlan, Mode
+from app.features.tables.loading.undoing import TableMoved
+from app.features.tables.plan import DELETING, KEYED, LoadPlan, Mode
 from app.formats.base import Page, Reject, Span
 from app.formats.rejecting import located
 from app.processors.base import Conclusion
@@ -45,6 +56,8 @@ from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus
 
 logger = logging.getLogger(__name__)
 CHUNKS_AT_ONCE = 500
+ROWS_AT_ONCE = 100_000
+"""Limit of rows that one question about refused rows returns."""
 SWEEP_SECONDS = 600.0
 MOST_REFUSALS = 20
 """Of the whole, after all rows that could be found were taken out. Others may write to the table
@@ -95,9 +108,16 @@ class LoadedTables:
     """The destinations of loads, one for each job."""
 
     def __init__(
-        self, database: Database, sources: Sources, rejects: Rejects, loader: Loader
+        self,
+        database: Database,
+        sources: Sources,
+        rejects: Rejects,
+        loader: Loader,
+        keep_days: float,
     ) -> None:
+        """`keep_days`: how long records are kept."""
         self._parts = LoadParts(database, sources, rejects, loader, Counter())
+        self._keep = timedelta(days=keep_days)
 
     def of(self, processor: str, options: Mapping[str, Any]) -> ResultDestination | None:
         if processor != NAME:
@@ -111,12 +131,27 @@ class LoadedTables:
             await asyncio.sleep(SWEEP_SECONDS)
 
     async def sweep(self) -> None:
-        """Remove staging tables that no job needs any more."""
+        """Remove staging tables that no job needs any more, and records that are too old."""
         parts = self._parts
         async with parts.database.working() as connection:
             job_ids = await parts.loader.staged_jobs(connection)
+            names = await parts.loader.list_tables(connection, RECORD_PREFIX)
+            names += await parts.loader.list_tables(connection, BEFORE_PREFIX)
         for job_id in job_ids:
             await parts.database.transact(lambda c, j=job_id: _drop_unneeded(c, parts.loader, j))  # type: ignore[misc]
+        recorded = dict.fromkeys(recorded_job(name) for name in names)
+        for recorded_id in recorded:
+            if recorded_id is not None:
+                await parts.database.transact(lambda c, j=recorded_id: self._drop_old(c, j))  # type: ignore[misc]
+
+    async def _drop_old(self, connection: AsyncConnection, job_id: UUID) -> None:
+        job = await jobs.lock_job(connection, job_id)
+        is_kept = job is not None and (
+            job.finished_at is None or datetime.now(UTC) - job.finished_at < self._keep
+        )
+        if not is_kept:
+            logger.info("Dropping the record of %s", job_id)
+            await drop_record(connection, self._parts.loader, job_id)
 
 
 class LoadedTable(StagedResults):
@@ -141,13 +176,16 @@ class LoadedTable(StagedResults):
         return {}
 
     async def count(self, connection: AsyncConnection, job_id: UUID) -> int:
-        """Staged, or loaded by a job that has ended."""
-        if await self._loader.has_stage(connection, job_id):
-            return await self._loader.count(connection, self._statements(job_id).count_staged)
+        """Return the rows that a running job has staged, or that an ended one has loaded."""
         job = await jobs.load_job(connection, job_id)
-        if job is None or not job.stores_results or JobStatus(job.status) not in WHOLE:
+        if job is None:
             return 0
-        return int((job.summary or {})["rows"])
+        if JobStatus(job.status) in WHOLE:
+            return int((job.summary or {})["rows"]) if job.stores_results else 0
+        is_staged = JobStatus(job.status) in ACTIVE_JOBS
+        if not is_staged or not await self._loader.has_stage(connection, job_id):
+            return 0
+        return await self._loader.count(connection, self._statements(job_id).count_staged)
 
     # ------------------------------------------------------------------ a correction
 
@@ -181,19 +219,78 @@ class LoadedTable(StagedResults):
         self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page], start: int, end: int
     ) -> dict[str, int]:
         """What `refuse` has staged goes into the table: the load itself is there already."""
-        statements = self._corrected(job_id)
-        count = await self._loader.count(connection, statements.count_staged)
-        return {"rows": count, **await self._apply(connection, job_id, statements)}
+        record = Record(self._corrected_plan, job_id)
+        count = await self._loader.count(connection, record.statements.count_staged)
+        has_record = await self._loader.has_table(connection, record.name)
+        return {"rows": count, **await self._apply(connection, record, is_recorded=has_record)}
 
-    def _corrected(self, job_id: UUID) -> Statements:
+    @property
+    def _corrected_plan(self) -> LoadPlan:
         """Rows that come later are added: they exchange and delete nothing."""
         plan = self._plan
-        mode = CORRECTED.get(plan.mode, plan.mode)
-        return Statements(replace(plan, mode=mode), job_id)
+        return replace(plan, mode=CORRECTED.get(plan.mode, plan.mode))
+
+    def _corrected(self, job_id: UUID) -> Statements:
+        return Statements(self._corrected_plan, job_id)
 
     async def remove(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> bool:
-        """What was loaded is the user's."""
+        """Drop the record. What was loaded is the user's."""
+        await drop_record(connection, self._loader, job_id)
         return False
+
+    # ------------------------------------------------------------------ what was loaded
+
+    async def read_back(
+        self, connection: AsyncConnection, job_id: UUID, first_rows: Sequence[int]
+    ) -> ReadBack:
+        """Compare the record of the load with the table. Rows that differ were changed since by
+        others, which is no fault; rows that the record lacks are one.
+        """
+        record = Record(self._plan, job_id)
+        recorded = await undoing.find_recorded(connection, self._loader, record)
+        if recorded is None:
+            return ReadBack()
+        reason = await undoing.fits(connection, self._plan)
+        if reason:
+            return ReadBack(since={"same": 0, "changed": 0, "removed": 0, "table": reason})
+        job = await jobs.load_job(connection, job_id)
+        rows = int((job.summary or {})["rows"]) if job is not None else 0
+        have = await self._loader.count(connection, f"SELECT count(*) FROM {record.table}")  # noqa: S608
+        problems = [] if have == rows else [f"rows in the record: {have}, expected {rows}"]
+        since = await undoing.compare(connection, self._loader, recorded)
+        return ReadBack(problems=problems, since=since)
+
+    async def has_rows(self, connection: AsyncConnection, job_ids: Sequence[UUID]) -> bool:
+        """Return whether one of the loads has a record."""
+        for job_id in job_ids:
+            if await self._loader.has_table(connection, Record(self._plan, job_id).name):
+                return True
+        return False
+
+    async def take_back(
+        self, connection: AsyncConnection, job_id: UUID, at_most: int
+    ) -> TakenBack | None:
+        """Take back all of the load at once: readers see the table before or after."""
+        loader, record = self._loader, Record(self._plan, job_id)
+        await loader.begin(connection)
+        await loader.take_turns(connection, self._plan.definition.name)
+        recorded = await undoing.find_recorded(connection, loader, record)
+        job = await jobs.load_job(connection, job_id)
+        if recorded is None or job is None:
+            return None
+        name = self._plan.definition.name
+        ended = await queries.list_ended(
+            connection, NAME, str(name), name.connection, after=job.finished_at
+        )
+        later: list[undoing.Recorded] = []
+        for load in ended:
+            other = Record(from_text(load.options["plan"]), load.id)
+            found_record = await undoing.find_recorded(connection, loader, other)
+            if load.id != job_id and found_record is not None:
+                later.append(found_record)
+        taken = await undoing.take_back(connection, loader, recorded, later)
+        hit("load.undone")
+        return taken
 
     def _statements(self, job_id: UUID) -> Statements:
         return Statements(self._plan, job_id)
@@ -241,6 +338,7 @@ class LoadedTable(StagedResults):
                 await self._reject(job, statements, refusals)
                 # a row that is rejected may have been what another one referred to
                 is_again = step == self._by_foreign_keys and statements.refers_to_itself
+                is_again = is_again or (step != self._by_attempt and len(refusals) >= ROWS_AT_ONCE)
                 refusals = await step(statements, job) if is_again else []
 
     async def _is_staged(self, job: StagedJob) -> bool:
@@ -253,18 +351,21 @@ class LoadedTable(StagedResults):
                 return False
         return True
 
-    async def _find(self, finders: Sequence[Finder]) -> list[tuple[Finder, list[Any]]]:
-        """Nothing of a question that the database cannot answer for these rows: an attempt finds
-        them.
+    async def _find(
+        self, finders: Sequence[Finder], *, after: int = 0
+    ) -> list[tuple[Finder, list[Any]]]:
+        """Return the first rows behind `after` that each question finds. A question that the
+        database cannot answer for these rows finds none: an attempt does.
         """
-        found: list[tuple[Finder, list[Any]]] = []
+        answers: list[tuple[Finder, list[Any]]] = []
         for finder in finders:
+            some = finder.some(after, ROWS_AT_ONCE)
             try:
                 async with self._parts.database.working() as connection:
-                    found.append((finder, await self._loader.fetch(connection, finder.sql)))
+                    answers.append((finder, await self._loader.fetch(connection, some)))
             except (RowsRefused, LoadRefused) as error:
                 logger.info("%s cannot be looked at: %s", finder.constraint.name, error)
-        return found
+        return answers
 
     async def _by_checks(self, statements: Statements, job: StagedJob) -> list[Refusal]:
         return await self._by_questions(list(statements.checks()))
@@ -281,22 +382,42 @@ class LoadedTable(StagedResults):
         return list(refusals.values())
 
     async def _by_keys(self, statements: Statements, job: StagedJob) -> list[Refusal]:
-        """Of modes that compare: they would take any of the rows with the same key."""
+        """Settle rows with the same key, for modes that compare: they would take any of them."""
         finder = statements.repeated_keys
-        return [] if finder is None else await self._clashes([finder])
+        if finder is not None:
+            await self._settle_clashes([finder], statements, job)
+        return []
 
     async def _by_counterparts(self, statements: Statements, job: StagedJob) -> list[Refusal]:
         finder = statements.without_counterpart
         return [] if finder is None else await self._by_questions([finder])
 
     async def _by_clashes(self, statements: Statements, job: StagedJob) -> list[Refusal]:
-        return await self._clashes(statements.uniques())
+        await self._settle_clashes(statements.uniques(), statements, job)
+        return []
 
-    async def _clashes(self, finders: Sequence[Finder]) -> list[Refusal]:
-        found = [
-            (finder.constraint, finder.code, rows) for finder, rows in await self._find(finders)
-        ]
-        return await asyncio.to_thread(clashes, found)
+    async def _settle_clashes(
+        self, finders: Sequence[Finder], statements: Statements, job: StagedJob
+    ) -> None:
+        """Decide between rows with the same values, a bounded number at a time in the order of the
+        file. A decision depends on rows before alone, and the questions no longer find those that
+        are rejected.
+        """
+        settled = 0
+        while True:
+            answers = await self._find(finders, after=settled)
+            cut = settled_by([rows for _, rows in answers], ROWS_AT_ONCE)
+            if cut is None:
+                return
+            numbered = [
+                (finder.constraint, finder.code, [row for row in rows if row[0] <= cut])
+                for finder, rows in answers
+            ]
+            refusals = await asyncio.to_thread(clashes, numbered, settled)
+            await self._reject(job, statements, refusals)
+            if all(len(rows) < ROWS_AT_ONCE for _, rows in answers):
+                return
+            settled = cut
 
     async def _by_attempt(self, statements: Statements, job: StagedJob) -> list[Refusal]:
         """All is written as it will be, and rolled back. Rows that have values of others are
@@ -309,8 +430,8 @@ class LoadedTable(StagedResults):
 
         async def attempt(connection: AsyncConnection) -> None:
             await self._open(connection)
-            await self._delete(connection, statements)
-            refusals.extend(await self._loader.attempt(connection, statements, ranges))
+            await self._delete(connection, statements.before())
+            refusals.extend(await self._loader.settle(connection, statements, ranges))
             raise _RolledBack
 
         try:
@@ -398,6 +519,12 @@ class LoadedTable(StagedResults):
             "mode": self._plan.mode,
             "dry_run": self._plan.is_dry_run,
             "statements": list(self._plan.statements),
+            "columns": [
+                {"column": column.name, "type": column.type, "from": column.source}
+                for column in self._plan.columns
+            ],
+            "defaulted": list(self._plan.defaulted),
+            "ignored": list(self._plan.ignored),
             "rows": {"total": job.rows, "ok": rows, "rejected": job.rows - rows},
         }
         summary: dict[str, Any] = {"rows": rows}
@@ -429,7 +556,8 @@ class LoadedTable(StagedResults):
         if self._plan.mode == "mirror":
             await self._check_deletes(connection, statements, rejected=assembly.payload)
         told = await self._preview(connection, statements) if is_dry_run else {}
-        counts = await self._apply(connection, job_id, statements)
+        record = Record(self._plan, job_id)
+        counts = await self._apply(connection, record, is_recorded=is_recorded(self._plan))
         if self._keys_at_the_end:
             await loader.run(connection, add_key(self._plan.definition))
         if is_dry_run:
@@ -450,14 +578,20 @@ class LoadedTable(StagedResults):
         return preview.told(statements.loaded, rows, changed)
 
     async def _apply(
-        self, connection: AsyncConnection, job_id: UUID, statements: Statements
+        self, connection: AsyncConnection, record: Record, *, is_recorded: bool
     ) -> dict[str, int]:
-        """The staged rows go into the table, and the staging table away."""
-        loader = self._loader
-        counts = {"inserted": 0, "updated": 0, "unchanged": 0, "skipped": 0, "deleted": 0}
+        """Write the staged rows into the table. The staging table becomes the record of the load,
+        or is dropped.
+        """
+        loader, statements = self._loader, record.statements
         staged = await loader.count(connection, statements.count_staged)
+        if is_recorded:
+            counts = await self._apply_recorded(connection, record, staged)
+            await self._keep_record(connection, record)
+            return counts
+        counts = {"inserted": 0, "updated": 0, "unchanged": 0, "skipped": 0, "deleted": 0}
         matched = 0
-        counts["deleted"] = await self._delete(connection, statements)
+        counts["deleted"] = await self._delete(connection, statements.before())
         if statements.updates:
             matched = await loader.count(connection, statements.count_matched)
         for step in statements.steps():
@@ -465,17 +599,54 @@ class LoadedTable(StagedResults):
         await loader.end(connection)
         counts["unchanged"] = matched - counts["updated"]
         counts["skipped"] = staged - matched - counts["inserted"]
-        await loader.drop_stage(connection, job_id)
+        await loader.drop_stage(connection, record.job_id)
         return counts
 
-    async def _delete(self, connection: AsyncConnection, statements: Statements) -> int:
-        """Rows that make way for those of the file. Raises LoadRefused where they cannot: no row of
-        the file is to blame for that.
+    async def _apply_recorded(
+        self, connection: AsyncConnection, record: Record, staged: int
+    ) -> dict[str, int]:
+        """Write the staged rows, and what they replace into the record."""
+        loader, statements, mode = self._loader, record.statements, record.plan.mode
+        counts = {"inserted": 0, "updated": 0, "unchanged": 0, "skipped": 0, "deleted": 0}
+        left_alone = "skipped" if mode == "insert_new" else "unchanged"
+        if mode in KEYED or mode in DELETING:
+            await loader.run(connection, record.create_before)
+        counts["deleted"] = await self._delete(connection, record.deletions())
+        if statements.updates:
+            counts["updated"] = await loader.run(connection, record.keep_updated)
+        if mode in KEYED and not record.can_keep_late:
+            counts[left_alone] = await loader.run(connection, record.keep_matched(left_alone))
+        written = {"updated": 0, "inserted": 0}
+        for step in statements.steps():
+            written[step.counted] += await loader.run(connection, step.sql)
+        await loader.end(connection)
+        counts["inserted"] = written["inserted"]
+        others = staged - counts["updated"] - counts["inserted"]
+        if others and mode in KEYED and record.can_keep_late:
+            late = record.keep_matched(left_alone, is_late=True)
+            counts[left_alone] = await loader.run(connection, late)
+        is_as_kept = written["updated"] == counts["updated"] and others == counts[left_alone]
+        if not is_as_kept and not record.definition.triggers:
+            raise TableMoved  # others have written rows of the file meanwhile
+        return counts
+
+    async def _keep_record(self, connection: AsyncConnection, record: Record) -> None:
+        loader, stage = self._loader, stage_of(record.job_id)
+        if await loader.has_table(connection, record.name):
+            await loader.run(connection, record.add_staged)
+            await loader.drop_stage(connection, record.job_id)
+        else:
+            await loader.rename(connection, stage, record.name)
+
+    async def _delete(self, connection: AsyncConnection, steps: Sequence[Step]) -> int:
+        """Delete the rows that make way for those of the file; return their number. Raises
+        LoadRefused where they cannot be: no row of the file is to blame for that.
         """
         deleted = 0
         try:
-            for step in statements.before():
-                deleted += await self._loader.run(connection, step.sql)
+            for step in steps:
+                rows = await self._loader.run(connection, step.sql)
+                deleted += rows if step.counted == "deleted" else 0
         except RowsRefused as error:
             raise LoadRefused(f"Rows of the table cannot be deleted: {error.detail}") from error
         return deleted
@@ -495,6 +666,7 @@ class LoadedTable(StagedResults):
         """
         plan, planned = self._plan, self._plan.definition
         await self._loader.begin(connection)
+        await self._loader.take_turns(connection, planned.name)
         if plan.mode == "create":
             if await read_definition(connection, planned.name) is not None:
                 raise TableChanged(f"There is a table {planned.name} by now. Nothing was loaded.")
@@ -593,6 +765,12 @@ async def _drop_unneeded(connection: AsyncConnection, loader: Loader, job_id: UU
             return
     logger.info("Dropping the staging table of %s", job_id)
     await loader.drop_stage(connection, job_id)
+
+
+async def drop_record(connection: AsyncConnection, loader: Loader, job_id: UUID) -> None:
+    """Drop the record of a job, if it has one."""
+    for prefix in (RECORD_PREFIX, BEFORE_PREFIX):
+        await loader.run(connection, f"DROP TABLE IF EXISTS {quoted(prefix + job_id.hex)}")
 
 
 async def _left_for_the_sweep(work: Awaitable[Any]) -> None:
