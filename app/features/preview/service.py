@@ -1,4 +1,4 @@
-"""The beginnings of files that are not in the body of the request."""
+"""Reads the beginnings of files that are not in the body of the request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.features.preview.queries import EarlierFile, list_loaded
 from app.formats.detect import SAMPLE_BYTES, Declared
 from app.jobs.file_jobs import FileJobs
 from app.jobs.objects import as_request_error
-from app.jobs.originals import is_workbook, original, plain_filename
+from app.jobs.originals import is_reversible, original, plain_filename
 from app.sources.base import Sources
 
 
@@ -34,7 +34,7 @@ class Previews:
         read = partial(self._sources.read, file.storage_uri, 0, min(size, SAMPLE_BYTES), file.etag)
         sample = await as_request_error(asyncio.to_thread(read))
         is_complete = size <= SAMPLE_BYTES
-        if is_workbook(file):
+        if not is_reversible(file):
             decoding = tuple(file.decoding or ())
             return Beginning(sample, is_complete, file.filename, decoding=decoding)
         beginning = await asyncio.to_thread(
