@@ -26,7 +26,6 @@ NOT_SWEPT = (
     "app/decoders",
     "app/features/mapping",
     "app/features/preview",
-    "app/features/sentiment",
     "app/features/tables",
     "app/formats",
 )
