@@ -11,9 +11,9 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import msgspec
 
@@ -33,6 +33,8 @@ class ProcessDecoder(ABC):
 
     WHAT = "file"
     """Noun for messages."""
+    ENVIRONMENT: ClassVar[Mapping[str, str]] = {}
+    """Variables of the process."""
 
     def __init__(self) -> None:
         self._spool: IO[bytes] = tempfile.TemporaryFile()
@@ -74,7 +76,8 @@ class ProcessDecoder(ABC):
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 pass_fds=(watched,),
-                env={"PYTHONPATH": str(ROOT)},  # no secrets for what reads files of others
+                # no secrets for what reads files of others
+                env={"PYTHONPATH": str(ROOT), **self.ENVIRONMENT},
             )
             os.close(watched)
             watched = -1

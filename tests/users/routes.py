@@ -167,6 +167,7 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
     ("GET", "/api/v1/rejects/{file_id}/download"): [Example(_of("file"))],
     ("GET", "/api/v1/files/{file_id}/bytes"): [Example(_of("file"), lambda ids: {"params": {"start": 0, "end": 4}})],
     ("GET", "/api/v1/files/{file_id}/download"): [Example(_of("file"))],
+    ("GET", "/api/v1/files/{file_id}/archive"): [Example(_of("file"))],
     ("POST", "/api/v1/files/{file_id}/corrections"): [
         Example(lambda world: world.new_file(), _json({"rows": [{"_row": 2, "values": {"n": "2"}}]}), 202)
     ],

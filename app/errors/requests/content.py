@@ -149,6 +149,22 @@ class SheetNotFound(InvalidParameter):
     remedy = "Set `sheet` to the name of a sheet, or to its number from 1."
 
 
+class CellTooLong(RequestError):
+    """Cell too long for a worksheet."""
+
+    status = 422
+    code = "cell_too_long"
+    remedy = "Download CSV, JSON Lines, Parquet or Arrow."
+
+
+class TooManyRows(RequestError):
+    """Too many rows for a worksheet."""
+
+    status = 422
+    code = "too_many_rows"
+    remedy = "Download CSV, JSON Lines, Parquet or Arrow."
+
+
 class TooManyColumns(RequestError):
     """Too many columns."""
 

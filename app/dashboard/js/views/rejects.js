@@ -63,6 +63,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
     hidden: true,
   });
   const file = h("a.button", { download: true });
+  const workbook = h("a.button", { download: true, "aria-label": "Rejected rows for Excel" });
   const outcome = h("p.correction", { role: "status", hidden: true });
   const lost = h("p.lost", { hidden: true });
   const earlier = h("ul.plain");
@@ -82,7 +83,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
         "div.row.between",
         {},
         h("div.row", {}, codes, note),
-        h("div.row", {}, fix, corrected, file),
+        h("div.row", {}, fix, corrected, file, workbook),
       ),
       outcome,
       lost,
@@ -131,6 +132,8 @@ export default function rejects({ id, status: first, correctable, refresh, again
     // The service refuses the file of a running job, unless the rows so far are requested.
     const partial = isFinal(status.status) ? null : true;
     file.href = api.query(`${path}/download`, { partial });
+    workbook.href = api.query(`${path}/download`, { format: "xlsx", partial });
+    replace(workbook, icon("download"), "Excel");
     replace(
       file,
       icon("download"),
@@ -510,8 +513,10 @@ export default function rejects({ id, status: first, correctable, refresh, again
         fresh.counts.rejected !== status.counts.rejected ||
         missing(fresh) !== missing(status) ||
         fresh.status !== status.status;
+      const couldEdit = canEdit();
       status = fresh;
       offer();
+      if (shownRow && canEdit() !== couldEdit) show(shownRow);
       if (changed) {
         cursors = new Map([[0, 0]]); // rows are gone: all pages start elsewhere
         table?.reload();

@@ -493,6 +493,12 @@ class LoadedTable(StagedResults):
             "mode": self._plan.mode,
             "dry_run": self._plan.is_dry_run,
             "statements": list(self._plan.statements),
+            "columns": [
+                {"column": column.name, "type": column.type, "from": column.source}
+                for column in self._plan.columns
+            ],
+            "defaulted": list(self._plan.defaulted),
+            "ignored": list(self._plan.ignored),
             "rows": {"total": job.rows, "ok": rows, "rejected": job.rows - rows},
         }
         summary: dict[str, Any] = {"rows": rows}
