@@ -153,6 +153,9 @@ def _show(found: dict[str, Any]) -> None:
             ],
             right=frozenset({1, 2, 3, 4}),
         )
+    if found["records"]:
+        names = ", ".join(f"-O records={shown(name, 80)}" for name in found["records"])
+        print_result(f"\nArrays inside: {names}")
 
 
 def _described(found: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ PAGES = (
     "howto/find-similar-records.md",
     "howto/fix-with-a-colleague.md",
     "howto/load-a-dirty-csv.md",
+    "howto/load-json-and-xml.md",
     "howto/map-a-suppliers-file.md",
     "howto/a-monthly-price-list.md",
     "howto/move-from-celery.md",
