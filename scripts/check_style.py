@@ -25,7 +25,6 @@ EMPTY_NAMES = frozenset({"found", "given", "made", "told"})
 NOT_SWEPT = (
     "app/decoders",
     "app/features/mapping",
-    "app/features/preview",
     "app/features/sentiment",
     "app/features/tables",
     "app/formats/csv_header",

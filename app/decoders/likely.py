@@ -11,6 +11,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -22,6 +23,9 @@ fewer, a file is UTF-8 with some damage.
 """
 MIN_BYTES = 3
 """Fewest bytes beyond ASCII, if some are in the header."""
+HEAD_LINES = 8
+"""Lines among which the header is looked for."""
+DELIMITER, PADDING = re.compile(rb"[,;\t|]"), b",;\t| "
 MIN_LINES, LINE_SHARE = 3, 20
 """Fewest lines with bytes beyond ASCII: this number, and one in so many. With fewer, these lines
 are rejected.
@@ -106,8 +110,19 @@ def _has_many_lines(body: bytes) -> bool:
     """
     lines = body.splitlines()
     high = sum(not line.isascii() for line in lines)
-    is_header = not lines[0].isascii() and len(HIGH_BYTE.findall(body)) >= MIN_BYTES
+    is_in_header = not all(line.isascii() for line in _head_of(lines))
+    is_header = is_in_header and len(HIGH_BYTE.findall(body)) >= MIN_BYTES
     return is_header or (high >= MIN_LINES and high * LINE_SHARE >= len(lines))
+
+
+def _head_of(lines: Sequence[bytes]) -> Sequence[bytes]:
+    """Return the lines up to the first one with a delimiter between its cells: titles and the
+    header; only the first line if there is none.
+    """
+    for place, line in enumerate(lines[:HEAD_LINES]):
+        if DELIMITER.search(line.rstrip(PADDING)):
+            return lines[: place + 1]
+    return lines[:1]
 
 
 def _share_alone(body: bytes) -> float:

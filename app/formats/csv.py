@@ -56,11 +56,24 @@ class Skipped(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class OtherTable(msgspec.Struct, frozen=True, kw_only=True):
+    """A further table, which seems to begin below a blank line. Its rows are read like all rows."""
+
+    line: int
+    """Line of its header."""
+    columns: list[str]
+
+
 class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field="kind"):
     """How a CSV file is read, as stored with it and shown to the user."""
 
     format_name: ClassVar[str] = "csv"
-    REPORTS: ClassVar[tuple[str, ...]] = ("skipped", "header_confidence", "blank_lines")
+    REPORTS: ClassVar[tuple[str, ...]] = (
+        "skipped",
+        "header_confidence",
+        "blank_lines",
+        "other_tables",
+    )
     ADDED: ClassVar[dict[str, Any]] = {
         "skip_initial_space": False,
         "cell_faults": False,
@@ -85,6 +98,7 @@ class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field
     """Number of blank lines in the beginning of a file of one column. They are not rows, but may be
     meant as empty values.
     """
+    other_tables: list[OtherTable] = []
     skip_footer: int = 0
     columns: list[str] = []
     on_bad_row: str = "reject"

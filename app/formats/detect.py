@@ -38,6 +38,7 @@ from app.formats.csv_layout import (
     records_of,
     table_cells,
 )
+from app.formats.csv_more_tables import find_other_tables
 from app.formats.encodings import encoding_of, hint, refuse_binary
 from app.formats.fixed import FixedDialect
 from app.formats.fixed_layout import declared_layout, ruled_layout
@@ -66,6 +67,8 @@ CSV_NAMES, CSV_TYPES = (
     ("text/csv", "text/tab-separated-values", "application/csv"),
 )
 LINE_ENDS = {"lf": r"\n", "crlf": r"\r\n", "cr": r"\r", "any": r"\r\n|\r|\n"}
+BLANK_LINE = re.compile(r"(?:\r\n|\r|\n)[,;|\t ]*(?:\r\n|\r|\n)[^\r\n]")
+"""Also a line of delimiters alone, above another line."""
 JSON_BLANKS = " \t\r\n"
 JSON_OBJECT = re.compile(r'\{\s*(?:"(?:[^"\\]|\\.)*+"\s*:|\}|$)')
 ARRAY_OF_OBJECTS = re.compile(r'\[\s*\{\s*(?:"(?:[^"\\]|\\.)*+"\s*:|\}|$)')
@@ -483,10 +486,14 @@ def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declare
     names = [record.cells for record in records[:header_rows]]
     columns = _names(names, declared.columns, records[0].width if records else 0)
     position, line = _advance(text, position, line, records[:header_rows], newline)
+    other_tables = []
+    if len(columns) > 1 and BLANK_LINE.search(text, position):
+        other_tables = find_other_tables(records[header_rows:], line)
     blank_lines = _blank_lines(text[position:], dialect, complete) if len(columns) == 1 else 0
     return replace_dialect(
         dialect,
         blank_lines=blank_lines,
+        other_tables=other_tables,
         encoding=encoding,
         skip_rows=declared.skip_rows or len(layout.skipped),
         skipped=skipped,
@@ -594,8 +601,11 @@ def _names(header: list[list[str]], declared: Sequence[str] | None, width: int) 
             [row[i].strip() if i < len(row) else "" for row in header]
             for i in range(max(map(len, header)))
         ]
-        # What stands in two rows of the header alike is said once.
-        names = [" ".join(filter(None, dict.fromkeys(cell))) for cell in parts]
+        names = _joined(parts)
+        if len(set(names)) < len(names):
+            # Cells that are merged in a spreadsheet have their text in the first of them.
+            spread = _joined(_spread(parts))
+            names = spread if len(set(spread)) > len(set(names)) else names
     else:
         names = [""] * (width if declared is None else 0)
     if declared is not None:
@@ -610,3 +620,23 @@ def _names(header: list[list[str]], declared: Sequence[str] | None, width: int) 
                 f"The name of column {place} has a NUL or more than {MAX_NAME_LENGTH} characters."
             )
     return unique_names(names)
+
+
+def _joined(parts: Sequence[Sequence[str]]) -> list[str]:
+    """Return the names of columns from their cells in the rows of the header. A text in two rows
+    is taken once.
+    """
+    return [" ".join(filter(None, dict.fromkeys(cells))) for cells in parts]
+
+
+def _spread(parts: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return the cells of a header by column, with each text of its upper rows repeated over the
+    empty cells to the right.
+    """
+    columns: list[list[str]] = []
+    before = [""] * (len(parts[0]) - 1)
+    for *upper, last in parts:
+        filled = [cell or left for cell, left in zip(upper, before, strict=True)]
+        before = filled
+        columns.append([*filled, last])
+    return columns

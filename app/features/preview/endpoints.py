@@ -1,4 +1,4 @@
-"""/api/v1/preview: what a file is, from its first bytes. Nothing is stored."""
+"""/api/v1/preview: how a file would be read, from its first bytes. Nothing is stored."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ BODY["requestBody"]["required"] = False
 
 
 class PreviewOptions(DialectOptions):
-    """Which file, and how it is to be read."""
+    """The file, and how to read it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -97,7 +97,7 @@ async def preview_file(
 
 
 def _is_open(options: PreviewOptions) -> bool:
-    """Return whether nothing is said about how the file is read."""
+    """Return whether no setting is declared."""
     return not options.model_fields_set & DialectOptions.model_fields.keys()
 
 
@@ -109,7 +109,7 @@ def _answer(
 
 
 async def _sent(request: Request, app: Services, options: PreviewOptions) -> Beginning:
-    """The file in the body, with its content type as it was sent."""
+    """Return the beginning of the file in the body, with its content type as it was sent."""
     content_type = request.headers.get("content-type", "")
     partial = options.partial
     if not content_type.lower().startswith("multipart/form-data"):

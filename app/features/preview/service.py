@@ -1,4 +1,4 @@
-"""The beginnings of files that are not in the body of the request."""
+"""Reads the beginnings of files that are not in the body of the request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.features.preview.queries import EarlierFile, list_loaded
 from app.formats.detect import SAMPLE_BYTES, Declared
 from app.jobs.file_jobs import FileJobs
 from app.jobs.objects import as_request_error
-from app.jobs.originals import is_workbook, original, plain_filename
+from app.jobs.originals import is_reversible, original, plain_filename
 from app.sources.base import Sources
 
 
@@ -35,7 +35,7 @@ class Previews:
         read = partial(self._sources.read, file.storage_uri, 0, min(size, SAMPLE_BYTES), file.etag)
         sample = await as_request_error(asyncio.to_thread(read))
         is_complete = size <= SAMPLE_BYTES
-        if is_workbook(file):
+        if not is_reversible(file):
             decoding = tuple(file.decoding or ())
             return Beginning(sample, is_complete, file.filename, decoding=decoding)
         beginning = await asyncio.to_thread(
@@ -49,7 +49,7 @@ class Previews:
             return await list_loaded(connection, owner)
 
     async def of_source(self, uri: str) -> Beginning:
-        """Of an object, or of the first one where the URI stands for several; raises BadSourceUri,
+        """Return the beginning of an object, or of the first of several; raises BadSourceUri,
         NotConfigured, ObjectNotFound, ObjectAccessDenied, Unavailable, BinaryContent.
         """
         source = self._sources.remote(uri)
