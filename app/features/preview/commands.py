@@ -156,8 +156,8 @@ def _show(answer: dict[str, Any]) -> None:
             ],
             right=frozenset({1, 2, 3, 4}),
         )
-    if found["records"]:
-        names = ", ".join(f"-O records={shown(name, 80)}" for name in found["records"])
+    if answer["records"]:
+        names = ", ".join(f"-O records={shown(name, 80)}" for name in answer["records"])
         print_result(f"\nArrays inside: {names}")
 
 
