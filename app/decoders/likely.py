@@ -1,8 +1,8 @@
-"""Which encoding a text is likely to be in that is no UTF-8 and for which none was declared.
+"""Detection of the encoding of text that is not UTF-8 and declares none.
 
-Text with one byte a character is decoded in each encoding, and the letters beyond ASCII are compared
-with those of the languages that are written in it. Text with several bytes a character is left to
-charset-normalizer.
+Text with one byte a character is decoded in each encoding, and the letters beyond ASCII are
+compared with those of the languages that are written in it. Text with several bytes a character is
+left to charset-normalizer.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ from typing import NamedTuple
 from app.decoders.letters import LATIN, PENALTIES, SCRIPTS, Alphabet
 
 LATIN_SHARE = 10
-"""Bytes that are not valid UTF-8 for each character beyond ASCII that is. With fewer, a file is
-UTF-8 with some damage; where two bytes are a character, some of them are valid by chance.
+"""Fewest bytes of a Latin text that are invalid UTF-8, for each valid character beyond ASCII. With
+fewer, a file is UTF-8 with some damage.
 """
 MIN_BYTES = 3
-"""Bytes beyond ASCII, if some are in the header."""
+"""Fewest bytes beyond ASCII, if some are in the header."""
 HEAD_LINES = 8
 """Lines among which the header is looked for."""
 DELIMITER, PADDING = re.compile(rb"[,;\t|]"), b",;\t| "
 MIN_LINES, LINE_SHARE = 3, 20
-"""Lines with bytes beyond ASCII: at least so many, and one in so many. Fewer are rejected."""
+"""Fewest lines with bytes beyond ASCII: this number, and one in so many. With fewer, these lines
+are rejected.
+"""
 SEVERAL_BYTES = ("cp932", "euc_jp", "cp949", "gb18030", "big5")
 ALONE_SHARE = 0.5
-"""Of the bytes beyond ASCII, share without another one beside them. With more, most letters are
+"""Share of the bytes beyond ASCII without another one beside them. With more, most letters are
 ASCII, so it is one byte a character.
 """
 LEAST_MEAN, LEAST_LATIN_MEAN = -4.2, -4.7
@@ -43,7 +45,7 @@ SIGNS = frozenset("’‘“”„«»‹›–—…•·€£§°©®™²³¿
 """Signs beyond ASCII that ordinary text has."""
 
 TOUCHING = frozenset("’‘“”„«»‹›–—…¿¡‚№\xa0\xad")
-"""Those of them that touch letters."""
+"""Signs that touch letters."""
 
 IN_LANGUAGE, IN_SCRIPT = 0.88, 0.1
 """Shares of the letters that are of the language, and of another one with the same script."""
@@ -65,9 +67,9 @@ class _Reading(NamedTuple):
     score: float
     """Logarithm of the probability of the text."""
     mean: float
-    """The same by character beyond ASCII."""
+    """Mean of that logarithm, by character beyond ASCII."""
     characters: str
-    """What the bytes beyond ASCII stand for, in ascending order of the bytes."""
+    """Characters that the bytes beyond ASCII stand for, in ascending order of the bytes."""
 
 
 def likely_encoding(beginning: bytes) -> tuple[str, float] | None:
@@ -97,7 +99,7 @@ def likely_encoding(beginning: bytes) -> tuple[str, float] | None:
 
 
 def _without_cut_line(beginning: bytes) -> bytes:
-    """The lines that are whole, since the last one may end within a character."""
+    """Return the whole lines, since the last one may end within a character."""
     end = max(beginning.rfind(b"\n"), beginning.rfind(b"\r"))
     return beginning[: end + 1] if end >= 0 else beginning
 
@@ -124,7 +126,7 @@ def _head_of(lines: Sequence[bytes]) -> Sequence[bytes]:
 
 
 def _share_alone(body: bytes) -> float:
-    """Share of the bytes beyond ASCII that have none beside them."""
+    """Return the share of the bytes beyond ASCII that have none beside them."""
     runs = re.findall(rb"[\x80-\xff]+", body)
     return sum(len(run) == 1 for run in runs) / max(1, sum(map(len, runs)))
 

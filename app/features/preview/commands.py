@@ -156,6 +156,9 @@ def _show(answer: dict[str, Any]) -> None:
             ],
             right=frozenset({1, 2, 3, 4}),
         )
+    if answer["records"]:
+        names = ", ".join(f"-O records={shown(name, 80)}" for name in answer["records"])
+        print_result(f"\nArrays inside: {names}")
 
 
 def _described(answer: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ PAGES = (
     "howto/fix-with-a-colleague.md",
     "howto/load-a-dirty-csv.md",
     "howto/load-what-arrives.md",
+    "howto/load-json-and-xml.md",
     "howto/map-a-suppliers-file.md",
     "howto/a-monthly-price-list.md",
     "howto/move-from-celery.md",

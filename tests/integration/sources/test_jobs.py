@@ -304,3 +304,19 @@ def test_a_death_while_a_source_is_copied_leaves_nothing_and_the_request_may_be_
         assert again == job_id
         completed(api, job_id)
         assert rows(api, job_id) == EXPECTED
+
+
+def test_documents_and_columns_of_fixed_width_in_a_folder(api: EngineApi, folder: Path) -> None:
+    (folder / "o.json").write_bytes(b'{"data": {"items": [{"id": 1, "who": {"name": "Ann"}}]}}')
+    (folder / "o.xml").write_bytes(b"<a><o><id>1</id></o><o><id>2</id></o></a>")
+    (folder / "o.txt").write_bytes(b"1  Ann\n2  Eve\n")
+    said: list[tuple[str, dict[str, object], list[Any]]] = [
+        ("o.json", {"records": "data.items", "flatten": 1}, [[1, "Ann"]]),
+        ("o.xml", {"records": "/a/o"}, [["1"], ["2"]]),
+        ("o.txt", {"widths": [3, 0], "columns": ["id", "name"]}, EXPECTED),
+        ("o.txt", {"widths": "3,*", "header_rows": 0}, EXPECTED),
+    ]
+    for name, options, expected in said:
+        job_id = started(api, source=f"file://{folder}/{name}", **options)
+        completed(api, job_id)
+        assert rows(api, job_id) == expected
