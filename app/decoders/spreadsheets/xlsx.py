@@ -223,13 +223,10 @@ class _Cells:
                 text = text_of(kind, style, value, formula, column)
                 if not text:
                     return
-                missing = column - len(cells)
-                if missing > 0:
-                    cells += [""] * missing
-                if missing >= 0:
+                if column == len(cells):
                     cells.append(text)
                 else:
-                    cells[column] = text
+                    _put(cells, column, text)
             elif name == "row":
                 if cells:
                     rows.append((self._row, cells))
@@ -283,13 +280,10 @@ class _Cells:
                 continue
             if not text:
                 continue
-            missing = column - len(cells)
-            if missing > 0:
-                cells += [""] * missing
-            if missing >= 0:
+            if column == len(cells):
                 cells.append(text)
             else:
-                cells[column] = text
+                _put(cells, column, text)
         if cells:
             self.rows.append((self._row, cells))
 
@@ -342,6 +336,12 @@ class _Cells:
         if len(text) > EXACT_DIGITS and is_rounded(text):
             self._notes.add(ROUNDED, self._row, column)
         return text
+
+
+def _put(cells: list[str], column: int, text: str) -> None:
+    """Put the text of a cell into its column, with blank cells before it where there are none."""
+    cells.extend([""] * (column + 1 - len(cells)))
+    cells[column] = text
 
 
 class _Columns(dict[str, int]):
