@@ -94,7 +94,7 @@ def upload(
         list[str],
         typer.Argument(
             metavar="FILES...",
-            help="CSV, JSON, JSON Lines, workbooks, also compressed; - reads standard input.",
+            help="CSV, JSON, JSON Lines, workbooks, archives, also compressed; - reads standard input.",
         ),
     ],
     priority: Annotated[

@@ -387,3 +387,12 @@ def test_a_bomb_comes_in_bounded_pieces_and_is_counted(method: int) -> None:
 def test_split_archives_are_refused() -> None:
     data = patched(zipped({"a": b""}), b"PK\x05\x06", 4, struct.pack("<H", 1))
     assert refused(data) == "unsupported_member"
+
+
+def test_memory_is_asked_for_before_a_member_needs_it() -> None:
+    chain = Chain()
+    list(chain.feed(zipped({"a.csv.xz": lzma.compress(TEXT, preset=0)}, zipfile.ZIP_LZMA)))
+    asked = [chain.memory_bytes for _ in chain.finish(Wanted(takes_parts=True), also_heavy=True)]
+    inside = (256 << 10) + (1 << 20)
+    assert (asked[0], max(asked), chain.memory_bytes) == (64 << 20, (64 << 20) + inside, 0)
+    chain.close()
