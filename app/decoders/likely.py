@@ -1,19 +1,21 @@
-"""Which encoding a text is likely to be in that is no UTF-8 and of which nobody said."""
+"""Likely encoding of a text that is not UTF-8 and has no declared encoding."""
 
 from __future__ import annotations
 
 import re
 
 LATIN_SHARE = 10
-"""Bytes that are not valid UTF-8 for each character beyond ASCII that is. With fewer, a file is UTF-8
-with some damage; where two bytes are a character, some of them are valid by chance, and it is one.
+"""Number of invalid bytes for each valid character beyond ASCII. With fewer, a file is UTF-8 with
+some damage. In encodings with two bytes a character, some pairs are valid UTF-8 by chance.
 """
 MIN_BYTES = 3
-"""Beyond ASCII, if some are in the header."""
+"""Minimum number of bytes beyond ASCII, if some are in the header."""
 MIN_LINES, LINE_SHARE = 3, 20
-"""Lines with bytes beyond ASCII: at least so many, and one in so many. Fewer are rejected."""
+"""Minimum number of lines with bytes beyond ASCII, and their minimum share: one in so many. Fewer
+are rejected.
+"""
 LATIN = ("cp1252", "cp1250", "cp850", "mac_roman")
-"""In the order in which they are tried. What tells them apart is little."""
+"""Encodings of Latin text, in the order in which they are tried. Few characters tell them apart."""
 OTHERS = (
     "cp1251",
     "koi8_r",
@@ -34,12 +36,12 @@ MISFIT = re.compile(
     r"(?<=[^\W\d_])[^\w\s\x00-\x7f’](?=[^\W\d_])"
     r"|[^\w\s\x00-\x7f’‘“”«»¿¡€£°§–—…½™®©²³·•]"
 )
-"""A sign within a word, and one that hardly stands in a text."""
+"""A sign within a word, or one that is rare in a text."""
 
 
 def likely_encoding(beginning: bytes) -> tuple[str, float] | None:
-    """(encoding, how sure that is, from 0 to 1) of a text that begins so; None if it is UTF-8, as a
-    whole or but for some damage.
+    """Return (encoding, confidence from 0 to 1) of a text that begins so; None if it is UTF-8, as a
+    whole or with some damage.
     """
     body = _without_cut_line(beginning)
     try:
@@ -70,14 +72,14 @@ def likely_encoding(beginning: bytes) -> tuple[str, float] | None:
 
 
 def _without_cut_line(beginning: bytes) -> bytes:
-    """The lines that are whole, since the last one may end within a character."""
+    """Return the whole lines, since the last one may end within a character."""
     end = max(beginning.rfind(b"\n"), beginning.rfind(b"\r"))
     return beginning[: end + 1] if end >= 0 else beginning
 
 
 def _has_many_lines(body: bytes) -> bool:
-    """Whether bytes beyond ASCII are usual, and not the damage of some lines; those in the header
-    would make the file unreadable.
+    """Return whether bytes beyond ASCII are usual and not the damage of some lines. Those in the
+    header would make the file unreadable.
     """
     lines = body.splitlines()
     high = sum(not line.isascii() for line in lines)
@@ -86,14 +88,14 @@ def _has_many_lines(body: bytes) -> bool:
 
 
 def _is_half_width(text: str) -> bool:
-    """Whether much of it is katakana of half the width: almost nobody writes them, and any pair of
-    bytes may be two of them.
+    """Return whether a large part is katakana of half the width, which are rare: any pair of bytes
+    may be two of them.
     """
     beyond = sum(character > "\x7f" for character in text)
     return len(HALF_WIDTH.findall(text)) * 4 > beyond
 
 
 def _misfits(body: bytes, encoding: str) -> int:
-    """How many characters there would be that hardly stand in a text, or within a word."""
+    """Return the number of characters that are rare in a text, or within a word."""
     text = body.decode(encoding, "replace")
     return len(MISFIT.findall(text)) + text.count("\ufffd")

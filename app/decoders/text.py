@@ -19,7 +19,7 @@ ERRORS = "granula.undecoded"
 
 
 def _mark(error: UnicodeError) -> tuple[str, int]:
-    """Each byte that is no text, in hexadecimal behind a mark, so that its row is rejected."""
+    """Return each byte that is no text in hexadecimal after a mark, so that its row is rejected."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     wrong = error.object[error.start : error.end]
@@ -33,7 +33,7 @@ class TextDecoder:
     part = 0
 
     def __init__(self, encoding: str, confidence: float | None = None) -> None:
-        """`confidence`: from 0 to 1, of an encoding that nobody said."""
+        """`confidence` is that of a detected encoding, from 0 to 1; None if it is declared."""
         self._encoding = encoding
         self._confidence = confidence
         self._decoder = codecs.getincrementaldecoder(encoding)(ERRORS)
@@ -47,7 +47,7 @@ class TextDecoder:
         yield self._encoded(self._decoder.decode(b"", True))
 
     def _encoded(self, text: str) -> bytes:
-        """In UTF-8, without byte order marks at the beginning of the file."""
+        """Return the text in UTF-8, without byte order marks at the beginning of the file."""
         if text and not self._is_begun:
             text = text.lstrip("\ufeff")
             self._is_begun = bool(text)
@@ -93,8 +93,8 @@ def _with_marked_bytes(text: str, encoder: codecs.IncrementalEncoder) -> bytes:
 
 
 def text_kind(beginning: bytes, declared: str | None, *, or_likely: bool) -> Kind | None:
-    """How text that begins so is decoded; None if it is stored as it is. `or_likely`: where nothing
-    was declared and it is no UTF-8, as the encoding that it is likely to be in. Raises
+    """Return how text that begins so is decoded; None if it is stored as it is. With `or_likely`,
+    text that is not UTF-8 and has no declared encoding is decoded from its likely encoding. Raises
     UnsupportedEncoding.
     """
     encoding, confidence = decoded_on_arrival(beginning, declared), None
