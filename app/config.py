@@ -37,6 +37,7 @@ DRIVERS = ("postgresql+asyncpg", "sqlite+aiosqlite")
 DEFAULT_CONTENT_TYPES = (
     "text/csv,application/csv,text/tab-separated-values,text/plain,application/vnd.ms-excel,"
     "application/json,application/x-ndjson,application/ndjson,application/jsonl,application/x-jsonlines,"
+    "application/geo+json,application/xml,text/xml,"
     "application/gzip,application/x-gzip,application/zstd,application/x-bzip2,application/x-bzip,"
     "application/x-xz,application/x-lz4,application/zlib,"
     "application/zip,application/x-zip-compressed,application/x-tar,application/x-gtar,"

@@ -61,6 +61,7 @@ NAMES = frozenset(
         "load.staged",
         "load.settled",
         "load.published",
+        "load.undone",
         "vectors.encoded",
         "vectors.before_commit",
         "vectors.after_commit",

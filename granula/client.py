@@ -118,8 +118,8 @@ class Client:
         what: FileContent = "results",
         partial: bool = False,
     ) -> None:
-        """Write all rows to a file. Rejects are always CSV. Raises Incomplete, and leaves no file,
-        if rows are missing and `partial` is false.
+        """Write all rows to a file. Raises Incomplete, and leaves no file, if rows are missing and
+        `partial` is false.
         """
         return self._run(self._operations.download(job, path, format, what, partial))
 

@@ -37,7 +37,7 @@ JobOrId: TypeAlias = Job | Status | str
 Progress: TypeAlias = Callable[[Status], object]
 Corrections: TypeAlias = Mapping[int, Mapping[str, Any]] | Source
 """New values by row number and column, or a corrected download of the rejects."""
-FileFormat: TypeAlias = Literal["csv", "jsonl", "parquet"]
+FileFormat: TypeAlias = Literal["csv", "jsonl", "parquet", "arrow", "xlsx"]
 FileContent: TypeAlias = Literal["results", "rejects"]
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -267,7 +267,7 @@ class Operations:
         content: FileContent,
         allows_partial: bool,
     ) -> Operation[None]:
-        params: dict[str, str] = {"format": format} if content == "results" else {}
+        params: dict[str, str] = {"format": format}
         if allows_partial:
             params["partial"] = "true"
         url = f"{API}/{content}/{id_of(job)}/download"

@@ -85,7 +85,7 @@ class SkippedLines(Answer):
     why: str = Field(
         description=(
             "`delimiter` (`sep=;`), `comment`, `title`, `metadata` or `empty`; below the table"
-            " `count`, `note` or `empty`."
+            " `count`, `note` or `empty`; `ruler` (`---- -----`)."
         )
     )
     text: str = Field(description="Text of the first line.")
@@ -153,7 +153,31 @@ class JsonDialect(Answer):
     flatten: int = sometimes("Levels of nested objects that become columns.")
 
 
-Dialect = Annotated[CsvDialect | JsonDialect, Field(discriminator="kind")]
+class FixedDialect(Answer):
+    """Dialect of a file with columns of fixed width."""
+
+    kind: Literal["fixed"] = Field(description="Kind of dialect.")
+    encoding: str = Field(description="Encoding of the text.")
+    starts: list[int] = Field(description="First character of each column, from 0.")
+    ends: list[int] = Field(
+        description="Character behind each column; 0 if the last one is the rest of the line."
+    )
+    newline: Literal["lf", "crlf", "cr", "any"] = Field(description="Line ending of a row.")
+    skip_rows: int = Field(description="Lines before the header.")
+    skipped: list[SkippedLines] = sometimes("Lines skipped by detection, and why.")
+    header_rows: int = Field(description="Header rows; 0 if there is no header.")
+    header_confidence: float = sometimes("Confidence in `header_rows` from 0 to 1.")
+    skip_footer: int = Field(description="Lines at the end that are not rows.")
+    columns: list[str] = Field(description="Column names in the order of the file.")
+    on_bad_row: Literal["reject", "keep"] = Field(description="Treatment of short lines.")
+    data_start: int = Field(description="Byte offset of the first row.")
+    data_line: int = Field(description="Line number of the first row.")
+    decoded_from: str = sometimes(
+        "Encoding in which the text was received; empty if it is `encoding`."
+    )
+
+
+Dialect = Annotated[CsvDialect | JsonDialect | FixedDialect, Field(discriminator="kind")]
 
 
 class CellNote(Answer):
@@ -177,10 +201,10 @@ class Decoding(Answer):
     decoder: str = Field(
         description=(
             "gzip, zstd, bzip2, xz, lz4, zlib, zip, tar, xlsx, xlsb, xls, ods, parquet, arrow, orc,"
-            " text or json."
+            " text, json or xml."
         )
     )
-    records: str = sometimes("Of a JSON document: the path at which its records were found.")
+    records: str = sometimes("Of a JSON or XML document: the path of its records.")
     encoding: str = sometimes("Of `text`: what it was decoded from into UTF-8.")
     confidence: float = sometimes("Of an encoding that was detected: how sure it is, from 0 to 1.")
     sheet: str = sometimes("Of a workbook: the sheet that was read.")

@@ -17,6 +17,7 @@ from fastapi import Depends, Path, Request
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from app.errors import InvalidParameter, NotFound
+from app.formats.base import MAX_COLUMNS
 from app.formats.detect import Declared
 from app.jobs.submit import Submission
 from app.schemas.strict import datetime_text
@@ -51,6 +52,16 @@ def _names(value: Any) -> Any:
     """Split `a,b`; a query parameter arrives as a list of one such text."""
     parts = [value] if isinstance(value, str) else value
     return [name.strip() for part in parts for name in part.split(",")]
+
+
+def _widths(value: Any) -> Any:
+    """Split `10,5,*`; `*`, which may only be the last, becomes 0."""
+    parts = _names(value) if isinstance(value, str) else value
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        parts = _names(value)
+    if not isinstance(parts, list) or any(part in ("0", 0, "*") for part in parts[:-1]):
+        raise ValueError("must be numbers of characters, and the last may be *")
+    return [0 if part == "*" else part for part in parts]
 
 
 def _character(value: Any) -> Any:
@@ -167,13 +178,27 @@ class JobOptions(BaseModel):
 class DialectOptions(BaseModel):
     """How a file is read; what is not set is detected."""
 
-    format: Literal["csv", "json", "jsonl", "geojson", "parquet", "arrow", "orc"] | None = Field(
-        default=None, description="Detected by default."
-    )
+    format: (
+        Literal["csv", "json", "jsonl", "fixed", "geojson", "xml", "parquet", "arrow", "orc"] | None
+    ) = Field(default=None, description="Detected by default.")
     sheet: str | None = Field(
         default=None,
         max_length=255,
         description="Of a workbook: the name of the sheet, or its number from 1.",
+    )
+    widths: (
+        Annotated[
+            list[Annotated[Integer, Field(ge=0, le=100_000)]],
+            BeforeValidator(_widths),
+            Field(min_length=1, max_length=MAX_COLUMNS),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description=(
+            "Characters of each column of fixed width, as `10,5,20`; a last `*` is the rest of the"
+            " line. Names are in the first line, or in `columns`."
+        ),
     )
     members: str | None = Field(
         default=None,
@@ -184,7 +209,7 @@ class DialectOptions(BaseModel):
     records: str | None = Field(
         default=None,
         max_length=1000,
-        description="Path of the records in a JSON document, as `data.items` or `/data/items`.",
+        description="Path of the records in JSON, as `data.items`, or XML, as `/orders/order`.",
     )
     record_key: str | None = Field(
         default=None,
@@ -196,7 +221,7 @@ class DialectOptions(BaseModel):
     )
     flatten: Annotated[Integer, Field(ge=0, le=64)] | None = Field(
         default=None,
-        description="Levels of nested JSON objects that become columns such as `a.b`.",
+        description="Levels of nested JSON objects or XML elements that become columns (`a.b`).",
     )
     encoding: str | None = Field(
         default=None, max_length=40, description="utf-8, utf-16, cp1252, shift_jis, ..."
@@ -247,6 +272,7 @@ class DialectOptions(BaseModel):
             skip_footer=self.skip_footer,
             columns=self.columns,
             on_bad_row=self.on_bad_row,
+            widths=self.widths,
             records=self.records,
             record_key=self.record_key,
             flatten=self.flatten,

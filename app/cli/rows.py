@@ -43,7 +43,15 @@ class Format(StrEnum):
     csv = "csv"
     jsonl = "jsonl"
     parquet = "parquet"
+    arrow = "arrow"
+    xlsx = "xlsx"
 
+
+BINARY = (Format.parquet, Format.arrow, Format.xlsx)
+FORMAT_HELP = "Format of the file; by default its extension decides, else CSV."
+GUARD_HELP = (
+    "In CSV and xlsx, put an apostrophe before cells that a spreadsheet would run as formulas."
+)
 
 Output = Annotated[
     Path | None,
@@ -74,16 +82,12 @@ def results(
     output: Output = None,
     format: Annotated[
         Format | None,
-        typer.Option(
-            "--format", "-f", help="Format of the file; by default its extension decides, else CSV."
-        ),
+        typer.Option("--format", "-f", help=FORMAT_HELP),
     ] = None,
     limit: Limit = None,
     formula_guard: Annotated[
         bool,
-        typer.Option(
-            help="In CSV, put an apostrophe before cells that a spreadsheet would run as formulas."
-        ),
+        typer.Option(help=GUARD_HELP),
     ] = True,
     partial: Partial = False,
     as_json: Json = False,
@@ -109,12 +113,8 @@ def results(
         return
     if limit is not None:
         raise CliError("--limit shows the first rows; a file gets all of them.", Exit.USAGE)
-    chosen = format or _by_ending(output)
-    if chosen is Format.parquet and output is None and sys.stdout.isatty():
-        raise CliError("Parquet cannot be shown on a terminal: name a file by -o.", Exit.USAGE)
-    params = {"format": chosen.value}
-    if chosen is Format.csv:
-        params["formula_guard"] = str(formula_guard).lower()
+    params = _file_params(format or _by_ending(output), output)
+    params["formula_guard"] = str(formula_guard).lower()
     _download(client, f"/results/{identifier}/download", params, output, partial=partial)
 
 
@@ -123,12 +123,17 @@ def results(
     epilog=examples(
         "rejects ID",
         "rejects ID -o rejects.csv",
+        "rejects ID -o rejects.xlsx",
         "rejects ID --json | jq -r .code | sort | uniq -c",
     ),
 )
 def rejects(
     identifier: Id,
     output: Output = None,
+    format: Annotated[
+        Format | None,
+        typer.Option("--format", "-f", help=FORMAT_HELP),
+    ] = None,
     limit: Limit = None,
     code: Annotated[
         str | None, typer.Option(help="Only rejects with this code; for viewing, or with --json.")
@@ -137,10 +142,10 @@ def rejects(
     as_json: Json = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Get the rejected rows and their reasons: to view on a terminal, or as CSV in a file or a
+    """Get the rejected rows and their reasons: to view on a terminal, or complete in a file or a
     pipe.
 
-    The CSV has the original columns, then _row,_line,_column,_code,_message. Send it back with
+    The file has the original columns, then _row,_line,_column,_code,_message. Send it back with
     `fix` after correcting it. The exit codes are those of `results`.
     """
     client = connect(url)
@@ -149,12 +154,48 @@ def rejects(
         for item in _items(client, address, limit, code=code):
             print_json(item)
         return
-    if output is None and (limit is not None or code is not None or sys.stdout.isatty()):
+    if output is None and (
+        limit is not None or code is not None or (format is None and sys.stdout.isatty())
+    ):
         _show_rejects(client, address, limit or SHOWN_ROWS, code)
         return
     if limit is not None or code is not None:
         raise CliError("--limit and --code are for viewing; a file gets all rejects.", Exit.USAGE)
-    _download(client, f"{address}/download", {}, output, partial=partial)
+    params = _file_params(format or _by_ending(output), output)
+    _download(client, f"{address}/download", params, output, partial=partial)
+
+
+@app.command(
+    rich_help_panel=CLIENT,
+    epilog=examples("archive ID -o job.zip", "archive ID -o job.zip --format parquet"),
+)
+def archive(
+    shown_id: Id,
+    output: Output = None,
+    format: Annotated[
+        Format, typer.Option("--format", "-f", help="Format of results and rejects.")
+    ] = Format.csv,
+    partial: Partial = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Get everything that belongs to a job as a zip archive: results, rejects, the stored file,
+    status and proof, with their hashes in contents.json.
+
+    The exit codes are those of `results`.
+    """
+    if output is None and sys.stdout.isatty():
+        raise CliError("An archive cannot be shown on a terminal: name a file by -o.", Exit.USAGE)
+    client = connect(url)
+    address = f"/files/{client.resolve(shown_id)}/archive"
+    _download(client, address, {"format": format.value}, output, partial=partial)
+
+
+def _file_params(chosen: Format, output: Path | None) -> dict[str, str]:
+    if chosen in BINARY and output is None and sys.stdout.isatty():
+        raise CliError(
+            f"{chosen.value} cannot be shown on a terminal: name a file by -o.", Exit.USAGE
+        )
+    return {"format": chosen.value}
 
 
 @app.command(
@@ -236,6 +277,9 @@ def _by_ending(output: Path | None) -> Format:
         ".ndjson": Format.jsonl,
         ".parquet": Format.parquet,
         ".pq": Format.parquet,
+        ".arrow": Format.arrow,
+        ".arrows": Format.arrow,
+        ".xlsx": Format.xlsx,
     }.get(ending, Format.csv)
 
 

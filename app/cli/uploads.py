@@ -63,6 +63,7 @@ PARAMETERS = frozenset(
         "skip_footer",
         "columns",
         "on_bad_row",
+        "widths",
         "records",
         "record_key",
         "flatten",
@@ -94,7 +95,10 @@ def upload(
         list[str],
         typer.Argument(
             metavar="FILES...",
-            help="CSV, JSON, JSON Lines, workbooks, archives, also compressed; - reads standard input.",
+            help=(
+                "CSV, JSON, JSON Lines, workbooks, Parquet, Arrow, ORC, archives, also compressed; -"
+                " reads standard input."
+            ),
         ),
     ],
     priority: Annotated[

@@ -34,6 +34,7 @@ from app.db.rows import (
     JobPart,
     JobResultRow,
     JobRow,
+    JobSummary,
     JobWork,
     ListedJob,
     LockedJob,
@@ -365,6 +366,24 @@ async def parents_of_file(connection: AsyncConnection, file_id: UUID) -> dict[UU
     parents = select(Job.parent_id).where(Job.file_id == file_id, Job.parent_id.is_not(None))
     query = select(Job.id, Job.priority).where(Job.id.in_(parents), Job.status.in_(ACTIVE_JOBS))
     return {job_id: int(priority) for job_id, priority in (await connection.execute(query)).all()}
+
+
+async def latest_summary(
+    connection: AsyncConnection, owner: str, file_id: UUID, processor: str
+) -> JobSummary | None:
+    """Return the summary of the newest completed job of a processor over a file."""
+    query = (
+        select(*columns_of(JobSummary, Job))
+        .where(
+            Job.owner == owner,
+            Job.file_id == file_id,
+            Job.processor == processor,
+            Job.status.in_((JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)),
+        )
+        .order_by(Job.number.desc())
+        .limit(1)
+    )
+    return await fetch_first(connection, JobSummary, query)
 
 
 async def find_cached(connection: AsyncConnection, owner: str, cache_key: str) -> JobRow | None:

@@ -104,6 +104,12 @@ class FilePlaces(msgspec.Struct, frozen=True):
     places: dict[str, Any] | None
 
 
+class JobSummary(msgspec.Struct, frozen=True):
+    """Summary of a job."""
+
+    summary: dict[str, Any] | None
+
+
 class NewFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file to insert."""
 

@@ -38,17 +38,23 @@ class Wanted:
     takes_parts: bool = False
     """Whether a file may become several: one for each sheet or member."""
     memory_mb: int = 512
-    """Memory in MiB for the process that reads a workbook."""
+    """MiB for the process that reads a file."""
     seconds: float = 60.0
     """Seconds after which that process is ended if it has given nothing."""
     members: str | None = None
     """Patterns for the members of an archive, separated by commas; None for all."""
+    format: str | None = None
+    """Declared format."""
     encoding: str | None = None
-    """Declared encoding of members that are text."""
+    """Declared encoding of text."""
     or_likely: bool = False
-    """Whether members that are text in no declared encoding are read in their likely encoding."""
-    records: RecordsWanted | None = None
-    """Records to find inside of members that are JSON documents."""
+    """Whether text in no declared encoding is read in its likely encoding."""
+    records: str | None = None
+    """Declared path of the records in an XML or JSON document."""
+    record_key: str | None = None
+    """Declared column for the keys of members, which only JSON has."""
+    json_records: RecordsWanted | None = None
+    """Records to find inside of JSON documents, by the same declarations."""
     depth: int = 0
     """Number of archives around the file."""
     path: str = ""

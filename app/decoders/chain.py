@@ -10,6 +10,7 @@ from app.decoders.base import Decoder, Kind, NeedsMemory, Report, Skipped, Unpac
 from app.decoders.json_records import FEATURES, RecordsWanted, geojson_in, json_records_kind
 from app.decoders.registry import by_content
 from app.decoders.text import text_kind
+from app.decoders.xml.decoder import XML
 from app.errors import ContentMismatch
 
 BEGINNING_BYTES = 64 << 10
@@ -32,6 +33,8 @@ class Chain:
         """Whether text in no declared encoding is decoded from the encoding that it is likely in."""
         self.records: RecordsWanted | None = None
         """Records to find inside a JSON document, if they are declared before the first byte."""
+        self.format: str | None = None
+        """Format of the file, if it is declared before the first byte."""
         self._is_plain = False
 
     @property
@@ -138,7 +141,7 @@ class Chain:
         """Find the kind of the output of the last decoder, and yield what its beginning becomes."""
         beginning = bytes(self._beginning)
         self._beginning.clear()
-        kind = by_content(beginning)
+        kind = by_content(beginning) or self._xml(beginning)
         kinds = self._text_kinds(beginning) if kind is None else [kind]
         self._is_plain = kind is None or not kind.is_compression
         if kind is not None and kind.is_compression and self._links:
@@ -149,11 +152,24 @@ class Chain:
         if beginning or kinds:
             yield from self._fed(iter((beginning,)), first)
 
+    def _xml(self, beginning: bytes) -> Kind | None:
+        """Return the kind of XML if text that begins so is read as XML. A caller that wants no likely
+        encoding wants no other format either.
+        """
+        if self.format == XML.name:
+            return XML
+        may_be_xml = self.format is None and self.or_likely
+        return XML if may_be_xml and XML.recognises(beginning) else None
+
     def keeps(self, beginning: bytes) -> bool:
         """Return whether bytes that begin so are canonical as they are. `beginning` has
         BEGINNING_BYTES, or all bytes if there are fewer. Raises UnsupportedEncoding.
         """
-        return by_content(beginning) is None and not self._text_kinds(beginning)
+        return (
+            by_content(beginning) is None
+            and self._xml(beginning) is None
+            and not self._text_kinds(beginning)
+        )
 
     def _text_kinds(self, beginning: bytes) -> list[Kind]:
         """Return the kinds of text that begins so: of its encoding, and of the records inside it."""

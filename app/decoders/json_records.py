@@ -376,6 +376,8 @@ def records_wanted(
     is_geojson = form == "geojson"
     if is_geojson and record_key is not None:
         raise InvalidParameter("The features of GeoJSON have no keys; leave out `record_key`.")
+    if form == "xml":
+        return None
     if records is None and record_key is None:
         return replace(FEATURES, is_optional=False) if is_geojson else None
     if form not in (None, "json", "geojson"):

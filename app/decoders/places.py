@@ -67,7 +67,7 @@ class GroupPlaces(msgspec.Struct, frozen=True, tag="group", tag_field="kind"):
     """Rows of a columnar file by lines of the stored text: each is one line, in the same order."""
 
     group: str
-    """What its groups of rows are called, such as "row group"."""
+    """Name of its groups of rows, such as "row group"."""
     starts: list[int]
     """Line of the stored text, from 1, with which each group begins; of MAX_GROUPS at most."""
     groups: int

@@ -10,9 +10,9 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -31,6 +31,8 @@ class ProcessDecoder(ABC):
 
     WHAT = "file"
     """Noun for messages."""
+    ENVIRONMENT: ClassVar[Mapping[str, str]] = {}
+    """Variables of the process."""
 
     def __init__(self, spool: Spool | None = None) -> None:
         """`spool`: the file, if it is complete already."""
@@ -72,7 +74,8 @@ class ProcessDecoder(ABC):
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 pass_fds=(watched,),
-                env={"PYTHONPATH": str(ROOT)},  # no secrets for what reads files of others
+                # no secrets for what reads files of others
+                env={"PYTHONPATH": str(ROOT), **self.ENVIRONMENT},
             )
             os.close(watched)
             watched = -1

@@ -91,7 +91,6 @@ class JsonFormat:
     """Shared by all kinds of root: judging records. Their subclasses say where records end."""
 
     line_end = b"\n"
-    unit = 1
     skip_footer = 0
     are_apart = False
     """Whether a record ends only where no bracket and no string is open."""
@@ -117,7 +116,7 @@ class JsonFormat:
         raise NotImplementedError  # by the kind of root, below
 
     def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
-        return skip_to_line_end(blocks, at_least, b"\n", 1)
+        return skip_to_line_end(blocks, at_least, b"\n")
 
     def record(self, raw: bytes, *, is_first: bool, is_last: bool) -> bytes | BadRecord:
         """The JSON text of the object inside the record's bytes, or what is wrong around it."""
@@ -270,7 +269,7 @@ class JsonLinesFormat(JsonFormat):
         return ends[~blank]
 
     def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
-        return skip_to_line_end(blocks, at_least, self.line_end, 1)
+        return skip_to_line_end(blocks, at_least, self.line_end)
 
     def _texts(
         self, data: bytes, ends: Offsets, *, is_first: bool, at_end: bool

@@ -330,6 +330,7 @@ def _is_decoded(sample: bytes, declared: Declared) -> bool:
     chain = Chain()
     chain.encoding = declared.encoding
     chain.or_likely = True
+    chain.format = declared.format
     chain.records = records_wanted(declared.format, declared.records, declared.record_key)
     return not chain.keeps(sample[:BEGINNING_BYTES])
 

@@ -56,14 +56,29 @@ class Layout:
 
     def header(self) -> bytes:
         names = [name.encode(self.encoding, "replace") for name in self.columns]
-        more = META_COLUMNS if self._places is None else (*META_COLUMNS, PLACE_COLUMN)
-        return self._write.line([*names, *(name.encode() for name in more)])
+        return self._write.line([*names, *(name.encode() for name in self._more_columns())])
 
     def line(self, row: RejectRow) -> bytes:
-        cells = [*self._cells(row), *_meta(row)]
+        more = [text.encode() for text in self._more(row)]
+        return self._write.line([*self._cells(row), *more])
+
+    def names(self) -> list[str]:
+        """Return the columns of `texts`."""
+        return [*self.columns, *self._more_columns()]
+
+    def texts(self, row: RejectRow) -> list[str]:
+        """Return what `line` writes as texts. Bytes that are not text are shown as `\\xff`."""
+        cells = [cell.decode(self.encoding, "backslashreplace") for cell in self._cells(row)]
+        return [*cells, *self._more(row)]
+
+    def _more_columns(self) -> tuple[str, ...]:
+        return META_COLUMNS if self._places is None else (*META_COLUMNS, PLACE_COLUMN)
+
+    def _more(self, row: RejectRow) -> list[str]:
+        more = [str(row.row_number), str(row.line), row.column_name or "", row.code, row.message]
         if self._places is not None:
-            cells.append(place_of(row, self.columns, self._places).encode())
-        return self._write.line(cells)
+            more.append(place_of(row, self.columns, self._places))
+        return more
 
     def cells(self, row: RejectRow) -> list[str]:
         """Return the cells of a reject as shown, by column. Bytes that are not text are kept as
@@ -112,11 +127,6 @@ def unchanged(layout: Layout, row: RejectRow) -> Callable[[bytes], bool]:
     except UnicodeEncodeError:
         return lambda record: False
     return lambda record: record.replace(b"\r\n", b"\n") == shown
-
-
-def _meta(row: RejectRow) -> list[bytes]:
-    meta = (str(row.row_number), str(row.line), row.column_name or "", row.code, row.message)
-    return [part.encode() for part in meta]
 
 
 class _Lines:

@@ -430,7 +430,7 @@ async def answered_before(
 def declare(upload: UploadSource, declared: Declared, *, or_likely: bool) -> None:
     """Tell the decoders what is known before the first byte; raises InvalidParameter."""
     records = records_wanted(declared.format, declared.records, declared.record_key)
-    upload.declare(declared.encoding, or_likely=or_likely, records=records)
+    upload.declare(declared.encoding, or_likely=or_likely, records=records, form=declared.format)
 
 
 def decoding_wanted(
@@ -445,7 +445,10 @@ def decoding_wanted(
         memory_mb=settings.spreadsheet_memory_mb,
         seconds=settings.spreadsheet_seconds,
         members=declared.members,
+        format=declared.format,
         encoding=declared.encoding,
         or_likely=is_upload,
-        records=records_wanted(declared.format, declared.records, declared.record_key),
+        records=declared.records,
+        record_key=declared.record_key,
+        json_records=records_wanted(declared.format, declared.records, declared.record_key),
     )

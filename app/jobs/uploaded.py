@@ -127,7 +127,7 @@ def _comes_late(part: Part, encoding: str) -> bool:
 def _records_come_late(part: Part, declared: Declared) -> bool:
     """Return whether records inside a document were declared when its bytes had passed."""
     wants_records = declared.records is not None or declared.record_key is not None
-    if not wants_records and declared.format != "geojson":
+    if not wants_records and declared.format not in ("geojson", "xml"):
         return False
     return not any("records" in report.facts for report in part.reports)
 
@@ -302,7 +302,15 @@ def fingerprint(submission: Submission, received: Received) -> str:
     declared = msgspec.to_builtins(submission.declared)
     # Keeps the fingerprints of requests that were stored before these options existed or could be
     # absent.
-    for added in ("skip_initial_space", "sheet", "members", "records", "record_key", "flatten"):
+    for added in (
+        "skip_initial_space",
+        "sheet",
+        "widths",
+        "members",
+        "records",
+        "record_key",
+        "flatten",
+    ):
         if declared[added] is None:
             del declared[added]
     declared["skip_footer"] = declared["skip_footer"] or 0

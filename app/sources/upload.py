@@ -204,11 +204,13 @@ class UploadSource:
         *,
         or_likely: bool = False,
         records: RecordsWanted | None = None,
+        form: str | None = None,
     ) -> None:
         """Set the encoding of the text, before the first byte. With `or_likely` and no encoding,
         text that is not UTF-8 is decoded from its likely encoding. `records` are those to find
-        inside a JSON document.
+        inside a JSON document; `form` is the declared format.
         """
+        self._decoders.format = form
         self._decoders.records = records
         self._decoders.encoding = encoding
         self._decoders.or_likely = or_likely

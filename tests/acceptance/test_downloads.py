@@ -9,6 +9,7 @@ import io
 import json
 import random
 import socket
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ FORMATS = (
     "format=csv",
     "format=jsonl",
     "format=parquet",
+    "format=arrow",
+    "format=xlsx",
     "format=csv&gzip=true",
     "format=jsonl&gzip=true",
 )
@@ -99,6 +102,8 @@ def test_deleting_results_aborts_their_download(api: Api, server: Server, wanted
     assert not is_whole
     if wanted == "format=parquet":
         assert not body.endswith(b"PAR1")
+    if wanted == "format=xlsx":
+        assert not zipfile.is_zipfile(io.BytesIO(body))
     if "gzip" in wanted:
         with pytest.raises(EOFError):
             gzip.decompress(body)

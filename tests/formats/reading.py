@@ -9,11 +9,13 @@ import io
 import re
 import zlib
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
+from app.decoders.base import Wanted
+from app.decoders.chain import Chain
 from app.formats.base import MAX_REJECT_BYTES, CellRows, ObjectRows, Reject, Rows, Span
 from app.formats.detect import Declared, detect
 from app.formats.json import JsonDialect
@@ -47,6 +49,16 @@ class ThriftyFile(io.BytesIO):
         assert size is not None
         assert size > 0
         return super().read(size)
+
+
+def stored(data: bytes, declared: Declared) -> tuple[bytes, Declared]:
+    """The bytes that an upload of these becomes, and how they are then read."""
+    chain = Chain()
+    chain.encoding = declared.encoding
+    kept = b"".join([*chain.feed(data), *chain.finish(Wanted())])
+    for report in chain.reports(0):
+        declared = replace(declared, **report.declared)
+    return kept, declared
 
 
 def read_all(
@@ -112,18 +124,8 @@ def assert_tiling(data: bytes, dialect: Dialect, spans: list[Span], setting: Set
 def line_starts(data: bytes, dialect: Dialect) -> list[int]:
     """Return the offsets after each line end, from the first row on."""
     end = LINE_ENDS[dialect.newline]
-    start, text, unit = dialect.data_start, data[dialect.data_start :].decode("latin-1"), 1
-    if dialect.encoding.startswith("utf-16"):
-        first, second = (
-            (text[0::2], text[1::2])
-            if dialect.encoding == "utf-16-le"
-            else (text[1::2], text[0::2])
-        )
-        text = "".join(
-            chr(ord(low) + 256 * ord(high)) for low, high in zip(first, second, strict=False)
-        )
-        unit = 2
-    return [start + unit * found.end() for found in re.finditer(end, text)]
+    start, text = dialect.data_start, data[dialect.data_start :].decode("latin-1")
+    return [start + found.end() for found in re.finditer(end, text)]
 
 
 def line_at(lines: list[int], dialect: Dialect, offset: int) -> int:

@@ -86,7 +86,7 @@ class ArchiveDecoder(Unpacks):
 
         chain = Chain()
         chain.encoding, chain.or_likely = wanted.encoding, wanted.or_likely
-        chain.records = wanted.records
+        chain.records, chain.format = wanted.json_records, wanted.format
         self._inner = chain
         name = wanted.path + member.name
         report = Report(self._name, {"member": member.name})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from app import extras
 from app.decoders.base import Kind, Wanted
@@ -29,7 +29,8 @@ STREAM = re.compile(rb"\xff{4}[\x00-\xff]{3}[\x00-\x0f][\x08-\x40]\x00\x00\x00")
 
 
 class ColumnarDecoder(ProcessDecoder):
-    WHAT = "file"
+    # The allocator of pyarrow reserves more address space than the limit.
+    ENVIRONMENT: ClassVar[Mapping[str, str]] = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
 
     def program(self, wanted: Wanted) -> tuple[Sequence[str], Sequence[str]]:
         if not extras.is_installed("analysis"):

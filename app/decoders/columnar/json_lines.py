@@ -46,19 +46,18 @@ class Lines:
                 )
         self._names = unique_names(names)
         self._rows = 0
-        self._groups = 0
         self._starts: list[int] = []
 
     def pieces(self) -> Iterator[Any]:
         """Yield the lines as buffers."""
-        for batches in self._table.groups():
-            self._groups += 1
-            if len(self._starts) < MAX_GROUPS:
-                self._starts.append(self._rows + 1)
-            for batch in batches:
-                for part in _parts(batch, batch_rows(self._table.schema)):
-                    self._rows += part.num_rows
-                    yield _content(objects(self._names, part.columns, "", "\n", part.num_rows))
+        most = batch_rows(self._table.schema)
+        for group, batch in self._table.batches():
+            # Groups without rows begin where the next one does.
+            new = min(group + 1, MAX_GROUPS) - len(self._starts)
+            self._starts += [self._rows + 1] * new
+            for part in _parts(batch, most):
+                self._rows += part.num_rows
+                yield _content(objects(self._names, part.columns, "", "\n", part.num_rows))
         if not self._rows:
             yield NO_ROWS
 
@@ -68,11 +67,12 @@ class Lines:
             name: str(field.type)[:SHOWN_LETTERS]
             for name, field in zip(self._names[:SHOWN_TYPES], self._table.schema, strict=False)
         }
-        return {"rows": self._rows, "row_groups": self._groups, "types": types}
+        return {"rows": self._rows, "row_groups": self._table.group_count, "types": types}
 
     @property
     def places(self) -> GroupPlaces:
-        return GroupPlaces(GROUP_NAMES[self._table.kind], self._starts, self._groups)
+        starts = self._starts if self._table.has_known_groups else []
+        return GroupPlaces(GROUP_NAMES[self._table.kind], starts, self._table.group_count)
 
 
 def _parts(batch: pa.RecordBatch, most: int) -> Iterator[pa.RecordBatch]:

@@ -16,6 +16,8 @@ PARQUET_ENCRYPTED, FEATHER_1 = b"PARE", b"FEA1"
 STREAM_START = b"\xff\xff\xff\xff"
 STREAM_END = STREAM_START + bytes(4)
 READ_BUFFER_BYTES = 1 << 20
+ORC_ROWS = 16_381
+"""Rows of a batch of ORC: a prime, so that hardly a stripe is a multiple of it."""
 
 
 class Table(Protocol):
@@ -23,22 +25,27 @@ class Table(Protocol):
 
     kind: str
     schema: pa.Schema
+    group_count: int
+    """Number of groups; of a stream, as far as it was read."""
+    has_known_groups: bool
+    """Whether the groups of the batches are those of the file, once all have been read."""
 
-    def groups(self) -> Iterator[Iterator[pa.RecordBatch]]:
-        """Yield the batches of each group."""
+    def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield each batch with the number of its group, from 0 and ascending."""
 
 
 def open_table(file: IO[bytes]) -> Table:
     """Return the table in a file, by its first bytes. Raises Damaged, Encrypted."""
     start = file.read(8)
     file.seek(0)
-    source = pa.memory_map(f"/dev/fd/{file.fileno()}")
+    path = f"/dev/fd/{file.fileno()}"
+    source = pa.memory_map(path)
     if start.startswith(PARQUET_ENCRYPTED):
         raise Encrypted
     if start.startswith(b"PAR1"):
-        return ParquetTable(source)
+        return ParquetTable(pa.OSFile(path))
     if start.startswith(b"ORC"):
-        return OrcTable(source)
+        return OrcTable(source, path)
     if start.startswith(b"ARROW1"):
         return ArrowFile(source)
     return ArrowStream(source)
@@ -46,6 +53,7 @@ def open_table(file: IO[bytes]) -> Table:
 
 class ParquetTable:
     kind = "parquet"
+    has_known_groups = True
 
     def __init__(self, source: pa.NativeFile) -> None:
         import pyarrow.parquet as pq  # takes time, so only where it is needed
@@ -58,49 +66,50 @@ class ParquetTable:
             coerce_int96_timestamp_unit="us",
         )
         self.schema = self._file.schema_arrow
+        self.group_count = self._file.metadata.num_row_groups
 
-    def groups(self) -> Iterator[Iterator[pa.RecordBatch]]:
-        metadata = self._file.metadata
+    def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
         rows = batch_rows(self.schema)
-        for group in range(metadata.num_row_groups):
-            batches = self._file.iter_batches(rows, row_groups=[group], use_threads=False)
-            yield _counted(batches, metadata.row_group(group).num_rows, f"row group {group + 1}")
-
-
-def _counted(
-    batches: Iterator[pa.RecordBatch], expected: int, what: str
-) -> Iterator[pa.RecordBatch]:
-    count = 0
-    for batch in batches:
-        count += batch.num_rows
-        yield batch
-    if count != expected:
-        raise Damaged(f"{what} has {count} rows, and the footer says {expected}")
+        for group in range(self.group_count):
+            expected = self._file.metadata.row_group(group).num_rows
+            count = 0
+            for batch in self._file.iter_batches(rows, row_groups=[group], use_threads=False):
+                count += batch.num_rows
+                yield group, batch
+            if count != expected:
+                raise Damaged(
+                    f"row group {group + 1} has {count} rows, and the footer says {expected}"
+                )
 
 
 class ArrowFile:
     kind = "arrow"
+    has_known_groups = True
 
     def __init__(self, source: pa.NativeFile) -> None:
         self._reader = pa.ipc.open_file(source, options=_ipc_options())
         self.schema = self._reader.schema
+        self.group_count = self._reader.num_record_batches
 
-    def groups(self) -> Iterator[Iterator[pa.RecordBatch]]:
-        for place in range(self._reader.num_record_batches):
-            yield iter((_checked(self._reader.get_batch(place)),))
+    def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        for place in range(self.group_count):
+            yield place, _checked(self._reader.get_batch(place))
 
 
 class ArrowStream:
     kind = "arrow"
+    has_known_groups = True
 
     def __init__(self, source: pa.NativeFile) -> None:
         self._source = source
         self._reader = pa.ipc.open_stream(source, options=_ipc_options())
         self.schema = self._reader.schema
+        self.group_count = 0
 
-    def groups(self) -> Iterator[Iterator[pa.RecordBatch]]:
+    def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
         for batch in self._reader:
-            yield iter((_checked(batch),))
+            self.group_count += 1
+            yield self.group_count - 1, _checked(batch)
         end, size = self._source.tell(), self._source.size()
         self._source.seek(max(0, end - len(STREAM_END)))
         if self._source.read(len(STREAM_END)) != STREAM_END:
@@ -110,22 +119,42 @@ class ArrowStream:
 
 
 class OrcTable:
+    """Reads stripes in batches. A batch ends with its stripe, so a short one is the last of a
+    stripe; where a stripe has a multiple of ORC_ROWS, it is not known which rows are its own.
+    """
+
     kind = "orc"
 
-    def __init__(self, source: pa.NativeFile) -> None:
+    def __init__(self, source: pa.NativeFile, path: str) -> None:
         import pyarrow.orc as orc
 
         self._file = orc.ORCFile(source)
+        self._path = path
         self.schema = self._file.schema
+        self.group_count = self._file.nstripes
+        self.has_known_groups = True
 
-    def groups(self) -> Iterator[Iterator[pa.RecordBatch]]:
-        count = 0
-        for stripe in range(self._file.nstripes):
-            batch = self._file.read_stripe(stripe)
+    def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        group = count = 0
+        for batch in self._all_batches():
             count += batch.num_rows
-            yield iter((batch,))
+            yield group, batch
+            group += batch.num_rows < ORC_ROWS
         if count != self._file.nrows:
             raise Damaged(f"it has {count} rows, and its footer says {self._file.nrows}")
+        self.has_known_groups = group == self.group_count
+
+    def _all_batches(self) -> Iterator[pa.RecordBatch]:
+        names = self.schema.names
+        if len(set(names)) < len(names):  # a scan takes columns by name
+            yield from map(self._file.read_stripe, range(self.group_count))
+            return
+        import pyarrow.dataset as dataset
+
+        scanner = dataset.dataset(self._path, format="orc").scanner(
+            batch_size=ORC_ROWS, use_threads=False, batch_readahead=1, fragment_readahead=1
+        )
+        yield from (batch for batch in scanner.to_batches() if batch.num_rows)
 
 
 def batch_rows(schema: pa.Schema) -> int:
@@ -151,8 +180,7 @@ def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def limit_threads() -> None:
-    """Use one thread and the memory allocator of the system, whose use is limited."""
+    """Use one thread, and the time zones of the system."""
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    pa.set_memory_pool(pa.system_memory_pool())
     os.environ.setdefault("TZDIR", "/usr/share/zoneinfo")

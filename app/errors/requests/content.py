@@ -73,6 +73,16 @@ class CorruptWorkbook(RequestError):
     remedy = "Open it in a spreadsheet program, save it anew and upload that; nothing was stored."
 
 
+class CorruptXml(RequestError):
+    """XML document that is not well-formed."""
+
+    status = 422
+    code = "corrupt_xml"
+    remedy = (
+        "Correct the document at the place in `detail` and upload it again; nothing was stored."
+    )
+
+
 class DataFileTooLarge(RequestError):
     """Parquet, Arrow or ORC file needs too much memory or time."""
 
@@ -163,6 +173,22 @@ class SheetNotFound(InvalidParameter):
     remedy = "Set `sheet` to the name of a sheet, or to its number from 1."
 
 
+class CellTooLong(RequestError):
+    """Cell too long for a worksheet."""
+
+    status = 422
+    code = "cell_too_long"
+    remedy = "Download CSV, JSON Lines, Parquet or Arrow."
+
+
+class TooManyRows(RequestError):
+    """Too many rows for a worksheet."""
+
+    status = 422
+    code = "too_many_rows"
+    remedy = "Download CSV, JSON Lines, Parquet or Arrow."
+
+
 class TooManyColumns(RequestError):
     """Too many columns."""
 
@@ -201,3 +227,11 @@ class WorkbookTooLarge(RequestError):
     status = 413
     code = "workbook_too_large"
     remedy = "Raise SPREADSHEET_MEMORY_MB, or export the sheet as CSV."
+
+
+class XmlTooLarge(RequestError):
+    """XML element too large or too deep, or document that needs too much memory or time."""
+
+    status = 413
+    code = "xml_too_large"
+    remedy = "Set `records` to smaller elements, or raise SPREADSHEET_MEMORY_MB."

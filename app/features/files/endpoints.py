@@ -31,6 +31,7 @@ from app.errors import (
     NotFound,
 )
 from app.features.files import downloads, exports, results, stored
+from app.features.files.archive import Archives, Wanted
 from app.features.files.parameters import FileOptions
 from app.features.files.reading_again import read_again
 from app.features.files.schemas import RejectPage, ResultPage
@@ -58,8 +59,8 @@ router = APIRouter(prefix="/api/v1", tags=["files"], dependencies=[Depends(singl
 async def upload_file(
     request: Request, app: App, owner: Owner, options: Annotated[FileOptions, Query()]
 ) -> Response:
-    """Upload a CSV, JSON or JSON Lines file or a workbook, plain or compressed: as the part `file` of
-    a form, or as the raw body, which is faster.
+    """Upload a CSV, JSON, JSON Lines, Parquet, Arrow or ORC file or a workbook, plain or compressed:
+    as the part `file` of a form, or as the raw body, which is faster.
 
     The response is sent once the bytes are durable and the job is stored, before anything is
     parsed.
@@ -205,13 +206,23 @@ async def download_results(
     file_id: FileId,
     app: App,
     owner: Owner,
-    format: Annotated[Literal["csv", "jsonl", "parquet"], Query()] = "csv",
+    format: Annotated[Literal["csv", "jsonl", "parquet", "arrow", "xlsx"], Query()] = "csv",
     gzip: Annotated[Flag, Query(description="Compress csv and jsonl.")] = False,
     formula_guard: Annotated[
         Flag,
         Query(
             description=(
-                "In CSV, put an apostrophe before cells that a spreadsheet would run as formulas."
+                "In CSV and xlsx, put an apostrophe before cells that a spreadsheet would run as"
+                " formulas."
+            )
+        ),
+    ] = True,
+    typed: Annotated[
+        Flag,
+        Query(
+            description=(
+                "In parquet and arrow, use the types of the newest analysis of the file, or of a"
+                " columnar upload, for columns in which every value has its type."
             )
         ),
     ] = True,
@@ -224,17 +235,18 @@ async def download_results(
     """
     export = await exports.begin(app.database, app.destinations, file_id, owner, partial=partial)
     progress.check_results_kept(export.job)
-    packed = gzip and format != "parquet"
-    types = {
-        "csv": "text/csv; charset=utf-8",
-        "jsonl": "application/x-ndjson",
-        "parquet": "application/vnd.apache.parquet",
-    }
+    packed = gzip and format in ("csv", "jsonl")
     columns = await exports.columns_of(app.database, export, format)
     body = exports.result_bytes(
-        app.database, export, columns, format=format, gzip=packed, formula_guard=formula_guard
+        app.database,
+        export,
+        columns,
+        format=format,
+        gzip=packed,
+        formula_guard=formula_guard,
+        typed=typed,
     )
-    media_type = "application/gzip" if packed else types[format]
+    media_type = "application/gzip" if packed else exports.FORMATS[format]
     return await _exported(
         export, body, "results", f"{format}{'.gz' if packed else ''}", media_type
     )
@@ -285,24 +297,29 @@ async def download_rejects(
     file_id: FileId,
     app: App,
     owner: Owner,
+    format: Annotated[Literal["csv", "jsonl", "parquet", "arrow", "xlsx"], Query()] = "csv",
     partial: Partial = False,
     formula_guard: Annotated[
         Flag,
         Query(
             description=(
-                "Put an apostrophe before cells that a spreadsheet would run as formulas. A "
+                "In CSV and xlsx, put an apostrophe before cells that a spreadsheet would run as formulas. A "
                 "correction removes it."
             )
         ),
     ] = True,
 ) -> StreamingResponse:
-    """Download all rejects as CSV: the original columns and bytes, then
-    `_row,_line,_column,_code,_message`. The headers are those of the download of results.
+    """Download all rejects: the original columns, then `_row,_line,_column,_code,_message`. CSV has
+    the original bytes, the other formats their text. The headers are those of the download of
+    results.
     """
     export = await exports.begin(app.database, app.destinations, file_id, owner, partial=partial)
     progress.check_rejects_kept(export.job)
-    body = exports.reject_bytes(app.database, app.sources, export, formula_guard=formula_guard)
-    return await _exported(export, body, "rejects", "csv", "text/csv")
+    body = exports.reject_bytes(
+        app.database, app.sources, export, format=format, formula_guard=formula_guard
+    )
+    media_type = "text/csv" if format == "csv" else exports.FORMATS[format]
+    return await _exported(export, body, "rejects", format, media_type)
 
 
 @router.get(
@@ -343,6 +360,40 @@ async def get_bytes(
     )
     data = await asyncio.to_thread(app.sources.read, uri, start, end, etag)
     return Response(data, media_type="application/octet-stream")
+
+
+@router.get(
+    "/files/{file_id}/archive",
+    response_class=StreamingResponse,
+    responses=problem_responses(404, 409, 422),
+)
+async def download_archive(
+    file_id: FileId,
+    app: App,
+    owner: Owner,
+    format: Annotated[
+        Literal["csv", "jsonl", "parquet", "arrow", "xlsx"],
+        Query(description="Format of results and rejects."),
+    ] = "csv",
+    formula_guard: Annotated[
+        Flag,
+        Query(
+            description=(
+                "In CSV and xlsx, put an apostrophe before cells that a spreadsheet would run as"
+                " formulas."
+            )
+        ),
+    ] = True,
+    partial: Partial = False,
+) -> StreamingResponse:
+    """Download everything that belongs to a job as a zip archive: results, rejects, the stored
+    file, the output of a transform, status and proof, and `contents.json` with the size and hash of
+    each. The headers are those of the download of results. An archive that breaks off has no index.
+    """
+    export = await exports.begin(app.database, app.destinations, file_id, owner, partial=partial)
+    archives = Archives(app.database, app.destinations, app.sources, app.statuses)
+    body = archives.pieces(export, Wanted(file_id, owner, format, formula_guard))
+    return await _exported(export, body, "job", "zip", "application/zip")
 
 
 @router.delete("/files/{file_id}", status_code=204, responses=problem_responses(404))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -20,19 +20,45 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import extras
 from app.db import chunks, files, jobs, results
 from app.db.engine import Database
-from app.db.rows import JobRow, PageRow
+from app.db.rows import JobRow, PageRow, RejectRow
 from app.decoders.places import places_from_json
 from app.destinations.base import ResultDestination
 from app.destinations.registry import Destinations
-from app.errors import DownloadIncomplete, NotConfigured, NotFound, RowsGone, TooManyColumns
+from app.errors import (
+    CellTooLong,
+    DownloadIncomplete,
+    NotConfigured,
+    NotFound,
+    RowsGone,
+    TooManyColumns,
+    TooManyRows,
+)
 from app.features.files.encoders import CsvEncoder, Encoder, JsonLinesEncoder, fits_parquet
-from app.formats.base import MAX_COLUMNS, cell_names
+from app.features.files.xlsx import (
+    MAX_CELL_LETTERS,
+    MAX_ROWS,
+    XlsxEncoder,
+    longest_cell,
+    sheet_bytes,
+)
+from app.formats.base import MAX_COLUMNS, cell_names, unique_names
 from app.jobs.progress import find_with_rows
 from app.jobs.reject_files import layout_of, with_all_bytes
 from app.jobs.stored_rows import StoredRow, last_row, rows_of
 from app.sources.base import Sources
 from app.states import ChunkStatus, JobStatus
 
+FORMATS = {
+    "csv": "text/csv; charset=utf-8",
+    "jsonl": "application/x-ndjson",
+    "parquet": "application/vnd.apache.parquet",
+    "arrow": "application/vnd.apache.arrow.stream",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+"""Media type by format."""
+COLUMNAR = ("parquet", "arrow")
+ANALYSIS = "profile"
+"""Processor of analyses."""
 WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
 
 
@@ -101,14 +127,17 @@ async def result_bytes(
     format: str,
     gzip: bool,
     formula_guard: bool,
+    typed: bool = True,
 ) -> AsyncIterator[bytes]:
-    """Yield all results in row order as csv, jsonl or parquet.
+    """Yield all results in row order in one of FORMATS. If `typed`, the columns of Parquet and Arrow
+    have types where these are known.
 
     Raises RowsGone or NotFound if the rows or the job are deleted meanwhile; the end of the file
-    (gzip trailer, Parquet footer) is not sent then. Raises NotConfigured before the first bytes if
+    (gzip trailer, Parquet footer, index of a workbook) is not sent then. Raises NotConfigured before the first bytes if
     the Parquet writer is not installed. Encoding runs in threads.
     """
-    encoder = await asyncio.to_thread(_encoder, format, columns, formula_guard)
+    types = await _types(database, export, columns) if typed and format in COLUMNAR else {}
+    encoder = await asyncio.to_thread(_encoder, export, format, columns, formula_guard, types=types)
     packer = zlib.compressobj(6, wbits=31) if gzip else None
     async for pages in _all_pages(database, export):
         pieces = chain.from_iterable(map(encoder.encode, pages))
@@ -119,17 +148,32 @@ async def result_bytes(
         yield piece
 
 
-def _encoder(format: str, columns: Sequence[str], formula_guard: bool) -> Encoder:
-    if format == "parquet":
-        if not extras.is_installed("analysis"):
-            raise NotConfigured(
-                "Parquet needs packages that are not installed:"
-                f" {extras.how_to_install('analysis')}."
-            )
-        from app.features.files.parquet import ParquetEncoder
+def _encoder(
+    export: Export,
+    format: str,
+    columns: Sequence[str],
+    formula_guard: bool,
+    sheet: str = "Results",
+    types: Mapping[int, Any] | None = None,
+) -> Encoder:
+    if format == "xlsx":
+        size = sheet_bytes(export.results, len(columns), export.job.stored_bytes)
+        return XlsxEncoder(columns, formula_guard, sheet=sheet, size=size)
+    if format in COLUMNAR:
+        _check_installed()
+        from app.features.files.parquet import ArrowEncoder, ParquetEncoder
 
-        return ParquetEncoder(columns)
+        open_encoder = ParquetEncoder if format == "parquet" else ArrowEncoder
+        return open_encoder(columns, types)
     return CsvEncoder(columns, formula_guard) if format == "csv" else JsonLinesEncoder(columns)
+
+
+def _check_installed() -> None:
+    if not extras.is_installed("analysis"):
+        raise NotConfigured(
+            "Parquet and Arrow need packages that are not installed:"
+            f" {extras.how_to_install('analysis')}."
+        )
 
 
 def _next(pieces: Iterator[bytes], packer: Any) -> bytes | None:
@@ -142,12 +186,42 @@ def _last(encoder: Encoder, packer: Any) -> bytes:
     return piece if packer is None else packer.compress(piece) + packer.flush()
 
 
+async def _types(database: Database, export: Export, columns: Sequence[str]) -> Mapping[int, Any]:
+    """Return types by the place of a column, as the newest analysis of the file or the file itself
+    has them, if every value has that type; for that all rows are read.
+    """
+    _check_installed()
+    from app.features.files.typed import TypeFinder, hints_of
+
+    job = export.job
+    async with database.reading() as connection:
+        analysis = await jobs.latest_summary(connection, job.owner, job.file_id, ANALYSIS)
+    summary = {} if analysis is None else analysis.summary or {}
+    hints = summary.get("types")
+    if hints is None:
+        steps = [step["types"] for step in job.decoding or () if "types" in step]
+        hints = hints_of(steps[-1]) if steps else {}
+    finder = await asyncio.to_thread(TypeFinder, columns, hints)
+    if finder.are_all_text():
+        return {}
+    async for pages in _all_pages(database, export):
+        for page in pages:
+            await asyncio.to_thread(finder.add, page)
+        if finder.are_all_text():
+            return {}
+    return finder.types()
+
+
 async def columns_of(database: Database, export: Export, format: str) -> Sequence[str]:
-    """Return the columns of a download; raises TooManyColumns. Parquet needs them before the first
-    row, including those of cells beyond the header (on_bad_row=keep), for which all rows are read.
+    """Return the columns of a download; raises TooManyColumns, TooManyRows, CellTooLong. Parquet
+    and Arrow need them before the first row, including those of cells beyond the header
+    (on_bad_row=keep), for which all rows are read. They are also read to find cells that are too
+    long for a workbook.
     """
     columns: Sequence[str] = export.job.columns
-    if format != "parquet":
+    if format == "xlsx":
+        await _check_sheet(database, export)
+    if format not in COLUMNAR:
         return columns
     width = len(columns)
     if export.job.dialect.get("on_bad_row") == "keep":
@@ -155,14 +229,37 @@ async def columns_of(database: Database, export: Export, format: str) -> Sequenc
             width = max(width, await asyncio.to_thread(_width, pages))
     if width > MAX_COLUMNS:
         raise TooManyColumns(
-            f"The longest row has {width} cells; a Parquet file is made of {MAX_COLUMNS} at most."
+            f"The longest row has {width} cells; a file has {MAX_COLUMNS} columns at most."
         )
-    if not fits_parquet(export.results, width, export.job.stored_bytes):
+    if format == "parquet" and not fits_parquet(export.results, width, export.job.stored_bytes):
         raise TooManyColumns(
             f"The footer of a Parquet file of {export.results} rows in {width} columns is too"
             " large; get csv or jsonl."
         )
     return cell_names(columns, width)
+
+
+async def _check_sheet(database: Database, export: Export) -> None:
+    """Raises TooManyRows, CellTooLong if the results do not fit into a sheet."""
+    _check_row_count(export.results, "results")
+    async for pages in _all_pages(database, export):
+        _check_cells(await asyncio.to_thread(_longest_cell, pages))
+
+
+def _check_row_count(count: int, what: str) -> None:
+    if count > MAX_ROWS:
+        raise TooManyRows(
+            f"The job has {count} {what}; a worksheet holds {MAX_ROWS} below its header."
+        )
+
+
+def _check_cells(longest: int) -> None:
+    if longest:
+        raise CellTooLong(f"A cell has {longest} characters; a worksheet holds {MAX_CELL_LETTERS}.")
+
+
+def _longest_cell(pages: Sequence[PageRow]) -> int:
+    return max(map(longest_cell, pages), default=0)
 
 
 def _width(pages: Sequence[PageRow]) -> int:
@@ -220,17 +317,48 @@ async def _still_there(connection: AsyncConnection, export: Export) -> JobRow:
 
 
 async def reject_bytes(
-    database: Database, sources: Sources, export: Export, *, formula_guard: bool
+    database: Database, sources: Sources, export: Export, *, format: str, formula_guard: bool
 ) -> AsyncIterator[bytes]:
-    """Yield CSV with the original columns and bytes, and the reason of each row. It can be
-    corrected and sent back: the guard's apostrophes are removed then. Raises RowsGone, NotFound,
-    and TransientError if the bytes of a long row cannot be read now.
+    """Yield the rejects with their original columns and the reason of each row, in one of FORMATS.
+
+    CSV has the original bytes. It and a workbook can be corrected and sent back: the guard's
+    apostrophes are removed then. Raises RowsGone, NotFound, NotConfigured, TooManyRows,
+    CellTooLong, and TransientError if the bytes of a long row cannot be read now.
     """
     async with database.reading() as connection:
         stored = await files.find_places(connection, export.job.file_id)
     places = None if stored is None else places_from_json(stored.places)
     layout = layout_of(export.job, formula_guard=formula_guard, places=places)
-    yield layout.header()
+    if format == "csv":
+        yield layout.header()
+        async for rows in _all_rejects(database, export):
+            lines = (layout.line(with_all_bytes(sources, export.job, row)) for row in rows)
+            while (piece := await asyncio.to_thread(_joined, lines)) is not None:
+                yield piece
+        return
+
+    def page_of(rows: Sequence[RejectRow]) -> PageRow:
+        texts = [layout.texts(with_all_bytes(sources, export.job, row)) for row in rows]
+        return PageRow(1, len(rows), None, msgspec.json.encode(texts).decode())
+
+    if format == "xlsx":
+        _check_row_count(export.rejects, "rejects")
+        async for rows in _all_rejects(database, export):
+            page = await asyncio.to_thread(page_of, rows)
+            _check_cells(await asyncio.to_thread(longest_cell, page))
+    columns = unique_names(layout.names())
+    encoder = await asyncio.to_thread(_encoder, export, format, columns, formula_guard, "Rejects")
+    async for rows in _all_rejects(database, export):
+        page = await asyncio.to_thread(page_of, rows)
+        pieces = encoder.encode(page)
+        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            if piece:
+                yield piece
+    yield await asyncio.to_thread(encoder.finish)
+
+
+async def _all_rejects(database: Database, export: Export) -> AsyncIterator[Sequence[RejectRow]]:
+    """Yield the rejects in steps, with every one once; raises NotFound, RowsGone."""
     after = count = 0
     while True:
         async with database.snapshot() as connection:
@@ -240,9 +368,7 @@ async def reject_bytes(
             now = await _still_there(connection, export)
         if not rows:
             break
-        lines = (layout.line(with_all_bytes(sources, export.job, row)) for row in rows)
-        while (piece := await asyncio.to_thread(_joined, lines)) is not None:
-            yield piece
+        yield rows
         after, count = rows[-1].row_number, count + len(rows)
     corrected = now.corrected_rows - export.job.corrected_rows
     if count + corrected < export.rejects:

@@ -15,7 +15,7 @@ from app.db.engine import Database
 from app.db.rows import FilePlaces, JobRow, RejectRow
 from app.decoders.places import Places, places_from_json
 from app.destinations.registry import Destinations
-from app.formats.encodings import restored
+from app.formats.encodings import UNDECODED_BYTE, restored
 from app.formats.faults import unmarked
 from app.jobs.progress import check_rejects_kept, check_results_kept, find_with_rows
 from app.jobs.reject_files import place_of
@@ -163,13 +163,22 @@ def _with_rejects(
     if job.dialect.get("cell_faults"):
         rows = [msgspec.structs.replace(row, raw=unmarked(row.raw)) for row in rows]
     elif encoding := job.dialect.get("decoded_from"):
-        rows = [msgspec.structs.replace(row, raw=restored(row.raw, encoding)) for row in rows]
+        rows = [_as_received(row, encoding) for row in rows]
     body["items"] = [reject_body(row) for row in rows]
     if places is not None:
         columns = job.dialect.get("columns", [])
         for item, row in zip(body["items"], rows, strict=True):
             item["place"] = place_of(row, columns, places)
     return msgspec.json.encode(body)
+
+
+def _as_received(row: RejectRow, encoding: str) -> RejectRow:
+    """Return the reject with its bytes before they were decoded. Valid text in UTF-16 stays UTF-8,
+    since its bytes could pass for text with NULs.
+    """
+    if encoding.startswith("utf-16") and UNDECODED_BYTE not in row.raw:
+        return row
+    return msgspec.structs.replace(row, raw=restored(row.raw, encoding))
 
 
 def reject_body(row: RejectRow) -> dict[str, Any]:

@@ -1,1 +1,3 @@
 """Jobs: list, events, status, proof, chunks, and control of any job."""
+
+__all__ = ["proof"]

@@ -48,6 +48,7 @@ class _Sample:
     def __init__(self, said: Declared, kind: Kind | None) -> None:
         self._chain = Chain(kind)
         self._chain.encoding, self._chain.or_likely = said.encoding, True
+        self._chain.format = said.format
         self._chain.records = records_wanted(said.format, said.records, said.record_key)
         self._said = said
         self._sample = bytearray()
@@ -104,9 +105,12 @@ class _Sample:
             said.sheet,
             takes_parts=True,
             members=said.members,
+            format=said.format,
             encoding=said.encoding,
             or_likely=True,
-            records=records_wanted(said.format, said.records, said.record_key),
+            records=said.records,
+            record_key=said.record_key,
+            json_records=records_wanted(said.format, said.records, said.record_key),
         )
         if is_cut:
             with suppress(RequestError):

@@ -164,7 +164,7 @@ ODD = ["", "0", "-1", "zz", "\0", "\n", '"', "\\", "\ud800", "é", "a" * 300, "1
        "rot13", "json", "jsonl", "csv", "keep", "existing", "any", "cr", "1000", "gzip", "9" * 30]  # fmt: skip
 OPTIONS = ["priority", "chunk_size", "on_duplicate", "filename", "format", "encoding", "delimiter", "quote", "escape",
            "newline", "skip_rows", "header_rows", "skip_footer", "columns", "on_bad_row",
-           "records", "record_key", "flatten", "colour"]  # fmt: skip
+           "widths", "records", "record_key", "flatten", "colour"]  # fmt: skip
 PIECES = [b"a,b\n1,2\n", b'"', b"'", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"[", b"{", b"]", b"}", b'{"a":1}', b"\r", b"\n",
           b"\\", b",", b";", b"\x1f\x8b", GZIPPED, b"--b", b"\r\n--b--\r\n", b"PK\x03\x04", b"9" * 50, b"\xed\xa0\x80",
           b"sep=;\n", b"\\u0000", b"\\ud800"]  # fmt: skip

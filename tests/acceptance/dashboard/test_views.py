@@ -88,6 +88,7 @@ def views(server: Server) -> dict[str, str]:
         "rejects": f"{job}/rejects",
         "profile": f"{job}/profile",
         "sentiment": f"jobs/{texts['job_id']}/sentiment",
+        "tables": "tables",
         "mapping": f"mapping/{mapping.json()['job_id']}",
         "start": "mapping",
         "search": "search",

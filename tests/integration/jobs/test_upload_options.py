@@ -89,3 +89,26 @@ def test_options_of_a_resumable_upload_are_validated_once(api: EngineApi) -> Non
     sent = api.client.patch(made.headers["location"], content=ROWS, headers=piece)
     assert sent.status_code == 204, sent.text
     assert checked == ["a"]
+
+
+@pytest.mark.one_database
+def test_columns_of_fixed_width_are_loaded_and_mended(engine: Engine) -> None:
+    engine.start()
+    data = b"".join(b"%-5dname %-4d\n" % (n, n) for n in range(1, 400)) + b"400\n"
+    with engine.api() as api:
+        file_id = api.upload(data, widths="5,*", columns="id,name", chunk_size=100)["file_id"]
+        assert api.finished(file_id)["counts"]["loaded"] == 399
+        assert dict(api.rows(file_id))[399] == ["399", "name 399"]
+        (reject,) = api.rejects(file_id)
+        assert (reject["line"], reject["code"], reject["raw"]) == (400, "line_too_short", "400")
+        sent = api.client.post(
+            f"/api/v1/files/{file_id}/corrections",
+            json={"rows": [{"_row": 400, "values": {"name": "name 400"}}]},
+        )
+        assert sent.status_code == 202, sent.text
+        api.finished(sent.json()["file_id"])
+        assert dict(api.rows(file_id))[400] == ["400", "name 400"]
+        assert api.proof(file_id)["closes"]
+        shown = api.client.post("/api/v1/preview?widths=5,*", content=data).json()
+        assert shown["dialect"]["starts"] == [0, 5]
+        assert shown["rows"][0]["data"] == ["1", "name 1"]

@@ -1,5 +1,5 @@
-"""Rows as CSV, JSON Lines and Parquet: the same rows in any pieces, and no file whose footer does
-not fit in memory.
+"""Rows as CSV, JSON Lines, Parquet, Arrow and workbooks: the same rows in any pieces, and no file
+whose end does not fit in memory.
 """
 
 from __future__ import annotations
@@ -8,17 +8,21 @@ import csv
 import io
 import json
 import sys
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
 import msgspec
+import openpyxl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.db.rows import PageRow
+from app.decoders.spreadsheets.book import Sheet, open_book
 from app.features.files import encoders
 from app.features.files.encoders import (
     PIECE_BYTES,
@@ -27,7 +31,9 @@ from app.features.files.encoders import (
     JsonLinesEncoder,
     fits_parquet,
 )
-from app.features.files.parquet import ParquetEncoder
+from app.features.files.parquet import ArrowEncoder, ParquetEncoder
+from app.features.files.xlsx import XlsxEncoder, longest_cell
+from app.jobs.formulas import unguarded
 from app.jobs.stored_rows import named
 
 COLUMNS = ["a", "b", "c"]
@@ -77,6 +83,92 @@ def test_json_lines_and_parquet_output_have_each_row_once(size: int) -> None:
     assert [
         [cell or "" for cell in row.values()] for row in pq.read_table(io.BytesIO(data)).to_pylist()
     ] == OBJECTS_READ
+
+
+@pytest.mark.parametrize("size", [1, 40])
+def test_arrow_has_each_row_once_and_an_end(size: int) -> None:
+    data, _ = whole(ArrowEncoder(COLUMNS), CELLS, size)
+    read = pa.ipc.open_stream(data).read_all()
+    assert [list(row.values()) for row in read.to_pylist()] == CELLS
+    assert data.endswith(b"\xff\xff\xff\xff\0\0\0\0")
+    assert pa.ipc.open_stream(whole(ArrowEncoder(COLUMNS), [], 1)[0]).read_all().num_rows == 0
+
+
+# ---------------------------------------------------------------------- workbooks
+
+
+def sheet(columns: list[str], rows: Sequence[Any], *, guard: bool = False) -> list[list[Any]]:
+    """The cells of a workbook, as openpyxl reads them."""
+    encoder = XlsxEncoder(columns, guard, sheet="Rows & <more>", size=0)
+    data, sizes = whole(encoder, rows, 7)
+    assert max(sizes) < 2 * PIECE_BYTES
+    book = openpyxl.load_workbook(io.BytesIO(data), read_only=True)
+    assert book.sheetnames == ["Rows & <more>"]
+    return [list(row) for row in book.active.iter_rows(values_only=True)]
+
+
+@pytest.mark.parametrize("size", [0, 1 << 31])
+def test_a_workbook_is_an_archive_with_its_index(size: int) -> None:
+    encoder = XlsxEncoder(COLUMNS, True, sheet="Results", size=size)
+    data, _ = whole(encoder, CELLS, 7)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.testzip() is None
+        assert (archive.getinfo("xl/worksheets/sheet1.xml").extract_version > 20) is bool(size)
+    with pytest.raises(zipfile.BadZipFile):
+        zipfile.ZipFile(io.BytesIO(data[:-30]))
+
+
+def test_a_workbook_keeps_text_as_text_and_json_as_it_is() -> None:
+    assert sheet(["a", "b"], [["007", "1.0"], [None, ""], ["", "TRUE"], ["x", "y", "more"]]) == [
+        ["a", "b"],
+        ["007", "1.0"],
+        [],
+        [None, "TRUE"],
+        ["x", "y", "more"],
+    ]
+    rows = [
+        {"a": 12, "b": True, "c": "12"},
+        {"c": -1.5e-7, "other": 1},
+        {"a": 2**60, "b": [1, "x"], "c": None},
+        {"a": 123456789012345, "b": 0.1234567890123456, "c": False},
+    ]
+    assert sheet(COLUMNS, rows) == [
+        COLUMNS,
+        [12, True, "12"],
+        [None, None, -1.5e-7],
+        [str(2**60), '[1, "x"]'],
+        [123456789012345, "0.1234567890123456", False],
+    ]
+
+
+def test_a_workbook_keeps_characters_that_xml_has_not() -> None:
+    odd = ["a<&>\"'b", " x ", "a\nb\tc", "\x01\x1f", "_x0041_", "\ufffe", "é😀"]
+    encoder = XlsxEncoder(["c"], False, sheet="s", size=0)
+    data, _ = whole(encoder, [[text] for text in odd], 40)
+    sheet_of_us = Sheet(open_book(io.BytesIO(data))[1], "s")
+    read = csv.reader(io.StringIO("".join(sheet_of_us.pieces()), newline=""))
+    assert [row[0] for row in read] == ["c", *odd]
+    assert [row[0] for row in sheet(["c"], [[odd[0]], [odd[1]], [odd[6]]])[1:]] == [
+        odd[0],
+        odd[1],
+        odd[6],
+    ]
+
+
+def test_formulas_have_an_apostrophe_that_can_be_taken_back() -> None:
+    texts = ["=1+1", "'=1", "'x", "-5", "+A1", "@x", "plain"]
+    guarded = [row[0] for row in sheet(["c"], [[text] for text in texts], guard=True)[1:]]
+    assert guarded == ["'=1+1", "''=1", "'x", "-5", "'+A1", "'@x", "plain"]
+    assert [unguarded(text) for text in guarded] == texts
+
+
+def test_the_longest_cell_is_found_as_a_sheet_counts_it() -> None:
+    (page,) = pages([["x" * 32_767, "y"], ["z"]], 2)
+    assert longest_cell(page) == 0
+    (page,) = pages([["x" * 32_768], {"a": "😀" * 16_384}], 2)
+    assert longest_cell(page) == 32_768
+    (page,) = pages([{"a": "=" + "x" * 32_766}], 1)
+    assert longest_cell(page) == 32_768
 
 
 def test_without_rows_there_is_a_header_and_a_footer() -> None:

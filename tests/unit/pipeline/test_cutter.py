@@ -56,8 +56,6 @@ CASES: dict[str, tuple[Dialect, bytes, bytes, bytes]] = {
     "lf": csv_case("lf"),
     "crlf": csv_case("crlf"),
     "cr": csv_case("cr"),
-    "utf_16": csv_case("lf", "utf-16-le"),
-    "utf_16_crlf": csv_case("crlf", "utf-16-be"),
     "long_delimiter": csv_case("lf", delimiter="||"),
     "json_lines": (LINES, b'{"id":1}\n', json_row(5000), json_row(20_000)),
     "json_array": (
@@ -101,15 +99,10 @@ def test_an_oversized_record_is_one_reject_and_its_neighbours_pass(
             assert abs(reject.byte_end - start - length) <= 2
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
-def test_the_end_of_an_oversized_record_is_found_at_every_block_boundary(
-    encoding: str,
-) -> None:
-    dialect = CsvDialect(columns=["a", "b"], newline="crlf", encoding=encoding)
+def test_the_end_of_an_oversized_record_is_found_at_every_block_boundary() -> None:
+    dialect = CsvDialect(columns=["a", "b"], newline="crlf")
     for length in range(1500, 1500 + 98):
-        # In UTF-16 the bytes of a line end also appear across two of these characters.
-        long = "\u0d41\u0a00\u4100\u0d00\u0a41" * (length // 5) + "x" * (length % 5)
-        data = f"1,2\r\n3,{long}\r\n5,6\r\n".encode(encoding)
+        data = f"1,2\r\n3,{'x' * length}\r\n5,6\r\n".encode()
         spans = cut_all(data, dialect, Setting(1000, 500, 200), ROW_BYTES)
         assert [span.is_oversize for span in spans] == [False, True, False]
         rows, rejects = read_spans(data, dialect, spans)

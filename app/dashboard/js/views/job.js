@@ -26,7 +26,7 @@ const TABS = [
     name: "results",
     label: "Results",
     load: () => import("./results.js"),
-    fits: (job) => !job.parts && job.processor !== "profile",
+    fits: (job) => !job.parts && !["profile", "load"].includes(job.processor),
   },
   {
     name: "rejects",
@@ -52,6 +52,13 @@ const TABS = [
 const UNCORRECTED = new Set(["profile", "mapping"]);
 
 const SETTLE_MS = 700;
+
+/** Whether the job has loaded rows into a table. */
+const isLoaded = (job) =>
+  job.processor === "load" &&
+  ["completed", "completed_with_errors"].includes(job.status) &&
+  !job.error &&
+  !job.summary?.dry_run;
 
 /** Whether the job reads an upload of its own: no part, no sheet of a workbook. */
 const canReadAgain = (job) =>
@@ -111,6 +118,7 @@ export default function job({ id, tab }) {
         bytes(fresh.size_bytes),
         `priority ${fresh.priority}`,
         when(fresh.created_at),
+        ...(fresh.undo ? ["undone"] : []),
       ].join(" · "),
     );
     bar.show(fresh.progress_percent, isFinal(fresh.status) ? TONES[standing(fresh)] : "busy");
@@ -132,7 +140,11 @@ export default function job({ id, tab }) {
           ? `waits for ${fresh.waiting_on}`
           : duration(fresh.eta_seconds),
     );
-    if (before?.status !== fresh.status || before.counts.failed !== fresh.counts.failed) {
+    if (
+      before?.status !== fresh.status ||
+      before.counts.failed !== fresh.counts.failed ||
+      Boolean(before.undo) !== Boolean(fresh.undo)
+    ) {
       if (before && before.status !== fresh.status)
         announce(`${fresh.filename}: ${NAMES[standing(fresh)]}`);
       drawActions();
@@ -145,6 +157,8 @@ export default function job({ id, tab }) {
 
   function drawActions() {
     const final = isFinal(status.status);
+    const table = h("div.row");
+    if (isLoaded(status)) showTable(table);
     replace(
       actions,
       !final && button("Cancel", call("cancel", "Cancelled"), { iconName: "cancel" }),
@@ -153,6 +167,7 @@ export default function job({ id, tab }) {
           kind: "primary",
           iconName: "retry",
         }),
+      isLoaded(status) && table,
       final && canReadAgain(status) && button("Read again with …", () => openSheet({})),
       button(
         "Delete",
@@ -166,6 +181,21 @@ export default function job({ id, tab }) {
         { iconName: "remove" },
       ),
     );
+  }
+
+  /** Links the table of a load, and offers to undo it. */
+  async function showTable(place) {
+    const undone = ({ removed, restored }) => {
+      announce(`Undone: ${count(removed)} rows removed, ${count(restored)} restored`);
+      watch();
+    };
+    try {
+      const { tableLink, undoButton } = await import("./tables.js");
+      const { result } = await api.get(`${path}/result`);
+      replace(place, tableLink(result), !status.undo && undoButton(status, undone));
+    } catch (error) {
+      fail(error);
+    }
   }
 
   const openSheet = (settings) =>

@@ -40,13 +40,24 @@ export default function results({ id, status: first }) {
     replace(
       links,
       partial && h("span.muted", {}, "So far:"),
-      ["csv", "jsonl", "parquet"].map((format) =>
+      ["csv", "jsonl", "parquet", "arrow", "xlsx"].map((format) =>
         h(
           "a.button",
           { href: api.query(`${path}/download`, { format, partial }), download: true },
           icon("download"),
-          { csv: "CSV", jsonl: "JSON Lines", parquet: "Parquet" }[format],
+          { csv: "CSV", jsonl: "JSON Lines", parquet: "Parquet", arrow: "Arrow", xlsx: "Excel" }[
+            format
+          ],
         ),
+      ),
+      h(
+        "a.button",
+        {
+          href: api.query(`/api/v1/files/${encodeURIComponent(id)}/archive`, { partial }),
+          download: true,
+        },
+        icon("download"),
+        "Everything (zip)",
       ),
     );
   }
