@@ -81,7 +81,9 @@ _armed: dict[str, _Armed] = {}
 
 
 def arm(spec: str) -> None:
-    """Replace all armed points by those of `spec`; raises ValueError for an unknown name or action."""
+    """Replace all armed points by those of `spec`; raises ValueError for an unknown name or
+    action.
+    """
     _armed.clear()
     for part in filter(None, spec.split(";")):
         name, _, what = part.partition("=")

@@ -176,7 +176,7 @@ class JobOptions(BaseModel):
 
 
 class DialectOptions(BaseModel):
-    """How a file is read; what is not set is detected."""
+    """How a file is read; settings that are missing are detected."""
 
     format: (
         Literal["csv", "json", "jsonl", "fixed", "geojson", "xml", "parquet", "arrow", "orc"] | None

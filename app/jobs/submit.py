@@ -62,8 +62,8 @@ ready tasks in turn, so more of them would delay readers.
 class Inspector(Protocol):
     """Inspects a body while it is stored.
 
-    Called in threads, one call at a time. May raise a RequestError to reject the body; nothing of
-    it is kept then.
+    Called in threads, one call at a time. May raise a RequestError to reject the body, which is
+    removed then.
     """
 
     def feed(self, piece: bytes) -> None:
@@ -75,7 +75,9 @@ class Inspector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a request asks for. Fields of a form may follow its file and produce another submission."""
+    """Parameters of a request. Fields of a form may follow its file and produce another
+    submission.
+    """
 
     owner: str
     filename: str = "upload"
@@ -94,7 +96,7 @@ class Submission:
     """Declared compression of the body; None if not declared."""
     origin: str = ORIGIN
     public_id: str | None = None
-    """Id that the endpoint shows, if it is neither the job's id nor its number."""
+    """Id that the endpoint uses, if it is neither the job's id nor its number."""
     recorded: Callable[[AsyncConnection, dict[str, Any]], Awaitable[None]] | None = None
     """Called with the answer inside the transaction that creates file and job; an exception rolls
     both back.
@@ -188,8 +190,8 @@ class Submitter:
     async def submit(
         self, submission: Submission, body: AsyncIterator[bytes], form: Form | None = None
     ) -> Accepted:
-        """Store the body and queue its job. Raises RequestError if it is rejected; nothing is kept
-        then.
+        """Store the body and queue its job. Raises RequestError if the body is rejected, and
+        removes it.
         """
         key = submission.idempotency_key
         if key is None:

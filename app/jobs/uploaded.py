@@ -1,4 +1,4 @@
-"""What a received upload becomes: the files that its bytes are stored as, how each is read, and the
+"""Result of a received upload: the files that its bytes are stored as, how each is read, and the
 keys by which the upload is found again.
 """
 

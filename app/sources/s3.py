@@ -185,7 +185,7 @@ class S3Source:
         return ranged(partial(self.read, uri), size, etag)
 
     def head(self, uri: str) -> Object:
-        """Return the object as it is now."""
+        """Return the present version of the object."""
         address = Address.of_object(uri)
         with _translated(address):
             meta = obstore.head(self._store(address.bucket), address.key)
@@ -280,7 +280,7 @@ class _Ranged(io.RawIOBase):
         return self._place
 
     def readall(self) -> bytes:
-        """Read at once: the default reads 8 KiB at a time."""
+        """Read all of it: the default reads 8 KiB at a time."""
         data = self._read(self._place, self._size, self._etag)
         self._place = self._size
         return data

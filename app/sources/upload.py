@@ -138,7 +138,7 @@ class _Output:
             try:
                 await self._stream.close()
             except TransientError as failure:
-                logger.warning("%s", failure)  # what is kept is durable already
+                logger.warning("%s", failure)  # kept files are durable already
         if not self.is_kept:
             try:
                 await asyncio.to_thread(self.writer.discard)
@@ -330,7 +330,7 @@ async def touch_periodically(
     storage: Storage, file_ids: Sequence[UUID], *, release: bool = True
 ) -> AsyncIterator[None]:
     """Touch the files periodically, however slow the client or the disk is: the sweep removes files
-    that nobody has touched for a while. `file_ids` may grow meanwhile. With `release`, the database
+    that were not touched for a while. `file_ids` may grow meanwhile. With `release`, the database
     knows the files at the end, or never will.
     """
 

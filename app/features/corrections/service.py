@@ -92,7 +92,9 @@ class Corrections:
         self._decoding = DecodingLimits(asyncio.Semaphore(1), memory)
 
     async def check(self, request: Request) -> JobRow:
-        """Return the job to correct; raises NotFound, JobHasParts, NotCorrectable, ResultNotReady."""
+        """Return the job to correct; raises NotFound, JobHasParts, NotCorrectable,
+        ResultNotReady.
+        """
         async with self._database.reading() as connection:
             job = await find_with_rows(connection, request.identifier, request.owner)
         if job.origin == ORIGIN:
@@ -419,7 +421,7 @@ def _write(
 
 
 class _Spooling:
-    """A spool in an unnamed file, which no crash leaves behind."""
+    """A spool in an unnamed file, which disappears even after a crash."""
 
     def __init__(self, folder: str) -> None:
         self._file = tempfile.TemporaryFile(dir=folder)

@@ -104,8 +104,8 @@ def test_a_load_writes_all_rows_to_the_table_or_none(
     assert not stages(engine)
     with engine.api() as api:
         rejects = api.rejects(job_id)
-        assert [each["row_number"] for each in rejects] == list(REPEATED)
-        assert {each["code"] for each in rejects} == {"not_unique"}
+        assert [reject["row_number"] for reject in rejects] == list(REPEATED)
+        assert {reject["code"] for reject in rejects} == {"not_unique"}
         proof = api.proof(job_id)
         assert proof["closes"], proof["problems"]
         assert proof["counts"]["loaded"] == ROWS - 2

@@ -80,9 +80,7 @@ def test_a_content_encoding_is_checked_to_its_end(engine: Engine, api: EngineApi
 
 
 @pytest.mark.one_database
-def test_damaged_and_oversized_data_is_refused_and_nothing_is_kept(
-    engine: Engine, api: EngineApi
-) -> None:
+def test_damaged_and_oversized_data_is_refused_and_removed(engine: Engine, api: EngineApi) -> None:
     for name, compress in COMPRESS.items():
         code = "corrupt_gzip" if name == "gzip" else "corrupt_compression"
         cut = api.client.post("/api/v1/upload", content=compress(CSV)[:-3])
@@ -98,7 +96,7 @@ def test_damaged_and_oversized_data_is_refused_and_nothing_is_kept(
 
 
 @pytest.mark.one_database
-def test_the_name_inside_a_compressed_name_says_the_format(api: EngineApi) -> None:
+def test_the_inner_extension_of_a_compressed_name_gives_the_format(api: EngineApi) -> None:
     data = zstandard.ZstdCompressor().compress(b'["id"]\n["x"]\n')
     answer = api.upload(data, name="rows.csv.zst", type="application/zstd")
     assert answer["format"] == "csv"

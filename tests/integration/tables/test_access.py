@@ -18,7 +18,7 @@ from tests.integration.db.test_readers import opened
 
 
 @pytest.mark.one_database
-async def test_where_users_sign_in_tables_are_for_administrators(
+async def test_with_authentication_tables_are_for_administrators(
     databases: Databases, tmp_path: Path
 ) -> None:
     async with opened(databases, tmp_path) as database:

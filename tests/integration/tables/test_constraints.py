@@ -156,7 +156,7 @@ def things(engine: Engine, table: str) -> list[Row]:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_just_the_rows_are_rejected_that_the_database_refuses(engine: Engine, seed: int) -> None:
+def test_exactly_the_rows_that_the_database_refuses_are_rejected(engine: Engine, seed: int) -> None:
     given = rows(random.Random(seed), 400)
     for table in ("oracle", "things"):
         make(engine, table)
@@ -167,7 +167,7 @@ def test_just_the_rows_are_rejected_that_the_database_refuses(engine: Engine, se
         lines = [",".join(map(cell, row)) + "\n" for row in given]
         job = load(api, ",".join(COLUMNS) + "\n" + "".join(lines), table="things")
         assert job["status"] == "completed_with_errors", job
-        rejects = {each["row_number"]: each for each in api.rejects(job["job_id"])}
+        rejects = {reject["row_number"]: reject for reject in api.rejects(job["job_id"])}
         assert rejects.keys() == refused.keys()
         for number, constraint in refused.items():
             name = constraint.replace("oracle", "things")

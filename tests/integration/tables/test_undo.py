@@ -46,7 +46,7 @@ def rows_of(source: random.Random, there: Prices) -> Rows:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_loads_are_taken_back_in_any_order(engine: Engine, seed: int) -> None:
+def test_loads_are_undone_in_any_order(engine: Engine, seed: int) -> None:
     source = random.Random(seed)
     engine.sql(TABLE)
     engine.start()
@@ -77,7 +77,7 @@ def test_loads_are_taken_back_in_any_order(engine: Engine, seed: int) -> None:
 
 
 @pytest.mark.parametrize("mode", ["append", "upsert", "update", "insert_new", "replace", "mirror"])
-def test_each_mode_is_taken_back(engine: Engine, mode: str) -> None:
+def test_loads_in_each_mode_are_undone(engine: Engine, mode: str) -> None:
     """What the undo would do is shown before."""
     there: Prices = {1: ("a", 1), 2: ("b", 2), 3: ("c", 3)}
     rows: Rows = [(7, ("new", 7)), (2, ("B", 2)), (3, ("c", 3)), (2, ("twice", 0))]
@@ -106,7 +106,7 @@ def test_each_mode_is_taken_back(engine: Engine, mode: str) -> None:
         assert api.proof(job["job_id"])["closes"]
 
 
-def test_rows_that_others_changed_or_need_stay_and_are_named(engine: Engine) -> None:
+def test_rows_that_others_changed_or_need_are_kept_and_reported(engine: Engine) -> None:
     engine.sql(
         TABLE,
         "CREATE TABLE sales (price INTEGER REFERENCES prices (id))",
@@ -137,7 +137,7 @@ def test_rows_that_others_changed_or_need_stay_and_are_named(engine: Engine) -> 
         assert status["undo"]["left"] == 4
 
 
-def test_a_table_that_a_load_made_goes_with_its_undo(engine: Engine) -> None:
+def test_an_undo_drops_the_table_that_the_load_created(engine: Engine) -> None:
     """Unless somebody else has written into it."""
     engine.start()
     types = {"id": "INTEGER", "name": "TEXT"}
@@ -156,7 +156,7 @@ def test_a_table_that_a_load_made_goes_with_its_undo(engine: Engine) -> None:
         assert engine.sql("SELECT id, name FROM used") == [(3, "c")]
 
 
-def test_rows_without_a_key_are_taken_back_by_their_values(engine: Engine) -> None:
+def test_rows_without_a_key_are_undone_by_their_values(engine: Engine) -> None:
     engine.sql("CREATE TABLE notes (a INTEGER, b TEXT)", "INSERT INTO notes VALUES (1, 'x')")
     engine.start()
     with engine.api() as api:
@@ -171,7 +171,7 @@ def test_rows_without_a_key_are_taken_back_by_their_values(engine: Engine) -> No
         assert not records(engine)
 
 
-def test_a_load_without_a_record_cannot_be_taken_back(engine: Engine) -> None:
+def test_a_load_without_a_record_cannot_be_undone(engine: Engine) -> None:
     engine.sql(TABLE)
     engine.start()
     with engine.api() as api:

@@ -65,7 +65,7 @@ def test_pieces_of_any_size_give_the_same_bytes(kind: Kind, size: int) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_a_kind_is_known_by_its_beginning_and_its_codings(kind: Kind) -> None:
+def test_a_compression_is_recognised_by_its_first_bytes_and_its_content_codings(kind: Kind) -> None:
     assert by_content(ENCODED[kind.name]) is kind
     assert [by_coding(coding) for coding in kind.codings] == [kind] * len(kind.codings)
     assert by_content(TEXT) is None
@@ -82,7 +82,7 @@ def test_text_that_begins_like_compressed_data_is_text(text: bytes) -> None:
 
 @pytest.mark.parametrize("name", COMPRESS)
 @pytest.mark.parametrize("size", [1, 5, 1 << 16])
-def test_a_chain_finds_the_kind_by_itself(name: str, size: int) -> None:
+def test_a_chain_detects_the_compression(name: str, size: int) -> None:
     for text in (TEXT, TEXT[:100], b""):
         result, chain = chained(COMPRESS[name](text), size)
         assert result == text
@@ -98,7 +98,7 @@ def test_compressed_data_inside_compressed_data_is_refused(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_what_is_cut_off_is_refused(kind: Kind) -> None:
+def test_truncated_data_is_refused(kind: Kind) -> None:
     whole = ENCODED[kind.name].rstrip(b"\0")
     for end in (4, len(whole) // 3, len(whole) - 1):
         with pytest.raises(RequestError):
@@ -106,7 +106,7 @@ def test_what_is_cut_off_is_refused(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_damage_is_refused_or_does_not_matter(kind: Kind) -> None:
+def test_damaged_data_is_refused_or_decodes_correctly(kind: Kind) -> None:
     dice = random.Random(18)
     refusal = CorruptGzip if kind.name == "gzip" else CorruptCompression
     whole = COMPRESS[kind.name](TEXT)
@@ -122,7 +122,7 @@ def test_damage_is_refused_or_does_not_matter(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("name", COMPRESS)
-def test_a_bomb_comes_in_bounded_pieces(name: str) -> None:
+def test_a_bomb_is_decoded_in_bounded_pieces(name: str) -> None:
     bomb = COMPRESS[name](bytes(64 << 20))
     kind = next(kind for kind in KINDS if kind.name == name)
     sizes = [len(piece) for piece in kind.open().feed(bomb)]
