@@ -23,7 +23,6 @@ NOT_A_SENTENCE = re.compile(r"(?:Of|Whose|Whom|Those|Who|Which|Such|That it|That
 """First words of a docstring that needs the line above it to be understood."""
 EMPTY_NAMES = frozenset({"found", "given", "made", "told"})
 NOT_SWEPT = (
-    "app/decoders",
     "app/features/mapping",
     "app/features/tables",
     "app/formats/csv_header",
