@@ -13,22 +13,31 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
+    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from app import extras
 from app.errors import SettingsInvalid
+from app.setting_names import PrefixedEnvironment, PrefixedFile, misspelt_here
 
 EMBEDDED_DATABASE = "granula.db"
 DRIVERS = ("postgresql+asyncpg", "sqlite+aiosqlite")
 DEFAULT_CONTENT_TYPES = (
     "text/csv,application/csv,text/tab-separated-values,text/plain,application/vnd.ms-excel,"
     "application/json,application/x-ndjson,application/ndjson,application/jsonl,application/x-jsonlines,"
+    "application/geo+json,application/xml,text/xml,"
     "application/gzip,application/x-gzip,application/zstd,application/x-bzip2,application/x-bzip,"
     "application/x-xz,application/x-lz4,application/zlib,"
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet,"
@@ -77,6 +86,41 @@ def _address(value: str) -> str:
     return value
 
 
+class SourceCredential(BaseModel):
+    """What is sent to URLs that begin with `url`: a bearer token, headers, or both."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?/$", max_length=1000)
+    """URL of a host and a folder; ends in `/`."""
+    bearer: SecretStr | None = None
+    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")], SecretStr] = {}
+
+    @model_validator(mode="after")
+    def _is_sent_in_a_header(self) -> SourceCredential:
+        values = [*self.headers.values(), *([self.bearer] if self.bearer else [])]
+        if not values:
+            raise ValueError("needs a bearer or headers")
+        for value in values:
+            if not re.fullmatch(r"[\x20-\x7e]+", value.get_secret_value()):
+                raise ValueError("has a value that no header can hold")
+        return self
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Return the headers with their values."""
+        named = {name: value.get_secret_value() for name, value in self.headers.items()}
+        if self.bearer is not None:
+            named["Authorization"] = f"Bearer {self.bearer.get_secret_value()}"
+        return named
+
+
+def _absolute(folder: Path) -> Path:
+    if not folder.is_absolute() or ".." in folder.parts:
+        raise ValueError("must be an absolute path without `..`")
+    return folder
+
+
 def is_loopback(host: str) -> bool:
     """Return whether only this machine can reach a server that listens there."""
     try:
@@ -86,13 +130,30 @@ def is_loopback(host: str) -> bool:
 
 
 class Settings(BaseSettings):
-    """All settings. Each field is the environment variable of the same name in capitals; a `.env`
-    file is read too.
+    """All settings. Each field is the environment variable of the same name in capitals, which may
+    begin with GRANULA_; a `.env` file is read too.
     """
 
     model_config = SettingsConfigDict(
         env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (
+            init_settings,
+            PrefixedEnvironment(settings_cls),
+            env_settings,
+            PrefixedFile(settings_cls, dotenv_settings),
+            dotenv_settings,
+        )
 
     database_url: Annotated[str, AfterValidator(_known_driver)] = ""
     """SQLAlchemy URL, or `postgresql://...`. Empty: the embedded SQLite file
@@ -329,6 +390,29 @@ class Settings(BaseSettings):
     openai_timeout_seconds: float = Field(default=60.0, gt=0)
     """Seconds after which a call of OPENAI_BASE_URL has failed."""
 
+    source_folders: Annotated[tuple[Annotated[Path, AfterValidator(_absolute)], ...], NoDecode] = ()
+    """Comma-separated folders of this machine whose files may be sources: `file:///folder/name`.
+    Everyone who may use the service may read them. Empty: none.
+    """
+
+    source_private_hosts: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^(\*|[a-z0-9._\[\]:-]{1,255})$")], ...], NoDecode
+    ] = ()
+    """Comma-separated hosts, also with a port, whose URLs may be sources over http and at private
+    addresses. `*`: all. Empty: only https at public addresses.
+    """
+
+    source_credentials: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")], SourceCredential],
+        NoDecode,
+    ] = {}
+    """What is sent to web servers by `credentials` of a source: a JSON object of names, each with
+    `url`, the beginning of the URLs that it is sent to, and `bearer` or `headers`.
+    """
+
+    source_timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
+    """Seconds in which a web server must accept a connection, and send the next bytes of a source."""
+
     auth_required: bool = False
     """Require everyone to sign in. Otherwise anonymous requests act as the user `local`."""
 
@@ -383,6 +467,17 @@ class Settings(BaseSettings):
     undo_keep_days: float = Field(default=30.0, gt=0)
     """Days in which a job can be undone. What it replaced is kept for as long."""
 
+    retention: Annotated[
+        dict[
+            Annotated[str, Field(pattern=r"^([A-Za-z0-9_.-]+\.)?(bytes|rows|rejects|jobs)$")],
+            Annotated[float, Field(gt=0, le=36_500)],
+        ],
+        NoDecode,
+    ] = {}
+    """Days after the end of a job until its data is deleted: a JSON object such as `{"bytes": 7,
+    "jobs": 365, "sentiment.rows": 30}`. Empty: everything is kept.
+    """
+
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated origins of web pages that may call the API."""
 
@@ -416,6 +511,8 @@ class Settings(BaseSettings):
         "schemas",
         "cors_origins",
         "webhook_retry_seconds",
+        "source_folders",
+        "source_private_hosts",
         "allowed_hosts",
         "forwarded_allow_ips",
         mode="before",
@@ -428,7 +525,7 @@ class Settings(BaseSettings):
             else value
         )
 
-    @field_validator("connections", mode="before")
+    @field_validator("connections", "source_credentials", "retention", mode="before")
     @classmethod
     def _from_json(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -436,7 +533,7 @@ class Settings(BaseSettings):
         try:
             return json.loads(value)
         except ValueError:
-            raise ValueError("must be a JSON object of names and URLs") from None
+            raise ValueError("must be a JSON object") from None
 
     @property
     def url(self) -> str:
@@ -478,6 +575,7 @@ class Settings(BaseSettings):
 MAY_HOLD_A_SECRET = {
     ("database_url",),
     ("connections",),
+    ("source_credentials",),
     ("endpoint_url",),
     ("ml_api_url",),
     ("secret",),
@@ -519,3 +617,8 @@ def _check_installed(settings: Settings) -> None:
             raise SettingsInvalid(
                 f"{variable} needs packages that are not installed: {extras.how_to_install(extra)}."
             )
+
+
+def warnings() -> list[str]:
+    """Return a sentence for each variable that is probably a misspelt setting."""
+    return misspelt_here(Settings)

@@ -15,7 +15,7 @@ from types import FrameType
 
 from fastapi import FastAPI
 
-from app import __version__
+from app import __version__, config
 from app.api import assets, connections, docs, errors, guide, heads, health, log_filter, openapi
 from app.api.auth_middleware import AuthMiddleware
 from app.api.authentication import Authenticator
@@ -42,6 +42,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        for warning in config.warnings():
+            logger.warning(warning)
         core = await start(settings, role=Role.API if settings.is_shared else Role.EMBEDDED)
         services = Services.around(core, authenticator=Authenticator(settings, core.users))
         app.state.services = services

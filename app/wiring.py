@@ -25,6 +25,7 @@ from app.feature import Service
 from app.features import FEATURES
 from app.jobs.control import Control
 from app.jobs.factory import JobFactory
+from app.jobs.fetching import Fetcher
 from app.jobs.file_jobs import FileJobs
 from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
@@ -38,6 +39,8 @@ from app.pipeline.processes import Processes
 from app.pipeline.sweeper import Sweeper
 from app.processors.registry import Processors
 from app.sources.base import Sources
+from app.sources.http import Credential, WebClient, WebSource
+from app.sources.local_files import LocalFiles
 from app.sources.places import Storage
 from app.sources.s3 import S3Source
 from app.sources.stores import Stores, stores
@@ -154,7 +157,26 @@ async def start(
         await database.close()
         places.close()
         raise
-    sources = Sources(places.storage, places.outputs, places.spool, remotes=(s3,))
+    web = WebClient(
+        private_hosts=settings.source_private_hosts,
+        credentials={
+            name: Credential(credential.url, credential.values)
+            for name, credential in settings.source_credentials.items()
+        },
+        timeout_seconds=settings.source_timeout_seconds,
+        min_bytes_per_second=settings.min_bytes_per_second,
+    )
+    sources = Sources(
+        places.storage,
+        places.outputs,
+        places.spool,
+        remotes=(s3,),
+        fetched=(
+            WebSource("https", web),
+            WebSource("http", web),
+            LocalFiles(settings.source_folders),
+        ),
+    )
     sweeper = Sweeper(
         database,
         places.storage,
@@ -180,6 +202,7 @@ async def start(
     factory = JobFactory(settings, processors, limits, machine.enqueue)
     file_jobs = FileJobs(database, processors, factory)
     job_types = JobTypes(processors)
+    submitter = Submitter(settings, database, places.storage, limits, factory, job_types, file_jobs)
     statuses = Statuses(database)
     logs.of_process(worker=machine.leases.worker_id)
     end_tracing = tracing.start(
@@ -198,10 +221,14 @@ async def start(
         machine=machine,
         limits=limits,
         factory=factory,
-        submitter=Submitter(
-            settings, database, places.storage, limits, factory, job_types, file_jobs
+        submitter=submitter,
+        objects=ObjectsSubmitter(
+            database,
+            sources,
+            file_jobs,
+            factory,
+            Fetcher(settings, places.storage, limits, submitter.decoding),
         ),
-        objects=ObjectsSubmitter(database, sources, file_jobs, factory),
         file_jobs=file_jobs,
         job_types=job_types,
         control=Control(database, machine),

@@ -1,5 +1,5 @@
-"""The public Python API of Granula: clients of a service, and `granula.plugins` for processors of
-your own.
+"""The public Python API of Granula: clients of a service, and `granula.plugins` for custom
+processors.
 
     from granula import Client
 
@@ -51,7 +51,7 @@ _MODULES = ("granula.client", "granula.errors", "granula.models")
 
 
 def __getattr__(name: str) -> Any:
-    """The clients are imported when they are asked for: processors do not need them."""
+    """Import the clients on first use: processors do not need them."""
     if name in __all__:
         for module in map(import_module, _MODULES):
             if hasattr(module, name):

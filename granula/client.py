@@ -1,232 +1,48 @@
-"""Client and AsyncClient: a Granula service from Python."""
+"""Client and AsyncClient: a Granula service from Python.
+
+Both only move bytes; what they send and what they make of the responses is in `operations`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 
 import httpx
 
-from granula import operations, tables
-from granula.errors import Incomplete, RequestRefused, Unreachable
-from granula.models import Job, Proof, Reject, Status
-from granula.operations import API, Body, Operation, Page, Pause, Reply, Send, Source, Step
-
-if TYPE_CHECKING:
-    import pandas
-    import polars
-    import pyarrow
+from granula.models import Job, Proof, Status
+from granula.operations import (
+    RETRIES,
+    Body,
+    Corrections,
+    FileContent,
+    FileFormat,
+    JobOrId,
+    Operation,
+    Operations,
+    Pause,
+    Progress,
+    Reply,
+    Save,
+    Send,
+    Source,
+    Step,
+    http_arguments,
+)
+from granula.rows import AsyncRejects, AsyncRows, AsyncTable, Rejects, Rows, Table
 
 Result = TypeVar("Result")
-JobOrId: TypeAlias = Job | Status | str
-Progress: TypeAlias = Callable[[Status], object]
-Corrections: TypeAlias = Mapping[int, Mapping[str, Any]] | Source
-"""New values by row number and column, or a corrected download of the rejects."""
-FileFormat: TypeAlias = Literal["csv", "jsonl", "parquet", "arrow", "xlsx"]
-DEFAULT_URL = "http://127.0.0.1:8000"
-TIMEOUT = httpx.Timeout(60.0, connect=10.0)
-RETRIES = 4
-REJECT_COLUMNS = Reject.__slots__
-
-
-# ---------------------------------------------------------------------- lazy tables
-
-
-class _Table(ABC):
-    """Rows that are read page by page, each time they are asked for."""
-
-    def __init__(self, read_page: Callable[[int], Operation[Page]]) -> None:
-        self._read_page = read_page
-
-    @staticmethod
-    @abstractmethod
-    def _cells(page: Page) -> tuple[list[str], list[list[Any]]]:
-        """(columns, the rows of the page as cells)"""
-
-
-class _Rows(_Table):
-    @staticmethod
-    def _cells(page: Page) -> tuple[list[str], list[list[Any]]]:
-        return page.columns, page.items
-
-    @staticmethod
-    def _items(page: Page) -> list[dict[str, Any]]:
-        return [dict(zip(page.columns, cells, strict=True)) for cells in page.items]
-
-
-class _Rejects(_Table):
-    @staticmethod
-    def _cells(page: Page) -> tuple[list[str], list[list[Any]]]:
-        names = list(REJECT_COLUMNS)
-        return names, [[item[name] for name in names] for item in page.items]
-
-    @staticmethod
-    def _items(page: Page) -> list[Reject]:
-        return [Reject.of(item) for item in page.items]
-
-
-class _SyncTable(_Table):
-    _run: Callable[[Operation[Page]], Page]
-
-    def _pages(self) -> Iterator[Page]:
-        after: int | None = 0
-        while after is not None:
-            page = self._run(self._read_page(after))
-            yield page
-            after = page.next_after
-
-    def _all(self) -> tuple[list[str], list[list[Any]]]:
-        columns: list[str] = []
-        rows: list[list[Any]] = []
-        for page in self._pages():
-            columns, cells = self._cells(page)
-            rows += cells
-        return columns, rows
-
-    def arrow(self) -> pyarrow.Table:
-        """All of them. Needs pyarrow."""
-        return tables.as_arrow(*self._all())
-
-    def pandas(self) -> pandas.DataFrame:
-        """All of them. Needs pandas."""
-        return tables.as_pandas(*self._all())
-
-    def polars(self) -> polars.DataFrame:
-        """All of them. Needs polars and pyarrow."""
-        return tables.as_polars(*self._all())
-
-
-class Rows(_SyncTable, _Rows):
-    """Loaded rows in the order of the file. Iterate over them, or ask for all."""
-
-    def __init__(self, client: Client, read_page: Callable[[int], Operation[Page]]) -> None:
-        super().__init__(read_page)
-        self._run = client._run
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        for page in self._pages():
-            yield from self._items(page)
-
-    def list(self) -> list[dict[str, Any]]:
-        return list(self)
-
-
-class Rejects(_SyncTable, _Rejects):
-    """Rejected rows in the order of the file. Iterate over them, or ask for all."""
-
-    def __init__(self, client: Client, read_page: Callable[[int], Operation[Page]]) -> None:
-        super().__init__(read_page)
-        self._run = client._run
-
-    def __iter__(self) -> Iterator[Reject]:
-        for page in self._pages():
-            yield from self._items(page)
-
-    def list(self) -> list[Reject]:
-        return list(self)
-
-
-class _AsyncTable(_Table):
-    _client: AsyncClient
-
-    async def _pages(self) -> AsyncIterator[Page]:
-        after: int | None = 0
-        while after is not None:
-            page = await self._client._run(self._read_page(after))
-            yield page
-            after = page.next_after
-
-    async def _all(self) -> tuple[list[str], list[list[Any]]]:
-        columns: list[str] = []
-        rows: list[list[Any]] = []
-        async for page in self._pages():
-            columns, cells = self._cells(page)
-            rows += cells
-        return columns, rows
-
-    async def arrow(self) -> pyarrow.Table:
-        """All of them. Needs pyarrow."""
-        return tables.as_arrow(*await self._all())
-
-    async def pandas(self) -> pandas.DataFrame:
-        """All of them. Needs pandas."""
-        return tables.as_pandas(*await self._all())
-
-    async def polars(self) -> polars.DataFrame:
-        """All of them. Needs polars and pyarrow."""
-        return tables.as_polars(*await self._all())
-
-
-class AsyncRows(_AsyncTable, _Rows):
-    """Loaded rows in the order of the file. Iterate over them, or ask for all."""
-
-    def __init__(self, client: AsyncClient, read_page: Callable[[int], Operation[Page]]) -> None:
-        super().__init__(read_page)
-        self._client = client
-
-    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
-        async for page in self._pages():
-            for row in self._items(page):
-                yield row
-
-    async def list(self) -> list[dict[str, Any]]:
-        return [row async for row in self]
-
-
-class AsyncRejects(_AsyncTable, _Rejects):
-    """Rejected rows in the order of the file. Iterate over them, or ask for all."""
-
-    def __init__(self, client: AsyncClient, read_page: Callable[[int], Operation[Page]]) -> None:
-        super().__init__(read_page)
-        self._client = client
-
-    async def __aiter__(self) -> AsyncIterator[Reject]:
-        async for page in self._pages():
-            for reject in self._items(page):
-                yield reject
-
-    async def list(self) -> list[Reject]:
-        return [reject async for reject in self]
-
-
-# ---------------------------------------------------------------------- what both clients share
-
-
-def _http_arguments(url: str | None, key: str | None) -> dict[str, Any]:
-    chosen = url or os.environ.get("GRANULA_URL") or DEFAULT_URL
-    key = key or os.environ.get("GRANULA_KEY")
-    headers = {"User-Agent": "granula-python"}
-    if key:
-        headers["Authorization"] = f"Bearer {key}"
-    return {"base_url": chosen, "headers": headers, "timeout": TIMEOUT}
-
-
-def _request_arguments(send: Send) -> dict[str, Any]:
-    arguments: dict[str, Any] = {"params": dict(send.params), "headers": dict(send.headers)}
-    if send.json is not None:
-        arguments["json"] = send.json
-    return arguments
-
-
-def _check_download(answer: httpx.Response, *, partial: bool) -> None:
-    if answer.headers.get("granula-complete") == "false" and not partial:
-        missing = answer.headers.get("granula-missing-rows", "some")
-        raise Incomplete(f"{missing} rows are missing; `partial=True` takes those that exist.")
-
-
-# ---------------------------------------------------------------------- the clients
 
 
 class Client:
     """A Granula service. Use it in a `with` block, or call `close`.
 
-    `url` and `key` are those of GRANULA_URL and GRANULA_KEY if not given. What may pass (a broken
-    connection, a busy service) is tried again `retries` times; a repeated upload or correction is
+    `url` and `key` default to GRANULA_URL and GRANULA_KEY. A transient failure (a broken
+    connection, a busy service) is retried up to `retries` times; a repeated upload or correction is
     never stored twice. Every method raises ClientError: Unreachable or RequestRefused.
     """
 
@@ -238,8 +54,8 @@ class Client:
         retries: int = RETRIES,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._http = httpx.Client(**_http_arguments(url, key), transport=transport)
-        self._retries = retries
+        self._http = httpx.Client(**http_arguments(url, key), transport=transport)
+        self._operations = Operations(retries)
 
     def __enter__(self) -> Self:
         return self
@@ -257,10 +73,10 @@ class Client:
         `encoding`, `delimiter` and so on; `option={...}` are those of the processor. Raises OSError
         if the file cannot be read.
         """
-        return self._run(operations.load(source, filename, options, self._retries))
+        return self._run(self._operations.load(source, filename, options))
 
     def status(self, job: JobOrId) -> Status:
-        return self._run(operations.status(job, self._retries))
+        return self._run(self._operations.status(job))
 
     def wait(
         self, job: JobOrId, *, timeout: float | None = None, progress: Progress | None = None
@@ -268,30 +84,30 @@ class Client:
         """Return the status once the job has ended. `progress` gets each status on the way,
         `timeout` is in seconds. Raises WaitTimeout; JobFailed if the job failed or was cancelled.
         """
-        return self._run(operations.wait(job, timeout, progress, self._retries))
+        return self._run(self._operations.wait(job, timeout, progress))
 
     def rows(self, job: JobOrId) -> Rows:
-        """The loaded rows; those so far if the job is running."""
-        return Rows(self, lambda after: operations.row_page(job, after, self._retries))
+        """Return the loaded rows; while the job runs, those so far."""
+        return Table(self._run, self._operations.rows(job))
 
     def rejects(self, job: JobOrId) -> Rejects:
-        """The rejected rows; those so far if the job is running."""
-        return Rejects(self, lambda after: operations.reject_page(job, after, self._retries))
+        """Return the rejected rows; while the job runs, those so far."""
+        return Table(self._run, self._operations.rejects(job))
 
     def fix(self, job: JobOrId, corrections: Corrections) -> Job:
         """Correct rejected rows and run only them. Returns the job of the correction."""
-        return self._run(operations.fix(job, corrections, self._retries))
+        return self._run(self._operations.fix(job, corrections))
 
     def prove(self, job: JobOrId) -> Proof:
         """Compare the tables with the file: counts, and a hash of every row."""
-        return self._run(operations.prove(job, self._retries))
+        return self._run(self._operations.prove(job))
 
     def cancel(self, job: JobOrId) -> None:
-        return self._run(operations.cancel(job, self._retries))
+        return self._run(self._operations.cancel(job))
 
     def delete(self, job: JobOrId) -> None:
         """Delete the file, its jobs and their rows."""
-        return self._run(operations.delete(job, self._retries))
+        return self._run(self._operations.delete(job))
 
     def download(
         self,
@@ -299,26 +115,13 @@ class Client:
         path: str | Path,
         *,
         format: FileFormat = "csv",
-        what: Literal["results", "rejects"] = "results",
+        what: FileContent = "results",
         partial: bool = False,
     ) -> None:
-        """Write all rows to a file. Raises Incomplete, and leaves no file,
-        if rows are missing.
+        """Write all rows to a file. Raises Incomplete, and leaves no file, if rows are missing and
+        `partial` is false.
         """
-        target = Path(path)
-        params: dict[str, str] = {"format": format}
-        url = f"{API}/{what}/{operations.id_of(job)}/download"
-        if partial:
-            params["partial"] = "true"
-        try:
-            with self._http.stream("GET", url, params=params) as answer:
-                if not answer.is_success:
-                    answer.read()
-                    raise RequestRefused(answer.status_code, operations.problem_of(answer))
-                _check_download(answer, partial=partial)
-                _write(target, answer.iter_bytes())
-        except httpx.TransportError as error:
-            raise Unreachable(f"The download broke off: {error}") from error
+        return self._run(self._operations.download(job, path, format, what, partial))
 
     def _run(self, operation: Operation[Result]) -> Result:
         reply: Reply = None
@@ -333,35 +136,32 @@ class Client:
         if isinstance(step, Pause):
             time.sleep(step.seconds)
             return None
-        arguments = _request_arguments(step)
         try:
-            if step.body is None:
-                return self._http.request(step.method, step.path, **arguments)
-            file = step.body.open()
-            try:
-                pieces = _pieces(step.body, file)
-                return self._http.request(step.method, step.path, content=pieces, **arguments)
-            finally:
-                step.body.close(file)
+            return self._save(step) if isinstance(step, Save) else self._send(step)
         except httpx.TransportError as error:
             return error
 
+    def _send(self, step: Send) -> httpx.Response:
+        arguments = step.arguments()
+        if step.body is None:
+            return self._http.request(step.method, step.path, **arguments)
+        file = step.body.open()
+        try:
+            content = _pieces(step.body, file)
+            return self._http.request(step.method, step.path, content=content, **arguments)
+        finally:
+            step.body.close(file)
 
-def _pieces(body: Body, file: Any) -> Iterator[bytes]:
-    while piece := body.read(file):
-        yield piece
-
-
-def _write(target: Path, pieces: Iterator[bytes]) -> None:
-    """All or nothing."""
-    part = target.with_name(f"{target.name}.part")
-    try:
-        with part.open("wb") as file:
-            for piece in pieces:
-                file.write(piece)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    def _save(self, step: Save) -> httpx.Response:
+        with self._http.stream("GET", step.path, params=dict(step.params)) as response:
+            if not response.is_success:
+                response.read()
+                return response
+            step.check(response)
+            with _replacing(step.target) as file:
+                for piece in response.iter_bytes():
+                    file.write(piece)
+            return response
 
 
 class AsyncClient:
@@ -375,8 +175,8 @@ class AsyncClient:
         retries: int = RETRIES,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._http = httpx.AsyncClient(**_http_arguments(url, key), transport=transport)
-        self._retries = retries
+        self._http = httpx.AsyncClient(**http_arguments(url, key), transport=transport)
+        self._operations = Operations(retries)
 
     async def __aenter__(self) -> Self:
         return self
@@ -388,40 +188,52 @@ class AsyncClient:
         await self._http.aclose()
 
     async def load(self, source: Source, *, filename: str | None = None, **options: Any) -> Job:
-        """As Client.load."""
-        return await self._run(operations.load(source, filename, options, self._retries))
+        """See Client.load."""
+        return await self._run(self._operations.load(source, filename, options))
 
     async def status(self, job: JobOrId) -> Status:
-        return await self._run(operations.status(job, self._retries))
+        return await self._run(self._operations.status(job))
 
     async def wait(
         self, job: JobOrId, *, timeout: float | None = None, progress: Progress | None = None
     ) -> Status:
-        """As Client.wait."""
-        return await self._run(operations.wait(job, timeout, progress, self._retries))
+        """See Client.wait."""
+        return await self._run(self._operations.wait(job, timeout, progress))
 
     def rows(self, job: JobOrId) -> AsyncRows:
-        """The loaded rows; those so far if the job is running."""
-        return AsyncRows(self, lambda after: operations.row_page(job, after, self._retries))
+        """Return the loaded rows; while the job runs, those so far."""
+        return AsyncTable(self._run, self._operations.rows(job))
 
     def rejects(self, job: JobOrId) -> AsyncRejects:
-        """The rejected rows; those so far if the job is running."""
-        return AsyncRejects(self, lambda after: operations.reject_page(job, after, self._retries))
+        """Return the rejected rows; while the job runs, those so far."""
+        return AsyncTable(self._run, self._operations.rejects(job))
 
     async def fix(self, job: JobOrId, corrections: Corrections) -> Job:
-        """As Client.fix."""
-        return await self._run(operations.fix(job, corrections, self._retries))
+        """See Client.fix."""
+        return await self._run(self._operations.fix(job, corrections))
 
     async def prove(self, job: JobOrId) -> Proof:
-        """As Client.prove."""
-        return await self._run(operations.prove(job, self._retries))
+        """See Client.prove."""
+        return await self._run(self._operations.prove(job))
 
     async def cancel(self, job: JobOrId) -> None:
-        return await self._run(operations.cancel(job, self._retries))
+        return await self._run(self._operations.cancel(job))
 
     async def delete(self, job: JobOrId) -> None:
-        """As Client.delete."""
-        return await self._run(operations.delete(job, self._retries))
+        """See Client.delete."""
+        return await self._run(self._operations.delete(job))
+
+    async def download(
+        self,
+        job: JobOrId,
+        path: str | Path,
+        *,
+        format: FileFormat = "csv",
+        what: FileContent = "results",
+        partial: bool = False,
+    ) -> None:
+        """See Client.download."""
+        return await self._run(self._operations.download(job, path, format, what, partial))
 
     async def _run(self, operation: Operation[Result]) -> Result:
         reply: Reply = None
@@ -436,21 +248,52 @@ class AsyncClient:
         if isinstance(step, Pause):
             await asyncio.sleep(step.seconds)
             return None
-        arguments = _request_arguments(step)
         try:
-            if step.body is None:
-                return await self._http.request(step.method, step.path, **arguments)
-            file = await asyncio.to_thread(step.body.open)
-            try:
-                pieces = _async_pieces(step.body, file)
-                return await self._http.request(step.method, step.path, content=pieces, **arguments)
-            finally:
-                step.body.close(file)
+            return await (self._save(step) if isinstance(step, Save) else self._send(step))
         except httpx.TransportError as error:
             return error
 
+    async def _send(self, step: Send) -> httpx.Response:
+        arguments = step.arguments()
+        if step.body is None:
+            return await self._http.request(step.method, step.path, **arguments)
+        file = await asyncio.to_thread(step.body.open)
+        try:
+            content = _async_pieces(step.body, file)
+            return await self._http.request(step.method, step.path, content=content, **arguments)
+        finally:
+            step.body.close(file)
 
-async def _async_pieces(body: Body, file: Any) -> AsyncIterator[bytes]:
-    """The file is read in a thread: a slow disk does not hold up the loop."""
+    async def _save(self, step: Save) -> httpx.Response:
+        async with self._http.stream("GET", step.path, params=dict(step.params)) as response:
+            if not response.is_success:
+                await response.aread()
+                return response
+            step.check(response)
+            with _replacing(step.target) as file:
+                async for piece in response.aiter_bytes():
+                    await asyncio.to_thread(file.write, piece)
+            return response
+
+
+def _pieces(body: Body, file: BinaryIO) -> Iterator[bytes]:
+    while piece := body.read(file):
+        yield piece
+
+
+async def _async_pieces(body: Body, file: BinaryIO) -> AsyncIterator[bytes]:
+    """Read in a thread, so that a slow disk does not block the loop."""
     while piece := await asyncio.to_thread(body.read, file):
         yield piece
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[BinaryIO]:
+    """Open a file that becomes `target` when the block ends without an exception."""
+    part = target.with_name(f"{target.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a client raises. Each is a ClientError."""
+"""Errors that a client raises. Each is a ClientError."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ class ClientError(Exception):
 
 
 class Unreachable(ClientError):
-    """The service did not answer, or could not now, however often it was asked."""
+    """The service did not respond, or was busy, in all attempts."""
 
 
 class RequestRefused(ClientError):
-    """The service refuses the request. `code` is stable; docs/errors.md lists all."""
+    """The service refused the request. `code` is stable; docs/errors.md lists all codes."""
 
     def __init__(self, status_code: int, problem: Mapping[str, Any]) -> None:
         self.status_code = status_code
         self.problem = dict(problem)
-        """The whole answer (RFC 9457)."""
+        """The complete response (RFC 9457)."""
         self.code = str(problem.get("code", ""))
         self.detail = str(problem.get("detail") or problem.get("title") or f"HTTP {status_code}")
         self.remedy = str(problem.get("remedy", ""))
@@ -40,8 +40,8 @@ class JobFailed(ClientError):
 
 
 class WaitTimeout(ClientError):
-    """The job did not end in time. It goes on."""
+    """The job did not end in time. It continues."""
 
 
 class Incomplete(ClientError):
-    """The service says that rows are missing from a download."""
+    """Rows are missing from a download."""

@@ -1,4 +1,4 @@
-"""What a client returns."""
+"""Values that a client returns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Job:
     number: int | None = None
     """None for a correction."""
     is_duplicate: bool = False
-    """The same bytes were loaded before; this is the earlier job."""
+    """Whether the same bytes were loaded before; the job is the earlier one then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +47,14 @@ class Status:
     file_id: str
     number: int
     status: str
-    """queued, processing, completed, completed_with_errors, failed or cancelled."""
+    """`queued`, `processing`, `completed`, `completed_with_errors`, `failed` or `cancelled`."""
     counts: Counts
     progress_percent: float
     rows_per_second: float
     eta_seconds: float | None
     error: Failure | None
     raw: Mapping[str, Any] = field(repr=False)
-    """The whole answer of the service."""
+    """The complete response of the service."""
 
     @property
     def is_final(self) -> bool:
@@ -82,17 +82,17 @@ class Reject:
     """A row that was not loaded."""
 
     row_number: int
-    """In the file, from 1; the header has none."""
+    """Number of the row in the file, from 1; the header has none."""
     line: int
-    """Where the row begins, from 1; the header is one."""
+    """Line at which the row begins, from 1; the header is a line."""
     column: str | None
     code: str
     message: str
     value: str | None
     raw: str | None
-    """The row as it is in the file; None if it is not UTF-8."""
+    """The row as in the file; None if it is not UTF-8."""
     kind: str
-    """`invalid`: the data is wrong. `failed`: it may be right, but could not be processed."""
+    """`invalid`: the data is wrong. `failed`: it could not be processed."""
 
     @classmethod
     def of(cls, item: Mapping[str, Any]) -> Reject:
@@ -102,7 +102,7 @@ class Reject:
 @dataclass(frozen=True, slots=True)
 class Proof:
     closes: bool
-    """The tables hold every row of the file once and unchanged."""
+    """Whether the tables hold every row of the file once and unchanged."""
     counts: Counts
     problems: list[str]
     raw: Mapping[str, Any] = field(repr=False)

@@ -1,5 +1,5 @@
-"""What a processor of your own is written with. Import it from here: the modules of `app` change
-from one release to the next, these names do not.
+"""The API for custom processors. Import it from here: the modules of `app` change from one release
+to the next, these names do not.
 
 docs/processors.md shows how; `PROCESSORS=package.module:Class` adds the class to the service.
 """
@@ -75,5 +75,5 @@ __all__ = [
 def reject(
     row_number: int, code: str, message: str, *, column: str | None = None, value: str | None = None
 ) -> Reject:
-    """A row that is wrong. The service adds its line, its bytes and its text."""
+    """A rejected row. The service adds its line, its bytes and its text."""
     return Reject(row_number, 0, 0, 0, b"", code, message, column, value)

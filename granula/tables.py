@@ -1,4 +1,4 @@
-"""Rows as the tables of other packages, which are imported here and not before."""
+"""Conversion of rows to tables of other packages, which are imported on use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def as_arrow(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pyarrow.Table:
-    """Cells of CSV files are strings, those of JSON what they are. Raises ImportError."""
+    """Return an Arrow table: strings for CSV, the types of JSON for JSON. Raises ImportError."""
     import pyarrow
 
     by_column = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
@@ -32,14 +32,14 @@ def _array(values: Sequence[Any]) -> Any:
 
 
 def as_pandas(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pandas.DataFrame:
-    """Raises ImportError."""
+    """Return a data frame. Raises ImportError."""
     import pandas
 
     return pandas.DataFrame(rows, columns=list(columns))
 
 
 def as_polars(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> polars.DataFrame:
-    """Raises ImportError, also if pyarrow is missing."""
+    """Return a data frame. Raises ImportError, also if pyarrow is missing."""
     import polars
 
     return polars.DataFrame(as_arrow(columns, rows))

@@ -1,13 +1,13 @@
-"""Measure Granula beside the databases' own loaders: speed, memory, latency. Prints ratios as
+"""Compare Granula with the databases' own loaders: speed, memory, latency. Prints ratios as
 Markdown; asserts nothing.
 
     ./scripts/benchmark                                                     everything
-    ./scripts/benchmark --rows 50000 --repeat 2 --memory-mb 0 --big-rows 0  a quick look
+    ./scripts/benchmark --rows 50000 --repeat 2 --memory-mb 0 --big-rows 0  a fast run
     ./scripts/benchmark --only sqlite --json speed.json
     ./scripts/benchmark --kinds clean,quoted --memory-mb 0 --big-rows 0     some kinds of files
     ./scripts/benchmark --only memory --memory-kinds all --memory-mb 1000   each kind at 20 MB and 1 GB
 
-How it is measured:
+Method:
 
 - The contestants take turns within each repeat (in reverse order in every second one), so that a
   drift of the machine hits all alike. Each starts with an empty database, dirty pages flushed. One
@@ -20,7 +20,7 @@ How it is measured:
   both by the clock of this host; the commit that follows `finished_at` is not in it. The upload is
   a raw body sent by http.client in blocks of 1 MiB, which costs the client less than httpx. The end
   is awaited by asking for the status each half second, as /events would.
-- Peer: SQLAlchemy's bulk insert of JSON rows by an async driver, one transaction per 10,000 rows,
+- Peer: SQLAlchemy's bulk insert of JSON rows with an async driver, one transaction per 10,000 rows,
   without any upload.
 - Bytes per row: the table with its indexes, without the stored upload.
 - Proof and downloads: one request each after the load, the whole answer read.
@@ -176,7 +176,7 @@ class Engine:
 
 
 class SQLite(Engine):
-    """A new file each time."""
+    """A new file for each run."""
 
     name = "SQLite"
 
@@ -315,7 +315,9 @@ async def _copy(url: str, sample: Path, kind: Kind) -> float:
 
 @contextmanager
 def serving(url: str, max_upload_bytes: int = 0) -> Iterator[Server]:
-    """Run a server process on this database with its own storage folder; both end with the block."""
+    """Run a server process on this database with its own storage folder; both end with the
+    block.
+    """
     environment = (
         {"MAX_UPLOAD_MB": (max_upload_bytes >> 20) + 1} if max_upload_bytes >= 500 << 20 else {}
     )
@@ -402,7 +404,7 @@ def clocked(run: Run, **processes: psutil.Process) -> Iterator[None]:
     """Record the CPU seconds that the processes use within the block."""
     before = {name: _cpu_seconds(process) for name, process in processes.items()}
     yield
-    time.sleep(0.1)  # what a database process used is known when its parent has seen it end
+    time.sleep(0.1)  # the time of a database process is known once its parent has waited for it
     run.cpu = {name: _cpu_seconds(process) - before[name] for name, process in processes.items()}
 
 
@@ -550,7 +552,7 @@ def measure_latency(
         while len(runs) < SMALL_FILES:
             run = process_file(server, small, priority=10, poll_seconds=0.05)[1]
             if (status := ask(server, "GET", big_path))["status"] != "processing":
-                break  # too soon: this file may have been alone
+                break  # too soon: no other file may have been running
             runs.append(run)
         else:
             ask(server, "POST", f"/api/v1/jobs/{status['job_id']}/cancel")

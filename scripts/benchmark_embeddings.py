@@ -1,4 +1,4 @@
-"""Measure sentences per second of our encoder beside others, on the same cores and texts, in turns.
+"""Compare our encoder with others in sentences per second, on the same cores and texts, in turns.
 
     python scripts/benchmark_embeddings.py
     /tmp/reference/bin/python scripts/benchmark_embeddings.py --reference MODEL_FOLDER    # with sentence-transformers

@@ -109,7 +109,7 @@ def analyse(api: Api, file_id: str) -> float:
     job_id = api.client.post("/api/v1/jobs/analyze?fresh=true", json={"file_id": file_id}).json()[
         "job_id"
     ]
-    # to poll would cost cores
+    # polling would cost CPU time
     with api.client.stream("GET", f"/api/v1/status/{job_id}/events", timeout=600) as events:
         for _ in events.iter_lines():
             pass
@@ -182,8 +182,8 @@ def main() -> None:
                     headers={"Content-Type": kind.media_type},
                 )
             file_id = answer.json()["file_id"]
-            api.finished(file_id, 600)  # also starts the processes, as a service that runs has them
-            for _ in range(arguments.repeat):  # in turns, so that both meet the same machine
+            api.finished(file_id, 600)  # also starts the processes, which a running service has
+            for _ in range(arguments.repeat):  # in turns, so that both run under the same load
                 seconds, used = summarize(path, kind.reader)
                 theirs.append(seconds)
                 their_cpu.append(used)

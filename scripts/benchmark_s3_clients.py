@@ -1,4 +1,4 @@
-"""Measure clients of S3 beside each other: ranged GETs that name a version. Prints Markdown;
+"""Compare clients of S3: ranged GETs that name a version. Prints Markdown;
 asserts nothing.
 
     python -m venv /tmp/s3 && /tmp/s3/bin/pip install obstore aiobotocore

@@ -1,4 +1,4 @@
-"""Measure scoring beside what the model service can give: rows/s, share of the possible, CPU.
+"""Compare scoring with the capacity of the model service: rows/s, share, CPU.
 Prints Markdown; asserts nothing.
 
     .venv/bin/python scripts/benchmark_scoring.py                        both databases, steady and with faults

@@ -209,7 +209,7 @@ def measure(
             )
             query(
                 url, "VACUUM ANALYZE", "CHECKPOINT"
-            )  # what PostgreSQL does by itself in the minutes after a bulk load
+            )  # what PostgreSQL does in the minutes after a bulk load
         number = client.get("/api/imports").json()["imports"][0]["id"]
         texts = [f"{level} who {words}" for words in QUERIES for level in ("somebody", *LEVELS)]
         texts = [

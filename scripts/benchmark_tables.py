@@ -73,18 +73,18 @@ GUARDED = (
 
 @dataclass(frozen=True)
 class Case:
-    """A load, and what it is compared with."""
+    """A load, and its reference."""
 
     name: str
     target: float
     options: dict[str, str]
     columns: str = PLAIN
     rows_before: float = 0.0
-    """Share of the rows of the file that the table has."""
+    """Share of the rows of the file that the table must have."""
     broken: str = ""
-    """How one row in a hundred is wrong."""
+    """How one row in a hundred breaks a constraint."""
     beside: str = "expert"
-    """`expert`, or the name of the case that it is compared with."""
+    """`expert`, or the name of the case to compare with."""
 
 
 VIOLATIONS = ("type", "null", "repeated", "there", "check", "foreign")
@@ -139,7 +139,7 @@ def _break(line: str, before: str, how: str) -> str:
 
 
 def prepare(engine: Engine, url: str, case: Case, rows: int, folder: Path) -> None:
-    """The table as it is before the load."""
+    """Create the table as it is before the load."""
     if case.columns == GUARDED:
         query(url, f"CREATE TABLE known_values AS SELECT generate_series(1, {VALUES}) AS value")
         query(url, "ALTER TABLE known_values ADD PRIMARY KEY (value)")
@@ -163,7 +163,7 @@ def prepare(engine: Engine, url: str, case: Case, rows: int, folder: Path) -> No
 
 
 def load(server: Server, path: Path, options: dict[str, str]) -> tuple[dict[str, Any], float]:
-    """The final status of the load, and the seconds that it took."""
+    """Return the final status of the load, and its seconds."""
     started = time.time()
     headers = {"Content-Type": "text/csv", "Content-Length": str(path.stat().st_size)}
     with path.open("rb") as file:
@@ -228,7 +228,7 @@ def _expert_upsert(path: Path) -> Iterator[str]:
 
 
 def _psql(engine: Engine, url: str, statements: Sequence[str]) -> float:
-    """Seconds of the statements, by the clock of psql."""
+    """Return the seconds of the statements, by the clock of psql."""
     assert isinstance(engine, PostgreSQL)
     if engine.psql is None:
         raise BenchmarkError("There is no psql for the expert to type into.")
@@ -240,7 +240,7 @@ def _psql(engine: Engine, url: str, statements: Sequence[str]) -> float:
     return sum(map(float, re.findall(r"Time: ([\d.]+) ms", done.stdout))) / 1000
 
 
-# ---------------------------------------------------------------------- all of it
+# ---------------------------------------------------------------------- all cases
 
 
 def measure(engine: Engine, cases: Sequence[Case], args: Any, folder: Path) -> dict[str, Measured]:

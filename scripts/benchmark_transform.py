@@ -189,7 +189,7 @@ def transform(base: str, source: Path, runs: int, pid: int) -> tuple[list[float]
 
 
 def ended(client: httpx.Client, job_id: str) -> dict[str, Any]:
-    """Wait for the end with few polls, which cost nothing: the times are the service's own."""
+    """Wait for the end with few polls, since polling costs CPU time."""
     while True:
         status: dict[str, Any] = client.get(f"/api/v1/jobs/{job_id}").json()
         if status["finished_at"]:

@@ -1,5 +1,5 @@
 # ruff: noqa: S608
-"""Measure what several workers give, and what their queue costs. Prints Markdown; asserts nothing.
+"""Measure the gain of several workers, and the cost of their queue. Prints Markdown; asserts nothing.
 
     .venv/bin/python scripts/benchmark_workers.py            everything, some minutes
     .venv/bin/python scripts/benchmark_workers.py --only scaling
@@ -154,7 +154,7 @@ def timed(api: Api, data: bytes, **params: Any) -> float:
     upload = api.upload(data, **params)
     with api.client.stream(
         "GET", f"/api/v1/status/{upload['file_id']}/events", timeout=600
-    ) as events:  # to poll costs cores
+    ) as events:  # polling costs CPU time
         for _ in events.iter_lines():
             pass
     status = api.finished(upload["file_id"])

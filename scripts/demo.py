@@ -54,8 +54,8 @@ from scripts.generate_csv import BadArgument, generate
 ROOT = Path(__file__).resolve().parents[1]
 FINAL = ("completed", "completed_with_errors", "failed", "cancelled")
 READY_SECONDS = 60
-STOP_SECONDS = 30  # the service gives the chunks in work 20
-SILENCE_SECONDS = 15  # an event stream that says nothing for so long is given up for polling
+STOP_SECONDS = 30  # the service gives running chunks 20 s
+SILENCE_SECONDS = 15  # a silent event stream is replaced by polling after this time
 STALL_SECONDS = 120
 SHOWN_ROWS = 5
 PIECE_BYTES = 1 << 18
@@ -64,7 +64,7 @@ console = Console(highlight=False)
 
 
 class Failure(Exception):
-    """The demo cannot continue; the text says why."""
+    """The demo cannot continue; the message says why."""
 
 
 class Service:
@@ -107,7 +107,7 @@ class Service:
                     " first."
                 ) from None
             # In its own session, so that Ctrl-C reaches only the demo, which then stops the service
-            # in order.
+            # cleanly.
             self._process = subprocess.Popen(
                 command,
                 cwd=ROOT,
@@ -146,7 +146,7 @@ class Service:
         return _tail(self.log.read_text(errors="replace")) if self.log.exists() else ""
 
     def stop(self) -> None:
-        """SIGTERM and wait; SIGKILL if that does not help."""
+        """Send SIGTERM and wait; SIGKILL if that does not help."""
         if self._process is None or self._process.poll() is not None:
             return
         self._process.terminate()
@@ -196,7 +196,7 @@ class Demo:
             return
         try:
             self._client.delete(f"/api/v1/files/{self.file_id}")
-            stored = self._service.log.parent / "uploads" / self.file_id  # goes after the rows
+            stored = self._service.log.parent / "uploads" / self.file_id  # removed after the rows
             deadline = time.monotonic() + STALL_SECONDS
             while stored.exists() and time.monotonic() < deadline:
                 self._service.check()

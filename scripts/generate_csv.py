@@ -72,7 +72,7 @@ DEFAULT_NAMES = (
 )
 ROW_KINDS = ("users", "people", "reviews")
 HEADERS = {"csv": "id,name,value\n", "json": "[\n", "jsonl": ""}
-# after each record; the last of an array loses its comma
+# after each record; the last of an array has no comma
 ENDS = {"csv": "\n", "json": ",\n", "jsonl": "\n"}
 # Big enough that the cost per block vanishes; small enough that memory stays low when every row is
 # dirty and one in twenty is 20 000 characters long.
@@ -98,11 +98,11 @@ NOT_ONE_ASCII_LINE = re.compile("[\r\n\x80-\U0010ffff]")
 
 
 class BadArgument(ValueError):
-    """An argument of `generate` is outside what it accepts; the text says which."""
+    """An argument of `generate` is out of range; the message says which."""
 
 
 class Summary(NamedTuple):
-    """What one run wrote: `bytes` is the size on disk (after gzip), `seconds` is wall time."""
+    """Results of one run: `bytes` is the size on disk (after gzip), `seconds` is wall time."""
 
     rows: int
     bytes: int
@@ -112,8 +112,8 @@ class Summary(NamedTuple):
 
 
 class Row(NamedTuple):
-    """The clean content a kind starts from, and the random number that chooses among its
-    variants.
+    """The clean content of a row, and the random number that chooses among the variants of a
+    kind.
     """
 
     id: int
@@ -122,12 +122,12 @@ class Row(NamedTuple):
     draw: int
 
     def pick(self, *options: str) -> str:
-        """One of the options, evenly."""
+        """Return one of the options, evenly distributed."""
         return options[self.draw % len(options)]
 
 
 class Kind(NamedTuple):
-    """One sort of row. `make` gives the record and the JSON text of what it must parse to (None:
+    """One kind of row. `make` returns the record and the JSON text of its parsed value (None:
     reject).
     """
 
@@ -140,7 +140,7 @@ def _quoted(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """The text as a CSV cell, quoted only where it has to be."""
+    """Return the text as a CSV cell, quoted only if needed."""
     return _quoted(text) if NEEDS_QUOTES.search(text) else text
 
 
@@ -149,8 +149,8 @@ def _csv_ok(
     value: Callable[[Row], str] = lambda r: str(r.value),
     write: Callable[[Row], str] | None = None,
 ) -> Kind:
-    """A right CSV row with this name and value; `write` gives its text where plain quoting will not
-    do.
+    """Return a valid CSV row with this name and value; `write` returns its text if plain quoting is
+    not enough.
     """
 
     def make(r: Row) -> tuple[str, str]:
@@ -166,14 +166,14 @@ def _reject(code: str, record: Callable[[Row], str]) -> Kind:
 
 
 def _object(r: Row, name: str | None = None, value: str | None = None, more: str = "") -> str:
-    """A JSON record; name and value, where given, are JSON text taken as it is."""
+    """Return a JSON record; name and value, if any, are JSON text used unchanged."""
     return (
         f'{{"id": {r.id}, "name": {name or json_text(r.name)}, "value": {value or r.value}{more}}}'
     )
 
 
 def _spaced(r: Row, gap: str) -> str:
-    """A JSON record with the gap at every place inside it where JSON allows blanks."""
+    """Return a JSON record with the gap at every place where JSON allows blanks."""
     name = json_text(r.name)
     tokens = [
         "{",
@@ -194,12 +194,12 @@ def _spaced(r: Row, gap: str) -> str:
 
 
 def _json_ok(record: Callable[[Row], str]) -> Kind:
-    """A right JSON row. Its data is its own text, so that numbers stay exact, in ASCII and on one
-    line.
+    """Return a valid JSON row. Its data is its own text, so that numbers stay exact, in ASCII and
+    on one line.
     """
 
     def flat(found: re.Match[str]) -> str:
-        # Right JSON holds line ends only between tokens, and characters other than ASCII only in
+        # Valid JSON has line ends only between tokens, and characters other than ASCII only in
         # strings.
         return " " if found[0] in "\r\n" else json_ascii(found[0])[1:-1]
 
@@ -210,9 +210,8 @@ def _json_ok(record: Callable[[Row], str]) -> Kind:
     return Kind(None, make)
 
 
-# What is quoted here begins with a letter: together with the row forced after an unclosed quote
-# (see _Dirt) that keeps a quote which opens a cell from being taken for the close of an earlier
-# one.
+# Quoted text here begins with a letter: together with the row forced after an unclosed quote (see
+# _Dirt) this keeps an opening quote from being read as the end of an earlier one.
 CSV_KINDS = {
     "clean": _csv_ok(lambda r: r.name),
     "quoted_delimiter": _csv_ok(lambda r: r.pick("Smith, ", "Smith,, Dr., ") + r.name),
@@ -245,7 +244,7 @@ CSV_KINDS = {
     "unclosed_quote": _reject("csv_unclosed_quote", lambda r: f'{r.id},"Bob,{r.value}'),
 }
 SYNTAX_ERRORS = ('"name": ', '"name" "Bob"', '"name": "Bob",', 'name: "Bob"')
-# In all of these quotes and brackets balance, so that the records around them in a JSON array can
+# In all of these, quotes and brackets balance, so that the neighbouring records of a JSON array can
 # be found.
 JSONL_KINDS = {
     "clean": _json_ok(_object),
@@ -282,9 +281,7 @@ KINDS = {
 
 
 class _Dirt:
-    """Makes the blocks of a dirty file and their verdicts; keeps what has to pass from row to
-    row.
-    """
+    """Generates the blocks of a dirty file and their verdicts; keeps the state between rows."""
 
     def __init__(self, format: str, rate: float, rows: int, rng: np.random.Generator) -> None:
         self._format, self._rate, self._rows, self._rng = format, rate, rows, rng
@@ -292,7 +289,7 @@ class _Dirt:
         self._after_unclosed = False
 
     def block(self, first: int, names: list[str], values: list[int]) -> tuple[bytes, bytes]:
-        """The rows from number `first` on, and their verdict lines."""
+        """Return the rows from number `first` on, and their verdict lines."""
         count, kinds, end = len(names), KINDS[self._format], ENDS[self._format]
         odd = self._rng.random(count) < self._rate
         drawn = np.where(odd, self._rng.integers(1, len(kinds), size=count), 0).tolist()
@@ -317,11 +314,10 @@ class _Dirt:
         return b"".join(records), "".join(verdicts).encode("ascii")
 
     def _settle(self, key: str, row_id: int) -> str:
-        """The kind that was drawn, unless an unclosed quote forbids it.
-
-        A parser that meets an unclosed quote looks on for the next quote. That one must not look
-        like a proper close, or the oracle would be ambiguous: so there always is a next row, and in
-        it the first quote stands before a letter.
+        """Return the drawn kind, unless an unclosed quote forbids it. A parser that meets an
+        unclosed quote searches for the next quote, which must not look like a proper end, or the
+        verdict would be ambiguous: so there always is a next row, and its first quote is before a
+        letter.
         """
         if self._after_unclosed:
             key = "quoted_delimiter"
@@ -348,7 +344,7 @@ def _check(
         f"min ({minimum}) must not be above max ({maximum})": minimum > maximum,
         "min and max must fit 64 bits": minimum < -(2**63) or maximum >= 2**63,
         "names must be one or more, and none empty": not names or not all(names),
-        # Either would put rows into the file that are odd although the verdicts call them clean.
+        # Either would put unusual rows into the file that the verdicts call clean.
         "names must hold no NUL and no lone surrogate": any(
             re.search("[\0\ud800-\udfff]", n) for n in names
         ),
@@ -372,7 +368,7 @@ def _check_kind(kind: str, format: str, dirty: float, repeat: float) -> None:
 
 
 def _maker(kind: str, dirty: float, repeat: float, rng: np.random.Generator) -> Maker | None:
-    """None for users, which come in three formats and are made below."""
+    """None for users, which have three formats and are generated below."""
     return (
         People(dirty, rng)
         if kind == "people"
@@ -398,7 +394,7 @@ def _replacing(path: Path, packed: bool) -> Iterator[BinaryIO | GzipFile]:
             else:
                 yield file
         part.replace(path)
-    except BaseException:  # Ctrl-C too
+    except BaseException:  # also on Ctrl-C
         part.unlink(missing_ok=True)
         raise
 
@@ -442,7 +438,7 @@ def generate(
     rng = np.random.default_rng(seed)
     maker = _maker(kind, dirty, repeat, rng)
     dirt = _Dirt(format, dirty, rows, rng) if dirty else None
-    # A clean record is head + id + middle + value + tail, with all that a name needs done once per
+    # A clean record is head + id + middle + value + tail; the constant parts are computed once per
     # name.
     head, tail = ("", "\n") if format == "csv" else ('{"id": ', "}" + ENDS[format])
     middles = [
@@ -452,7 +448,7 @@ def generate(
 
     with ExitStack() as stack:
         out = stack.enter_context(_replacing(path, gzip))
-        # Entered last, so renamed first: a dirty file never stands there without its verdicts.
+        # Entered last, so renamed first: a dirty file never exists without its verdicts.
         verdicts = stack.enter_context(_replacing(verdicts_path, False)) if dirt else None
         out.write((maker.header if maker else HEADERS[format]).encode())
         for start in range(0, rows, BLOCK_ROWS):

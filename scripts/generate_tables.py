@@ -218,7 +218,7 @@ def _groups(width: int, random: Random) -> list[str]:
 
 
 def _spoil(rows: list[list[str]], width: int, random: Random) -> str:
-    """Make some rows short, and put others between them; says which."""
+    """Shorten some rows and insert others between them; return which."""
     notes = []
     if random.random() < 0.25:
         for place in random.sample(range(len(rows)), max(1, len(rows) // 6)):
@@ -297,7 +297,7 @@ def _header(columns: Sequence[Column], random: Random, count: int) -> list[list[
 
 
 def _units(columns: Sequence[Column], random: Random) -> list[str]:
-    """Return a row of units for below the names."""
+    """Return a row of units for the line below the names."""
     measured = ("amount", "count", "lat", "share")
     return [
         f"({random.choice(UNITS)})" if column.names[0] in measured else "" for column in columns

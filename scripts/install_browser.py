@@ -26,8 +26,8 @@ OWN = (
     "chromium-*/chrome-linux*/chrome",
     "chromium-*/*/*.app/Contents/MacOS/*",
 )
-# A container has a small /dev/shm and no user namespaces; the others stop Chromium from calling
-# home.
+# A container has a small /dev/shm and no user namespaces; the other flags stop Chromium's own
+# requests.
 FLAGS = (
     "--no-sandbox",
     "--disable-dev-shm-usage",

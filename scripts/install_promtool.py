@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _take_out(folder: Path) -> bool:
-    """Extract promtool; return whether it is in its place now."""
+    """Extract promtool; return whether it is installed now."""
     # apt may run as another user, which cannot write into a private folder.
     if not _is_done(
         ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", "prometheus"], folder

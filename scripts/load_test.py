@@ -58,7 +58,7 @@ console = Console(highlight=False)
 
 
 class Failure(Exception):
-    """The test cannot start; the text says why."""
+    """The test cannot start; the message says why."""
 
 
 class Answer(NamedTuple):

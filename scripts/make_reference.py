@@ -93,7 +93,10 @@ def settings() -> str:
     lines = [
         "# Settings",
         "",
-        "Made from the code. They are environment variables, or lines of a file `.env`.",
+        "Made from the code. They are environment variables, or lines of a file `.env`. Each name may begin",
+        "with `GRANULA_`, except for `KEY`: `GRANULA_MAX_UPLOAD_MB` is `MAX_UPLOAD_MB` and goes before it.",
+        "The service warns at its start, as does `python -m app doctor`, about a name that is nearly one of",
+        "these.",
         "",
         "| variable | default | meaning |",
         "|---|---|---|",

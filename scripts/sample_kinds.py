@@ -1,4 +1,4 @@
-"""The rows and the truth of `generate_csv.py --kind people` and `--kind reviews`, block by block."""
+"""Rows and verdicts of `generate_csv.py --kind people` and `--kind reviews`, block by block."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -127,15 +127,15 @@ POPULAR = 500
 
 
 class Maker(Protocol):
-    """Makes a file of one kind, with rows numbered from 1."""
+    """Generates a file of one kind, with rows numbered from 1."""
 
     header: str
 
     def block(self, first: int, count: int) -> tuple[bytes, bytes]:
-        """Return the rows from number `first` on, and the lines of truth about them."""
+        """Return the rows from number `first` on, and their verdict lines."""
 
     def summary(self) -> dict[str, int] | None:
-        """Return the truth about the whole file, if there is none about its rows."""
+        """Return the truth about the whole file, if its rows have no verdicts."""
 
 
 class Person(NamedTuple):
@@ -167,7 +167,7 @@ DIRT: dict[str, tuple[Callable[[Person, int], Person], list[str]]] = {
     "missing_name": (_missing_name, ["name"]),
     "two_faults": (_two_faults, ["name", "age"]),
 }
-"""How each sort of odd person is made, with the fields that are wrong then. Duplicates are made
+"""How to generate each kind of invalid person, with its invalid fields. Duplicates are generated
 elsewhere: they are valid themselves.
 """
 
@@ -232,7 +232,7 @@ class People:
         ]
 
     def _make(self, number: int, clean: Person, kind: str, draw: int) -> tuple[Person, str]:
-        """Return the row, and its truth as JSON. The first row cannot repeat another one and is
+        """Return the row, and its verdict as JSON. The first row cannot repeat another one and is
         clean then.
         """
         if kind == "duplicate" and self._clean:
@@ -258,7 +258,9 @@ CLEAN = _truth("valid", "clean")
 
 
 class Reviews:
-    """id, text. A text occurs once, or, at the rate `repeat`, is one of a few hundred that repeat."""
+    """id, text. A text occurs once, or, at the rate `repeat`, is one of a few hundred that
+    repeat.
+    """
 
     header = "id,text\n"
 

@@ -50,7 +50,7 @@ LEXICON_SHARES = (0.2, 0.3, 0.4, 0.5)
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0)
 NEUTRAL_TO = 0.5  # mean human rating; the authors of the corpora use the same
 RATING_MAX = 4.0
-LEXICON_CUT = 0.05  # what the lexicon's own page recommends
+LEXICON_CUT = 0.05  # the recommendation of the lexicon's own page
 Floats = npt.NDArray[np.float64]
 
 
@@ -81,7 +81,7 @@ class Head:
     negative_to: float
     positive_from: float
     lexicon_share: float
-    """In the mixture with the lexicon, which has cuts of its own."""
+    """Share in the mixture with the lexicon, which has cuts of its own."""
     mixture_cuts: tuple[float, float]
 
     def score(self, vectors: Floats) -> Floats:

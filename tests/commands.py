@@ -1,6 +1,5 @@
-"""Commands as `python -m` runs them, forked from a process that has imported everything: to import
-it anew costs more than most commands do. What is to be shown of a start itself, and of what it
-imports, needs a process from nothing.
+"""Commands as `python -m` runs them, forked from a process that has imported everything: importing
+costs more than most commands do. Tests of a start, or of its imports, need a new process.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ Streams = tuple[int, int, int]
 
 
 class Command(Child):
-    """`python -m MODULE ARGUMENTS` in a session of its own, of which the input is the terminal if
-    it is one. The streams are not closed here. With `computing_log` its computing processes are
-    forked, too, and write there; else they are new interpreters.
+    """Run `python -m MODULE ARGUMENTS` in a session of its own; the input is its terminal if it is
+    one. The streams are not closed here. With `computing_log` its compute processes are forked too
+    and write there; otherwise they are new interpreters.
     """
 
     def __init__(
@@ -51,7 +50,7 @@ class Command(Child):
 
 
 class Piped:
-    """A command with pipes, which may be sent signals until its end is asked for."""
+    """A command with pipes; it can receive signals while it runs."""
 
     def __init__(
         self,
@@ -78,7 +77,7 @@ class Piped:
         return self._process.poll()
 
     def finish(self, seconds: float = 90) -> subprocess.CompletedProcess[str]:
-        """Its exit code, and all that it wrote; killed if it takes longer."""
+        """Return its exit code and all its output; kill it if it takes longer."""
         try:
             code = self._process.wait(seconds)
         except BaseException:
@@ -98,12 +97,12 @@ def run(
     stdin: str = "",
     seconds: float = 90,
 ) -> subprocess.CompletedProcess[str]:
-    """From the start to the end."""
+    """Run a command to its end."""
     return Piped(*words, environment=environment, cwd=cwd, stdin=stdin).finish(seconds)
 
 
 def users(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`python -m app users` on the database of this server."""
+    """Run `python -m app users` on the database of this server."""
     environment = {
         **os.environ,
         "DATABASE_URL": server.url,
@@ -133,7 +132,7 @@ def _main(
     cwd: Path,
     computing: tuple[str, Path] | None,
 ) -> None:
-    """In the child."""
+    """Run in the child."""
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
@@ -156,7 +155,7 @@ def _main(
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
-        # The order of an interpreter's end: pools of processes are shut down with the threads, and
-        # only then does multiprocessing wait for the processes.
+        # The order in which an interpreter ends: pools of processes are shut down with the threads,
+        # and only then does multiprocessing wait for the processes.
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()

@@ -1,6 +1,4 @@
-"""Holds the JSON answers that tests get against the OpenAPI document: what is not described there
-fails.
-"""
+"""Checks the JSON responses of tests against the OpenAPI document: undocumented members fail."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ UNDOCUMENTED = ("/openapi.json",)
 
 
 class CheckedClient(httpx.Client):
-    """A client of which every JSON answer must be one that the document describes."""
+    """A client that fails on every JSON response that the document does not describe."""
 
     def send(self, request: httpx.Request, *, stream: bool = False, **given: Any) -> httpx.Response:
         answer = super().send(request, stream=stream, **given)
@@ -28,13 +26,13 @@ class CheckedClient(httpx.Client):
 
 
 def check(answer: httpx.Response) -> None:
-    """AssertionError if the answer is JSON and not as documented."""
+    """Raise AssertionError if the response is JSON and undocumented."""
     media_type = answer.headers.get("content-type", "").partition(";")[0]
     method, path = answer.request.method, answer.request.url.path
     if media_type not in JSON or method == "HEAD" or path in UNDOCUMENTED:
         return
     template = _template(method, path)
-    if template is None:  # no route, or one that stands in for another
+    if template is None:  # no route, or one that is an alias of another
         return
     schema = _schema(method, template, str(answer.status_code), media_type)
     assert schema is not None, (
@@ -48,7 +46,7 @@ def check(answer: httpx.Response) -> None:
 
 
 _making = threading.Lock()
-"""FastAPI makes its schemas in one thread at a time only, and some tests ask in two."""
+"""FastAPI builds its schemas in one thread at a time, and some tests use two."""
 
 
 def document() -> dict[str, Any]:
@@ -58,8 +56,8 @@ def document() -> dict[str, Any]:
 
 @cache
 def _document() -> dict[str, Any]:
-    """That of the service, without its main module, which installs its log and reads its settings
-    where it is imported.
+    """Return the document of the service without importing its main module, which installs logging
+    and reads settings.
     """
     from app.api import health, openapi
     from app.features import FEATURES
@@ -76,7 +74,7 @@ def _document() -> dict[str, Any]:
 
 @cache
 def _templates() -> list[tuple[str, re.Pattern[str], str]]:
-    """(method, pattern, path) of each operation, those with the fewest parameters first."""
+    """Return (method, pattern, path) of each operation, those with the fewest parameters first."""
     found = [
         (method.upper(), path)
         for path, methods in document()["paths"].items()

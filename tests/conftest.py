@@ -16,10 +16,9 @@ from tests.harness import ROOT, Api, OwnPostgres, Postgres, migrate, query  # no
 
 KINDS = ("sqlite", "postgresql")
 ROOM_BYTES = 4 << 30
-"""More than the databases of all workers ever need."""
+"""More bytes than the databases of all workers ever need."""
 
-# Where it is set, every one of the hundreds of processes that the tests start would compile the
-# service anew.
+# With this variable, each of the hundreds of processes that tests start would compile the service.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
@@ -29,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """What is marked `one_database` and uses a database at all, uses SQLite alone."""
+    """A test marked `one_database` that uses a database runs on SQLite alone."""
     if "databases" in metafunc.fixturenames and metafunc.definition.get_closest_marker(
         "one_database"
     ):
@@ -57,7 +56,9 @@ def model_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def corpora() -> Path:
-    """Test data that is not ours to copy. Without it a developer skips; CI must have it."""
+    """Return test data that we may not copy. Without it, tests are skipped on a developer's
+    machine; CI must have it.
+    """
     folder = Path(os.environ.get("GRANULA_CORPORA", ROOT.parent / "shared" / "corpora"))
     if not folder.is_dir():
         if os.environ.get("CI"):
@@ -67,8 +68,8 @@ def corpora() -> Path:
 
 
 def _memory() -> Path | None:
-    """A folder in memory, where a database is copied in a fifth of the time; None without a large
-    one: containers have one of 64 MiB.
+    """Return a folder in memory, where copying a database takes a fifth of the time; None without a
+    large one: containers have one of 64 MiB.
     """
     folder = Path("/dev/shm")
     if not folder.is_dir() or shutil.disk_usage(folder).free < ROOM_BYTES:
@@ -78,7 +79,7 @@ def _memory() -> Path | None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    # Not under the home of root: the server runs as another user and must reach its folder.
+    # Not below root's home: the server runs as another user and must reach its folder.
     folder = Path(tempfile.mkdtemp(prefix="granula-pg-", dir=_memory()))
     server = Postgres(folder)
     yield server
@@ -88,8 +89,8 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def templates(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A migrated empty database of each kind, to be copied: made by the real migrations. It refuses
-    illegal moves.
+    """Return an empty database of each kind, created by the real migrations, to be copied. It
+    refuses illegal transitions.
     """
     folder = tmp_path_factory.mktemp("template")
     sqlite = folder / "granula.db"
@@ -101,7 +102,7 @@ def templates(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> d
 
 
 class Databases:
-    """Makes fresh databases of one kind and drops them at the end."""
+    """Creates databases of one kind and drops them at the end."""
 
     def __init__(self, kind: str, postgres: Postgres, templates: dict[str, str]) -> None:
         self.kind = kind
@@ -110,7 +111,9 @@ class Databases:
         self._made: list[str] = []
 
     def create(self, storage: Path) -> str:
-        """The URL of an empty, migrated database; on SQLite inside `storage`."""
+        """Create an empty, migrated database and return its URL; on SQLite it is inside
+        `storage`.
+        """
         storage.mkdir(parents=True, exist_ok=True)
         if self.kind == "sqlite":
             shutil.copy(self._template, storage / "granula.db")
@@ -127,7 +130,7 @@ class Databases:
 def databases(
     request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]
 ) -> Iterator[Databases]:
-    """Everything that uses this runs over both databases."""
+    """Tests that use this run on both databases."""
     made = Databases(request.param, postgres, templates)
     yield made
     made.close()
@@ -135,11 +138,11 @@ def databases(
 
 @pytest.fixture(scope="module")
 def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for the tests of a module."""
+    """One server for all tests of a module."""
     storage = tmp_path_factory.mktemp("service") / "storage"
     running = Server(databases.create(storage), storage).start()
     yield running
-    assert running.stop() in (0, -15), running.tail()  # uvicorn ends by the signal that it was sent
+    assert running.stop() in (0, -15), running.tail()  # uvicorn exits by its signal
 
 
 @pytest.fixture
@@ -150,7 +153,7 @@ def api(server: Server) -> Iterator[Api]:
 
 @pytest.fixture(scope="module")
 def gates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the tests of a module let the chunks of the processor `gate` go on."""
+    """Folder of the gates that release the chunks of the processor `gate`."""
     return tmp_path_factory.mktemp("gates")
 
 

@@ -1,17 +1,17 @@
 """The service in a loop that the test owns, over a real database, and its simulated death.
 
-`Engine` has the whole service in the process of the test: requests go through its routes, and the
-machine works while the test runs the loop. Where a fail-point kills, the engine dies as a process
-would that is killed:
+`Engine` runs the whole service in the process of the test: requests go through its routes, and the
+machine works while the test runs the loop. At a fail point that kills, the engine dies like a
+killed process:
 
-- The loop stops at this very instruction. No task and no callback is run any further.
-- Connections are cut: PostgreSQL sees a socket that closes, SQLite a handle that closes. The client
-  rolls nothing back.
-- From then on nothing that is left of this life changes anything. Whoever still unwinds in a thread
-  or in a `finally`, and opens, renames or removes a file or wants a connection, gets `Gone`.
+- The loop stops at this very instruction. No task and no callback runs any further.
+- Connections are cut: PostgreSQL sees a closed socket, SQLite a closed handle. The client rolls
+  nothing back.
+- From then on, code of this life changes nothing. Code that unwinds in a thread or in a `finally`,
+  and opens, renames or removes a file or needs a connection, gets `Gone`.
 
-`start` begins another life on the same database and folder. What this cannot show, because it needs
-a process that ends, is shown by the tests of tests/acceptance/crash.
+`start` begins another life on the same database and folder. What needs a process that ends is
+tested in tests/acceptance/crash.
 """
 
 from __future__ import annotations
@@ -53,32 +53,32 @@ BURIAL_SECONDS = 5.0
 
 
 class Died(SystemExit):
-    """Raised by a fail-point that kills. An event loop stops at once for no other kind of
+    """Raised by a fail point that kills. An event loop stops immediately for no other kind of
     exception.
     """
 
 
 class Gone(BaseException):
-    """Whoever is left of a life that has ended wants to change something."""
+    """Raised in code of a dead life that tries to change something."""
 
 
 class _Life:
-    """From a start to an end: a loop, its connections, and whether it has died."""
+    """One life, from a start to an end: a loop, its connections, and whether it has died."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.is_dead = False
         self.is_over = False
         self.connections: list[Any] = []
-        """Of the drivers."""
+        """Connections of the drivers."""
         self.presences: list[Presence] = []
         self.thread = threading.get_ident()
 
     def die(self) -> None:
-        """Called at the fail-point, in the thread of the loop or in another."""
+        """Called at the fail point, in the thread of the loop or in another."""
         self.is_dead = True
-        # Before all else that is ready: whoever unwinds here may wait for something in a `finally`,
-        # and so let others run.
+        # Before all other callbacks: code that unwinds here may await in a `finally`, and so let
+        # others run.
         self.loop._ready.appendleft(asyncio.Handle(self._stop, (), self.loop))  # type: ignore[attr-defined]
         if threading.get_ident() == self.thread:
             self.cut_connections()
@@ -96,8 +96,8 @@ class _Life:
             if hasattr(connection, "terminate"):
                 connection.terminate()
             else:
-                # As for the file, which sees a process end: a connection that is only closed keeps
-                # its locks as long as somebody still holds one of its cursors.
+                # Shut down the socket too: a connection that is only closed keeps its locks while
+                # somebody holds one of its cursors.
                 connection._tx.put_nowait((None, partial(_roll_back, connection)))
                 connection.stop()
                 connection._thread.join(BURIAL_SECONDS)
@@ -105,7 +105,7 @@ class _Life:
 
 
 def _roll_back(connection: Any) -> None:
-    """In the thread of the connection."""
+    """Run in the thread of the connection."""
     if connection._connection is not None:
         connection._connection.rollback()
 
@@ -153,8 +153,8 @@ def _remember_connection(connection: Any, record: Any) -> None:
 
 
 class _Compiled(dict[Any, Any]):
-    """Statements compiled so far by all lives of this process, by the kind of database. A life by
-    itself compiles each anew for each of its engines, a quarter of all that it does.
+    """Statements compiled so far by all lives of this process, by the kind of database. Otherwise
+    each life would compile them for each of its engines, a quarter of its work.
     """
 
     @staticmethod
@@ -181,7 +181,7 @@ _is_watching = False
 
 
 def _watch() -> None:
-    """Once in a process: a hook cannot be taken away."""
+    """Install once per process: a hook cannot be removed."""
     global _is_watching
     if _is_watching:
         return
@@ -193,9 +193,7 @@ def _watch() -> None:
 
 
 class _Here:
-    """Instead of processes beside the service: what is to be computed is called in the thread that
-    waits for it.
-    """
+    """Replaces compute processes: the thread that waits calls the function itself."""
 
     def __init__(self, count: int, memory_mb: int = 0) -> None: ...
 
@@ -208,7 +206,7 @@ class _Here:
 
 
 class _Presence(Presence):
-    """The locks of a life end with it."""
+    """Locks that end with their life."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -218,7 +216,7 @@ class _Presence(Presence):
 
 
 class _Pieces(httpx.AsyncByteStream):
-    """A body as a server gets it."""
+    """A body as a server receives it."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -230,8 +228,8 @@ class _Pieces(httpx.AsyncByteStream):
 
 
 class _Transport(httpx.BaseTransport):
-    """Requests of an ordinary client to the engine. One that dies meanwhile gives no answer, as a
-    connection that is lost.
+    """Requests of an ordinary client to the engine. One that dies meanwhile sends no response, like
+    a lost connection.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -274,13 +272,13 @@ class EngineApi(Api):
 
 
 class Engine(ServiceFolder):
-    """The service over this database and this folder, one life after another."""
+    """The service over one database and one folder, one life after another."""
 
     def __init__(self, url: str, storage: Path, **environment: object) -> None:
         super().__init__(url, storage)
         self.environment = environment
         self.services: Services
-        """Of this life."""
+        """The settings of this life."""
         self._current: _Life | None = None
         self._patch = pytest.MonkeyPatch()
         self._living: asyncio.Task[None]
@@ -298,11 +296,11 @@ class Engine(ServiceFolder):
     # ------------------------------------------------------------------ lives
 
     def start(self, **extra: object) -> Engine:
-        """Begin a life; returns when the service is ready, or has died."""
+        """Begin a life; return when the service is ready or has died."""
         assert not self.is_alive
         _watch()
         self._forget()
-        gc.freeze()  # so that to look for what this life leaves takes no time
+        gc.freeze()  # so that searching for leftovers of this life takes no time
         self._patch.setenv("CRASH_FLAGS", str(self.flags))
         self._patch.setattr(failpoints, "die", lambda: self.life.die())
         self._patch.setattr(machine, "Processes", _Here)
@@ -340,7 +338,7 @@ class Engine(ServiceFolder):
             await self._living
 
     def stop(self) -> None:
-        """End in order."""
+        """Stop in order."""
 
         async def stop() -> None:
             self._end.set()
@@ -351,30 +349,32 @@ class Engine(ServiceFolder):
         self._bury()
 
     def kill(self) -> None:
-        """Die now, wherever it is."""
+        """Die now, at any point."""
         if self._current is None:
             return
         self.life.is_dead = True
         self._bury()
 
     def end(self) -> None:
-        """At the end of a test, whatever state it is in."""
+        """End in whatever state it is, after a test."""
         self.kill()
         self._patch.undo()
         self._forget()
         gc.unfreeze()
 
     def _forget(self) -> None:
-        """What the last life has left, while nobody hears of files that it never closed."""
+        """Collect the garbage of the last life without warnings about files that it never
+        closed.
+        """
         if "app" not in self.__dict__:
-            return  # there was none, and nothing is frozen yet: to look through all takes long
+            return  # there was none, and nothing is frozen yet: collecting everything takes long
         for name in ("app", "services", "_living", "_end"):
             self.__dict__.pop(name, None)
         with warnings.catch_warnings(action="ignore"):
             gc.collect()
 
     def _bury(self) -> None:
-        """Let go of all that the dead life holds. Whatever of it runs once more can change
+        """Release everything that the dead life holds. Code of it that runs once more can change
         nothing.
         """
         life = self.life
@@ -382,11 +382,11 @@ class Engine(ServiceFolder):
             return
         life.is_over = True
         failpoints.arm("")
-        with warnings.catch_warnings(action="ignore"):  # nobody closes the files of the dead
+        with warnings.catch_warnings(action="ignore"):  # nobody closes the files of the dead life
             for task in asyncio.all_tasks(life.loop):
-                task.cancel()  # before the first of them gets another step
+                task.cancel()  # before the first of them takes another step
             self._run_in(life, _bury(life))
-            # Threads of drivers that are still at something tell the loop when they are done.
+            # Threads of drivers that are still busy notify the loop when they are done.
             life.loop.call_soon_threadsafe = lambda *_, **__: None  # type: ignore[method-assign, assignment]
             life.loop.close()
             self._current = None
@@ -395,8 +395,8 @@ class Engine(ServiceFolder):
     # ------------------------------------------------------------------ the loop
 
     def run(self, work: Coroutine[Any, Any, Value]) -> Value:
-        """Run the engine until this work is done. Raises Died, once it is buried, if it dies
-        before.
+        """Run the engine until this work is done. Raises Died, after cleaning up, if it dies
+        first.
         """
         if self._current is None:
             work.close()
@@ -425,10 +425,8 @@ class Engine(ServiceFolder):
         seconds: float = 30,
         what: str = "condition",
     ) -> Value:
-        """The first true value of `probe`, while the engine works; AssertionError after the
-        deadline.
-
-        Asked less often the longer it takes, as by `tests.harness.wait_until`.
+        """Return the first true value of `probe` while the engine works; raise AssertionError after
+        the deadline. Polls less often over time, like `tests.harness.wait_until`.
         """
         began = time.monotonic()
         while not (value := probe()):
@@ -438,7 +436,7 @@ class Engine(ServiceFolder):
         return value
 
     def wait_for_death(self, seconds: float = 30) -> None:
-        """Until it has died at its fail-point."""
+        """Wait until it has died at its fail point."""
 
         async def live_on() -> None:
             await asyncio.sleep(seconds)
@@ -448,13 +446,13 @@ class Engine(ServiceFolder):
         assert not self.is_alive, f"nothing died within {seconds} s"
 
     def change(self, *statements: str) -> list[tuple[Any, ...]]:
-        """SQL that writes, while the engine works: one that stands still may keep the lock of
+        """Run SQL that writes while the engine works: a stopped engine may hold the lock of
         SQLite.
         """
         return self.run(asyncio.to_thread(self.sql, *statements))
 
     def run_until_idle(self, seconds: float = 30) -> None:
-        """Until the machine has nothing to do and waits for nothing that it will do by itself."""
+        """Wait until the machine has nothing to do and waits for nothing of its own."""
         pool, queue = self.services.machine.pool, self.services.machine.queue
         assert isinstance(queue, JobQueue)
         self.wait_until(
@@ -475,7 +473,7 @@ class Engine(ServiceFolder):
 
 
 def _make_app(settings: Settings) -> FastAPI:
-    """The service writes to the log as it does by itself, but for what pytest set up."""
+    """The service writes its usual log, except for what pytest configured."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:
@@ -489,7 +487,7 @@ def _make_app(settings: Settings) -> FastAPI:
 
 @contextmanager
 def _process_settings() -> Iterator[None]:
-    """The service sets up its process for itself; this one is not its own."""
+    """The service configures its process; this process belongs to pytest."""
     interval = sys.getswitchinterval()
     with pytest.MonkeyPatch.context() as patch:
         for name in ("collect", "freeze", "set_threshold"):

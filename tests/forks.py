@@ -1,6 +1,6 @@
-"""The server of nearly all tests, and the processes that compute for it: forked from a process that
-has imported everything, so that a start costs a fraction of a second. What runs is the same;
-`tests.harness.Server` starts it by its command, and its computing processes are new interpreters.
+"""The server of nearly all tests, and its compute processes: forked from a process that has
+imported everything, so that a start takes a fraction of a second. The code is the same;
+`tests.harness.Server` starts it by its command, with new interpreters as compute processes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ forks.set_forkserver_preload(["tests.preload"])
 class Server(harness.Server):
     @staticmethod
     def _main(port: int) -> None:
-        """In the child: `python -m uvicorn app.main:app`."""
+        """Run `python -m uvicorn app.main:app` in the child."""
         import uvicorn
 
         uvicorn.run(
@@ -36,7 +36,7 @@ class Server(harness.Server):
 
     @property
     def forks_computing(self) -> bool:
-        """Not where their memory is limited: what they have in common with others would count."""
+        """Do not fork processes with limited memory: shared pages would count."""
         return "COMPUTE_MEMORY_MB" not in self.environment
 
     def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -45,7 +45,7 @@ class Server(harness.Server):
 
 
 def work(port: int) -> None:
-    """In the child: `python -m app worker --metrics-port PORT`."""
+    """Run `python -m app worker --metrics-port PORT` in the child."""
     sys.argv = ["app", "worker", "--metrics-port", str(port)]
     from app.cli.main import run
 
@@ -59,7 +59,7 @@ def _run(
     log: Path,
     forks_at: str | None,
 ) -> None:
-    """In the child; `forks_at`: the address of the process that forked it."""
+    """Run in the child; `forks_at` is the address of the process that forked it."""
     sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     _take_over(environment, log)
     if forks_at:
@@ -78,15 +78,13 @@ def _take_over(environment: dict[str, str], log: Path) -> None:
 
 
 def address() -> str:
-    """Of the process from which others are forked."""
+    """Address of the process from which others are forked."""
     forkserver.ensure_running()
     return str(forkserver._forkserver._forkserver_address)  # type: ignore[attr-defined]
 
 
 def fork_computing(forks_at: str, log: Path) -> None:
-    """In a child that was forked itself: the computing processes that it starts are forked from the
-    same process, and write to this log.
-    """
+    """Fork the compute processes of a forked child from the same process, and write to this log."""
     forkserver._forkserver._forkserver_address = forks_at  # type: ignore[attr-defined]
     forkserver._forkserver.ensure_running = resource_tracker.ensure_running  # type: ignore[method-assign]
     context = _ComputingContext(log)
@@ -94,7 +92,7 @@ def fork_computing(forks_at: str, log: Path) -> None:
 
 
 class _Computing(ForkServerProcess):
-    """A computing process. It has what a new interpreter inherits: environment and output."""
+    """A compute process with what a new interpreter inherits: environment and output."""
 
     def __init__(self, log: Path, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -115,7 +113,7 @@ class _ComputingContext(ForkServerContext):
 
 
 class Child:
-    """A process that calls a function; the part of subprocess.Popen that tests use."""
+    """A process that calls a function; has the part of subprocess.Popen that tests use."""
 
     def __init__(self, target: Callable[..., None], *arguments: object) -> None:
         self._process = forks.Process(target=target, args=arguments)
@@ -127,7 +125,7 @@ class Child:
         return self._process.exitcode
 
     def send_signal(self, number: int) -> None:
-        if self.poll() is None:  # until then the number is its own
+        if self.poll() is None:  # until then the pid stays reserved
             os.kill(self.pid, number)
 
     def terminate(self) -> None:

@@ -1,6 +1,4 @@
-"""What the tests stand on: real databases, a real server process, and waiting by polling with a
-deadline.
-"""
+"""Basis of the tests: real databases, a real server process, and polling with a deadline."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ from tests.conformance import CheckedClient
 ROOT = Path(__file__).resolve().parents[1]
 Value = TypeVar("Value")
 Parameter: TypeAlias = str | int | float | bool | None
-"""Of a query; what httpx writes as text."""
+"""Parameters of a query; what httpx writes as text."""
 FINAL = ("completed", "completed_with_errors", "failed", "cancelled")
 
 
@@ -40,10 +38,8 @@ def wait_until(
     seconds: float = 30,
     what: str = "condition",
 ) -> Value:
-    """The first true value of `probe`; AssertionError after the deadline.
-
-    Asked every few milliseconds, and less often the longer it takes: what answers it also does the
-    work that is waited for.
+    """Return the first true value of `probe`; raise AssertionError after the deadline. Polls every
+    few milliseconds, and less often over time: the process that answers also does the work.
     """
     began = time.monotonic()
     while True:
@@ -56,7 +52,7 @@ def wait_until(
 
 
 class Postgres:
-    """A private PostgreSQL out of a wheel, or the one named by TEST_DATABASE_URL. Each test gets a
+    """A private PostgreSQL from a wheel, or the one named by TEST_DATABASE_URL. Each test gets a
     database of its own.
     """
 
@@ -76,8 +72,7 @@ class Postgres:
         self._server = get_server(folder / "pgdata")
         self._base = "postgresql+asyncpg://postgres@"
         self._query = f"?host={quote(str(folder / 'pgdata'))}"
-        # What makes it outlive the machine costs half of the time of a test, and none of them ends
-        # the machine.
+        # Durability costs half of the time of a test, and no test crashes the machine.
         off = ("fsync", "synchronous_commit", "full_page_writes")
         self.execute(
             "postgres",
@@ -90,7 +85,7 @@ class Postgres:
         return f"{self._base}/{database}{self._query}"
 
     def create(self, template: str | None = None) -> str:
-        """A new database's name."""
+        """Return the name of a new database."""
         name = f"granula_{uuid4().hex[:12]}"
         self.execute(
             "postgres",
@@ -111,9 +106,7 @@ class Postgres:
 
 
 class OwnPostgres(Postgres):
-    """A server of its own, to be stopped and started at will: what it has committed outlives its
-    end.
-    """
+    """A server that tests stop and start: committed data survives."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -139,7 +132,7 @@ class OwnPostgres(Postgres):
 
 
 def query(url: str, *statements: str) -> list[tuple[Any, ...]]:
-    """Run SQL outside the service, on either database; the rows of the last statement."""
+    """Run SQL outside the service, on either database; return the rows of the last statement."""
     if url.startswith("sqlite"):
         connection = sqlite3.connect(url.partition(":///")[2], timeout=30)
         try:
@@ -169,9 +162,7 @@ def query(url: str, *statements: str) -> list[tuple[Any, ...]]:
 
 @contextmanager
 def _loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """A loop of its own in a thread-free way: tests that are async themselves call `query` through
-    a thread.
-    """
+    """Run in a loop of its own; async tests call `query` in a thread."""
     loop = asyncio.new_event_loop()
     try:
         yield loop
@@ -180,15 +171,13 @@ def _loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def migrate(url: str) -> None:
-    """By the real migrations, in a thread: callers may be in a loop of their own."""
+    """Run the real migrations in a thread: callers may have a running loop."""
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, migrations.upgrade(url)).result()
 
 
 class Server:
-    """The service as a process of its own: uvicorn on a free port of 127.0.0.1, as `serve` runs
-    it.
-    """
+    """The service as a process: uvicorn on a free port of 127.0.0.1, as `serve` runs it."""
 
     def __init__(self, url: str, storage: Path, **environment: object) -> None:
         self.url = url
@@ -199,7 +188,7 @@ class Server:
         self.port = 0
 
     def launch(self, **extra: object) -> None:
-        """Start without waiting for it."""
+        """Start without waiting until it is ready."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -249,8 +238,8 @@ class Server:
     def is_ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"the server ended:\n{self.tail()}"
-        # Asked every few milliseconds while the server wants the core: a client of httpx costs more
-        # than the answer.
+        # Polled every few milliseconds over a socket: a client of httpx costs more than the
+        # response.
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", "/ready")
@@ -261,13 +250,13 @@ class Server:
             connection.close()
 
     def kill(self) -> None:
-        """kill -9."""
+        """Send SIGKILL."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
     def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Send SIGTERM; return the exit code."""
         assert self.process is not None
         if self.process.poll() is None:
             self.process.terminate()
@@ -277,7 +266,7 @@ class Server:
         return self.log.read_text(errors="replace")[-4000:]
 
     def client(self, key: str = "") -> httpx.Client:
-        """`key`: of the user whose requests these are; nobody's by default."""
+        """`key` of the user who sends the requests; none by default."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         return CheckedClient(
             base_url=f"http://127.0.0.1:{self.port}",
@@ -289,7 +278,7 @@ class Server:
 
 
 class Api:
-    """The calls that most tests make."""
+    """The calls that most tests need."""
 
     def __init__(self, client: httpx.Client) -> None:
         self.client = client
@@ -319,7 +308,7 @@ class Api:
         return wait_until(probe, seconds, what)
 
     def finished(self, file_id: str, seconds: float = 60) -> dict[str, Any]:
-        """The status once it is final."""
+        """Wait for the end; return the status."""
 
         def final() -> dict[str, Any] | None:
             status = self.status(file_id)
@@ -334,7 +323,7 @@ class Api:
         return dict(self.client.get(f"/api/v1/jobs/{file_id}/proof").json())
 
     def rows(self, file_id: str, limit: int = 10_000) -> list[tuple[int, Any]]:
-        """All results by cursor: (row number, cells)."""
+        """Return all results by cursor: (row number, cells)."""
         rows: list[tuple[int, Any]] = []
         after = 0
         while True:
@@ -357,7 +346,7 @@ class Api:
             ).json()
             rejects += page["items"]
             if page["next_after"] is None:
-                if page["complete"]:  # counts that are kept, and rows that are there
+                if page["complete"]:  # stored counts, and existing rows
                     assert page["codes"] == Counter(reject["code"] for reject in rejects)
                 return rejects
             after = page["next_after"]

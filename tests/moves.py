@@ -1,5 +1,5 @@
-"""Triggers for the databases of tests: they refuse each change of status that the tables of
-app/states.py do not have.
+"""Triggers for the databases of tests: they refuse each change of status that is not in the tables
+of app/states.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ END $$
 
 
 def _is_illegal(moves: Mapping[Any, Collection[Any]]) -> str:
-    """In SQL. To stay what it is, is no move."""
+    """Condition in SQL. Keeping a status is no transition."""
     legal = ["OLD.status = NEW.status"]
     for status, others in moves.items():
         if others:
@@ -32,7 +32,7 @@ def _is_illegal(moves: Mapping[Any, Collection[Any]]) -> str:
 
 
 def statements(*, is_sqlite: bool) -> Iterator[str]:
-    """What makes the triggers."""
+    """Statements that create the triggers."""
     if not is_sqlite:
         yield FUNCTION
     for table, moves in TABLES:
@@ -47,7 +47,7 @@ def statements(*, is_sqlite: bool) -> Iterator[str]:
 
 
 def drop_for_jobs(url: str) -> str:
-    """What lets a test stage a status of a job that it cannot bring about."""
+    """Statement that lets a test set a status that it cannot reach otherwise."""
     return (
         "DROP TRIGGER jobs_moves" if url.startswith("sqlite") else "DROP TRIGGER jobs_moves ON jobs"
     )

@@ -1,5 +1,5 @@
-"""Imported once by the process from which the servers are forked: all that a server imports but
-`app.main`, which reads the environment.
+"""Imported once by the process from which servers are forked: everything that a server imports
+except `app.main`, which reads the environment.
 """
 
 import gc
@@ -27,4 +27,4 @@ for feature in FEATURES:
             import_module(module.name)
 
 gc.collect()
-gc.freeze()  # no server has to look through all this
+gc.freeze()  # excluded from the garbage collections of every server

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 class Answer(BaseModel):
     """A JSON object with exactly these members."""
 
-    model_config = ConfigDict(extra="forbid")
+    # Only the OpenAPI document needs a schema: a start without it is shorter.
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 def sometimes(description: str) -> Any:
@@ -70,6 +71,8 @@ class UndoState(Answer):
     )
     removed: int = sometimes("Rows removed because only this job had written them.")
     restored: int = sometimes("Rows restored to what an earlier job had written.")
+    left: int = sometimes("Rows of a table that stay, because others have changed or need them.")
+    left_rows: list[dict[str, Any]] = sometimes("The first 20 of these, each with the reason.")
     undone_at: datetime | None = Field(description="Time when the undo ended; null before.")
 
 
@@ -82,7 +85,7 @@ class SkippedLines(Answer):
     why: str = Field(
         description=(
             "`delimiter` (`sep=;`), `comment`, `title`, `metadata` or `empty`; below the table"
-            " `count`, `note` or `empty`."
+            " `count`, `note` or `empty`; `ruler` (`---- -----`)."
         )
     )
     text: str = Field(description="Text of the first line.")
@@ -129,10 +132,10 @@ class JsonDialect(Answer):
     """Dialect of a JSON file."""
 
     kind: Literal["json"] = Field(description="Kind of dialect.")
-    root: Literal["array", "object", "objects", "lines", "sequence"] = Field(
+    root: Literal["array", "members", "object", "objects", "lines", "sequence"] = Field(
         description=(
-            "Layout of the file: an array, one object, concatenated objects, or lines; "
-            "`sequence` for corrections."
+            "Layout of the records: items of an array, members of an object, one object, "
+            "concatenated objects, or lines; `sequence` for corrections."
         )
     )
     newline: Literal["lf", "cr", "any"] = sometimes("Line ending.")
@@ -144,9 +147,37 @@ class JsonDialect(Answer):
     data_line: int = Field(description="Line number of the first record.")
     data_end: int = Field(description="Byte offset after the last record.")
     skip_footer: int = sometimes("Records at the end that are not rows.")
+    records: str = sometimes("Path of the records in the document; empty for the document itself.")
+    record_key: str = sometimes("Column for the keys of members.")
+    features: bool = sometimes("Whether the records are features of GeoJSON.")
+    flatten: int = sometimes("Levels of nested objects that become columns.")
 
 
-Dialect = Annotated[CsvDialect | JsonDialect, Field(discriminator="kind")]
+class FixedDialect(Answer):
+    """Dialect of a file with columns of fixed width."""
+
+    kind: Literal["fixed"] = Field(description="Kind of dialect.")
+    encoding: str = Field(description="Encoding of the text.")
+    starts: list[int] = Field(description="First character of each column, from 0.")
+    ends: list[int] = Field(
+        description="Character behind each column; 0 if the last one is the rest of the line."
+    )
+    newline: Literal["lf", "crlf", "cr", "any"] = Field(description="Line ending of a row.")
+    skip_rows: int = Field(description="Lines before the header.")
+    skipped: list[SkippedLines] = sometimes("Lines skipped by detection, and why.")
+    header_rows: int = Field(description="Header rows; 0 if there is no header.")
+    header_confidence: float = sometimes("Confidence in `header_rows` from 0 to 1.")
+    skip_footer: int = Field(description="Lines at the end that are not rows.")
+    columns: list[str] = Field(description="Column names in the order of the file.")
+    on_bad_row: Literal["reject", "keep"] = Field(description="Treatment of short lines.")
+    data_start: int = Field(description="Byte offset of the first row.")
+    data_line: int = Field(description="Line number of the first row.")
+    decoded_from: str = sometimes(
+        "Encoding in which the text was received; empty if it is `encoding`."
+    )
+
+
+Dialect = Annotated[CsvDialect | JsonDialect | FixedDialect, Field(discriminator="kind")]
 
 
 class CellNote(Answer):
@@ -162,9 +193,11 @@ class Decoding(Answer):
 
     decoder: str = Field(
         description=(
-            "gzip, zstd, bzip2, xz, lz4, zlib, xlsx, xlsb, xls, ods, parquet, arrow, orc or text."
+            "gzip, zstd, bzip2, xz, lz4, zlib, xlsx, xlsb, xls, ods, parquet, arrow, orc, text,"
+            " json or xml."
         )
     )
+    records: str = sometimes("Of a JSON or XML document: the path of its records.")
     encoding: str = sometimes("Of `text`: what it was decoded from into UTF-8.")
     confidence: float = sometimes("Of an encoding that was detected: how sure it is, from 0 to 1.")
     sheet: str = sometimes("Of a workbook: the sheet that was read.")
@@ -205,6 +238,19 @@ class ObjectsAccepted(Answer):
 
 Shown = dict[str, Any]
 """JSON whose members are defined by the user or by a processor."""
+
+
+class FetchedVersion(Answer):
+    """The version of a source that was copied into the storage."""
+
+    uri: str = Field(description="URI, without a query.")
+    etag: str | None = Field(
+        description="ETag; of a file in a folder, its time and size; null if the source names none."
+    )
+    size_bytes: int = Field(description="Number of bytes that came.")
+    modified_at: str | None = Field(
+        description="Time of the last change, as the source writes it; null if it does not say."
+    )
 
 
 class Uploaded(Answer):
@@ -349,6 +395,9 @@ class FileStatus(Answer):
     )
     dialect: Dialect = Field(description="How the file is read.")
     decoding: list[Decoding] = Field(description=DECODING)
+    fetched: FetchedVersion | None = Field(
+        description="Which version of its source was copied; null for other files."
+    )
     columns: list[str] = Field(description="Columns of the results.")
     size_bytes: int = Field(description="Number of received bytes, before decompression.")
     sha256: str | None = Field(
@@ -362,6 +411,12 @@ class FileStatus(Answer):
     )
     undo: UndoState | None = Field(
         description="Progress of the undo; null if the job was not undone."
+    )
+    rows_removed_at: datetime | None = Field(
+        description="Time when retention removed the results; null if they are kept."
+    )
+    rejects_removed_at: datetime | None = Field(
+        description="Time when retention removed the rejects; null if they are kept."
     )
     error: JobError | None = Field(description="Why the job failed; null if it did not fail.")
     errors: list[FailedChunk | FailedPart] = Field(

@@ -17,6 +17,7 @@ from fastapi import Depends, Path, Request
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from app.errors import InvalidParameter, NotFound
+from app.formats.base import MAX_COLUMNS
 from app.formats.detect import Declared
 from app.jobs.submit import Submission
 from app.schemas.strict import datetime_text
@@ -51,6 +52,16 @@ def _names(value: Any) -> Any:
     """Split `a,b`; a query parameter arrives as a list of one such text."""
     parts = [value] if isinstance(value, str) else value
     return [name.strip() for part in parts for name in part.split(",")]
+
+
+def _widths(value: Any) -> Any:
+    """Split `10,5,*`; `*`, which may only be the last, becomes 0."""
+    parts = _names(value) if isinstance(value, str) else value
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        parts = _names(value)
+    if not isinstance(parts, list) or any(part in ("0", 0, "*") for part in parts[:-1]):
+        raise ValueError("must be numbers of characters, and the last may be *")
+    return [0 if part == "*" else part for part in parts]
 
 
 def _character(value: Any) -> Any:
@@ -167,13 +178,44 @@ class JobOptions(BaseModel):
 class DialectOptions(BaseModel):
     """How a file is read; what is not set is detected."""
 
-    format: Literal["csv", "json", "jsonl", "parquet", "arrow", "orc"] | None = Field(
-        default=None, description="Detected by default."
-    )
+    format: (
+        Literal["csv", "json", "jsonl", "fixed", "geojson", "xml", "parquet", "arrow", "orc"] | None
+    ) = Field(default=None, description="Detected by default.")
     sheet: str | None = Field(
         default=None,
         max_length=255,
         description="Of a workbook: the name of the sheet, or its number from 1.",
+    )
+    widths: (
+        Annotated[
+            list[Annotated[Integer, Field(ge=0, le=100_000)]],
+            BeforeValidator(_widths),
+            Field(min_length=1, max_length=MAX_COLUMNS),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description=(
+            "Characters of each column of fixed width, as `10,5,20`; a last `*` is the rest of the"
+            " line. Names are in the first line, or in `columns`."
+        ),
+    )
+    records: str | None = Field(
+        default=None,
+        max_length=1000,
+        description="Path of the records in JSON, as `data.items`, or XML, as `/orders/order`.",
+    )
+    record_key: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description=(
+            "Read the members of a JSON object as records; the column of this name gets their keys."
+        ),
+    )
+    flatten: Annotated[Integer, Field(ge=0, le=64)] | None = Field(
+        default=None,
+        description="Levels of nested JSON objects or XML elements that become columns (`a.b`).",
     )
     encoding: str | None = Field(
         default=None, max_length=40, description="utf-8, utf-16, cp1252, shift_jis, ..."
@@ -209,12 +251,10 @@ class DialectOptions(BaseModel):
 
     def declared(self, content_type: str) -> Declared:
         """The same for a file of this content type, which may name its encoding."""
-        charset = re.search(r"charset=\"?([\w.:-]{1,40})", content_type, re.IGNORECASE)
-        is_json = media_type(content_type) == "application/json"
         return Declared(
             format=self.format,
             sheet=self.sheet,
-            encoding=self.encoding or (charset[1] if charset and not is_json else None),
+            encoding=self.encoding or charset_of(content_type),
             delimiter=self.delimiter,
             quote=self.quote,
             escape=self.escape,
@@ -225,6 +265,10 @@ class DialectOptions(BaseModel):
             skip_footer=self.skip_footer,
             columns=self.columns,
             on_bad_row=self.on_bad_row,
+            widths=self.widths,
+            records=self.records,
+            record_key=self.record_key,
+            flatten=self.flatten,
         )
 
 
@@ -261,6 +305,12 @@ class UploadOptions(DialectOptions, JobOptions):
 def media_type(content_type: str) -> str:
     """Return `text/csv` for `Text/CSV; charset=utf-8`."""
     return content_type.partition(";")[0].strip().lower()[:255]
+
+
+def charset_of(content_type: str) -> str | None:
+    """Return the encoding that a content type names; None for JSON, which has no charset."""
+    charset = re.search(r"charset=\"?([\w.:-]{1,40})", content_type, re.IGNORECASE)
+    return charset[1] if charset and media_type(content_type) != "application/json" else None
 
 
 async def single_values(request: Request) -> None:

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from app.api.errors import invalid
 from app.api.multipart import MultipartBody
-from app.api.parameters import JobOptions, media_type
+from app.api.parameters import JobOptions, charset_of, media_type
 from app.api.services import Services, check_open
 from app.decoders.base import Kind
 from app.decoders.registry import by_coding
@@ -25,7 +25,8 @@ from app.errors import (
     UnsupportedMediaType,
     UnsupportedTransferEncoding,
 )
-from app.jobs.submit import Accepted, Complete, Submission
+from app.formats.detect import Declared
+from app.jobs.submit import Accepted, Submission
 
 UNDECLARED = (
     "",
@@ -107,13 +108,11 @@ async def receive(
     submission = endpoint.prepare(options.apply_to(submission, "" if is_form else content_type))
     if is_form:
         so_far = app.job_types.options_so_far(submission.processor, submission.options)
-        checked: list[_CheckedOptions] = []
         if so_far is not None:
             await check_plan(replace(submission, options=so_far), app)
-            checked = [_CheckedOptions(submission.processor, submission.options, so_far)]
-        form = _Form(MultipartBody(content_type), submission, checked, options, app, endpoint)
+        form = _Form(MultipartBody(content_type), submission, so_far, options, app, endpoint)
         await app.submitter.check(submission)
-        return await _submitted(app, submission, form.file(pieces(request)), form.complete)
+        return await _submitted(app, submission, form.file(pieces(request)), form)
     submission = replace(
         submission, filename=options.name_of(""), media_type=media_type(content_type)
     )
@@ -128,10 +127,10 @@ async def _submitted(
     app: Services,
     submission: Submission,
     body: AsyncIterator[bytes],
-    complete: Complete | None = None,
+    form: _Form | None = None,
 ) -> Accepted | None:
     try:
-        return await app.submitter.submit(submission, body, complete)
+        return await app.submitter.submit(submission, body, form)
     except ClientDisconnect:
         return None
 
@@ -180,25 +179,14 @@ async def check_plan(submission: Submission, app: Services) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _CheckedOptions:
-    processor: str
-    sent: dict[str, Any]
-    options: dict[str, Any]
-    """As JSON."""
-
-    def are_of(self, submission: Submission) -> bool:
-        return (submission.processor, submission.options) == (self.processor, self.sent)
-
-
-@dataclass(frozen=True, slots=True)
 class _Form:
     """A form with a file. Parameters of the query take precedence over form fields."""
 
     body: MultipartBody
     submission: Submission
     """The submission from the query and the headers."""
-    checked: list[_CheckedOptions]
-    """Options that were checked so far."""
+    checked_options: dict[str, Any] | None
+    """Its options as JSON; None if the form must add some."""
     options: JobOptions
     app: Services
     endpoint: UploadEndpoint
@@ -216,6 +204,24 @@ class _Form:
         if not is_checked:
             self.endpoint.check_file(self.body.media_type, self.body.filename, self.app)
 
+    def declared(self) -> Declared:
+        """Return what the query and the fields before the file say about its encoding and records,
+        else its content type. An endpoint without these parameters reads all files in its own way.
+        """
+        declared = self.submission.declared
+        if not self.options.has("encoding"):
+            return declared
+        fields = self.body.fields
+        return replace(
+            declared,
+            encoding=declared.encoding
+            or fields.get("encoding")
+            or charset_of(self.body.media_type),
+            format=declared.format or fields.get("format"),
+            records=declared.records or fields.get("records"),
+            record_key=declared.record_key or fields.get("record_key"),
+        )
+
     def complete(self) -> Submission:
         """Return the submission with all form fields, which may follow the file."""
         kind = type(self.options)
@@ -229,20 +235,12 @@ class _Form:
             filename=merged.name_of(self.body.filename),
             media_type=media_type(self.body.media_type),
         )
-        return self._with_checked_options(self.endpoint.prepare(submission))
-
-    def _with_checked_options(self, submission: Submission) -> Submission:
-        """Check the options, unless the same ones were checked before: `complete` is also called
-        when the file begins.
-        """
-        for checked in self.checked:
-            if checked.are_of(submission):
-                return replace(submission, options=checked.options)
-        complete = _with_checked_options(submission, self.app)
-        self.checked.append(
-            _CheckedOptions(submission.processor, submission.options, complete.options)
-        )
-        return complete
+        submission = self.endpoint.prepare(submission)
+        query = self.submission
+        is_same = (submission.processor, submission.options) == (query.processor, query.options)
+        if is_same and self.checked_options is not None:
+            return replace(submission, options=self.checked_options)
+        return _with_checked_options(submission, self.app)
 
 
 def idempotency_key(request: Request) -> str | None:

@@ -19,7 +19,7 @@ import httpx
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import plugins
+from app import config, plugins
 from app.config import Settings, load_settings
 from app.db import migrations
 from app.db.engine import Database
@@ -41,6 +41,11 @@ SECONDS = 15.0
 def settings() -> Settings:
     """Return the settings; raises SettingsInvalid."""
     return load_settings()
+
+
+def warnings() -> list[str]:
+    """Return a sentence for each variable that is probably a misspelt setting."""
+    return config.warnings()
 
 
 def _files(settings: Settings) -> Path | None:

@@ -73,20 +73,22 @@ class Client:
         return self.send("GET", path, params=params).json()
 
     def resolve(self, text: str) -> UUID:
-        """Return the id that the user wrote: in full, as a job number, or as the first characters
-        of an id of one of the newest jobs.
+        """Return the id that the user wrote: in full, as a job number, as `last` for the newest job,
+        or as the first characters of an id of one of the newest jobs.
         """
         try:
             return UUID(text)
         except ValueError:
             pass
         plain = text.removeprefix("#").lower()
+        if plain == "last":
+            return self._newest()
         if plain.isdecimal() and plain.isascii() and len(plain) <= MOST_DIGITS:
             return self._by_number(int(plain))
         if not BEGINNING.fullmatch(plain):
             raise CliError(
-                f"{shown(text, 60)} is not an id. Write the number of a job, an id, or at least"
-                f" {SHORTEST} characters of its beginning; {PROGRAM} list shows the jobs.",
+                f"{shown(text, 60)} is not an id. Write the number of a job, `last`, an id, or at"
+                f" least {SHORTEST} characters of its beginning; {PROGRAM} list shows the jobs.",
                 Exit.USAGE,
             )
         jobs = self.get("/jobs", limit=LOOKED_AT)["items"]
@@ -102,6 +104,14 @@ class Client:
             f"No id of the newest {LOOKED_AT} jobs begins with {plain}. Write it whole.",
             Exit.REFUSED,
         )
+
+    def _newest(self) -> UUID:
+        jobs = self.get("/jobs", limit=1)["items"]
+        if not jobs:
+            raise CliError(
+                f"{self.url} has no jobs. {PROGRAM} upload FILE makes one.", Exit.REFUSED
+            )
+        return UUID(jobs[0]["job_id"])
 
     def _by_number(self, number: int) -> UUID:
         jobs = self.get("/jobs", limit=1, before=number + 1)["items"]
@@ -138,13 +148,24 @@ class Client:
 
     @contextmanager
     def stream(self, method: str, path: str, **arguments: Any) -> Iterator[httpx.Response]:
-        """Send a request and yield a successful response whose body is still to be read."""
+        """Send a request and yield a successful response whose body is still to be read. `path` is
+        below /api/v1, or begins with /api/.
+        """
+        address = path if path.startswith("/api/") else API + path
+        with self.stream_from(method, address, **arguments) as answer:
+            yield answer
+
+    @contextmanager
+    def stream_from(self, method: str, address: str, **arguments: Any) -> Iterator[httpx.Response]:
+        """Send a request to any path of the server, and yield a successful response whose body is
+        still to be read.
+        """
         params = {
             name: value
             for name, value in (arguments.pop("params", None) or {}).items()
             if value is not None
         }
-        request = self._http.build_request(method, API + path, params=params, **arguments)
+        request = self._http.build_request(method, address, params=params, **arguments)
         with self._explaining():
             answer = self._http.send(request, stream=True)
         try:

@@ -88,14 +88,15 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmat
 Id = Annotated[
     str,
     typer.Argument(
-        metavar="ID", help="Job number, `file_id` or `job_id`, or the first characters of an id."
+        metavar="ID",
+        help="Job number, `last`, `file_id` or `job_id`, or the first characters of an id.",
     ),
 ]
 Ids = Annotated[
     list[str],
     typer.Argument(
         metavar="ID...",
-        help="Job numbers, `file_id`s or `job_id`s, or the first characters of ids.",
+        help="Job numbers, `last`, `file_id`s or `job_id`s, or the first characters of ids.",
     ),
 ]
 

@@ -65,6 +65,8 @@ def _of_this_machine() -> Iterator[dict[str, str]]:
         yield _check("settings", "bad", error.detail, "Correct them in the environment or in .env.")
         return
     yield _check("settings", "ok", "can be used")
+    for warning in checks.warnings():
+        yield _check("settings", "warning", warning, "Correct its name, or remove it.")
     for name, look in checks.ALL.items():
         for state, message, remedy in look(settings):
             yield _check(name, state, message, remedy)

@@ -210,6 +210,7 @@ def watch(
         "start sentiment ID -O text_column=review",
         "start mapping ID -O reference_file_id=OTHER_ID --json | jq -r .job_id",
         "start scoring s3://bucket/2026/ --priority 9",
+        "start rows https://data.example.com/orders.csv --credentials partner",
     ),
 )
 def start(
@@ -219,7 +220,7 @@ def start(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="ID|SOURCE", help="An uploaded file, by any id; or s3://bucket/key."
+            metavar="ID|SOURCE", help="An uploaded file, by any id; or a URI: s3:, https:, file:."
         ),
     ],
     option: Annotated[
@@ -229,6 +230,9 @@ def start(
     priority: Annotated[
         int, typer.Option("--priority", "-p", min=0, max=10, help="Higher goes first.")
     ] = 0,
+    credentials: Annotated[
+        str, typer.Option(metavar="NAME", help="Name in SOURCE_CREDENTIALS, for https.")
+    ] = "",
     fresh: Annotated[
         bool,
         typer.Option(
@@ -240,7 +244,8 @@ def start(
     quiet: Quiet = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Start a job over an uploaded file or over objects of a bucket; print its id.
+    """Start a job over an uploaded file, or over files of a bucket, a web server or a folder of the
+    service; print its id.
 
     Exit code: 0 the job was created, and with --wait every row is loaded; 1, 3 and 130 as for
     watch; 4 it was refused.
@@ -255,6 +260,8 @@ def start(
     }
     if "://" in source:
         body["source"] = source
+        if credentials:
+            body["credentials"] = credentials
     else:
         body["file_id"] = client.file_and_job(client.resolve(source))[0]
     queued = client.send("POST", "/jobs", json=body, params={"fresh": fresh}).json()

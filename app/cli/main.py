@@ -12,7 +12,20 @@ import typer
 from typer.core import TyperGroup
 
 from app import __version__
-from app.cli import backup, bench, doctor, jobs, rows, serve, storage, uploads, users, worker
+from app.cli import (
+    api,
+    backup,
+    bench,
+    browser,
+    doctor,
+    jobs,
+    rows,
+    serve,
+    storage,
+    uploads,
+    users,
+    worker,
+)
 from app.cli.common import PROGRAM, CliError, Exit, Terminated, examples, print_status
 from app.errors import GranulaError
 from app.features import FEATURES
@@ -77,7 +90,20 @@ def main(
     """
 
 
-for module in (uploads, jobs, rows, bench, serve, worker, doctor, backup, storage, users):
+for module in (
+    uploads,
+    jobs,
+    rows,
+    browser,
+    api,
+    bench,
+    serve,
+    worker,
+    doctor,
+    backup,
+    storage,
+    users,
+):
     app.add_typer(module.app)  # without a name: its commands are top-level commands
 for feature in FEATURES:
     if feature.has_commands:

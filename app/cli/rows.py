@@ -198,6 +198,31 @@ def _file_params(chosen: Format, output: Path | None) -> dict[str, str]:
     return {"format": chosen.value}
 
 
+@app.command(
+    rich_help_panel=CLIENT, epilog=examples("download last -o orders.csv", "download ID | wc -l")
+)
+def download(identifier: Id, output: Output = None, url: Url = DEFAULT_URL) -> None:
+    """Get a file as it is stored: the upload, decompressed, or the output of a transform."""
+    client = connect(url)
+    job_or_file = client.resolve(identifier)
+    address = f"/files/{_output_file(client, job_or_file) or job_or_file}/download"
+    if output is None and sys.stdout.isatty():
+        raise CliError("Name a file by -o, or use a pipe.", Exit.USAGE)
+    _download(client, address, {}, output, partial=False)
+
+
+def _output_file(client: Client, identifier: UUID) -> str | None:
+    """Return the output file of a job; None for other jobs and for files."""
+    try:
+        job_id = client.file_and_job(identifier)[1]
+    except CliError as error:
+        if error.problem is None or error.problem.get("code") != "not_found":
+            raise
+        return None  # an output file has no job of its own
+    result_file_id: str | None = client.get(f"/jobs/{job_id}/status")["result_file_id"]
+    return result_file_id
+
+
 def _items(
     client: Client, address: str, limit: int | None, **params: Any
 ) -> Iterator[dict[str, Any]]:

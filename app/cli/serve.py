@@ -88,12 +88,14 @@ def banner(settings: Settings, host: str, port: int) -> str:
         where = url.host or url.query.get("host") or "localhost"
         database = f"PostgreSQL, {where}{f':{url.port}' if url.port else ''}/{url.database}"
     storage = urlsplit(settings.storage_url)
+    sign_in = "required" if settings.auth_required else "not required (AUTH_REQUIRED=false)"
     bucket = f"{storage.scheme}://{storage.hostname or ''}{storage.path}"
     return (
         f"Granula {__version__}\n"
         f"  database  {database}\n"
         f"  storage   {bucket if settings.storage_url else settings.storage_dir.resolve()}\n"
-        f"  page      http://{_reached(host)}{f':{port}' if port else ''}/"
+        f"  page      http://{_reached(host)}{f':{port}' if port else ''}/\n"
+        f"  sign-in   {sign_in}"
     )
 
 

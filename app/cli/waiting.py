@@ -9,7 +9,7 @@ from typing import Any
 
 from app.cli.client import Client, Unreachable
 from app.cli.common import PROGRAM, CliError, Exit
-from app.cli.render import Board, outcome
+from app.cli.render import Board, board, outcome
 from app.cli.text import FINAL
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
@@ -118,3 +118,22 @@ def _next_step(status: dict[str, Any]) -> str:
     if counts["failed"] and status["status"] in ("failed", "completed_with_errors"):
         steps.append(f"Run again: {PROGRAM} retry {identifier}")
     return "".join(f"\n  {step}" for step in steps)
+
+
+def result_of(client: Client, body: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
+    """Start a job by this body of POST /jobs, wait for its end with progress on standard error, and
+    return its result. Raises CliError if the job is refused or fails.
+    """
+    job_id = client.send("POST", "/jobs", json=body).json()["job_id"]
+    with board(quiet) as shown_on:
+        follower = Follower(client, shown_on, lambda status: None)
+        follower.add(job_id, job_id, "")
+        try:
+            follower.run()
+        except KeyboardInterrupt:
+            shown_on.print_status(go_on([job_id]))
+            raise
+    if follower.code is Exit.FAILED:
+        raise CliError(f"{PROGRAM} status {job_id} shows why.", Exit.FAILED)
+    result: dict[str, Any] = client.get(f"/jobs/{job_id}/result")["result"]
+    return result

@@ -482,10 +482,12 @@ def _of_family(job_id: UUID) -> ColumnElement[bool]:
     return Chunk.job_id.in_(select(Job.id).where(of_family))
 
 
+_COUNTED_OK = case((Job.is_withdrawn, 0), else_=Chunk.rows_ok)
+"""Rows that count as ok: none of a job that ended without publishing them."""
 _SUMS = (
     func.count().label("chunks"),
     func.sum(Chunk.row_count).label("rows"),
-    func.sum(Chunk.rows_ok).label("ok"),
+    func.sum(_COUNTED_OK).label("ok"),
     func.sum(Chunk.rows_invalid).label("invalid"),
     func.sum(Chunk.rows_failed).label("failed"),
     func.sum(Chunk.byte_end - Chunk.byte_start).label("bytes"),
@@ -493,10 +495,14 @@ _SUMS = (
 
 
 _TALLY = (
-    select(Chunk.status, *_SUMS).where(Chunk.job_id == bindparam("of_job")).group_by(Chunk.status)
+    select(Chunk.status, *_SUMS)
+    .join(Job, Job.id == Chunk.job_id)
+    .where(Chunk.job_id == bindparam("of_job"))
+    .group_by(Chunk.status)
 )
 _TALLY_ALL = (
     select(Chunk.job_id, Chunk.status, *_SUMS)
+    .join(Job, Job.id == Chunk.job_id)
     .where(Chunk.job_id.in_(bindparam("of_jobs", expanding=True, type_=Chunk.job_id.type)))
     .group_by(Chunk.job_id, Chunk.status)
 )
@@ -514,7 +520,12 @@ async def tally(
     alone.
     """
     if is_parent:
-        query = select(Chunk.status, *_SUMS).where(_of_family(job_id)).group_by(Chunk.status)
+        query = (
+            select(Chunk.status, *_SUMS)
+            .join(Job, Job.id == Chunk.job_id)
+            .where(_of_family(job_id))
+            .group_by(Chunk.status)
+        )
         return await fetch_all(connection, _tallied, query)
     return await fetch_all(connection, _tallied, _TALLY, {"of_job": job_id})
 
@@ -566,7 +577,7 @@ async def tallies(
     query = select(
         key.label("job_id"),
         func.sum(Chunk.row_count).label("rows"),
-        func.sum(Chunk.rows_ok).label("ok"),
+        func.sum(_COUNTED_OK).label("ok"),
         func.sum(Chunk.rows_invalid).label("invalid"),
         func.sum(Chunk.rows_failed).label("failed"),
         func.sum(case((Chunk.status == ChunkStatus.FAILED, Chunk.rows_failed), else_=0)).label(
@@ -575,9 +586,7 @@ async def tallies(
         func.sum(case((is_done, Chunk.byte_end - Chunk.byte_start), else_=0)).label("done_bytes"),
         func.sum(Chunk.byte_end - Chunk.byte_start).label("bytes"),
     )
-    if of_parts:
-        query = query.join(Job, Job.id == Chunk.job_id)
-    query = query.where(key.in_(job_ids)).group_by(key)
+    query = query.join(Job, Job.id == Chunk.job_id).where(key.in_(job_ids)).group_by(key)
     return {
         job_id: JobTally(*map(int, sums))
         for job_id, *sums in (await connection.execute(query)).all()

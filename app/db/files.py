@@ -26,10 +26,16 @@ from app.states import JobStatus
 
 
 def _void() -> ColumnElement[bool]:
-    """Match files whose first job, that of the upload, was cancelled or undone."""
+    """Match files whose first job, that of the upload, was cancelled or undone, or whose results
+    retention has removed.
+    """
     earlier = aliased(Job)
     is_first = ~exists().where(earlier.file_id == Job.file_id, earlier.number < Job.number)
-    is_over = or_(Job.status == JobStatus.CANCELLED, Job.undo_state.is_not(None))
+    is_over = or_(
+        Job.status == JobStatus.CANCELLED,
+        Job.undo_state.is_not(None),
+        Job.rows_removed_at.is_not(None),
+    )
     return exists().where(Job.file_id == File.id, is_first, is_over)
 
 

@@ -547,6 +547,11 @@ async def finish(
     return True
 
 
+async def withdraw(connection: AsyncConnection, job_id: UUID) -> None:
+    """Count no row of the job as loaded, because it ends without publishing what is staged."""
+    await connection.execute(update(Job).where(Job.id == job_id).values(is_withdrawn=True))
+
+
 async def set_result_file(connection: AsyncConnection, job_id: UUID, file_id: UUID) -> None:
     await connection.execute(update(Job).where(Job.id == job_id).values(result_file_id=file_id))
 
@@ -603,6 +608,12 @@ async def reopen(connection: AsyncConnection, job_id: UUID) -> bool:
             may_become(Job.status, JobStatus.PROCESSING, among=ENDED_BADLY),
             Job.undo_state.is_(None),
         )
-        .values(status=JobStatus.PROCESSING, error=None, finished_at=None, updated_at=now())
+        .values(
+            status=JobStatus.PROCESSING,
+            is_withdrawn=False,
+            error=None,
+            finished_at=None,
+            updated_at=now(),
+        )
     )
     return (await connection.execute(query)).rowcount == 1

@@ -123,6 +123,8 @@ class File(Base):
     """
     places: Mapped[dict[str, Any] | None]
     """Where rows come from, by line of the stored bytes; null if those are the received bytes."""
+    fetched: Mapped[dict[str, Any] | None]
+    """The version of a source that was copied: uri, etag, size_bytes, modified_at; null for others."""
     created_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
     """Set first; rows and bytes are removed in bounded steps afterwards."""
@@ -185,11 +187,19 @@ class Job(Base):
     """Whether the rows that it replaced in shared tables were kept. Jobs from before undo existed
     did not keep them.
     """
+    is_withdrawn: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    """Whether the job ended without publishing what its chunks had staged. No row of it counts as
+    loaded then.
+    """
     undo_state: Mapped[str | None] = mapped_column(String(10))
     """undoing or undone."""
     undo_counts: Mapped[dict[str, Any] | None]
     """Rows removed and restored so far."""
     undone_at: Mapped[datetime | None]
+    rows_removed_at: Mapped[datetime | None]
+    """Time when retention removed the results."""
+    rejects_removed_at: Mapped[datetime | None]
+    """Time when retention removed the rejects."""
     trace: Mapped[str | None] = mapped_column(String(55))
     """W3C traceparent of the spans of its work, in whatever process; null while tracing is off."""
     waiting_on: Mapped[str | None] = mapped_column(String(20))

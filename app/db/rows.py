@@ -92,6 +92,8 @@ class FileRow(msgspec.Struct, frozen=True):
     crc32: int | None
     storage_uri: str | None
     etag: str | None
+    decoding: list[dict[str, Any]] | None
+    fetched: dict[str, Any] | None
     created_at: datetime
     deleted_at: datetime | None
 
@@ -128,6 +130,7 @@ class NewFile(msgspec.Struct, frozen=True, kw_only=True):
     etag: str | None = None
     decoding: list[dict[str, Any]] | None = None
     places: dict[str, Any] | None = None
+    fetched: dict[str, Any] | None = None
 
 
 class JobBase(msgspec.Struct, frozen=True):
@@ -155,9 +158,12 @@ class JobBase(msgspec.Struct, frozen=True):
     corrected_rows: int
     stores_results: bool
     keeps_versions: bool
+    is_withdrawn: bool
     undo_state: str | None
     undo_counts: dict[str, Any] | None
     undone_at: datetime | None
+    rows_removed_at: datetime | None
+    rejects_removed_at: datetime | None
     trace: str | None
     waiting_on: str | None
     total_rows: int | None
@@ -194,6 +200,7 @@ class ListedJob(JobBase, frozen=True):
     storage_uri: str | None
     etag: str | None
     decoding: list[dict[str, Any]] | None
+    fetched: dict[str, Any] | None
 
 
 class JobRow(ListedJob, frozen=True):
@@ -231,7 +238,16 @@ class UndoneJob(JobWork, frozen=True):
     """A job whose undo is in progress, locked until the end of the transaction."""
 
     undo_state: str | None
-    undo_counts: dict[str, int]
+    undo_counts: dict[str, Any]
+
+
+class UndoCounts(msgspec.Struct, frozen=True):
+    """Rows of an undo by outcome, and some of those that it leaves."""
+
+    removed: int
+    restored: int
+    left: int
+    left_rows: list[Any]
 
 
 class JobPart(msgspec.Struct, frozen=True):

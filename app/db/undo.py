@@ -9,8 +9,11 @@ from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Job
-from app.db.rows import JobBase, UndoneJob, columns_of, fetch_first
+from app.db.rows import JobBase, UndoCounts, UndoneJob, columns_of, fetch_first
 from app.db.types import now
+
+LEFT_ROWS = 20
+"""Number of rows that an undo names."""
 
 
 async def begin(connection: AsyncConnection, job_ids: list[UUID]) -> None:
@@ -21,16 +24,16 @@ async def begin(connection: AsyncConnection, job_ids: list[UUID]) -> None:
     )
 
 
-async def family_counts(connection: AsyncConnection, job_ids: list[UUID]) -> dict[str, int]:
-    """Return the rows removed and restored by the undo of all these jobs."""
-    rows = (
-        (await connection.execute(select(Job.undo_counts).where(Job.id.in_(job_ids))))
-        .scalars()
-        .all()
+async def family_counts(connection: AsyncConnection, job_ids: list[UUID]) -> UndoCounts:
+    """Return the rows removed, restored and left by the undo of all these jobs."""
+    query = select(Job.undo_counts).where(Job.id.in_(job_ids), Job.undo_counts.is_not(None))
+    of_jobs = (await connection.execute(query)).scalars().all()
+    removed, restored, left = (
+        sum(counts.get(name, 0) for counts in of_jobs if counts)
+        for name in ("removed", "restored", "left")
     )
-    return {
-        name: sum(counts[name] for counts in rows if counts) for name in ("removed", "restored")
-    }
+    left_rows = [row for counts in of_jobs if counts for row in counts.get("left_rows", ())]
+    return UndoCounts(removed, restored, left, left_rows[:LEFT_ROWS])
 
 
 async def find_undoing(connection: AsyncConnection) -> list[UUID]:
@@ -55,8 +58,10 @@ async def lock(connection: AsyncConnection, job_id: UUID) -> UndoneJob | None:
     return job
 
 
-async def set_counts(connection: AsyncConnection, job_id: UUID, counts: dict[str, int]) -> None:
-    await connection.execute(update(Job).where(Job.id == job_id).values(undo_counts=counts))
+async def set_counts(
+    connection: AsyncConnection, job_id: UUID, undo_counts: dict[str, Any]
+) -> None:
+    await connection.execute(update(Job).where(Job.id == job_id).values(undo_counts=undo_counts))
 
 
 async def end(connection: AsyncConnection, job_id: UUID) -> None:  # undoing -> undone

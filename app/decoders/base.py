@@ -25,9 +25,15 @@ class Wanted:
     takes_parts: bool = False
     """Whether a file may become several: one for each sheet, if none is named."""
     memory_mb: int = 512
-    """MiB for the process that reads a workbook."""
+    """MiB for the process that reads a file."""
     seconds: float = 60.0
     """After which that process is ended if nothing comes of it."""
+    records: str | None = None
+    """Path of the records in an XML document."""
+    record_key: str | None = None
+    """Column for the keys of members, which only JSON has."""
+    encoding: str | None = None
+    """Of the text, if it was declared."""
 
 
 @dataclass(frozen=True, slots=True)

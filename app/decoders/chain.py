@@ -7,8 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from app.decoders.base import Decoder, Kind, Report, Wanted
+from app.decoders.json_records import FEATURES, RecordsWanted, geojson_in, json_records_kind
 from app.decoders.registry import by_content
 from app.decoders.text import text_kind
+from app.decoders.xml.decoder import XML
 from app.errors import ContentMismatch
 
 BEGINNING_BYTES = 64 << 10
@@ -29,6 +31,10 @@ class Chain:
         """Of the text, if it was said before the first byte."""
         self.or_likely = False
         """Whether text of which nothing was said is decoded from the encoding it is likely in."""
+        self.records: RecordsWanted | None = None
+        """Records to find inside a JSON document, if that was said before the first byte."""
+        self.format: str | None = None
+        """Declared format of the file, if that was said before the first byte."""
         self._is_plain = False
 
     @property
@@ -109,19 +115,43 @@ class Chain:
         """Of which kind the output of the last decoder is, and what becomes of its beginning."""
         beginning = bytes(self._beginning)
         self._beginning.clear()
-        kind = by_content(beginning) or self._text(beginning)
+        kind = by_content(beginning) or self._xml(beginning)
+        kinds = self._text_kinds(beginning) if kind is None else [kind]
         self._is_plain = kind is None or not kind.is_compression
-        if kind is not None:
-            if kind.is_compression and self._links:
-                outer = self._links[-1].kind.name
-                raise ContentMismatch(f"The content is {kind.name} inside {outer}.")
-            self._links.append(_Link(kind))
-            yield from self._fed(iter((beginning,)), len(self._links) - 1)
-        elif beginning:
-            yield beginning
+        if kind is not None and kind.is_compression and self._links:
+            outer = self._links[-1].kind.name
+            raise ContentMismatch(f"The content is {kind.name} inside {outer}.")
+        first = len(self._links)
+        self._links += [_Link(kind) for kind in kinds]
+        if beginning or kinds:
+            yield from self._fed(iter((beginning,)), first)
 
-    def _text(self, beginning: bytes) -> Kind | None:
-        return text_kind(beginning, self.encoding, or_likely=self.or_likely)
+    def _xml(self, beginning: bytes) -> Kind | None:
+        """Whether text is read as XML. Who wants no likely encoding wants no other format."""
+        if self.format == XML.name:
+            return XML
+        may_be_xml = self.format is None and self.or_likely
+        return XML if may_be_xml and XML.recognises(beginning) else None
+
+    def keeps(self, beginning: bytes) -> bool:
+        """Return whether bytes that begin so are canonical as they are. `beginning` has
+        BEGINNING_BYTES, or all bytes if there are fewer. Raises UnsupportedEncoding.
+        """
+        return (
+            by_content(beginning) is None
+            and self._xml(beginning) is None
+            and not self._text_kinds(beginning)
+        )
+
+    def _text_kinds(self, beginning: bytes) -> list[Kind]:
+        """Decoders of text that begins so: of its encoding, and of the records inside it."""
+        kind = text_kind(beginning, self.encoding, or_likely=self.or_likely)
+        kinds = [] if kind is None else [kind]
+        if self.records is not None:
+            kinds.append(json_records_kind(self.records))
+        elif kind is None and self.or_likely and geojson_in(beginning):
+            kinds.append(json_records_kind(FEATURES))
+        return kinds
 
 
 class _Link:

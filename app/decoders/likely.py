@@ -1,45 +1,74 @@
-"""Which encoding a text is likely to be in that is no UTF-8 and of which nobody said."""
+"""Which encoding a text is likely to be in that is no UTF-8 and for which none was declared.
+
+Text with one byte a character is decoded in each encoding, and the letters beyond ASCII are compared
+with those of the languages that are written in it. Text with several bytes a character is left to
+charset-normalizer.
+"""
 
 from __future__ import annotations
 
+import math
 import re
+import unicodedata
+from collections import Counter
+from functools import cache
+from typing import NamedTuple
+
+from app.decoders.letters import LATIN, PENALTIES, SCRIPTS, Alphabet
 
 LATIN_SHARE = 10
-"""Bytes that are not valid UTF-8 for each character beyond ASCII that is. With fewer, a file is UTF-8
-with some damage; where two bytes are a character, some of them are valid by chance, and it is one.
+"""Bytes that are not valid UTF-8 for each character beyond ASCII that is. With fewer, a file is
+UTF-8 with some damage; where two bytes are a character, some of them are valid by chance.
 """
 MIN_BYTES = 3
-"""Beyond ASCII, if some are in the header."""
+"""Bytes beyond ASCII, if some are in the header."""
 MIN_LINES, LINE_SHARE = 3, 20
 """Lines with bytes beyond ASCII: at least so many, and one in so many. Fewer are rejected."""
-LATIN = ("cp1252", "cp1250", "cp850", "mac_roman")
-"""In the order in which they are tried. What tells them apart is little."""
-OTHERS = (
-    "cp1251",
-    "koi8_r",
-    "cp1253",
-    "cp1255",
-    "cp1256",
-    "cp874",
-    "cp932",
-    "euc_jp",
-    "cp949",
-    "gb18030",
-    "big5",
-)
-SURE_OF_LATIN = 0.6
-HIGH_BYTE = re.compile(rb"[\x80-\xff]")
+SEVERAL_BYTES = ("cp932", "euc_jp", "cp949", "gb18030", "big5")
+ALONE_SHARE = 0.5
+"""Of the bytes beyond ASCII, share without another one beside them. With more, most letters are
+ASCII, so it is one byte a character.
+"""
+LEAST_MEAN, LEAST_LATIN_MEAN = -4.2, -4.7
+"""Mean logarithm of the probability of a letter, below which a text is in none of the languages; the
+second for text whose letters are mostly ASCII, since tables mix names of several languages.
+"""
 HALF_WIDTH = re.compile("[\uff61-\uff9f]")
-MISFIT = re.compile(
-    r"(?<=[^\W\d_])[^\w\s\x00-\x7f’](?=[^\W\d_])"
-    r"|[^\w\s\x00-\x7f’‘“”«»¿¡€£°§–—…½™®©²³·•]"
-)
-"""A sign within a word, and one that hardly stands in a text."""
+HIGH_BYTE = re.compile(rb"[\x80-\xff]")
+SIGNS = frozenset("’‘“”„«»‹›–—…•·€£§°©®™²³¿¡ªº‚№\xa0\xad")
+"""Signs beyond ASCII that ordinary text has."""
+
+TOUCHING = frozenset("’‘“”„«»‹›–—…¿¡‚№\xa0\xad")
+"""Those of them that touch letters."""
+
+IN_LANGUAGE, IN_SCRIPT = 0.88, 0.1
+"""Shares of the letters that are of the language, and of another one with the same script."""
+CAPITAL = 0.12
+"""Share of capital letters."""
+ALL_CAPITALS = math.log(0.05)
+"""How much rarer text in capitals is."""
+SIGN, SIGN_IN_WORD, STRANGE, CONTROL = (math.log(p) for p in (1.2e-2, 1e-5, 1e-5, 1e-7))
+CAPITAL_BEHIND_SMALL = math.log(0.02)
+APOSTROPHE_BEFORE_WORD = math.log(0.05)
+DELIMITERS = frozenset(",;|\"'")
+EVIDENCE = 0.5
+"""Weight of the difference between two encodings: letters of one word are not independent."""
+MOST_SURE = 0.99
+
+
+class _Reading(NamedTuple):
+    encoding: str
+    score: float
+    """Logarithm of the probability of the text."""
+    mean: float
+    """The same by character beyond ASCII."""
+    characters: str
+    """What the bytes beyond ASCII stand for, in ascending order of the bytes."""
 
 
 def likely_encoding(beginning: bytes) -> tuple[str, float] | None:
-    """(encoding, how sure that is, from 0 to 1) of a text that begins so; None if it is UTF-8, as a
-    whole or but for some damage.
+    """Return (encoding, confidence from 0 to 1) of a text that begins so; None if it is UTF-8, as a
+    whole or but for some damage, or if the encoding is not clear.
     """
     body = _without_cut_line(beginning)
     try:
@@ -52,21 +81,15 @@ def likely_encoding(beginning: bytes) -> tuple[str, float] | None:
     right = sum(character > "\x7f" for character in text) - wrong
     if wrong <= right or not _has_many_lines(body):
         return None
-    import charset_normalizer
-
-    results = charset_normalizer.from_bytes(body, cp_isolation=[*LATIN, *OTHERS])
-    best = next((result for result in results if not _is_half_width(str(result))), None)
-    if best is None:
+    readings = _readings(body)
+    best = readings[0]
+    if _share_alone(body) < ALONE_SHARE and best.mean < LEAST_MEAN:
+        return _of_several_bytes(body)
+    if best.mean < LEAST_LATIN_MEAN:
         return None
-    if best.encoding not in LATIN:
-        return best.encoding, round(max(0.0, 1 - best.chaos), 2)
-    if wrong <= right * LATIN_SHARE:
+    if best.encoding in LATIN and wrong <= right * LATIN_SHARE:
         return None
-    misfits = {encoding: _misfits(body, encoding) for encoding in LATIN}
-    encoding = min(LATIN, key=misfits.__getitem__)
-    high = len(HIGH_BYTE.findall(body))
-    confidence = SURE_OF_LATIN - misfits[encoding] / high
-    return (encoding, round(confidence, 2)) if confidence > 0 else None
+    return best.encoding, _confidence(readings)
 
 
 def _without_cut_line(beginning: bytes) -> bytes:
@@ -85,6 +108,20 @@ def _has_many_lines(body: bytes) -> bool:
     return is_header or (high >= MIN_LINES and high * LINE_SHARE >= len(lines))
 
 
+def _share_alone(body: bytes) -> float:
+    """Share of the bytes beyond ASCII that have none beside them."""
+    runs = re.findall(rb"[\x80-\xff]+", body)
+    return sum(len(run) == 1 for run in runs) / max(1, sum(map(len, runs)))
+
+
+def _of_several_bytes(body: bytes) -> tuple[str, float] | None:
+    import charset_normalizer
+
+    results = charset_normalizer.from_bytes(body, cp_isolation=[*SEVERAL_BYTES])
+    best = next((result for result in results if not _is_half_width(str(result))), None)
+    return None if best is None else (best.encoding, round(max(0.0, 1 - best.chaos), 2))
+
+
 def _is_half_width(text: str) -> bool:
     """Whether much of it is katakana of half the width: almost nobody writes them, and any pair of
     bytes may be two of them.
@@ -93,7 +130,107 @@ def _is_half_width(text: str) -> bool:
     return len(HALF_WIDTH.findall(text)) * 4 > beyond
 
 
-def _misfits(body: bytes, encoding: str) -> int:
-    """How many characters there would be that hardly stand in a text, or within a word."""
-    text = body.decode(encoding, "replace")
-    return len(MISFIT.findall(text)) + text.count("\ufffd")
+# ---------------------------------------------------------------------- one byte a character
+
+
+def _readings(body: bytes) -> list[_Reading]:
+    """Return the text in each encoding of one byte a character, the likeliest first."""
+    pairs = Counter(zip(body, body[1:] + b"\n", strict=True))
+    counts: Counter[int] = Counter()
+    for (byte, _), count in pairs.items():
+        if byte > 0x7F:
+            counts[byte] += count
+    bytes_used = sorted(counts)
+    readings = []
+    for encoding, alphabets in SCRIPTS.items():
+        table = bytes(range(256)).decode(encoding, "replace")
+        context = sum(count * _context(table[a], table[b]) for (a, b), count in pairs.items())
+        letters = [(table[byte], counts[byte]) for byte in bytes_used]
+        of_language = max(_score(letters, alphabet) for alphabet in alphabets) + _case(letters)
+        score = of_language + context - PENALTIES.get(encoding, 0.0)
+        mean = (of_language + context) / max(1, counts.total())
+        readings.append(_Reading(encoding, score, mean, "".join(letter for letter, _ in letters)))
+    return sorted(readings, key=lambda reading: -reading.score)
+
+
+def _score(letters: list[tuple[str, int]], alphabet: Alphabet) -> float:
+    """Return the logarithm of the probability of these characters in a language."""
+    probabilities = _probabilities(alphabet.language)
+    return sum(count * probabilities.get(letter, _of_others(letter)) for letter, count in letters)
+
+
+def _case(letters: list[tuple[str, int]]) -> float:
+    """Return the logarithm of the probability of so many capitals: few, or nearly all."""
+    capitals = sum(count for letter, count in letters if letter.isupper())
+    small = sum(count for letter, count in letters if letter.islower())
+    usual = capitals * math.log(CAPITAL) + small * math.log(1 - CAPITAL)
+    reverse = capitals * math.log(1 - CAPITAL) + small * math.log(CAPITAL)
+    return max(usual, reverse + ALL_CAPITALS)
+
+
+@cache
+def _probabilities(language: str) -> dict[str, float]:
+    """Return the logarithm of the probability of each letter, in a language and beyond it in the
+    same script.
+    """
+    script = next(alphabets for alphabets in SCRIPTS.values() if _has(alphabets, language))
+    alphabet = next(alphabet for alphabet in script if alphabet.language == language)
+    total = sum(alphabet.letters.values())
+    of_script = {letter for others in script for letter in others.letters}
+    probabilities = {}
+    for letter in of_script:
+        share = IN_LANGUAGE * alphabet.letters.get(letter, 0.0) / total
+        probability = share + IN_SCRIPT / len(of_script)
+        probabilities[letter] = math.log(probability)
+        probabilities[_capital(letter)] = probabilities[letter]
+    return probabilities
+
+
+def _has(alphabets: tuple[Alphabet, ...], language: str) -> bool:
+    return any(alphabet.language == language for alphabet in alphabets)
+
+
+def _capital(letter: str) -> str:
+    if letter == "ı":
+        return "İ"  # its own capital is ASCII
+    capital = letter.upper()
+    return capital if len(capital) == 1 else letter
+
+
+@cache
+def _of_others(character: str) -> float:
+    """Return the logarithm of the probability of a character that no language of the script has."""
+    if character in SIGNS:
+        return SIGN
+    if character == "\ufffd" or unicodedata.category(character) in ("Cc", "Cn", "Co"):
+        return CONTROL
+    return STRANGE
+
+
+@cache
+def _context(first: str, second: str) -> float:
+    """Return what it costs that these two characters follow each other."""
+    if first <= "\x7f" and second <= "\x7f":
+        return 0.0
+    if first.islower() and second.isupper():
+        return CAPITAL_BEHIND_SMALL
+    if second == "’" and (first.isspace() or first in DELIMITERS):
+        return APOSTROPHE_BEFORE_WORD
+    if (_is_odd_sign(first) and second.isalpha()) or (first.isalpha() and _is_odd_sign(second)):
+        return SIGN_IN_WORD - SIGN
+    return 0.0
+
+
+def _is_odd_sign(character: str) -> bool:
+    """Whether a sign hardly touches a letter."""
+    if character <= "\x7f" or character in TOUCHING:
+        return False
+    return unicodedata.category(character)[0] not in "LM"
+
+
+def _confidence(readings: list[_Reading]) -> float:
+    """Return how sure the first is against the first that makes another text."""
+    best = readings[0]
+    other = next(reading for reading in readings if reading.characters != best.characters)
+    odds = min(60.0, EVIDENCE * (best.score - other.score))
+    return round(min(MOST_SURE, 1 / (1 + math.exp(-odds))), 2)

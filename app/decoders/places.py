@@ -24,7 +24,7 @@ class SheetPlaces(msgspec.Struct, frozen=True, tag="sheet", tag_field="kind"):
     the next, each line is the row below the one before. Row 0: it is not known from there on.
     """
 
-    def at(self, line: int, column: int | None) -> str:
+    def at(self, line: int, column: int | None, row_number: int = 0) -> str:
         """A cell as spreadsheets write it (`Sheet1!C17`), or a row (`Sheet1!17:17`). `line`: where
         the row begins; `column`: place of the cell in the row, from 0.
         """
@@ -34,6 +34,32 @@ class SheetPlaces(msgspec.Struct, frozen=True, tag="sheet", tag_field="kind"):
         row += line - run
         name = f"{column_letters(self.first_column + column)}{row}" if column is not None else ""
         return f"{quoted_sheet(self.sheet)}!{name or f'{row}:{row}'}"
+
+
+class JsonPlaces(msgspec.Struct, frozen=True, tag="json", tag_field="kind"):
+    """Records inside a JSON document, which is stored as it came."""
+
+    path: str
+    """Of the array or object that holds the records; empty if it is the document."""
+    is_members: bool = False
+
+    def at(self, line: int, column: int | None, row_number: int = 0) -> str:
+        """An item of an array (`data.items[16]`, from 0), or a member of an object by its number
+        from 1.
+        """
+        if self.is_members:
+            return f"{self.path or '.'} member {row_number}"
+        return f"{self.path}[{row_number - 1}]"
+
+
+class XmlPlaces(msgspec.Struct, frozen=True, tag="xml", tag_field="kind"):
+    """Elements of an XML document, each stored as a line of JSON."""
+
+    path: str
+
+    def at(self, line: int, column: int | None, row_number: int = 0) -> str:
+        """An XPath expression that selects the element: `(/orders/order)[17]`."""
+        return f"({self.path})[{row_number}]"
 
 
 class GroupPlaces(msgspec.Struct, frozen=True, tag="group", tag_field="kind"):
@@ -46,7 +72,7 @@ class GroupPlaces(msgspec.Struct, frozen=True, tag="group", tag_field="kind"):
     groups: int
     """Number of all groups."""
 
-    def at(self, line: int, column: int | None) -> str:
+    def at(self, line: int, column: int | None, row_number: int = 0) -> str:
         """Return the group and the row in it, both from 1: `row group 2, row 17`. Behind the last
         group whose beginning is known, the row of the file.
         """
@@ -56,7 +82,7 @@ class GroupPlaces(msgspec.Struct, frozen=True, tag="group", tag_field="kind"):
         return f"{self.group} {group}, row {line - self.starts[group - 1] + 1}"
 
 
-Places = SheetPlaces | GroupPlaces
+Places = SheetPlaces | JsonPlaces | XmlPlaces | GroupPlaces
 
 
 def places_to_json(places: Places | None) -> dict[str, Any] | None:
@@ -64,7 +90,8 @@ def places_to_json(places: Places | None) -> dict[str, Any] | None:
 
 
 def places_from_json(value: dict[str, Any] | None) -> Places | None:
-    return None if value is None else msgspec.convert(value, Places)
+    places: Places | None = None if value is None else msgspec.convert(value, Places)
+    return places
 
 
 def column_letters(place: int) -> str:

@@ -5,7 +5,7 @@ stored as UTF-8.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from app.decoders.base import Kind, Report, Wanted
@@ -13,6 +13,8 @@ from app.decoders.likely import likely_encoding
 from app.formats.encodings import UNDECODED, decoded_on_arrival
 
 PIECE_BYTES = 256 << 10
+MARKED_LENGTH = 3
+"""Characters that stand for a byte that is no text: the mark and two digits."""
 ERRORS = "granula.undecoded"
 
 
@@ -59,6 +61,35 @@ class TextDecoder:
         return [Report("text", facts, declared=declared)]
 
     def close(self) -> None: ...
+
+
+def encoded_back(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """Yield text as it was received, from the UTF-8 that a TextDecoder made of it. Raises
+    UnicodeError for a character that the encoding does not have.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    encoder = codecs.getincrementalencoder(encoding)()
+    if encoding.startswith("utf-32"):
+        yield encoder.encode("\ufeff")
+    rest = ""
+    for piece in pieces:
+        text = rest + decoder.decode(piece)
+        mark = text.rfind(UNDECODED, max(0, len(text) - MARKED_LENGTH + 1))
+        end = len(text) if mark < 0 else mark
+        rest = text[end:]
+        yield _with_marked_bytes(text[:end], encoder)
+    yield _with_marked_bytes(rest, encoder)
+    yield encoder.encode("", True)
+
+
+def _with_marked_bytes(text: str, encoder: codecs.IncrementalEncoder) -> bytes:
+    """Encode text in which marks stand for bytes that were no text."""
+    first, *others = text.split(UNDECODED)
+    parts = [encoder.encode(first)]
+    for other in others:
+        parts.append(bytes.fromhex(other[:2]))
+        parts.append(encoder.encode(other[2:]))
+    return b"".join(parts)
 
 
 def text_kind(beginning: bytes, declared: str | None, *, or_likely: bool) -> Kind | None:

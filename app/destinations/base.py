@@ -22,6 +22,10 @@ class TakenBack(NamedTuple):
 
     removed: int = 0
     restored: int = 0
+    left: int = 0
+    """Number of rows that stay, because others have changed them since or need them."""
+    left_rows: tuple[dict[str, Any], ...] = ()
+    """Some of these, each with its reason."""
 
 
 @dataclass(slots=True)
@@ -31,6 +35,8 @@ class ReadBack:
     sums: dict[int, int] = field(default_factory=dict)
     """Hash sum of the rows of each chunk, by the place of the chunk in its job."""
     problems: list[str] = field(default_factory=list)
+    since: dict[str, Any] | None = None
+    """What has become of the rows since, where they belong to the user."""
 
 
 class Destination(ABC):

@@ -60,7 +60,8 @@ class Destinations:
         }
         self.rejects = Rejects(writer)
         self._kinds: list[ResultKind] = []
-        self._in_pages = self._with(Pages(writer))
+        self.pages = Pages(writer)
+        self._in_pages = self._with(self.pages)
         keyed = {table.name: table for table in tables if isinstance(table, KeyedTable)}
         self.encode_table = partial(encoded, writer.encode, keyed)
         """Encoder called with (name of a table with a key, rows); it can be sent to another

@@ -43,6 +43,7 @@ from app.errors.requests.content import (
     CorruptDataFile,
     CorruptGzip,
     CorruptWorkbook,
+    CorruptXml,
     DataFileTooLarge,
     EmptyFile,
     EncryptedDataFile,
@@ -50,11 +51,13 @@ from app.errors.requests.content import (
     JsonNotRows,
     MissingColumn,
     NotRows,
+    RecordsNotFound,
     SheetNotFound,
     TooManyColumns,
     TooManyRows,
     UnsupportedEncoding,
     WorkbookTooLarge,
+    XmlTooLarge,
 )
 from app.errors.requests.corrections import (
     CorrectionColumns,
@@ -90,6 +93,7 @@ from app.errors.requests.jobs import (
     NotUndoable,
     ResultNotReady,
     ResultUnavailable,
+    RowsRemoved,
     StoredBytesGone,
 )
 from app.errors.requests.parameters import (
@@ -108,7 +112,16 @@ from app.errors.requests.service import (
     RateLimited,
     Unavailable,
 )
-from app.errors.requests.sources import BadSourceUri, ObjectAccessDenied, ObjectNotFound
+from app.errors.requests.sources import (
+    BadSourceAnswer,
+    BadSourceUri,
+    ObjectAccessDenied,
+    ObjectNotFound,
+    SourceForbidden,
+    SourceMissing,
+    SourceRefused,
+    SourceReplaced,
+)
 from app.errors.requests.tables import (
     AnalysisNeeded,
     TableExists,
@@ -167,6 +180,7 @@ __all__ = [
     "BadHeader",
     "BadHost",
     "BadIdempotencyKey",
+    "BadSourceAnswer",
     "BadSourceUri",
     "BadTusRequest",
     "BatchBadEncoding",
@@ -187,6 +201,7 @@ __all__ = [
     "CorruptDataFile",
     "CorruptGzip",
     "CorruptWorkbook",
+    "CorruptXml",
     "CrossSite",
     "DataFileTooLarge",
     "DatabaseTaken",
@@ -241,17 +256,23 @@ __all__ = [
     "QuotaExceeded",
     "RangeNotSatisfiable",
     "RateLimited",
+    "RecordsNotFound",
     "RequestError",
     "ResultNotReady",
     "ResultUnavailable",
     "RowsGone",
+    "RowsRemoved",
     "RunGoesOn",
     "SearchUnavailable",
     "SettingsInvalid",
     "SheetNotFound",
     "SourceAccessDenied",
     "SourceChanged",
+    "SourceForbidden",
+    "SourceMissing",
     "SourceNotFound",
+    "SourceRefused",
+    "SourceReplaced",
     "SourceUnavailable",
     "StorageForeign",
     "StorageUnavailable",
@@ -288,6 +309,7 @@ __all__ = [
     "WebhookDisabled",
     "WebhookUrlRefused",
     "WorkbookTooLarge",
+    "XmlTooLarge",
     "request_errors",
 ]
 

@@ -13,6 +13,7 @@ from app.features.job_types.feature import JOB_TYPES
 from app.features.jobs.feature import JOBS
 from app.features.mapping.feature import MAPPING
 from app.features.preview.feature import PREVIEW
+from app.features.retention.feature import RETENTION
 from app.features.schedules.feature import SCHEDULES
 from app.features.scoring.feature import SCORING
 from app.features.sentiment.feature import SENTIMENT
@@ -46,6 +47,7 @@ FEATURES: tuple[Feature, ...] = (
     IMPORTS,
     SENTIMENT,
     USERS,
+    RETENTION,
     SYSTEM,
 )
 """In the order in which their routes are matched and their services made."""

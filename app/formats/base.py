@@ -378,9 +378,11 @@ class LineNumbers:
 class Format(Protocol):
     skip_footer: int
     """Records at the end of the file that are not rows."""
-    unit: int
-    """Bytes per code unit: 2 for UTF-16, else 1."""
     line_end: bytes
+
+    @property
+    def data_end(self) -> int:
+        """Place behind the last record; 0 if that is the end of the file."""
 
     def count_lines(self, data: bytes) -> int:
         """Line ends in whole records."""
@@ -406,19 +408,17 @@ class Format(Protocol):
         """
 
 
-def skip_to_line_end(
-    blocks: Iterable[bytes], at_least: int, line_end: bytes, unit: int
-) -> int | None:
-    """For formats whose records are lines: up to the first line end behind `at_least` bytes."""
-    offset, carried, ahead = 0, b"", at_least // unit * unit
+def skip_to_line_end(blocks: Iterable[bytes], at_least: int, line_end: bytes) -> int | None:
+    """Return the place behind the first line end after `at_least` bytes, for formats whose records
+    are lines; None if there is none.
+    """
+    offset, carried = 0, b""
     for block in blocks:
         text = carried + block
-        found = text.find(line_end, max(0, ahead - offset))
-        while found >= 0 and found % unit:
-            found = text.find(line_end, found + 1)
-        if found >= 0:
-            return offset + found + len(line_end)
-        kept = len(line_end) - unit  # the line end may straddle two blocks
+        place = text.find(line_end, max(0, at_least - offset))
+        if place >= 0:
+            return offset + place + len(line_end)
+        kept = len(line_end) - 1  # the line end may straddle two blocks
         carried = text[len(text) - kept :] if kept else b""
         offset += len(text) - len(carried)
     return None

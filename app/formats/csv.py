@@ -21,6 +21,7 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 import numpy as np
 
+from app.errors import UnsupportedEncoding
 from app.formats import csv_grammar as grammar
 from app.formats.base import (
     MAX_COLUMNS,
@@ -117,19 +118,22 @@ class BadCell(Exception):
 
 
 class CsvFormat:
+    data_end = 0
+
     def __init__(self, dialect: CsvDialect) -> None:
         self.dialect = dialect
         self.columns = dialect.columns
         self.data_start = dialect.data_start
         self.skip_footer = dialect.skip_footer
-        # Scanning sees one byte per code unit, so that UTF-16 needs no scanner of its own.
-        self._unit = np.dtype({"utf-16-le": "<u2", "utf-16-be": ">u2"}.get(dialect.encoding, "u1"))
-        self.unit = self._unit.itemsize
+        if dialect.encoding.startswith("utf-16"):
+            raise UnsupportedEncoding(
+                "The file is stored in UTF-16, as an earlier version of Granula did; upload it again."
+            )
         self.line_end = LINE_ENDS[dialect.newline].decode().encode(dialect.encoding)
         # A space that means something else is not skipped.
         marks = dialect.delimiter + dialect.quote + dialect.escape
         self._spaces = dialect.skip_initial_space and " " not in marks
-        self._scanner = self._scanner_of("latin-1" if self.unit == 2 else dialect.encoding)
+        self._scanner = self._scanner_of(dialect.encoding)
         line_end = grammar.line_end(dialect.newline)
         self._blank_lines = re.compile(rb"(?:[\r\n]*" + line_end + rb")?")
 
@@ -146,19 +150,13 @@ class CsvFormat:
     # ------------------------------------------------------------------ where records end
 
     def scan(self, window: bytes, *, eof: bool) -> Offsets:
-        return self._scanner.scan(self._skeleton(window), eof=eof).ends * self.unit
+        return self._scanner.scan(window, eof=eof).ends
 
     def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
-        return skip_to_line_end(blocks, at_least, self.line_end, self.unit)
+        return skip_to_line_end(blocks, at_least, self.line_end)
 
     def count_lines(self, data: bytes) -> int:
-        return self._scanner.count_line_ends(self._skeleton(data))
-
-    def _skeleton(self, data: bytes) -> bytes:
-        if self.unit == 1:
-            return data
-        units = np.frombuffer(data[: len(data) // 2 * 2], self._unit)
-        return bytes(np.minimum(units, 255).astype(np.uint8).data)
+        return self._scanner.count_line_ends(data)
 
     # ------------------------------------------------------------------ what is in them
 
@@ -190,7 +188,7 @@ class CsvFormat:
             numbers = range(span.first_row, span.first_row + span.row_count)
             return Parsed(TextRows.of(self.columns, numbers, rows))
         if text is not data:
-            scan = self._scanner.scan(self._skeleton(data), eof=True)
+            scan = self._scanner.scan(data, eof=True)
             if len(scan.ends) != span.row_count:
                 return None
         counts = None
@@ -254,7 +252,7 @@ class CsvFormat:
 
     def _read_with_care(self, data: bytes, span: Span) -> Parsed:
         """All rows one by one."""
-        scan = self._scanner.scan(self._skeleton(data), eof=True)
+        scan = self._scanner.scan(data, eof=True)
         kept, rejects = self._read_each(range(len(scan.ends)), data, scan, span)
         numbers = [span.first_row + row for row, _ in kept]
         rows = b"".join([canonical_cells(cells) + ROW_BYTE for _, cells in kept])
@@ -297,29 +295,24 @@ class CsvFormat:
     def _places(self, rows: Sequence[int], data: bytes, scan: Scan, span: Span) -> Iterator[Place]:
         """Of these records of the chunk, in ascending order."""
         wanted = np.asarray(rows, np.int64)
-        starts, ends = self._content_bounds(self._skeleton(data), scan, wanted)
+        starts, ends = self._content_bounds(data, scan, wanted)
         lines = np.searchsorted(scan.line_ends, starts) + span.first_line
-        # Half a character at the end of the data belongs to the last record.
-        behind = np.where(ends < len(scan.codes), ends * self.unit, len(data))
-        bounds = ((starts * self.unit).tolist(), behind.tolist(), lines.tolist())
-        return map(Place, *bounds)
+        return map(Place, starts.tolist(), ends.tolist(), lines.tolist())
 
-    def _content_bounds(
-        self, skeleton: bytes, scan: Scan, wanted: Offsets
-    ) -> tuple[Offsets, Offsets]:
+    def _content_bounds(self, data: bytes, scan: Scan, wanted: Offsets) -> tuple[Offsets, Offsets]:
         """Starts and ends of records without the blank lines before them and the line ends after
-        them, in code units.
+        them.
         """
         ends = scan.ends[wanted]
         starts = np.where(wanted > 0, scan.ends[wanted - 1], 0)
-        if self._scanner.has_escapes(skeleton):
+        if self._scanner.has_escapes(data):
             is_unusual = np.ones(len(ends), np.bool_)
         else:
             is_unusual = np.isin(scan.codes[starts], (LF, CR))
         usual = ~is_unusual
         ends[usual] -= self._line_end_lengths(scan.codes, starts[usual], ends[usual])
         for i in np.flatnonzero(is_unusual).tolist():
-            starts[i], ends[i] = self._bounds_with_care(skeleton, int(starts[i]), int(ends[i]))
+            starts[i], ends[i] = self._bounds_with_care(data, int(starts[i]), int(ends[i]))
         return starts, ends
 
     def _line_end_lengths(self, codes: Codes, starts: Offsets, ends: Offsets) -> Offsets:
@@ -338,13 +331,13 @@ class CsvFormat:
             lengths = ((last == LF) | (last == CR)) * 1 + is_pair
         return lengths
 
-    def _bounds_with_care(self, skeleton: bytes, start: int, end: int) -> tuple[int, int]:
+    def _bounds_with_care(self, data: bytes, start: int, end: int) -> tuple[int, int]:
         """The same of a record that begins with blank lines, or that may hold escapes."""
-        blank = self._blank_lines.match(skeleton, start, end)
+        blank = self._blank_lines.match(data, start, end)
         assert blank is not None  # it takes nothing, too
         first, last = blank.end(), end
         newline = self.dialect.newline
-        content = skeleton[first:end]
+        content = data[first:end]
         if newline == "cr":
             last -= content.endswith(b"\r")
         elif content.endswith(b"\r\n"):
@@ -355,7 +348,7 @@ class CsvFormat:
             last -= content.endswith(b"\n")
         escape = self._scanner.escape
         if escape and last < end:
-            before = skeleton[first:last]
+            before = data[first:last]
             escapes = len(before) - len(before.rstrip(escape))
             if escapes % 2:  # an escaped line end is text
                 last = end if newline == "crlf" else last + 1
@@ -510,7 +503,7 @@ class CsvFormat:
     def locate(
         self, data: bytes, span: Span, row_numbers: Sequence[int]
     ) -> list[tuple[int, int, int]]:
-        scan = self._scanner.scan(self._skeleton(data), eof=True)
+        scan = self._scanner.scan(data, eof=True)
         rows = [number - span.first_row for number in row_numbers]
         return [
             (span.byte_start + place.start, span.byte_start + place.end, place.line)

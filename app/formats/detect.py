@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -38,8 +39,11 @@ from app.formats.csv_layout import (
     table_cells,
 )
 from app.formats.encodings import encoding_of, hint, refuse_binary
+from app.formats.fixed import FixedDialect
+from app.formats.fixed_layout import declared_layout, ruled_layout
 from app.formats.json import JsonDialect
 from app.formats.registry import Dialect
+from app.formats.xml_beginning import html_in, xml_in
 
 SAMPLE_BYTES = 256 << 10
 MAX_NAME_LENGTH = 1_000
@@ -93,6 +97,18 @@ class Declared:
     """Whether the text is that of a spreadsheet, which may have marked cells."""
     decoded_from: str = ""
     """The encoding that the text came in, if it was decoded."""
+    records: str | None = None
+    """Path of the records in a JSON or XML document."""
+    widths: Sequence[int] | None = None
+    """Characters of each column of fixed width; a last 0 is the rest of the line."""
+    record_key: str | None = None
+    """Column for the keys of a JSON object whose members are the records."""
+    flatten: int | None = None
+    """Levels of nested objects that become columns."""
+    located: dict[str, Any] | None = None
+    """Where a decoder found the records in a JSON document: path, start, line, end, key and
+    features.
+    """
 
 
 class _BadBytes(Exception):
@@ -108,14 +124,29 @@ def detect(
     for signature, what in SIGNATURES:
         if sample.startswith(signature):
             raise ContentMismatch(f"The content is {what}, not CSV or JSON.")
+    if declared.format is None and html_in(sample):
+        raise ContentMismatch("The content is an HTML page, not CSV or JSON.")
+    if declared.format is None and xml_in(sample):
+        raise ContentMismatch("The content is XML, which is read here only from an upload.")
     encoding, start = encoding_of(sample, declared.encoding)
     body = sample[start:]
     text = _decode(body, encoding, complete)
     if not text.strip("\0 \t\r\n"):
         raise EmptyFile("The file holds no characters but blanks.") if complete else BinaryContent()
     kind = declared.format or _kind(text, filename.lower(), media_type, complete, declared)
+    if kind == "csv" or kind == "fixed":
+        fixed = _fixed(text, encoding, start, complete, declared)
+        if fixed is not None:
+            return fixed
+    if kind == "geojson" and declared.located is None:
+        raise JsonNotRows("The beginning of the file does not show the features of GeoJSON.")
+    if kind == "xml":
+        raise ContentMismatch("XML is read here only from an upload.")
     if kind != "csv":
-        return _json(kind, text, encoding, start, complete)
+        dialect = _json(kind, text, encoding, start, complete, declared.located)
+        return msgspec.structs.replace(dialect, flatten=declared.flatten or 0)
+    if declared.flatten:
+        raise InvalidParameter("`flatten` is for JSON and XML, and this is CSV.")
     refuse_binary(text if declared.delimiter is None else text.replace(declared.delimiter, ""))
     try:
         return _csv(text, encoding, start, complete, declared)
@@ -134,8 +165,6 @@ def _decode(body: bytes, encoding: str, complete: bool) -> str:
     """The sample as text for looking at. Wrong bytes are judged row by row later; here they must
     only not get in the way.
     """
-    if encoding.startswith("utf-16"):
-        body = body[: len(body) // 2 * 2]
     return body.decode(encoding, "replace")
 
 
@@ -151,6 +180,10 @@ def _kind(text: str, filename: str, media_type: str, complete: bool, declared: D
     says_json = named.endswith(JSON_NAMES) or media_type == "application/json"
     says_csv = named.endswith(CSV_NAMES) or media_type in CSV_TYPES or _has_csv_options(declared)
     head = text.lstrip(JSON_BLANKS)
+    if declared.widths is not None:
+        return "fixed"
+    if declared.located is not None:
+        return "json"
     if says_lines and not says_csv:
         if re.match(r"\[\s*\{", head):  # an array of objects is one, whatever the file is called
             return "json"
@@ -270,9 +303,18 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def _json(kind: str, text: str, encoding: str, start: int, complete: bool) -> JsonDialect:
+def _json(
+    kind: str,
+    text: str,
+    encoding: str,
+    start: int,
+    complete: bool,
+    located: dict[str, Any] | None,
+) -> JsonDialect:
     if encoding != "utf-8":
         raise UnsupportedEncoding("JSON is read as UTF-8; convert the file first.")
+    if located is not None:
+        return _located(located)
     head = text.lstrip(JSON_BLANKS)
     before = text[: len(text) - len(head)]
     if kind == "jsonl":
@@ -292,7 +334,76 @@ def _json(kind: str, text: str, encoding: str, start: int, complete: bool) -> Js
     )
 
 
+def _located(place: dict[str, Any]) -> JsonDialect:
+    return JsonDialect(
+        root="members" if place["key"] else "array",
+        records=place["path"],
+        data_start=place["start"],
+        data_line=place["line"],
+        data_end=place["end"],
+        record_key=place["key"],
+        features=place["features"],
+    )
+
+
 # ---------------------------------------------------------------------- CSV
+
+
+def _fixed(
+    text: str, encoding: str, start: int, complete: bool, declared: Declared
+) -> FixedDialect | None:
+    """The dialect of text with columns of fixed width, if it was declared or a line rules them."""
+    is_declared = declared.widths is not None or declared.format == "fixed"
+    if not is_declared and (declared.format is not None or _has_csv_options(declared)):
+        return None
+    newline = declared.newline or _newline(text)
+    position, line = _skip_lines(text, declared.skip_rows or 0, newline)
+    line_end = r"\r?\n" if newline == "lf" else LINE_ENDS[newline]
+    lines = re.split(line_end, text[position:])
+    if declared.widths is not None:
+        is_named = declared.columns is not None
+        layout = declared_layout(lines, declared.widths, declared.header_rows, is_named=is_named)
+    else:
+        ruled = ruled_layout(lines, complete=complete)
+        if ruled is None and is_declared:
+            raise InvalidParameter(
+                "No line such as `---- -----` rules the columns; give their `widths`."
+            )
+        if ruled is None:
+            return None
+        layout = ruled
+    refuse_binary(text)
+    columns = _names(layout.header, declared.columns, len(layout.starts))
+    if len(columns) != len(layout.starts):
+        raise InvalidParameter(
+            f"There are {len(layout.starts)} columns of fixed width and {len(columns)} names."
+        )
+    position = _place_behind(text, position, layout.first, newline)
+    return FixedDialect(
+        encoding=encoding,
+        starts=layout.starts,
+        ends=layout.ends,
+        newline=newline,
+        skip_rows=declared.skip_rows or layout.skip_rows,
+        skipped=layout.skipped,
+        header_rows=len(layout.header),
+        header_confidence=layout.confidence,
+        skip_footer=layout.skip_footer if declared.skip_footer is None else declared.skip_footer,
+        columns=columns,
+        on_bad_row=declared.on_bad_row,
+        data_start=start + _byte_length(text[:position], encoding),
+        data_line=line + layout.first,
+        decoded_from=declared.decoded_from,
+    )
+
+
+def _place_behind(text: str, position: int, count: int, newline: str) -> int:
+    """The place behind so many lines from this place on."""
+    ends = re.compile(LINE_ENDS[newline])
+    for _ in range(count):
+        match = ends.search(text, position)
+        position = len(text) if match is None else match.end()
+    return position
 
 
 @dataclass(frozen=True, slots=True)

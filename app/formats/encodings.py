@@ -9,12 +9,15 @@ import unicodedata
 
 from app.errors import BinaryContent, UnsupportedEncoding
 
-BOMS = (
-    (codecs.BOM_UTF8, "utf-8"),
+WIDE_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-UTF_32 = ((codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"))
+"""Byte order marks of text that is decoded before it is stored. That of UTF-32 begins with that of
+UTF-16.
+"""
 UNDECODED_BYTE = b"\xfa"
 UNDECODED = UNDECODED_BYTE.decode("utf-8", "surrogateescape")
 """Before a byte in hexadecimal that was no text in the encoding that a file came in."""
@@ -23,22 +26,27 @@ CONTROLS = re.compile(r"[\x04-\x08\x0e-\x1a\x7f]")
 """Characters that text does not hold. Line ends, tabs, form feeds, escapes and
 what some use as delimiters are not among them."""
 HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
-CUT_AS_THEY_ARE = ("utf-8", "utf-8-sig", "ascii", "utf-16", "utf-16-le", "utf-16-be")
+CUT_AS_THEY_ARE = ("utf-8", "utf-8-sig", "ascii")
+IN_UTF_16 = (
+    "The text is in UTF-16 or UTF-32, which is decoded only when a file comes; upload it again."
+)
 CONVERT = "convert the file to UTF-8, as with `iconv -f {name} -t UTF-8`"
 
 
 def encoding_of(sample: bytes, declared: str | None) -> tuple[str, int]:
-    """(encoding, length of its byte order marks); raises UnsupportedEncoding for one that is
-    declared in vain. Programs that put files together leave a second mark behind the first."""
-    mark, marked = next(((mark, name) for mark, name in BOMS if sample.startswith(mark)), (b"", ""))
+    """Return (encoding, length of the byte order marks) of stored text. Programs that put files
+    together leave a second mark behind the first.
+
+    Raises UnsupportedEncoding for one that cannot be cut into rows.
+    """
     start = 0
-    while mark and sample.startswith(mark, start):
-        start += len(mark)
-    name = _codec(declared) if declared else marked or _utf16_without_mark(sample) or "utf-8"
-    # without an order: as the mark says or the bytes look, else as Windows writes it
-    if name == "utf-16":
-        name = marked if marked.startswith("utf-16") else _utf16_without_mark(sample) or "utf-16-le"
-    return name, start
+    while sample.startswith(codecs.BOM_UTF8, start):
+        start += len(codecs.BOM_UTF8)
+    if declared is not None:
+        return _codec(declared), start
+    if wide_encoding(sample):
+        raise UnsupportedEncoding(IN_UTF_16)
+    return "utf-8", start
 
 
 def refuse_binary(text: str, *, is_suspect: bool = False) -> None:
@@ -74,17 +82,24 @@ def decoded_on_arrival(beginning: bytes, declared: str | None) -> str | None:
     """The encoding that an upload is decoded from before it is stored; None if its bytes can be cut
     into rows as they are. Raises UnsupportedEncoding.
     """
-    marked = next((name for mark, name in UTF_32 if beginning.startswith(mark)), None)
     if declared is None:
-        return marked
+        return wide_encoding(beginning) or None
     codec = _lookup(declared)
-    if codec == "utf-32":
-        return marked or "utf-32-le"
+    if codec in ("utf-16", "utf-32"):
+        # Without a mark: as the bytes look, else as Windows writes it.
+        looks = wide_encoding(beginning)
+        return looks if looks.startswith(codec) else f"{codec}-le"
     if codec in CUT_AS_THEY_ARE or _is_cut_by_bytes(codec):
         return None
     if not _is_text_encoding(codec):
         raise UnsupportedEncoding(f"{codec} is no encoding of text.")
     return codec
+
+
+def wide_encoding(beginning: bytes) -> str:
+    """Return utf-16 or utf-32 with its order for a file that begins so; empty for others."""
+    marked = next((name for mark, name in WIDE_MARKS if beginning.startswith(mark)), "")
+    return marked or _utf16_without_mark(beginning)
 
 
 def restored(raw: bytes, encoding: str) -> bytes:
@@ -117,13 +132,12 @@ def _is_text_encoding(codec: str) -> bool:
 
 
 def _codec(name: str) -> str:
-    """The canonical name of a supported encoding: UTF-8, UTF-16, or
-    one byte a character with ASCII inside."""
+    """Return the canonical name of an encoding of stored text: UTF-8, or one byte a character with
+    ASCII inside. Raises UnsupportedEncoding.
+    """
     codec = _lookup(name)
     if codec in ("utf-8", "utf-8-sig", "ascii"):
         return "utf-8"
-    if codec in ("utf-16", "utf-16-le", "utf-16-be"):
-        return codec
     if not _is_cut_by_bytes(codec):
         convert = CONVERT.format(name=codec)
         raise UnsupportedEncoding(

@@ -7,7 +7,7 @@ recurses and never builds a value (json_structure.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -26,8 +26,8 @@ from app.formats.base import (
     skip_to_line_end,
 )
 from app.formats.json_records import BadRecord, judge_all
+from app.formats.json_shapes import Shape
 from app.formats.json_structure import (
-    CLOSING,
     COMMA,
     IS_BLANK,
     WHITESPACE,
@@ -43,11 +43,17 @@ OPENING_BRACE, CLOSING_BRACE, LF, CR = 123, 125, 10, 13
 
 
 class JsonDialect(msgspec.Struct, frozen=True, kw_only=True, tag="json", tag_field="kind"):
-    """A JSON file as stored with it and shown to the user. `root` is array, object, objects (one
-    after the other) or lines; sequence in corrections."""
+    """How a JSON file is read, as stored with it and shown to the user. `root` is array, members
+    (of an object), object, objects (one after the other) or lines; sequence in corrections.
+    """
 
-    REPORTS: ClassVar[tuple[str, ...]] = ()
-    ADDED: ClassVar[dict[str, Any]] = {"newline": "lf"}
+    REPORTS: ClassVar[tuple[str, ...]] = ("records",)
+    ADDED: ClassVar[dict[str, Any]] = {
+        "newline": "lf",
+        "record_key": "",
+        "features": False,
+        "flatten": 0,
+    }
 
     root: str
     newline: str = "lf"
@@ -57,21 +63,34 @@ class JsonDialect(msgspec.Struct, frozen=True, kw_only=True, tag="json", tag_fie
     data_start: int = 0
     data_line: int = 1
     data_end: int = 0
+    """Place behind the last record; what follows it in the file is not read."""
     skip_footer: int = 0
+    records: str = ""
+    """Path of the array or object that holds the records; empty if that is the document."""
+    record_key: str = ""
+    """Column for the keys of the object whose members are the records."""
+    features: bool = False
+    """Whether records are GeoJSON features: their properties are columns, then geometry and id."""
+    flatten: int = 0
+    """So many levels of nested objects become columns such as `a.b`."""
 
     @property
     def format_name(self) -> str:
         return "jsonl" if self.root == "lines" else "json"
 
+    @property
+    def shape(self) -> Shape:
+        """What becomes of a record before it is stored."""
+        return Shape(self.record_key, self.features, self.flatten)
+
     def of_size(self, size: int) -> JsonDialect:
-        return msgspec.structs.replace(self, data_end=size)
+        return self if self.data_end else msgspec.structs.replace(self, data_end=size)
 
 
 class JsonFormat:
     """Shared by all kinds of root: judging records. Their subclasses say where records end."""
 
     line_end = b"\n"
-    unit = 1
     skip_footer = 0
     are_apart = False
     """Whether a record ends only where no bracket and no string is open."""
@@ -80,6 +99,12 @@ class JsonFormat:
         self.dialect = dialect
         self.columns = dialect.columns
         self.data_start = dialect.data_start
+        self._shape = dialect.shape
+
+    @property
+    def data_end(self) -> int:
+        """Place behind the last record."""
+        return self.dialect.data_end
 
     def count_lines(self, data: bytes) -> int:
         return self._lines_in(data)
@@ -91,7 +116,7 @@ class JsonFormat:
         raise NotImplementedError  # by the kind of root, below
 
     def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
-        return skip_to_line_end(blocks, at_least, b"\n", 1)
+        return skip_to_line_end(blocks, at_least, b"\n")
 
     def record(self, raw: bytes, *, is_first: bool, is_last: bool) -> bytes | BadRecord:
         """The JSON text of the object inside the record's bytes, or what is wrong around it."""
@@ -103,7 +128,11 @@ class JsonFormat:
         at_end = span.byte_end == self.dialect.data_end
         ends = self._ends(data, at_end)
         texts, refused = self._texts(data, ends, is_first=span.first_row == 1, at_end=at_end)
+        if self._shape.has_keys:
+            texts, refused = self._with_keys(texts, refused)
         judged = judge_all(texts, are_apart=self.are_apart, refused=refused)
+        if self._shape.changes_records:
+            texts, judged = self._shape.apply(texts, judged)
         numbers = range(span.first_row, span.first_row + len(texts))
         if not judged.bad:
             return Parsed(ObjectRows(judged.columns, numbers, texts))
@@ -122,6 +151,19 @@ class JsonFormat:
             place = self._place(data, start, int(ends[index]), span, lines, is_last)
             rejects.append(self._reject(bad, data, place, numbers[index], span))
         return Parsed(ObjectRows(judged.columns, kept_numbers, kept), rejects)
+
+    def _with_keys(
+        self, texts: Sequence[bytes], refused: Mapping[int, BadRecord]
+    ) -> tuple[list[bytes], dict[int, BadRecord]]:
+        """Return the texts and the refused records, with the key of each member in its object."""
+        keyed, bad = [], dict(refused)
+        for index, text in enumerate(texts):
+            record = text if index in bad else self._shape.with_key(text)
+            if isinstance(record, BadRecord):
+                bad[index] = record
+                record = b""
+            keyed.append(record)
+        return keyed, bad
 
     def _texts(
         self, data: bytes, ends: Offsets, *, is_first: bool, at_end: bool
@@ -227,7 +269,7 @@ class JsonLinesFormat(JsonFormat):
         return ends[~blank]
 
     def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
-        return skip_to_line_end(blocks, at_least, self.line_end, 1)
+        return skip_to_line_end(blocks, at_least, self.line_end)
 
     def _texts(
         self, data: bytes, ends: Offsets, *, is_first: bool, at_end: bool
@@ -341,6 +383,8 @@ class JsonArrayFormat(JsonFormat):
     """
 
     are_apart = True
+    what = "array"
+    closing = b"]"
 
     def _texts(
         self, data: bytes, ends: Offsets, *, is_first: bool, at_end: bool
@@ -380,7 +424,7 @@ class JsonArrayFormat(JsonFormat):
         commas, falls = outermost_commas(codes)
         if len(commas) and not window[: commas[0]].strip(WHITESPACE):
             commas = commas[1:]
-        closings = falls[codes[falls] == CLOSING]
+        closings = falls[codes[falls] == self.closing[0]]
         ends: Offsets = commas
         if len(closings):
             closed = self._closed_early(window, commas, closings, more_follows)
@@ -388,7 +432,7 @@ class JsonArrayFormat(JsonFormat):
         if not eof:
             return ends
         rest = window[int(ends[-1]) if len(ends) else 0 :].strip(WHITESPACE)
-        if rest and (more_follows or rest != b"]"):
+        if rest and (more_follows or rest != self.closing):
             ends = np.append(ends, len(window))
         return ends
 
@@ -409,7 +453,7 @@ class JsonArrayFormat(JsonFormat):
                 pieces, closed = pieces[:-1], closed[:-1]
         if len(pieces) and pieces[0] == 0:
             before = window[: int(closed[0]) + 1]
-            if before.lstrip(WHITESPACE) == b"]":
+            if before.lstrip(WHITESPACE) == self.closing:
                 closed = closed[1:]  # with it begins the record that follows the array
         return closed
 
@@ -427,9 +471,9 @@ class JsonArrayFormat(JsonFormat):
                 commas = commas[1:]  # the one before the record
             begins = begins or text.lstrip(WHITESPACE)[:1]
             end = int(commas[0]) if len(commas) else len(text)
-            closings = falls[codes[falls] == CLOSING]
+            closings = falls[codes[falls] == self.closing[0]]
             follows = text.lstrip(WHITESPACE)
-            if closed < 0 and begins != b"]" and len(closings) and closings[0] < end:
+            if closed < 0 and begins != self.closing and len(closings) and closings[0] < end:
                 closed = offset + int(closings[0])
                 follows = text[int(closings[0]) + 1 :].lstrip(WHITESPACE)
             if closed >= 0 and follows:
@@ -446,44 +490,53 @@ class JsonArrayFormat(JsonFormat):
         """Without the comma or the bracket before the record, and without the
         bracket that closes the array behind it."""
         first, last = super().content(raw, is_last=is_last)
-        follows_array = raw[first : first + 1] == b"]"
+        follows_array = raw[first : first + 1] == self.closing
         if follows_array and last == first + 1:
             return first, last
-        if raw[first : first + 1] in (b",", b"]"):
+        if raw[first : first + 1] in (b",", self.closing):
             first = len(raw) - len(raw[first + 1 :].lstrip(WHITESPACE))
-        if is_last and not follows_array and (end := _closing(raw[first:])) is not None:
+        if is_last and not follows_array and (end := self._closing(raw[first:])) is not None:
             last = len(raw[: first + end].rstrip(WHITESPACE))
         return first, max(first, last)
 
     def record(self, raw: bytes, *, is_first: bool, is_last: bool) -> bytes | BadRecord:
         text = raw.strip(WHITESPACE)
-        if text.startswith(b"]"):
-            return BadRecord("json_syntax", "Something follows the end of the array.")
+        if text.startswith(self.closing):
+            return BadRecord("json_syntax", f"Something follows the end of the {self.what}.")
         if text.startswith(b","):
             if is_first:
                 return BadRecord("json_syntax", "There is no value before the first comma.")
             text = text[1:].lstrip(WHITESPACE)
         if is_last:
-            end = _closing(text)
+            end = self._closing(text)
             if end is None:
-                return BadRecord("json_truncated", "The file ends before its array is closed.")
+                return BadRecord(
+                    "json_truncated", f"The file ends before its {self.what} is closed."
+                )
             text = text[:end].rstrip(WHITESPACE)
         if not text:
             message = "There is no value between two commas, or after the last one."
             return BadRecord("json_syntax", message)
         return text
 
+    def _closing(self, text: bytes) -> int | None:
+        """Where a bracket closes the array that the text is in."""
+        codes = np.frombuffer(text, np.uint8)
+        falls = structure(codes)[3]
+        closings = falls[codes[falls] == self.closing[0]]
+        return int(closings[0]) if len(closings) else None
 
-def _closing(text: bytes) -> int | None:
-    """Where a bracket closes the array that the text is in."""
-    codes = np.frombuffer(text, np.uint8)
-    falls = structure(codes)[3]
-    closings = falls[codes[falls] == CLOSING]
-    return int(closings[0]) if len(closings) else None
+
+class JsonMembersFormat(JsonArrayFormat):
+    """Records are the members of an object: a key and an object each."""
+
+    what = "object"
+    closing = b"}"
 
 
 ROOTS = {
     "array": JsonArrayFormat,
+    "members": JsonMembersFormat,
     "object": JsonObjectFormat,
     "objects": JsonObjectsFormat,
     "lines": JsonLinesFormat,

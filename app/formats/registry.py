@@ -12,11 +12,12 @@ import msgspec
 
 from app.formats.base import Format
 from app.formats.csv import CsvDialect, CsvFormat
+from app.formats.fixed import FixedDialect, FixedFormat, FixedRejects
 from app.formats.json import JsonDialect, json_format
 from app.formats.reject_layouts import CsvRejects, JsonRejects, RejectLayout
 
-Dialect = CsvDialect | JsonDialect
-"""Each says by `format_name` what its files are called (csv, json, jsonl), and by `of_size` what it
+Dialect = CsvDialect | JsonDialect | FixedDialect
+"""Each says by `format_name` what its files are called (csv, json, jsonl, fixed), and by `of_size` what it
 is for a file of so many bytes. `REPORTS` are its fields that decide nothing about how the file is
 read; `ADDED` those that files of earlier versions do not have, with the value that means the same.
 """
@@ -31,6 +32,7 @@ class Kind:
 KINDS: dict[type, Kind] = {
     CsvDialect: Kind(CsvFormat, CsvRejects),
     JsonDialect: Kind(json_format, JsonRejects),
+    FixedDialect: Kind(FixedFormat, FixedRejects),
 }
 
 

@@ -120,12 +120,19 @@ class JsonRejects:
     """JSON has no columns before it is understood: the record stands in one."""
 
     columns = (RECORD_COLUMN,)
-    dialect = JsonDialect(root="sequence")
     encoding = "utf-8"
     end = RECORD_SEPARATOR
 
     def __init__(self, dialect: JsonDialect) -> None:
-        """A correction is read in the same way, whatever the root of the file."""
+        """A correction is read in the same way, whatever the root of the file. Its records are
+        written as they are in the file, so they take the same shape.
+        """
+        self.dialect = JsonDialect(
+            root="sequence",
+            record_key=dialect.record_key,
+            features=dialect.features,
+            flatten=dialect.flatten,
+        )
 
     def cells(self, raw: bytes, *, is_corrected: bool) -> list[bytes]:
         return [raw]
@@ -145,6 +152,10 @@ class JsonRejects:
     ) -> list[str]:
         try:
             record = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+            if self.dialect.shape.changes_records:
+                raise ValueError(
+                    "is read in another shape than its columns show; send the whole of it as `record`"
+                )
         except (msgspec.DecodeError, UnicodeError):
             raise ValueError("is no JSON object; send the whole of it as `record`") from None
         return [msgspec.json.encode({**record, **values}).decode()]

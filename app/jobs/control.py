@@ -14,7 +14,7 @@ from app.errors import Conflict, NotCancellable, NotFound, NothingToRetry, Store
 from app.failpoints import hit
 from app.pipeline.machine import Machine
 from app.sources.base import OBJECTS
-from app.states import JobStatus
+from app.states import ACTIVE_JOBS, JobStatus
 
 
 class Control:
@@ -32,13 +32,11 @@ class Control:
             job = await _get(connection, job_id, owner)
             if job.status == JobStatus.CANCELLED:
                 return
-            if not await jobs.cancel(connection, job_id):
+            if not await self._cancel_one(connection, job_id):
                 raise NotCancellable(f"The job is {job.status} already.")
-            await chunks.cancel_all(connection, job_id)
             parts = await jobs.descendants(connection, [job_id])
             for part in parts:
-                if await jobs.cancel(connection, part.id):
-                    await chunks.cancel_all(connection, part.id)
+                await self._cancel_one(connection, part.id)
             # rows that are not split yet must be counted
             await self._enqueue(connection, job, *parts)
             hit("cancel.before_commit")
@@ -51,6 +49,15 @@ class Control:
             self._machine.pool.stop_waiting(cancelled_id)
             await self._machine.finisher.forget_staged(cancelled_id)
         return job
+
+    async def _cancel_one(self, connection: AsyncConnection, job_id: UUID) -> bool:
+        """Cancel a job without its parts; return whether it was active."""
+        row = await jobs.lock_job(connection, job_id)
+        if row is None or JobStatus(row.status) not in ACTIVE_JOBS:
+            return False
+        await chunks.cancel_all(connection, job_id)
+        await self._machine.finisher.withdraw(connection, row)
+        return await jobs.cancel(connection, job_id)
 
     async def _enqueue(self, connection: AsyncConnection, *some: JobBase | JobPart) -> None:
         for job in some:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -14,7 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import files, jobs
 from app.db.engine import Database
 from app.db.rows import FileRow, JobRow, NewFile, NewJob
-from app.errors import NotFound, NotRows, RequestError, StoredBytesGone
+from app.errors import (
+    NotConfigured,
+    NotFound,
+    NotRows,
+    RequestError,
+    StoredBytesGone,
+    Unavailable,
+)
 from app.jobs.factory import JobFactory, JobSpec
 from app.processors.base import version_of
 from app.processors.registry import Processors
@@ -27,6 +34,8 @@ ORIGIN = "jobs"
 
 InputFile = FileRow | NewFile
 """A file for a job: one that exists, or one that is inserted with the job."""
+AnyFile = TypeVar("AnyFile", bound=InputFile)
+PlannedAs = TypeVar("PlannedAs", bound=InputFile, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,45 @@ class Plan:
     """Rows per chunk; None for the processor's default."""
     max_rejects: str = ""
     """Rows, or percent with a percent sign; empty for no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile(Generic[PlannedAs]):
+    """A file with the job over it, or the error that its job ends with."""
+
+    file: PlannedAs
+    plan: Plan
+    error: RequestError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """What the jobs of one request have in common, however many files they read."""
+
+    owner: str
+    processor: str
+    """Processor of a part that fails before it can start."""
+    options: dict[str, Any]
+    """Options of such a part."""
+    priority: int = 0
+    origin: str = ORIGIN
+    public_id: str | None = None
+    """Id that the endpoint shows, if it is neither the job's id nor its number."""
+    chunk_size: int | None = None
+    max_rejects: str = ""
+    """Limit of rejects for each file."""
+    is_cacheable: bool = True
+    """Whether the results may answer a later request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The jobs of one request."""
+
+    jobs: list[NewJob]
+    """All of them, a parent before its parts."""
+    parts: list[NewJob]
+    """The parts of the first job in the order of their files; empty if it reads a file itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,28 +247,120 @@ class FileJobs:
         )
         return self._factory.reading(spec, file, columns)
 
-    def failed_job(
+    async def plan(
         self,
-        owner: str,
-        file: InputFile,
-        plan: Plan,
-        priority: int,
-        parent_id: UUID,
-        error: RequestError,
+        request: JobRequest,
+        plan_for: Callable[[InputFile], Awaitable[Plan]],
+        file: AnyFile,
+    ) -> PlannedFile[AnyFile]:
+        """Return the file with its job, or with the error that prevents one.
+
+        Raises what no other file could avoid: NotFound for something missing that the options name,
+        NotConfigured, Unavailable.
+        """
+        try:
+            check_rows(file)
+            plan = await plan_for(file)
+            plan = replace(
+                plan,
+                columns=self.columns(file, plan),
+                chunk_size=request.chunk_size or plan.chunk_size,
+                max_rejects=request.max_rejects or plan.max_rejects,
+            )
+        except (NotFound, NotConfigured, Unavailable):
+            raise
+        except RequestError as error:
+            return refused(request, file, error)
+        return PlannedFile(file, plan)
+
+    def family(
+        self,
+        request: JobRequest,
+        planned: Sequence[PlannedFile[InputFile]],
+        files: Mapping[UUID, InputFile],
         *,
-        origin: str = ORIGIN,
-    ) -> NewJob:
-        """Return a part that failed before it could start."""
+        whole: InputFile | None = None,
+        plan: Plan | None = None,
+        total_rows: int | None = None,
+    ) -> Family:
+        """Return the job over the only file; or with `whole`, the file that stands for all of them,
+        a job with a part for each.
+
+        `files` are all that the jobs read. `plan` is that of the parent; by default it is like the
+        first part that can run. A file that cannot be read fails its own part. Raises its error if
+        there is no parent, and NotConfigured, Unavailable.
+        """
+        if whole is None:
+            (only,) = planned
+            if only.error is not None:
+                raise only.error
+            return Family(self._jobs_over(request, only, files, total_rows=total_rows), [])
+        plan = plan or next(part.plan for part in planned if part.error is None)
         spec = JobSpec(
-            owner,
+            request.owner,
             plan.processor,
             plan.options,
-            priority,
-            origin,
-            chunk_size=plan.chunk_size,
+            request.priority,
+            request.origin,
+            request.public_id,
+            plan.chunk_size,
+        )
+        parent = self._factory.of_parts(spec, whole, plan.columns or (), part_count=len(planned))
+        family = Family([parent], [])
+        for part in planned:
+            of_part = self._part_of(request, part, files, parent.id)
+            family.jobs.extend(of_part)
+            family.parts.append(of_part[0])
+        return family
+
+    def _part_of(
+        self,
+        request: JobRequest,
+        part: PlannedFile[InputFile],
+        files: Mapping[UUID, InputFile],
+        parent_id: UUID,
+    ) -> list[NewJob]:
+        """Return the job over one file and its own parts, or one that has already failed."""
+        error = part.error
+        if error is None:
+            try:
+                return self._jobs_over(request, part, files, parent_id)
+            except (NotConfigured, Unavailable):
+                raise
+            except RequestError as raised:
+                error = raised
+        spec = JobSpec(
+            request.owner,
+            part.plan.processor,
+            part.plan.options,
+            request.priority,
+            request.origin,
+            chunk_size=part.plan.chunk_size,
             parent_id=parent_id,
         )
-        return self._factory.failed(spec, file, error)
+        return [self._factory.failed(spec, part.file, error)]
+
+    def _jobs_over(
+        self,
+        request: JobRequest,
+        planned: PlannedFile[InputFile],
+        files: Mapping[UUID, InputFile],
+        parent_id: UUID | None = None,
+        *,
+        total_rows: int | None = None,
+    ) -> list[NewJob]:
+        return self.jobs_for(
+            request.owner,
+            planned.file,
+            planned.plan,
+            request.priority,
+            files,
+            parent_id,
+            origin=request.origin,
+            public_id=request.public_id if parent_id is None else None,
+            total_rows=total_rows,
+            is_cacheable=request.is_cacheable,
+        )
 
     async def _file(self, connection: AsyncConnection, owner: str, file_id: UUID) -> FileRow:
         file = await files.find_file(connection, file_id, owner)
@@ -233,6 +373,19 @@ class FileJobs:
         """Return a stored file with rows; raises NotFound, StoredBytesGone, NotRows."""
         async with self._database.reading() as connection:
             return await self._file(connection, owner, file_id)
+
+
+def refused(request: JobRequest, file: AnyFile, error: RequestError) -> PlannedFile[AnyFile]:
+    """Return the file with the error that its part ends with."""
+    plan = Plan(request.processor, request.options, chunk_size=request.chunk_size)
+    return PlannedFile(file, plan, error)
+
+
+def raise_if_all_failed(planned: Sequence[PlannedFile[InputFile]]) -> None:
+    """Raise the error of the first file if every file has one."""
+    errors = [part.error for part in planned if part.error is not None]
+    if errors and len(errors) == len(planned):
+        raise errors[0]
 
 
 async def all_files(

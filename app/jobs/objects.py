@@ -1,5 +1,5 @@
-"""Jobs over objects of a remote source: one job for one object, a job with parts for a prefix or a
-pattern. Nothing is copied.
+"""Jobs over objects of a source: one job for one object, a job with parts for a prefix or a pattern.
+Text in a bucket is read where it is; all other files are copied into the storage first.
 """
 
 from __future__ import annotations
@@ -7,7 +7,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -18,39 +19,50 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.engine import Database
-from app.db.rows import NewFile, NewJob
-from app.decoders.registry import by_content
+from app.db.rows import NewFile
+from app.decoders.chain import BEGINNING_BYTES, Chain
+from app.decoders.json_records import records_wanted
 from app.errors import (
-    BinaryContent,
     ObjectAccessDenied,
     ObjectNotFound,
     RequestError,
     SourceAccessDenied,
     SourceChanged,
     SourceNotFound,
+    SourceReplaced,
     SourceUnavailable,
     Unavailable,
 )
+from app.failpoints import hit
 from app.formats.csv import CsvDialect
 from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.registry import Dialect, reading_of, to_json
-from app.jobs.factory import JobFactory, JobSpec
+from app.jobs.factory import JobFactory
+from app.jobs.fetching import Fetcher, Kept
 from app.jobs.file_jobs import (
+    Family,
     FileJobs,
     InputFile,
+    JobRequest,
     Plan,
+    PlannedFile,
     Recorded,
     SubmittedJob,
     all_files,
     not_recorded,
+    raise_if_all_failed,
+    refused,
 )
 from app.jobs.job_types import JobType, PlanFor
+from app.jobs.submit import Submission
 from app.sources.base import OBJECTS, Sources
-from app.sources.remote import Object, RemoteSource
+from app.sources.http import without_query
+from app.sources.remote import Object, RemoteSource, Source
 from app.sources.s3 import MAX_URI_LENGTH
 
 MAX_OBJECTS = 10_000
 AT_ONCE = 8
+RETRY_SECONDS = 5
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 Result = TypeVar("Result")
 
@@ -59,8 +71,9 @@ Result = TypeVar("Result")
 class ObjectsSubmission:
     owner: str
     source: str
-    """`s3://bucket/key`. A key that ends in `/` selects all keys with that prefix; one with `*`,
-    `?` or `[` that does not exist itself selects all keys that match.
+    """`s3://bucket/key`, `https://host/path` or `file:///folder/name`. A key or path that ends in
+    `/` selects all with that prefix; one with `*`, `?` or `[` that does not exist itself selects
+    all that match.
     """
     job_type: JobType
     options: dict[str, Any] = field(default_factory=dict)
@@ -72,15 +85,14 @@ class ObjectsSubmission:
     declared: Declared = field(default_factory=Declared)
     origin: str = "files"
     public_id: str | None = None
+    credentials: str = ""
+    """Name of the credentials for a web server."""
+    pinned: Object | None = None
+    """The object in its version, if the caller has looked it up already."""
 
 
-@dataclass(frozen=True, slots=True)
-class _InspectedObject:
-    """An object whose first bytes were read, and the job for it or the error that prevents one."""
-
-    file: NewFile
-    plan: Plan
-    error: RequestError | None = None
+class _NeedsCopy(Exception):
+    """The object has to be decoded before it can be read."""
 
 
 class ObjectsSubmitter:
@@ -90,11 +102,13 @@ class ObjectsSubmitter:
         sources: Sources,
         file_jobs: FileJobs,
         factory: JobFactory,
+        fetcher: Fetcher,
     ) -> None:
         self._database = database
         self._sources = sources
         self._file_jobs = file_jobs
         self._factory = factory
+        self._fetcher = fetcher
 
     async def submit(
         self,
@@ -108,18 +122,35 @@ class ObjectsSubmitter:
         Raises RequestError if no object can be read. An object without a possible job fails the
         request if it is the only one, and only its own part otherwise.
         """
-        source = self._sources.remote(submission.source)
+        source = self._sources.of(submission.source)
         source.check_configured()
         plan_for = await submission.job_type.plan_for(submission.owner, submission.options)
         uri = source.full(submission.source)
-        single = await as_request_error(asyncio.to_thread(source.single, uri))
-        if single is not None:
-            inspected = await self._inspect(submission, plan_for, source, single)
-            if inspected.error is not None:
-                raise inspected.error
+        single = submission.pinned
+        if single is None:
+            single = await as_request_error(asyncio.to_thread(source.single, uri))
+        async with self._fetcher.keeping() as kept:
+            if single is not None:
+                planned = await self._planned(submission, plan_for, source, single, kept)
+                raise_if_all_failed(planned)
+                return await self._record(submission, uri, planned, announce, recorded, kept)
+            objects = await self._found(source, uri)
+            slots = asyncio.Semaphore(AT_ONCE)
+
+            async def plan(object_: Object) -> list[PlannedFile[NewFile]]:
+                async with slots:
+                    return await self._planned(submission, plan_for, source, object_, kept)
+
+            planned_objects = await _all(plan(object_) for object_ in objects)
+            planned = list(chain.from_iterable(planned_objects))
+            raise_if_all_failed(planned)
             return await self._record(
-                submission, uri, [inspected], announce, recorded, with_parent=False
+                submission, uri, planned, announce, recorded, kept, object_count=len(objects)
             )
+
+    @staticmethod
+    async def _found(source: Source, uri: str) -> list[Object]:
+        """Return all objects that the URI stands for; raises ObjectNotFound."""
         objects = await as_request_error(asyncio.to_thread(source.find, uri, MAX_OBJECTS))
         if not objects:
             raise ObjectNotFound(f"No object matches {uri}.")
@@ -127,36 +158,84 @@ class ObjectsSubmitter:
             raise ObjectNotFound(
                 f"More than {MAX_OBJECTS} objects match {uri}; give a longer prefix."
             )
-        slots = asyncio.Semaphore(AT_ONCE)
+        return objects
 
-        async def inspect(object_: Object) -> _InspectedObject:
-            async with slots:
-                return await self._inspect(submission, plan_for, source, object_)
+    async def _planned(
+        self,
+        submission: ObjectsSubmission,
+        plan_for: PlanFor,
+        source: Source,
+        object_: Object,
+        kept: Kept,
+    ) -> list[PlannedFile[NewFile]]:
+        """Return the files that an object is read as, each with its job or its error: several if it
+        has several sheets.
+        """
 
-        inspected_objects = await asyncio.gather(*(inspect(object_) for object_ in objects))
-        errors = [inspected.error for inspected in inspected_objects if inspected.error is not None]
-        if len(errors) == len(inspected_objects):
-            raise errors[0]
-        return await self._record(
-            submission, uri, inspected_objects, announce, recorded, with_parent=True
+        async def plan_object(file: InputFile) -> Plan:
+            plan = await plan_for(file)
+            return replace(plan, options=_with_source(submission, plan.options))
+
+        in_place = self._sources.in_place(object_.uri)
+        if in_place is not None:
+            with suppress(_NeedsCopy):
+                return [await self._inspect(submission, plan_object, in_place, object_)]
+        return await self._copied(submission, plan_object, source, object_, kept)
+
+    async def _copied(
+        self,
+        submission: ObjectsSubmission,
+        plan_object: PlanFor,
+        source: Source,
+        object_: Object,
+        kept: Kept,
+    ) -> list[PlannedFile[NewFile]]:
+        """Store the object decoded, and plan the job over each file that it becomes."""
+        request = _request(submission)
+        upload = Submission(
+            submission.owner,
+            declared=submission.declared,
+            processor=submission.job_type.processor,
+            options=submission.options,
+            max_rejects=submission.max_rejects,
         )
+        planned: list[PlannedFile[NewFile]] = []
+        try:
+            files = await as_request_error(
+                self._fetcher.fetch(upload, source, object_, submission.credentials, kept)
+            )
+        except Unavailable:
+            raise
+        except RequestError as error:
+            file = _file(submission, object_.uri, object_.size, CsvDialect(), "csv")
+            planned.append(refused(request, file, error))
+        else:
+            for fetched in files:
+                if fetched.error is not None:
+                    planned.append(refused(request, fetched.file, fetched.error))
+                else:
+                    planned.append(await self._file_jobs.plan(request, plan_object, fetched.file))
+        for item in planned:
+            _name_object(item, object_)
+        return planned
 
     async def _inspect(
         self,
         submission: ObjectsSubmission,
-        plan_for: PlanFor,
+        plan_object: PlanFor,
         source: RemoteSource,
         object_: Object,
-    ) -> _InspectedObject:
-        """Read the first bytes of the object, and determine its dialect and its job."""
+    ) -> PlannedFile[NewFile]:
+        """Read the first bytes of the object, and determine its dialect and its job. Raises
+        _NeedsCopy.
+        """
         read = partial(source.read, object_.uri, 0, min(object_.size, SAMPLE_BYTES), object_.etag)
+        request = _request(submission)
         file = _file_of(submission, object_, CsvDialect())
         try:
             sample = await as_request_error(asyncio.to_thread(read))
-            if by_content(sample) is not None:
-                raise BinaryContent(
-                    f"{object_.uri} is compressed or a workbook; only text can be read in place."
-                )
+            if _is_decoded(sample, submission.declared):
+                raise _NeedsCopy
             dialect = detect(
                 sample,
                 complete=object_.size <= SAMPLE_BYTES,
@@ -164,124 +243,108 @@ class ObjectsSubmitter:
                 filename=object_.uri.rpartition("/")[2],
             )
             file = _file_of(submission, object_, dialect.of_size(object_.size))
-            plan = await plan_for(file)
-            plan = replace(
-                plan,
-                options=_with_source(submission, plan.options),
-                columns=self._file_jobs.columns(file, plan),
-                chunk_size=submission.chunk_size or plan.chunk_size,
-                max_rejects=submission.max_rejects,
-            )
         except Unavailable:
             raise
         except RequestError as error:
-            if object_.uri not in error.detail:
-                error.detail = f"{printable(object_.uri)}: {error.detail}"
-            options = _with_source(submission, submission.options)
-            refused = Plan(submission.job_type.processor, options, chunk_size=submission.chunk_size)
-            return _InspectedObject(file, refused, error)
-        return _InspectedObject(file, plan)
+            planned = refused(request, file, error)
+        else:
+            planned = await self._file_jobs.plan(request, plan_object, file)
+        _name_object(planned, object_)
+        return planned
 
     async def _record(
         self,
         submission: ObjectsSubmission,
         uri: str,
-        inspected: list[_InspectedObject],
+        planned: list[PlannedFile[NewFile]],
         announce: Callable[[set[UUID]], None],
         recorded: Recorded,
+        kept: Kept,
         *,
-        with_parent: bool,
+        object_count: int | None = None,
     ) -> dict[str, Any]:
-        """Insert the jobs in one transaction: the job with parts, if any, then its parts."""
-        new_files = [item.file for item in inspected]
+        """Insert the jobs in one transaction: the job with parts, if any, then its parts.
+        `object_count` is given if the source stands for several objects.
+        """
+        new_files = [item.file for item in planned]
         ids = {file.id for file in new_files}
-        others = {file_id for item in inspected for file_id in item.plan.part_files} - ids
-        parent = None
-        if with_parent:
-            file, parent = self._parent(submission, uri, inspected)
-            new_files.insert(0, file)
+        others = {file_id for item in planned for file_id in item.plan.part_files} - ids
+        whole = None
+        if object_count is not None or len(planned) > 1:
+            size = sum(item.file.size_bytes for item in planned)
+            whole = _file(submission, uri, size, CsvDialect(), OBJECTS)
+            new_files.insert(0, whole)
 
-        async def record(connection: AsyncConnection) -> tuple[list[NewJob], list[NewJob]]:
+        async def record(connection: AsyncConnection) -> Family:
             files: dict[UUID, InputFile] = {file.id: file for file in new_files}
             files |= await all_files(connection, others, submission.owner)
-            families = [self._jobs(submission, item, files, parent) for item in inspected]
-            new_jobs = [] if parent is None else [parent]
-            new_jobs += chain.from_iterable(families)
-            await self._factory.make(connection, new_jobs, new_files)
-            submitted = SubmittedJob(new_jobs[0].id, new_files[0].id, is_cached=False)
+            family = self._file_jobs.family(_request(submission), planned, files, whole=whole)
+            await self._factory.make(connection, family.jobs, new_files)
+            submitted = SubmittedJob(family.jobs[0].id, new_files[0].id, is_cached=False)
             await recorded(connection, submitted)
-            return new_jobs, [family[0] for family in families]
+            hit("source.before_commit")
+            return family
 
-        new_jobs, of_objects = await self._database.transact(record)
-        announce({job.id for job in new_jobs})
-        parts = [] if parent is None else of_objects
+        kept.is_committing = True
+        family = await self._database.transact(record)
+        announce({job.id for job in family.jobs})
         return {
-            "job_id": str(new_jobs[0].id),
+            "job_id": str(family.jobs[0].id),
             "file_id": str(new_files[0].id),
             **({"public_id": submission.public_id} if submission.public_id else {}),
-            "status": str(new_jobs[0].status),
+            "status": str(family.jobs[0].status),
             "source": submission.source,
             "processor": submission.job_type.processor,
             "priority": submission.priority,
-            "objects": len(inspected),
+            "objects": object_count or 1,
             "size_bytes": new_files[0].size_bytes,
-            "parts": [str(job.id) for job in parts],
+            "parts": [str(job.id) for job in family.parts],
         }
 
-    def _jobs(
-        self,
-        submission: ObjectsSubmission,
-        inspected: _InspectedObject,
-        files: Mapping[UUID, InputFile],
-        parent: NewJob | None,
-    ) -> list[NewJob]:
-        """Return the job over one object and its own parts, or one that has already failed."""
-        owner, priority, origin = submission.owner, submission.priority, submission.origin
-        if inspected.error is not None:
-            assert parent is not None, "the request fails with its only object"
-            return [
-                self._file_jobs.failed_job(
-                    owner,
-                    inspected.file,
-                    inspected.plan,
-                    priority,
-                    parent.id,
-                    inspected.error,
-                    origin=origin,
-                )
-            ]
-        return self._file_jobs.jobs_for(
-            owner,
-            inspected.file,
-            inspected.plan,
-            priority,
-            files,
-            None if parent is None else parent.id,
-            origin=origin,
-            public_id=submission.public_id if parent is None else None,
-        )
 
-    def _parent(
-        self, submission: ObjectsSubmission, uri: str, inspected: list[_InspectedObject]
-    ) -> tuple[NewFile, NewJob]:
-        """Return a job without bytes of its own, whose file stands for all objects. Its options and
-        columns are those of the first part.
-        """
-        size = sum(item.file.size_bytes for item in inspected)
-        file = _file(submission, uri, size, CsvDialect(), OBJECTS)
-        plan = next(item.plan for item in inspected if item.error is None)
-        spec = JobSpec(
-            submission.owner,
-            plan.processor,
-            plan.options,
-            submission.priority,
-            submission.origin,
-            submission.public_id,
-            submission.chunk_size,
-        )
-        return file, self._factory.of_parts(
-            spec, file, plan.columns or (), part_count=len(inspected)
-        )
+def _request(submission: ObjectsSubmission) -> JobRequest:
+    return JobRequest(
+        submission.owner,
+        submission.job_type.processor,
+        _with_source(submission, submission.options),
+        submission.priority,
+        submission.origin,
+        submission.public_id,
+        submission.chunk_size,
+        submission.max_rejects,
+        is_cacheable=False,
+    )
+
+
+def _name_object(planned: PlannedFile[NewFile], object_: Object) -> None:
+    """Begin the detail of an error with the object."""
+    error, uri = planned.error, without_query(object_.uri)
+    if error is not None and uri not in error.detail:
+        error.detail = f"{printable(uri)}: {error.detail}"
+
+
+def _is_decoded(sample: bytes, declared: Declared) -> bool:
+    """Return whether the bytes of an object that begins so are not those that are split; raises
+    UnsupportedEncoding, InvalidParameter.
+    """
+    chain = Chain()
+    chain.encoding = declared.encoding
+    chain.or_likely = True
+    chain.format = declared.format
+    chain.records = records_wanted(declared.format, declared.records, declared.record_key)
+    return not chain.keeps(sample[:BEGINNING_BYTES])
+
+
+async def _all(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """Return the results in order. The first exception ends the others before it is raised."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        raise
 
 
 def _file_of(submission: ObjectsSubmission, object_: Object, dialect: Dialect) -> NewFile:
@@ -337,9 +400,12 @@ async def as_request_error(work: Coroutine[Any, Any, Result]) -> Result:
     """Translate errors of a source into errors of the request."""
     try:
         return await work
-    except (SourceNotFound, SourceChanged) as error:
+    except SourceNotFound as error:
         raise ObjectNotFound(error.detail) from None
+    except SourceChanged as error:
+        raise SourceReplaced(error.detail) from None
     except SourceAccessDenied as error:
         raise ObjectAccessDenied(error.detail) from None
     except SourceUnavailable as error:
-        raise Unavailable(error.detail, headers={"Retry-After": "5"}) from None
+        seconds = round(error.retry_after or RETRY_SECONDS)
+        raise Unavailable(error.detail, headers={"Retry-After": str(seconds)}) from None

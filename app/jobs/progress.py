@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, jobs, undo
 from app.db.engine import Database
 from app.db.rows import ChunkTally, JobRow, ListedJob, data_bytes
-from app.errors import JobHasParts, NotFound, TransientError
+from app.errors import JobHasParts, NotFound, RowsRemoved, TransientError
 from app.jobs.pace import Mark, marks_per_job, rows_left, rows_per_second, seconds_left
 from app.jobs.topics import Topic, Topics
 from app.states import ChunkStatus, JobStatus
@@ -49,6 +49,18 @@ async def find_with_rows(connection: AsyncConnection, identifier: UUID, owner: s
             f" /api/v1/jobs?parent={job.id}"
         )
     return job
+
+
+def check_results_kept(job: JobRow) -> None:
+    """Raises RowsRemoved if retention has removed the results of the job."""
+    if job.rows_removed_at is not None:
+        raise RowsRemoved(f"The results were removed on {job.rows_removed_at:%Y-%m-%d}.")
+
+
+def check_rejects_kept(job: JobRow) -> None:
+    """Raises RowsRemoved if retention has removed the rejects of the job."""
+    if job.rejects_removed_at is not None:
+        raise RowsRemoved(f"The rejects were removed on {job.rejects_removed_at:%Y-%m-%d}.")
 
 
 class Statuses:
@@ -247,19 +259,26 @@ def status_body(
         "format": job.format,
         "dialect": job.dialect,
         "decoding": job.decoding or [],
+        "fetched": job.fetched,
         "columns": job.columns,
         "size_bytes": job.size_bytes,
         "sha256": job.sha256 or None,
         "etag": job.etag,
         "summary": job.summary,
         "undo": undo.body(job),
+        "rows_removed_at": _iso(job.rows_removed_at),
+        "rejects_removed_at": _iso(job.rejects_removed_at),
         "error": job.error,
         "errors": errors,
         "created_at": job.created_at.isoformat(),
-        "started_at": job.started_at.isoformat() if job.started_at else None,
-        "finished_at": job.finished_at.isoformat() if job.finished_at else None,
+        "started_at": _iso(job.started_at),
+        "finished_at": _iso(job.finished_at),
         "updated_at": job.updated_at.isoformat(),
     }
+
+
+def _iso(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat()
 
 
 def percent(status: JobStatus, done_bytes: int, all_bytes: int) -> float:

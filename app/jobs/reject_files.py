@@ -111,7 +111,7 @@ def place_of(row: RejectRow, columns: Sequence[str], places: Places) -> str:
     name, column = row.column_name, None
     if name is not None and name in columns:
         column = list(columns).index(name)
-    return places.at(row.line, column)
+    return places.at(row.line, column, row.row_number)
 
 
 def is_whole(row: RejectRow) -> bool:

@@ -5,7 +5,7 @@ stored.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from uuid import UUID, uuid4
@@ -16,9 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.config import Settings
 from app.db import files, jobs
 from app.db.engine import Database
-from app.db.rows import NewFile, NewJob
+from app.db.rows import NewFile
 from app.decoders.base import Kind
 from app.decoders.base import Wanted as DecodingWanted
+from app.decoders.json_records import records_wanted
 from app.errors import (
     DecompressedTooLarge,
     DigestMismatch,
@@ -27,18 +28,24 @@ from app.errors import (
     IdempotencyInFlight,
     IdempotencyKeyReused,
     QuotaExceeded,
-    RequestError,
     TransientError,
-    Unavailable,
 )
 from app.failpoints import hit
 from app.formats.detect import Declared
 from app.jobs import uploaded
-from app.jobs.factory import JobFactory, JobSpec
-from app.jobs.file_jobs import FileJobs, InputFile, Plan, all_files
+from app.jobs.factory import JobFactory
+from app.jobs.file_jobs import (
+    FileJobs,
+    InputFile,
+    JobRequest,
+    PlannedFile,
+    all_files,
+    raise_if_all_failed,
+    refused,
+)
 from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
-from app.jobs.uploaded import PlannedFile, Reading
+from app.jobs.uploaded import Reading
 from app.sources.places import Storage, Stored
 from app.sources.upload import Received, UploadSource, check_room, touch_periodically
 
@@ -97,10 +104,16 @@ class Submission:
     """Inspects the stored bytes as they arrive, and counts their rows."""
 
 
-Complete = Callable[[], Submission]
-"""Returns the submission after the body has been received, with the fields of the form. Raises a
-RequestError to reject it.
-"""
+class Form(Protocol):
+    """A form whose file is the body. Fields may follow the file."""
+
+    def declared(self) -> Declared:
+        """Return what is declared before the first byte of the file about its encoding and records."""
+
+    def complete(self) -> Submission:
+        """Return the submission with all fields, after the body has been received. Raises a
+        RequestError to reject it.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +145,8 @@ class Submitter:
         self._file_jobs = file_jobs
         self._keys_in_flight: set[tuple[str, str]] = set()
         self._accepting = asyncio.Semaphore(ACCEPTED_AT_ONCE)
-        self._decoding = asyncio.Semaphore(DECODED_AT_ONCE)
+        self.decoding = asyncio.Semaphore(DECODED_AT_ONCE)
+        """Shared by all that decode what they receive."""
 
     async def check_room(self, new_bytes: int = 0) -> None:
         """Raises InsufficientStorage if `new_bytes` do not fit on the disk of the uploads."""
@@ -171,25 +185,25 @@ class Submitter:
         return await self._limits.bytes_left(submission.owner, new_bytes, submission.reserved_bytes)
 
     async def submit(
-        self, submission: Submission, body: AsyncIterator[bytes], complete: Complete | None = None
+        self, submission: Submission, body: AsyncIterator[bytes], form: Form | None = None
     ) -> Accepted:
         """Store the body and queue its job. Raises RequestError if it is rejected; nothing is kept
         then.
         """
         key = submission.idempotency_key
         if key is None:
-            return await self._submit(submission, body, complete)
+            return await self._submit(submission, body, form)
         in_flight = (submission.owner, key)
         if in_flight in self._keys_in_flight:
             raise IdempotencyInFlight(headers={"Retry-After": "1"})
         self._keys_in_flight.add(in_flight)
         try:
-            return await self._submit(submission, body, complete)
+            return await self._submit(submission, body, form)
         finally:
             self._keys_in_flight.discard(in_flight)
 
     async def _submit(
-        self, submission: Submission, body: AsyncIterator[bytes], complete: Complete | None
+        self, submission: Submission, body: AsyncIterator[bytes], form: Form | None
     ) -> Accepted:
         limit = self._settings.max_upload_bytes
         left = await self._bytes_left(submission)
@@ -198,21 +212,20 @@ class Submitter:
             uuid4(),
             max_bytes=limit if left is None else min(limit, left),
             reserve_bytes=self._settings.min_free_disk_mb << 20,
-            turns=self._decoding,
+            turns=self.decoding,
             declared=submission.declared_kind,
             inspect=None if submission.inspector is None else submission.inspector.feed,
         )
         async with upload, touch_periodically(self._storage, upload.file_ids):
             try:
                 detects = submission.origin == ORIGIN and submission.inspector is None
-                upload.declare(submission.declared.encoding, or_likely=detects)
+                declare(upload, submission.declared, or_likely=detects)
                 async for data in body:
-                    if complete is not None and not upload.received_bytes:
-                        encoding = _encoding_so_far(submission, complete)
-                        upload.declare(encoding, or_likely=detects)
+                    if form is not None and not upload.received_bytes:
+                        declare(upload, form.declared(), or_likely=detects)
                     await upload.write(data)
-                if complete is not None:
-                    submission = complete()
+                if form is not None:
+                    submission = form.complete()
                 received = await upload.finish(self._wanted(submission))
             except (FileTooLarge, DecompressedTooLarge):
                 if left is None or left >= limit:
@@ -224,12 +237,8 @@ class Submitter:
                 return await self._accept(submission, upload, received)
 
     def _wanted(self, submission: Submission) -> DecodingWanted:
-        return DecodingWanted(
-            submission.declared.sheet,
-            submission.origin == ORIGIN and submission.inspector is None,
-            self._settings.spreadsheet_memory_mb,
-            self._settings.spreadsheet_seconds,
-        )
+        takes_parts = submission.origin == ORIGIN and submission.inspector is None
+        return wanted(submission.declared, self._settings, takes_parts=takes_parts)
 
     async def _accept(
         self, submission: Submission, upload: UploadSource, received: Received
@@ -263,116 +272,62 @@ class Submitter:
         hit("upload.before_rename")
         stored = await upload.publish()
         hit("upload.after_rename")
+        request = self._request(submission)
         try:
-            planned = await self._plan(submission, received, readings, stored, content_key)
+            new_files = uploaded.new_files(submission, received, readings, stored, content_key)
+            planned = await self._plan(submission, request, readings, new_files)
         except BaseException:
             await self._delete(stored)
             raise
         whole = None
-        if len(planned) > 1:
+        if len(new_files) > 1:
             whole = uploaded.whole_file(submission, received, content_key)
-        return await self._record(submission, stored, planned, whole, total_rows, fingerprint)
+            new_files.insert(0, whole)
+        return await self._record(
+            submission, request, stored, new_files, planned, whole, total_rows, fingerprint
+        )
+
+    def _request(self, submission: Submission) -> JobRequest:
+        return JobRequest(
+            submission.owner,
+            self._job_types.of_upload(submission.processor).processor,
+            submission.options,
+            submission.priority,
+            submission.origin,
+            submission.public_id,
+            submission.chunk_size,
+            submission.max_rejects,
+            is_cacheable=False,
+        )
 
     async def _plan(
         self,
         submission: Submission,
-        received: Received,
+        request: JobRequest,
         readings: Sequence[Reading],
-        stored: Sequence[Stored],
-        content_key: str,
-    ) -> list[PlannedFile]:
+        new_files: Sequence[NewFile],
+    ) -> list[PlannedFile[NewFile]]:
         """Return the files of the upload with the job over each, as the submission asks for it.
         Raises the RequestError of the only file, or of the first if no file can be used.
         """
         job_type = self._job_types.of_upload(submission.processor)
         plan_for = await job_type.plan_for_checked(submission.owner, submission.options)
-        planned: list[PlannedFile] = []
-        for reading, at in zip(readings, stored, strict=True):
-            file = uploaded.new_file(
-                submission, received, reading, at, content_key, is_part=len(readings) > 1
-            )
-            refused = Plan(job_type.processor, submission.options)
-            try:
-                if reading.error is not None:
-                    raise reading.error
-                plan = await plan_for(file)
-                plan = replace(
-                    plan,
-                    columns=self._file_jobs.columns(file, plan),
-                    chunk_size=submission.chunk_size or plan.chunk_size,
-                    max_rejects=submission.max_rejects,
-                )
-            except Unavailable:
-                raise
-            except RequestError as error:
-                planned.append(PlannedFile(file, refused, error))
+        planned: list[PlannedFile[NewFile]] = []
+        for reading, file in zip(readings, new_files, strict=True):
+            if reading.error is not None:
+                planned.append(refused(request, file, reading.error))
             else:
-                planned.append(PlannedFile(file, plan))
-        errors = [part.error for part in planned if part.error is not None]
-        if len(errors) == len(planned):
-            raise errors[0]
+                planned.append(await self._file_jobs.plan(request, plan_for, file))
+        raise_if_all_failed(planned)
         return planned
-
-    def _jobs(
-        self,
-        submission: Submission,
-        planned: Sequence[PlannedFile],
-        whole: NewFile | None,
-        others: Mapping[UUID, InputFile],
-        total_rows: int | None,
-    ) -> tuple[list[NewJob], list[NewJob]]:
-        """Return all jobs of the upload, its own first, and those that are its parts: none if it
-        has a single file. `others` are the files that the jobs read besides.
-        """
-        owner, priority, origin = submission.owner, submission.priority, submission.origin
-        parent = None
-        if whole is not None:
-            plan = next(part.plan for part in planned if part.error is None)
-            spec = JobSpec(
-                owner,
-                plan.processor,
-                plan.options,
-                priority,
-                origin,
-                submission.public_id,
-                plan.chunk_size,
-            )
-            parent = self._factory.of_parts(
-                spec, whole, plan.columns or (), part_count=len(planned)
-            )
-        new_jobs = [] if parent is None else [parent]
-        parts: list[NewJob] = []
-        for file in planned:
-            if file.error is not None:
-                assert parent is not None, "the upload fails with its only file"
-                family = [
-                    self._file_jobs.failed_job(
-                        owner, file.file, file.plan, priority, parent.id, file.error, origin=origin
-                    )
-                ]
-            else:
-                family = self._file_jobs.jobs_for(
-                    owner,
-                    file.file,
-                    file.plan,
-                    priority,
-                    {**others, file.file.id: file.file},
-                    None if parent is None else parent.id,
-                    origin=origin,
-                    public_id=submission.public_id if parent is None else None,
-                    total_rows=total_rows if parent is None else None,
-                    is_cacheable=False,
-                )
-            new_jobs += family
-            if parent is not None:
-                parts.append(family[0])
-        return new_jobs, parts
 
     async def _record(
         self,
         submission: Submission,
+        request: JobRequest,
         stored: Sequence[Stored],
-        planned: Sequence[PlannedFile],
+        new_files: Sequence[NewFile],
+        planned: Sequence[PlannedFile[NewFile]],
         whole: NewFile | None,
         total_rows: int | None,
         fingerprint: str,
@@ -380,21 +335,21 @@ class Submitter:
         """Insert files, jobs, queue tokens and idempotency key in one transaction; return the
         answer.
         """
-        new_files = [part.file for part in planned]
         read = {file_id for part in planned for file_id in part.plan.part_files}
         other_ids = read - {file.id for file in new_files}
-        if whole is not None:
-            new_files.insert(0, whole)
 
         async def record(connection: AsyncConnection) -> dict[str, Any]:
-            others = await all_files(connection, other_ids, submission.owner)
-            new_jobs, parts = self._jobs(submission, planned, whole, others, total_rows)
-            numbers = await self._factory.make(
-                connection, new_jobs, new_files, reserved_bytes=submission.reserved_bytes
+            to_read: dict[UUID, InputFile] = {file.id: file for file in new_files}
+            to_read |= await all_files(connection, other_ids, submission.owner)
+            family = self._file_jobs.family(
+                request, planned, to_read, whole=whole, total_rows=total_rows
             )
-            body = uploaded.answer(new_files[0], new_jobs[0], numbers[0])
-            if parts:
-                body["parts"] = [str(job.id) for job in parts]
+            numbers = await self._factory.make(
+                connection, family.jobs, new_files, reserved_bytes=submission.reserved_bytes
+            )
+            body = uploaded.answer(new_files[0], family.jobs[0], numbers[0])
+            if family.parts:
+                body["parts"] = [str(job.id) for job in family.parts]
             key = submission.idempotency_key
             await self._factory.remember(connection, submission.owner, key, fingerprint, 201, body)
             if submission.recorded is not None:
@@ -459,9 +414,22 @@ async def answered_before(
     return Accepted(answer.status_code, answer.body, replayed=True)
 
 
-def _encoding_so_far(submission: Submission, complete: Complete) -> str | None:
-    """Return the encoding that the query or a form field before the file declares."""
-    try:
-        return complete().declared.encoding
-    except RequestError:  # fields behind the file may still mend it
-        return submission.declared.encoding
+def wanted(declared: Declared, settings: Settings, *, takes_parts: bool) -> DecodingWanted:
+    """Return what decoders need to know when all bytes have been received. With `takes_parts` a
+    file may become several.
+    """
+    return DecodingWanted(
+        declared.sheet,
+        takes_parts,
+        settings.spreadsheet_memory_mb,
+        settings.spreadsheet_seconds,
+        records=declared.records,
+        record_key=declared.record_key,
+        encoding=declared.encoding,
+    )
+
+
+def declare(upload: UploadSource, declared: Declared, *, or_likely: bool) -> None:
+    """Tell the decoders what is known before the first byte; raises InvalidParameter."""
+    records = records_wanted(declared.format, declared.records, declared.record_key)
+    upload.declare(declared.encoding, or_likely=or_likely, records=records, form=declared.format)

@@ -18,12 +18,17 @@ from app.decoders.base import Report
 from app.decoders.columnar.decoder import COLUMNAR_NAMES
 from app.decoders.places import Places, places_to_json
 from app.decoders.registry import plain_name
-from app.errors import ContentMismatch, EmptyFile, RequestError, UnsupportedEncoding
+from app.errors import (
+    ContentMismatch,
+    EmptyFile,
+    InvalidParameter,
+    RequestError,
+    UnsupportedEncoding,
+)
 from app.formats.csv import CsvDialect
-from app.formats.detect import SAMPLE_BYTES, detect
+from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.encodings import decoded_on_arrival
 from app.formats.registry import Dialect, reading_of, to_json
-from app.jobs.file_jobs import Plan
 from app.sources.base import OBJECTS
 from app.sources.places import Stored
 from app.sources.upload import Part, Received
@@ -40,15 +45,6 @@ class Reading:
 
     part: Part
     dialect: Dialect
-    error: RequestError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedFile:
-    """A file of an upload with the job over it, or the error that its job ends with."""
-
-    file: NewFile
-    plan: Plan
     error: RequestError | None = None
 
 
@@ -83,6 +79,11 @@ def _detect(submission: Submission, part: Part) -> Dialect:
             f"The form declares encoding={encoding} behind the file; declare it before the file, or"
             " in the query."
         )
+    if _records_come_late(part, submission.declared):
+        raise InvalidParameter(
+            "The form declares the records behind the file; declare `records`, `record_key` and"
+            " `format` before the file, or in the query."
+        )
     dialect = detect(
         part.sample,
         complete=part.stored_bytes <= SAMPLE_BYTES,
@@ -111,11 +112,36 @@ def _comes_late(part: Part, encoding: str) -> bool:
     reports = [report for report in part.reports if "encoding" in report.facts]
     if reports:
         return "confidence" in reports[0].facts
-    is_text = not part.reports or part.reports[-1].places is None
+    is_text = not any("sheet" in report.facts for report in part.reports)
     return is_text and decoded_on_arrival(part.sample[:4], encoding) is not None
 
 
-def new_file(
+def _records_come_late(part: Part, declared: Declared) -> bool:
+    """Return whether records inside a document were declared when its bytes had passed."""
+    wants_records = declared.records is not None or declared.record_key is not None
+    if not wants_records and declared.format not in ("geojson", "xml"):
+        return False
+    return not any("records" in report.facts for report in part.reports)
+
+
+def new_files(
+    submission: Submission,
+    received: Received,
+    readings: Sequence[Reading],
+    stored: Sequence[Stored],
+    content_key: str,
+) -> list[NewFile]:
+    """Return the rows of the stored files. One of several is named by its sheet, and cannot be found
+    as the upload.
+    """
+    is_part = len(readings) > 1
+    return [
+        _new_file(submission, received, reading, at, content_key, is_part=is_part)
+        for reading, at in zip(readings, stored, strict=True)
+    ]
+
+
+def _new_file(
     submission: Submission,
     received: Received,
     reading: Reading,
@@ -124,9 +150,6 @@ def new_file(
     *,
     is_part: bool,
 ) -> NewFile:
-    """Return the row of a stored file. A part is one of several files of an upload:
-    it is named by its sheet, and cannot be found as the upload.
-    """
     part, dialect = reading.part, reading.dialect
     file = NewFile(
         id=part.file_id,
@@ -149,7 +172,7 @@ def new_file(
     )
     if not is_part:
         return file
-    sheet = next(report.facts["sheet"] for report in part.reports if report.facts)
+    sheet = next(report.facts["sheet"] for report in part.reports if "sheet" in report.facts)
     key = hashlib.sha256(f"{content_key} {sheet}".encode()).hexdigest()
     shown = CONTROL.sub("_", sheet)[:100]
     name = f"{submission.filename[:150]}#{shown}"
@@ -207,11 +230,11 @@ def fingerprint(submission: Submission, received: Received) -> str:
     declared = msgspec.to_builtins(submission.declared)
     # Keeps the fingerprints of requests that were stored before these options existed or could be
     # absent.
-    for added in ("skip_initial_space", "sheet"):
+    for added in ("skip_initial_space", "sheet", "widths", "records", "record_key", "flatten"):
         if declared[added] is None:
             del declared[added]
     declared["skip_footer"] = declared["skip_footer"] or 0
-    for member in ("cell_faults", "decoded_from"):  # these follow from the bytes
+    for member in ("cell_faults", "decoded_from", "located"):  # these follow from the bytes
         declared.pop(member, None)
     same = [
         received.sha256,

@@ -62,14 +62,15 @@ def cut(
     budget: int,
     window_bytes: int = WINDOW_BYTES,
 ) -> Cut:
-    """Return spans from `start` on, until at least `budget` bytes are cut or the file of `size`
-    bytes ends.
+    """Return spans from `start` on, until at least `budget` bytes are cut or the data ends, which
+    it does at `size`: the size of the file, or less if something else follows.
     """
     spans: list[Span] = []
     position, window, ends, wanted, crc = start, b"", NO_ENDS, window_bytes, start.crc32
     file.seek(start.offset)
     while True:
-        block = file.read(wanted - len(window))
+        left = size - position.offset - len(window)
+        block = file.read(min(wanted - len(window), left)) if left > 0 else b""
         window += block
         eof = position.offset + len(window) >= size or not block
         seen = _last(ends)
@@ -162,9 +163,22 @@ def crc32_before(file: BinaryIO, offset: int) -> int:
     """Return the checksum of the bytes before `offset`: those of the header, for a file that is
     about to be cut.
     """
-    file.seek(0)
-    crc = 0
-    while offset and (block := file.read(min(offset, WINDOW_BYTES))):
+    return _crc32(file, 0, offset, 0)
+
+
+def with_rest(file: BinaryIO, cut: Cut, size: int) -> Cut:
+    """Return a cut that is done with its position at the end of the file of `size` bytes. What
+    follows the data counts only for the checksum.
+    """
+    position = cut.position
+    crc = _crc32(file, position.offset, size, position.crc32)
+    return replace(cut, position=replace(position, offset=size, crc32=crc))
+
+
+def _crc32(file: BinaryIO, start: int, end: int, crc: int) -> int:
+    file.seek(start)
+    left = end - start
+    while left > 0 and (block := file.read(min(left, WINDOW_BYTES))):
         crc = zlib.crc32(block, crc)
-        offset -= len(block)
+        left -= len(block)
     return crc

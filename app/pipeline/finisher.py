@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import chunks, files, jobs, results
+from app.db import chunks, corrections, files, jobs, results
 from app.db.engine import Database
 from app.db.rows import ChunkTally, JobRow, LockedJob
 from app.destinations.registry import Destinations
@@ -110,6 +110,8 @@ class Finisher:
             final = await self._final(connection, job, row, concluded)
         if final is None:
             return NotEnded.WORK_LEFT
+        if final.status is JobStatus.FAILED:
+            await self.withdraw(connection, row)
         await jobs.finish(
             connection, job.id, final.status, summary=final.summary or None, error=final.error
         )
@@ -242,6 +244,9 @@ class Finisher:
         """Fail a job that cannot continue: its remaining rows count as not processed."""
 
         async def finish(connection: AsyncConnection) -> None:
+            row = await jobs.lock_job(connection, job_id)
+            if row is not None and JobStatus(row.status) in ACTIVE_JOBS:
+                await self.withdraw(connection, row)
             await jobs.finish(connection, job_id, JobStatus.FAILED, error=error)
             await chunks.cancel_all(connection, job_id)
 
@@ -250,6 +255,14 @@ class Finisher:
         staged = await self._staged(job_id)
         if staged is not None:
             await staged.failed(job_id)
+
+    async def withdraw(self, connection: AsyncConnection, job: LockedJob) -> None:
+        """Count staged rows of a job as not processed, before it ends without publishing them. Rows
+        of a correction are not staged: they are in the results of the corrected job.
+        """
+        is_staged = self._destinations.of(job).staged is not None
+        if is_staged and job.origin != corrections.ORIGIN:
+            await jobs.withdraw(connection, job.id)
 
     async def forget_staged(self, job_id: UUID) -> None:
         """Delete what chunks staged for results that will not be published."""

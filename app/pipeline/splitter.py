@@ -15,7 +15,7 @@ from app.db.rows import SplitPosition
 from app.errors import StoredFileCorrupt
 from app.failpoints import hit
 from app.formats.base import MAX_CHUNK_BYTES
-from app.pipeline.cutter import Cut, Limits, crc32_before, cut
+from app.pipeline.cutter import Cut, Limits, crc32_before, cut, with_rest
 from app.pipeline.queue import Queue
 from app.pipeline.running import JobSnapshot, RunningJob
 from app.sources.base import Sources
@@ -102,9 +102,10 @@ class Splitter:
                 start = replace(start, crc32=crc32_before(file, start.offset))
             limits = Limits(job.chunk_size, job.processor.chunk_bytes or MAX_CHUNK_BYTES)
             budget = STRETCH_BYTES if job.chunk_count else FIRST_STRETCH_BYTES
-            new_cut = cut(
-                file, job.form, start, size=job.stored_bytes, limits=limits, budget=budget
-            )
+            end = job.form.data_end or job.stored_bytes
+            new_cut = cut(file, job.form, start, size=end, limits=limits, budget=budget)
+            if new_cut.done:
+                new_cut = with_rest(file, new_cut, job.stored_bytes)
         if new_cut.done and job.stored_crc32 not in (None, new_cut.position.crc32):
             raise StoredFileCorrupt(
                 "The stored upload is not what was received: its checksum is another one."

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,10 +29,12 @@ async def advance(connection: AsyncConnection, destinations: Destinations, job_i
     if taken is None:
         await undo.end(connection, job_id)
         return False
-    counts = {
+    counts: dict[str, Any] = {
         "removed": job.undo_counts["removed"] + taken.removed,
         "restored": job.undo_counts["restored"] + taken.restored,
     }
+    if taken.left:
+        counts |= {"left": taken.left, "left_rows": list(taken.left_rows)}
     await undo.set_counts(connection, job_id, counts)
     return True
 

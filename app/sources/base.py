@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from app.errors import BadSourceUri
 from app.sources.places import Outputs, Storage
-from app.sources.remote import RemoteSource
+from app.sources.remote import RemoteSource, Source
 from app.sources.storage import LocalStorage
 
 OBJECTS = "objects"
@@ -23,19 +23,33 @@ class Sources:
         outputs: Outputs,
         spool: LocalStorage,
         remotes: Iterable[RemoteSource] = (),
+        fetched: Iterable[Source] = (),
     ) -> None:
-        """`spool` is for files that only this process reads and soon removes."""
+        """`spool` is for files that only this process reads and soon removes. Files of `fetched`
+        sources are copied before they are read.
+        """
         self.storage = storage
         self.outputs = outputs
         self.spool = spool
         self._remotes = {remote.scheme: remote for remote in remotes}
+        self._fetched = {source.scheme: source for source in fetched}
+
+    def of(self, uri: str) -> Source:
+        """Return the source of a URI; raises BadSourceUri."""
+        source = self._remotes.get(_scheme(uri)) or self._fetched.get(_scheme(uri))
+        if source is None:
+            raise _bad_scheme(uri, (*self._remotes, *self._fetched))
+        return source
+
+    def in_place(self, uri: str) -> RemoteSource | None:
+        """Return the source of a URI if its objects can be read where they are."""
+        return self._remotes.get(_scheme(uri))
 
     def remote(self, uri: str) -> RemoteSource:
-        """Return the source of a URI; raises BadSourceUri."""
-        remote = self._remotes.get(_scheme(uri))
+        """Return the source of an object that is read where it is; raises BadSourceUri."""
+        remote = self.in_place(uri)
         if remote is None:
-            schemes = " or ".join(f"{scheme}://" for scheme in self._remotes)
-            raise BadSourceUri(f"{uri[:100]!r} does not begin with {schemes}.")
+            raise _bad_scheme(uri, tuple(self._remotes))
         return remote
 
     def read(self, uri: str, start: int, end: int, etag: str | None = None) -> bytes:
@@ -55,6 +69,11 @@ class Sources:
 
     def _place(self, uri: str) -> RemoteSource | Storage:
         return self.remote(uri) if is_remote(uri) else self.storage
+
+
+def _bad_scheme(uri: str, schemes: tuple[str, ...]) -> BadSourceUri:
+    expected = " or ".join(f"{scheme}://" for scheme in schemes)
+    return BadSourceUri(f"{uri[:100]!r} does not begin with {expected}.")
 
 
 def is_remote(uri: str) -> bool:

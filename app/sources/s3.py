@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import fnmatch
 import io
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache, partial
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from app.errors import (
     BadSourceUri,
     GranulaError,
+    InvalidParameter,
     NotConfigured,
     SourceAccessDenied,
     SourceChanged,
@@ -23,7 +26,7 @@ from app.errors import (
 )
 from app.lazy import LazyModule
 from app.sources.listing import ListingError, listed
-from app.sources.remote import Object
+from app.sources.remote import Fetched, Object
 
 if TYPE_CHECKING:
     import obstore
@@ -210,8 +213,12 @@ class S3Source:
         """Return the objects that match a prefix or pattern, sorted by key, without empty ones; at
         most `limit` + 1. Some keys may be unreadable.
         """
+        objects = list(islice(self.matching(uri), limit + 1))
+        return sorted(objects, key=lambda object_: object_.uri)
+
+    def matching(self, uri: str) -> Iterator[Object]:
+        """Yield the objects that match a prefix or pattern, without empty ones."""
         address, keys = Address.parse(uri), self.credentials
-        objects: list[Object] = []
         try:
             for object_ in listed(
                 keys.endpoint_url,
@@ -222,14 +229,20 @@ class S3Source:
                 keys.region,
             ):
                 if object_.size and address.matches(object_.key):
-                    objects.append(
-                        Object(f"s3://{address.bucket}/{object_.key}", object_.size, object_.etag)
-                    )
-                if len(objects) > limit:
-                    break
+                    yield Object(f"s3://{address.bucket}/{object_.key}", object_.size, object_.etag)
         except ListingError as error:
             raise _answered(address, error.status, error) from None
-        return sorted(objects, key=lambda object_: object_.uri)
+
+    @asynccontextmanager
+    async def fetch(self, object_: Object, credentials: str = "") -> AsyncIterator[Fetched]:
+        if credentials:
+            raise InvalidParameter("Credentials are for sources of https.")
+        yield Fetched(object_.uri, object_.size, object_.etag, self._pieces(object_))
+
+    async def _pieces(self, object_: Object) -> AsyncIterator[bytes]:
+        for start in range(0, object_.size, BLOCK_BYTES):
+            end = min(start + BLOCK_BYTES, object_.size)
+            yield await asyncio.to_thread(self.read, object_.uri, start, end, object_.etag or None)
 
     def _check_ready(self) -> None:
         # the job comes from another process on this database, which has the keys

@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 
 from app.decoders.base import Kind, Report, Wanted
 from app.decoders.chain import Chain
+from app.decoders.json_records import RecordsWanted
 from app.errors import (
     DecompressedTooLarge,
     FileTooLarge,
@@ -160,10 +161,20 @@ class UploadSource:
         for output in self._outputs:
             await output.close()
 
-    def declare(self, encoding: str | None, *, or_likely: bool = False) -> None:
+    def declare(
+        self,
+        encoding: str | None,
+        *,
+        or_likely: bool = False,
+        records: RecordsWanted | None = None,
+        form: str | None = None,
+    ) -> None:
         """Set the encoding of the text, before the first byte. With `or_likely` and no encoding,
-        text that is not UTF-8 is decoded from its likely encoding.
+        text that is not UTF-8 is decoded from its likely encoding. `records` are those to find
+        inside a JSON document; `form` is the declared format.
         """
+        self._decoders.format = form
+        self._decoders.records = records
         self._decoders.encoding = encoding
         self._decoders.or_likely = or_likely
 
@@ -269,7 +280,7 @@ async def touch_periodically(
                 except TransientError as error:
                     logger.warning("%s", error)
 
-    task = asyncio.create_task(touch(), name=f"upload {file_ids[0]}")
+    task = asyncio.create_task(touch(), name="touch stored files")
     try:
         yield
     finally:

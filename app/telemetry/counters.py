@@ -49,10 +49,18 @@ _attempts = Counter(
     registry=PROCESS,
 )
 
+_removed = Counter(
+    "granula_retention_removed",
+    "Files (bytes, jobs) and jobs (rows, rejects) whose data retention has removed, by kind",
+    ["kind"],
+    registry=PROCESS,
+)
+
 # Looked up once, so that all of them exist as zero before the first event.
 _ROWS = {outcome: _rows.labels(outcome) for outcome in ("ok", "invalid", "failed")}
 _CHUNKS = {outcome: _chunks.labels(outcome) for outcome in ("completed", "failed", "retried")}
 _SECONDS = {stage: _seconds.labels(stage) for stage in ("wait", "read", "process", "write")}
+_REMOVED = {kind: _removed.labels(kind) for kind in ("bytes", "rows", "rejects", "jobs")}
 _ATTEMPTS = {outcome: _attempts.labels(outcome) for outcome in ("delivered", "failed")}
 
 
@@ -84,3 +92,8 @@ def answered(method: str, route: str, status: int, seconds: float) -> None:
 def attempted(*, is_delivered: bool) -> None:
     """Count a message to a webhook."""
     _ATTEMPTS["delivered" if is_delivered else "failed"].inc()
+
+
+def removed(kind: str, count: int) -> None:
+    """Count files or jobs whose data retention has removed."""
+    _REMOVED[kind].inc(count)

@@ -25,7 +25,7 @@ def wait_for(flag: str) -> None:
 
 class Gated:
     """For texts with the word `gate` it computes, without a pause, until the flag `open` is raised;
-    first it raises `began-<its process>`. A score is the number of the process.
+    first it raises `began-<pid>`. A score is the pid.
     """
 
     def score(self, texts: Sequence[str]) -> Scores:
@@ -46,7 +46,7 @@ class Flaky:
 
 
 class Fragile:
-    """Raises for the text `bad`, gives no number for `nan`, and takes its process with it for
+    """Raises for the text `bad`, returns no number for `nan`, and kills its process for
     `poison`.
     """
 

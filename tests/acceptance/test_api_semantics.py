@@ -1,5 +1,5 @@
-"""What the API means, on both databases: pages that agree, progress that only grows, states that
-allow what they say, and deletions that leave nothing.
+"""Semantics of the API, on both databases: consistent pages, progress that only grows, states that
+allow what they document, and complete deletions.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ HEADERS = (
 
 @pytest.fixture(scope="module")
 def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """With chunks of 100 rows, and a processor that tests can hold."""
+    """With chunks of 100 rows, and a processor that tests can stop."""
     folder = tmp_path_factory.mktemp("service")
     (folder / "gates").mkdir()
     running = Server(
@@ -83,7 +83,7 @@ def is_bad(number: int) -> bool:
 
 @pytest.fixture(scope="module")
 def ragged(api: Api) -> str:
-    """A file of eleven chunks with rejects in each, one chunk of nothing else."""
+    """A file of eleven chunks with rejects in each, one chunk of only rejects."""
     rows = [cells(n)[: 2 if is_bad(n) else 3] for n in range(1, ROWS + 1)]
     data = "id,name,x\n" + "".join(",".join(row) + "\n" for row in rows)
     status = api.run(data.encode())
@@ -117,7 +117,7 @@ def test_pages_by_offset_and_by_cursor_give_the_same_rows_in_the_order_of_the_fi
 
 
 @pytest.mark.parametrize("offset", [0, 1, 341, 342, 343, 700, 779, 780, 781, 10**9, 2**62])
-def test_any_offset_finds_its_row_and_one_behind_the_end_finds_none(
+def test_every_offset_returns_its_row_and_one_past_the_end_returns_none(
     api: Api, ragged: str, offset: int
 ) -> None:
     good = [n for n in range(1, ROWS + 1) if not is_bad(n)]
@@ -127,7 +127,7 @@ def test_any_offset_finds_its_row_and_one_behind_the_end_finds_none(
     assert (page["next_after"] is None) == (offset + 2 > len(good))
 
 
-def test_format_object_names_the_cells_by_column(api: Api, ragged: str) -> None:
+def test_format_object_returns_cells_by_column_name(api: Api, ragged: str) -> None:
     rows = get(api, f"results/{ragged}", limit=50, offset=300)
     objects = get(api, f"results/{ragged}", limit=50, offset=300, format="object")
     assert objects["columns"] == ["id", "name", "x"]
@@ -171,7 +171,7 @@ def test_a_page_out_of_bounds_is_refused_with_the_parameter_s_name(
         assert [error["pointer"] for error in body["errors"]] == [f"query/{name}"]
 
 
-def test_numbers_of_json_come_out_of_the_pages_as_they_went_in(api: Api) -> None:
+def test_json_numbers_keep_their_digits_in_the_pages(api: Api) -> None:
     row = b'{"a":1.10,"b":0.12345678901234567890123,"c":1e-999,"d":12345678901234567890123,"e":-0.0,"f":{"g":[1E+2]}}'
     file_id = api.run(b"[" + row + b"]", name="x.json", type="application/json")["file_id"]
     as_object = api.client.get(f"/api/v1/results/{file_id}?format=object").content
@@ -181,7 +181,7 @@ def test_numbers_of_json_come_out_of_the_pages_as_they_went_in(api: Api) -> None
     assert b'"data":{"row":' + values + b"}" in as_row
 
 
-def test_a_header_without_rows_is_a_job_done_with_nothing_in_it(api: Api) -> None:
+def test_a_header_without_rows_completes_with_no_rows(api: Api) -> None:
     status = api.run(b"a,b\n")
     assert (status["status"], status["progress_percent"], status["rows"]["total"]) == (
         "completed",
@@ -208,7 +208,7 @@ def test_a_header_without_rows_is_a_job_done_with_nothing_in_it(api: Api) -> Non
 # ---------------------------------------------------------------------- while it runs
 
 
-def test_results_before_the_end_are_the_finished_chunks_and_say_that_more_will_come(
+def test_results_of_a_running_job_are_its_finished_chunks_and_say_so(
     api: Api, server: Server
 ) -> None:
     with gated(server, 3) as file:
@@ -267,7 +267,7 @@ class Watcher:
         return [json.loads(block[1].removeprefix("data: ")) for block in blocks]
 
 
-def test_every_watcher_of_a_job_sees_the_percentage_grow_to_a_final_status(
+def test_every_watcher_of_a_job_sees_the_percentage_rise_to_a_final_status(
     api: Api, server: Server
 ) -> None:
     with gated(server, 3) as file:
@@ -296,7 +296,7 @@ def test_the_stream_of_a_job_ends_when_it_is_deleted(api: Api, server: Server) -
         assert {e["status"] for e in watcher.events()} <= {"queued", "processing", "cancelled"}
 
 
-def test_cancelling_holds_at_once_twice_and_keeps_what_was_finished(
+def test_cancelling_is_immediate_idempotent_and_keeps_finished_rows(
     api: Api, server: Server
 ) -> None:
     with gated(server, 3) as file:
@@ -327,7 +327,7 @@ def test_cancelling_holds_at_once_twice_and_keeps_what_was_finished(
     assert api.proof(file_id)["closes"]
 
 
-def test_a_running_job_takes_a_new_priority_and_no_retry(api: Api, server: Server) -> None:
+def test_a_running_job_accepts_a_new_priority_and_no_retry(api: Api, server: Server) -> None:
     with gated(server, 1) as file:
         file_id = api.upload(file.data, processor="gate", priority=2)["file_id"]
         job_id = api.status(file_id)["job_id"]
@@ -362,7 +362,7 @@ def test_a_running_job_takes_a_new_priority_and_no_retry(api: Api, server: Serve
     ],
     ids=lambda value: ascii(value[:30]) if isinstance(value, bytes) else str(value),
 )
-def test_a_change_that_is_no_priority_is_refused(
+def test_a_change_without_a_priority_is_refused(
     api: Api, ragged: str, body: bytes, status: int, code: str
 ) -> None:
     job_id = api.status(ragged)["job_id"]
@@ -375,7 +375,7 @@ def test_a_change_that_is_no_priority_is_refused(
 # ---------------------------------------------------------------------- when it has ended
 
 
-def test_a_job_that_is_done_can_not_be_cancelled_retried_or_moved(api: Api, ragged: str) -> None:
+def test_a_finished_job_cannot_be_cancelled_retried_or_reprioritised(api: Api, ragged: str) -> None:
     job_id = api.status(ragged)["job_id"]
     assert_problem(api.client.post(f"/api/v1/jobs/{job_id}/cancel"), 409, "not_cancellable")
     assert_problem(api.client.post(f"/api/v1/jobs/{job_id}/retry"), 409, "nothing_to_retry")
@@ -433,13 +433,13 @@ def test_the_list_shows_the_newest_first_page_by_page_and_filtered(
         "status=",
     ],
 )
-def test_a_list_out_of_bounds_is_refused(api: Api, query_: str) -> None:
+def test_list_parameters_out_of_bounds_are_refused(api: Api, query_: str) -> None:
     body = assert_problem(api.client.get(f"/api/v1/jobs?{query_}"), 422, "invalid_parameter")
     assert body["errors"][0]["pointer"] == f"query/{query_.partition('=')[0]}"
 
 
 def stored_rows(server: Server, job_id: str, file_id: str) -> int:
-    """In all tables together."""
+    """Return the number of rows in all tables together."""
     job, file = key_of(server, job_id), key_of(server, file_id)
     columns = {
         "files": "id",
@@ -456,7 +456,7 @@ def stored_rows(server: Server, job_id: str, file_id: str) -> int:
 
 
 @pytest.mark.parametrize("is_running", [False, True], ids=["done", "running"])
-def test_a_deleted_file_is_gone_from_every_door_at_once_and_from_tables_and_disk_soon(
+def test_a_deleted_file_disappears_from_every_endpoint_immediately_and_from_tables_and_disk_soon(
     api: Api, server: Server, is_running: bool
 ) -> None:
     with gated(server, 3) as file:
@@ -496,7 +496,7 @@ def test_a_deleted_file_is_gone_from_every_door_at_once_and_from_tables_and_disk
             20,
             "nothing left",
         )
-    # The chunk that was held goes on now, into a job that is no more.
+    # The stopped chunk continues now, for a deleted job.
     wait_until(lambda: get_ready(api)["busy_slots"] == 0, 20, "the end of its turn")
     assert stored_rows(server, job_id, file_id) == 0
 
@@ -508,7 +508,7 @@ def get_ready(api: Api) -> dict[str, Any]:
 # ---------------------------------------------------------------------- downloads
 
 
-def test_the_rejects_download_has_the_bytes_of_each_row_by_column_and_why_it_is_there(
+def test_the_rejects_download_has_the_cells_of_each_row_and_the_reason(
     api: Api,
 ) -> None:
     lines = [
@@ -553,7 +553,7 @@ def test_the_rejects_download_has_the_bytes_of_each_row_by_column_and_why_it_is_
         "start=0&end=99999999999999999999",
     ],
 )
-def test_bytes_that_the_file_does_not_have_are_refused(api: Api, ragged: str, query_: str) -> None:
+def test_an_invalid_range_of_bytes_is_refused(api: Api, ragged: str, query_: str) -> None:
     assert_problem(
         api.client.get(f"/api/v1/files/{ragged}/bytes?{query_}"), 422, "invalid_parameter"
     )
@@ -576,10 +576,10 @@ def test_a_download_of_20000_rows_holds_each_of_them_once_in_order(api: Api) -> 
     assert api.proof(status["file_id"])["stored"]["results"] == 20_000
 
 
-# ---------------------------------------------------------------------- around it
+# ---------------------------------------------------------------------- other routes
 
 
-def test_ready_and_health_say_so(api: Api) -> None:
+def test_health_and_ready_report_the_state(api: Api) -> None:
     assert api.client.get("/health").json() == {"status": "healthy"}
     body = api.client.get("/ready").json()
     assert body["status"] == "ready"
@@ -593,9 +593,7 @@ def test_ready_and_health_say_so(api: Api) -> None:
     assert body["slots"] >= 4
 
 
-def test_metrics_are_read_by_the_parser_of_prometheus_and_count_the_jobs(
-    api: Api, ragged: str
-) -> None:
+def test_metrics_parse_as_prometheus_text_and_count_the_jobs(api: Api, ragged: str) -> None:
     answer = api.client.get("/metrics")
     found = {family.name: family for family in text_string_to_metric_families(answer.text)}
     by_status = {sample.labels["status"]: sample.value for sample in found["granula_jobs"].samples}
@@ -611,7 +609,7 @@ def test_metrics_are_read_by_the_parser_of_prometheus_and_count_the_jobs(
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("code", request_errors())
-def test_the_type_of_each_problem_leads_to_its_explanation(api: Api, code: str) -> None:
+def test_the_type_of_each_problem_links_to_its_explanation(api: Api, code: str) -> None:
     body = api.client.get(f"/errors/{code}").json()
     error = request_errors()[code]
     assert (body["code"], body["status"]) == (code, error.status)
@@ -633,7 +631,7 @@ def test_the_openapi_document_describes_each_route(api: Api) -> None:
 
 
 @pytest.mark.one_database
-def test_the_type_of_a_problem_leads_browsers_to_a_page_and_programs_to_json(api: Api) -> None:
+def test_the_type_of_a_problem_serves_html_to_browsers_and_json_to_programs(api: Api) -> None:
     problem = api.client.get("/api/v1/status/none").json()
     page = api.client.get(problem["type"], headers={"Accept": "text/html,*/*;q=0.8"})
     assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -648,7 +646,7 @@ def test_the_type_of_a_problem_leads_browsers_to_a_page_and_programs_to_json(api
 
 
 @pytest.mark.one_database
-def test_the_page_of_the_routes_needs_nothing_from_elsewhere(api: Api) -> None:
+def test_the_page_of_the_api_needs_no_other_host(api: Api) -> None:
     page = api.client.get("/docs")
     policy = page.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; script-src 'self';")
@@ -678,7 +676,7 @@ def test_the_page_of_the_routes_needs_nothing_from_elsewhere(api: Api) -> None:
         ("POST", "/api/v1/upload", 403),
     ],
 )
-def test_each_answer_has_a_fresh_id_and_the_headers_that_disarm_browsers(
+def test_each_response_has_a_unique_id_and_the_security_headers(
     api: Api, ragged: str, method: str, path: str, status: int
 ) -> None:
     headers = {"X-Request-ID": "mine", "Accept": "text/html", "Origin": "https://evil.example"}
@@ -692,7 +690,7 @@ def test_each_answer_has_a_fresh_id_and_the_headers_that_disarm_browsers(
 
 
 @pytest.mark.one_database
-def test_an_answer_before_the_end_of_the_body_ends_the_connection_others_keep_it(
+def test_a_response_before_the_end_of_the_body_closes_the_connection(
     server: Server,
 ) -> None:
     with RawConnection(server) as connection:
@@ -715,8 +713,8 @@ ORIGIN = "https://app.example"
 def other(
     databases: Databases, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Server, httpx.Response]]:
-    """A server that deletes uploads when they are done and knows a web page, and the answer to an
-    upload it broke down on.
+    """A server that deletes uploads when they are done and allows one origin, and its response to
+    an upload that failed internally.
     """
     storage = tmp_path_factory.mktemp("other") / "storage"
     running = Server(
@@ -734,7 +732,7 @@ def other(
 
 
 @pytest.mark.one_database
-def test_a_breakdown_is_a_problem_like_any_other_tells_nothing_and_leaves_nothing(
+def test_an_internal_error_is_a_problem_that_reveals_nothing_and_leaves_nothing(
     other: tuple[Server, httpx.Response],
 ) -> None:
     server, broken = other
@@ -748,7 +746,7 @@ def test_a_breakdown_is_a_problem_like_any_other_tells_nothing_and_leaves_nothin
     assert body["request_id"]
 
 
-def test_the_stored_file_goes_when_its_job_is_done_and_the_results_stay(
+def test_the_stored_file_is_removed_after_its_job_and_the_results_stay(
     other: tuple[Server, httpx.Response],
 ) -> None:
     server, _ = other
@@ -794,7 +792,7 @@ def test_only_the_allowed_origins_may_read_answers_in_a_browser(
 
 
 @pytest.mark.one_database
-def test_only_the_allowed_media_types_are_taken(other: tuple[Server, httpx.Response]) -> None:
+def test_only_the_allowed_media_types_are_accepted(other: tuple[Server, httpx.Response]) -> None:
     server, _ = other
     with server.client() as client:
         refused = client.post(

@@ -1,4 +1,4 @@
-"""/batch: the commands its clients know, and every limitation of the first implementation gone."""
+"""/batch: the documented commands, and every limitation of the first implementation removed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def csv_of(texts: list[str]) -> bytes:
 
 
 class Client:
-    """The calls of this door."""
+    """Calls of these endpoints."""
 
     def __init__(self, http: httpx.Client) -> None:
         self.http = http
@@ -71,7 +71,7 @@ class Client:
         return dict(answer.json())
 
     def finished(self, batch_id: str, seen: list[int] | None = None) -> dict[str, Any]:
-        """The status at the end; what was processed at each look goes to `seen`."""
+        """Return the final status; the numbers of processed texts go to `seen`."""
 
         def final() -> dict[str, Any] | None:
             status = self.status(batch_id)
@@ -112,12 +112,12 @@ class Rig(Server):
         )
 
     def began(self) -> set[int]:
-        """The processes in which `Gated` waits, or has waited."""
+        """Return the processes in which `Gated` waits or has waited."""
         return {int(path.name.partition("-")[2]) for path in self.flags.glob("began-*")}
 
 
 class Mortal(Rig):
-    """One to be killed, whose computing processes are its own."""
+    """A server to be killed, with compute processes of its own."""
 
     forks_computing = False
 
@@ -132,7 +132,7 @@ RIGGED = {
 def rig(
     databases: Databases, model_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rig]:
-    """One for the tests that leave it running."""
+    """A server for the tests that do not kill it."""
     storage = tmp_path_factory.mktemp("rig") / "storage"
     made = Rig(databases.create(storage), storage, EMBEDDING_MODEL_DIR=model_dir, **RIGGED)
     made.start()
@@ -158,7 +158,7 @@ def connected(server: Server) -> Iterator[tuple[Client, Api]]:
 # ---------------------------------------------------------------------- the commands
 
 
-def test_the_commands_that_clients_know_get_the_answers_that_they_know(client: Client) -> None:
+def test_documented_commands_get_the_documented_responses(client: Client) -> None:
     made = client.upload(SAMPLE)
     batch_id = made["batch_id"]
     assert batch_id.removeprefix("batch-") == f"{int(batch_id[6:], 16):012x}"
@@ -242,7 +242,7 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_file_that_is_no_batch_is_refused_and_nothing_of_it_is_kept(
+def test_an_invalid_batch_is_refused_and_not_kept(
     client: Client, server: Server, case: str
 ) -> None:
     name, data, detail = REFUSED[case]
@@ -259,7 +259,7 @@ def test_a_file_that_is_no_batch_is_refused_and_nothing_of_it_is_kept(
     assert set(os.listdir(uploads)) <= files, "files of deleted batches may still be going"
 
 
-def test_what_no_client_should_send_is_refused_without_harm(client: Client) -> None:
+def test_malformed_requests_are_refused_without_harm(client: Client) -> None:
     batch_id = client.upload(SAMPLE)["batch_id"]
     client.finished(batch_id)
     pages = {
@@ -310,7 +310,7 @@ def test_what_no_client_should_send_is_refused_without_harm(client: Client) -> N
     assert client.http.post("/batch/upload", files={"f": ("a.csv", SAMPLE)}).status_code == 422
 
 
-def test_nothing_of_another_owner_or_another_door_is_visible(
+def test_data_of_other_owners_and_other_endpoints_is_invisible(
     client: Client, server: Server
 ) -> None:
     made = client.upload(SAMPLE)
@@ -325,7 +325,7 @@ def test_nothing_of_another_owner_or_another_door_is_visible(
         assert client.http.request(method, f"/batch/{made['batch_id']}{path}").status_code == 404
 
 
-def test_the_list_is_newest_first_and_costs_two_statements_however_long_it_is(
+def test_the_list_is_newest_first_and_costs_two_statements_for_any_length(
     client: Client, server: Server
 ) -> None:
     made = [client.upload(SAMPLE)["batch_id"] for _ in range(4)]
@@ -355,7 +355,7 @@ def test_the_list_is_newest_first_and_costs_two_statements_however_long_it_is(
     assert [asyncio.run(statements(limit)) for limit in (1, 4)] == [2, 2]
 
 
-def test_texts_in_any_shape_become_results_or_rejects_and_the_count_is_right_at_once(
+def test_texts_of_any_shape_become_results_or_rejects_and_the_count_is_right_immediately(
     client: Client,
 ) -> None:
     data = (
@@ -413,7 +413,7 @@ def test_json_is_scored_through_the_upload_of_files(client: Client) -> None:
     assert "the nearest is `Texts`" in lacking.json()["detail"]
 
 
-def test_the_texts_may_be_in_any_column_named_before_or_behind_the_file(client: Client) -> None:
+def test_the_text_column_may_be_named_before_or_after_the_file(client: Client) -> None:
     long = b"id,body,note\n" + b"1,I love it,\n2,I hate it,x\n" * 6_000
     short = b"id,body\n1,I love it\n2,I hate it\n"
     for data, count in ((short, 1), (long, 6_000)):
@@ -451,7 +451,7 @@ def test_the_texts_may_be_in_any_column_named_before_or_behind_the_file(client: 
 
 
 @pytest.mark.one_database
-def test_the_head_on_the_embeddings_scores_where_it_is_named(rig: Rig, model_dir: Path) -> None:
+def test_the_sentiment_head_on_embeddings_scores_if_selected(rig: Rig, model_dir: Path) -> None:
     texts = [
         "A warm, funny film.",
         "Dull, badly acted and far too long.",
@@ -467,7 +467,7 @@ def test_the_head_on_the_embeddings_scores_where_it_is_named(rig: Rig, model_dir
         assert api.proof(made["file_id"])["closes"]
 
 
-# ---------------------------------------------------------------------- limitations that are gone
+# ---------------------------------------------------------------------- removed limitations
 
 
 @pytest.mark.one_database
@@ -487,7 +487,7 @@ def test_limitation_data_is_loaded_into_memory(
         assert client.finished(made["batch_id"])["summary"]["positive"] == rows
         return peak_megabytes(server)
 
-    # Two files, so that what is held is not taken for what every file needs: buffers for some
+    # Two files, so that memory held per file is not mistaken for memory held once: buffers for some
     # chunks at a time.
     small = peak_with(2_500)
     assert peak_with(10_000) - small < 40, "the second file has 75 MB more"
@@ -517,7 +517,7 @@ def test_limitation_a_restart_loses_jobs_in_progress(mortal: Mortal) -> None:
     workers = children(mortal)
     assert mortal.began() <= workers
     mortal.kill()
-    # The one in the middle of a text that takes for ever, too.
+    # Also the process in the middle of an endless text.
     wait_until(
         lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 30, "end of the orphans"
     )
@@ -538,7 +538,7 @@ def test_limitation_a_restart_loses_jobs_in_progress(mortal: Mortal) -> None:
 
 
 def children(server: Server) -> set[int]:
-    """The processes that the server has started."""
+    """Return the child processes of the server."""
     assert server.process is not None
     tasks = Path(f"/proc/{server.process.pid}/task").glob("*/children")
     return {int(pid) for path in tasks for pid in path.read_text().split()}
@@ -552,7 +552,7 @@ def test_limitation_processing_is_single_threaded(rig: Rig) -> None:
             "batch_id"
         ]
         wait_until(lambda: len(rig.began()) == 2, 30, "two processes at work")
-        # Both compute without a pause; the service answers all the same.
+        # Both compute without a pause; the service still responds.
         for _ in range(20):
             assert client.http.get("/health").status_code == 200
         assert client.status(batch_id)["status"] == "processing"
@@ -609,7 +609,7 @@ def test_the_same_request_sent_again_gets_the_same_batch(client: Client) -> None
     assert post(SAMPLE + b"11,more\n").json()["code"] == "idempotency_key_reused"
 
 
-def test_uploads_through_many_connections_are_counted_each_for_itself(client: Client) -> None:
+def test_concurrent_uploads_are_counted_separately(client: Client) -> None:
     counts: dict[int, int] = {}
 
     def upload(rows: int) -> None:

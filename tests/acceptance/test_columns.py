@@ -1,5 +1,5 @@
-"""JSON whose rows bring ever new keys: the columns of the job are bounded, and every row is a
-result or a reject.
+"""JSON with new keys in every row: the columns of the job are bounded, and every row is a result or
+a reject.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ def run(api: Api, data: bytes, **params: object) -> dict[str, object]:
 
 
 def test_rows_that_bring_more_keys_than_a_job_may_have_are_rejected(api: Api) -> None:
-    """In chunks that run at the same time: which rows are first is open, how many have room is
-    not.
-    """
+    """In concurrent chunks: which rows come first is open, but not how many fit."""
     status = run(api, lines(0, 900), chunk_size=100)
     room = MAX_COLUMNS // KEYS
     assert status["status"] == "completed_with_errors"
@@ -52,7 +50,7 @@ def test_rows_that_bring_more_keys_than_a_job_may_have_are_rejected(api: Api) ->
     assert api.proof(file_id)["closes"]
 
 
-def test_a_correction_brings_no_more_columns_than_there_is_room_for(api: Api) -> None:
+def test_a_correction_adds_no_columns_beyond_the_limit(api: Api) -> None:
     room = MAX_COLUMNS // KEYS
     last = b'{"broken": \n' * 3
     file_id = str(run(api, lines(0, room - 1) + last, chunk_size=100)["file_id"])
@@ -71,7 +69,7 @@ def test_a_correction_brings_no_more_columns_than_there_is_room_for(api: Api) ->
     assert api.proof(file_id)["closes"]
 
 
-def test_two_corrections_at_once_share_what_room_is_left(api: Api) -> None:
+def test_concurrent_corrections_share_the_remaining_columns(api: Api) -> None:
     room = MAX_COLUMNS // KEYS
     file_id = str(run(api, lines(0, room) + b'{"broken": \n' * 40, chunk_size=100)["file_id"])
     left = MAX_COLUMNS - room * KEYS

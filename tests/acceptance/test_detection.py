@@ -1,6 +1,4 @@
-"""What detection found is told by the answer of the upload and by the status, and holds in what is
-stored.
-"""
+"""Detection is reported in the upload response and in the status, and holds for what is stored."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ import io
 from tests.harness import Api
 
 
-def test_skipped_lines_are_in_the_answer_of_the_upload_and_in_the_status(api: Api) -> None:
+def test_skipped_lines_are_in_the_upload_response_and_in_the_status(api: Api) -> None:
     data = (
         b"Sales of the north\n# by"
         b" hand\nday,amount,city\n2026-01-01,5,Bonn\n2026-01-02,7,Oslo\n2026-01-03,9,Riga\n"
@@ -54,7 +52,7 @@ def test_every_line_of_a_file_of_one_column_is_a_row(api: Api) -> None:
     assert api.proof(status["file_id"])["closes"]
 
 
-def test_the_last_record_of_an_array_is_mended_in_place(api: Api) -> None:
+def test_the_last_record_of_an_array_is_corrected_in_place(api: Api) -> None:
     file_id = api.run(b'[{"a":1},\n{"a":NaN}\n]\n', name="a.json", type="application/json")[
         "file_id"
     ]
@@ -72,7 +70,7 @@ def test_the_last_record_of_an_array_is_mended_in_place(api: Api) -> None:
     assert api.rejects(file_id) == []
 
 
-def test_empty_cells_behind_the_last_column_cost_no_row(api: Api) -> None:
+def test_empty_cells_after_the_last_column_cost_no_row(api: Api) -> None:
     status = api.run(b"a,b\n1,2,,\n3,4\n,,,\n")
     assert [cells for _, cells in api.rows(status["file_id"])] == [["1", "2"], ["3", "4"]]
     assert [reject["code"] for reject in api.rejects(status["file_id"])] == ["column_count"]

@@ -1,5 +1,5 @@
-"""Downloads are whole or known not to be: one that cannot go on breaks off, and one of a job that
-has not ended is refused, or marked.
+"""Downloads are complete or known not to be: one that cannot continue is aborted, and one of an
+unfinished job is refused, or marked.
 """
 
 from __future__ import annotations
@@ -45,9 +45,7 @@ def server(
 
 
 def table(rows: int = ROWS) -> bytes:
-    """Wide enough that no buffer between the two takes all of it, and that no compression makes it
-    small.
-    """
+    """Wide rows: more than all buffers between the two hold, and incompressible."""
     noise = random.Random(5)
     return b"id,noise\n" + b"".join(
         b"%d,%s\n" % (i, noise.randbytes(200).hex().encode()) for i in range(rows)
@@ -55,7 +53,7 @@ def table(rows: int = ROWS) -> bytes:
 
 
 class Reader:
-    """A client that reads the body of an answer when it is told to."""
+    """A client that reads the body of a response on demand."""
 
     def __init__(self, server: Server, path: str) -> None:
         self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=60)
@@ -71,7 +69,7 @@ class Reader:
         )
 
     def rest(self) -> tuple[bytes, bool]:
-        """(body, whether it came to its end as HTTP says it)."""
+        """Return (body, whether it ended as HTTP requires)."""
         with self._socket, self._file:
             if "content-length" in self.headers:
                 body = self._file.read()
@@ -94,9 +92,7 @@ def rows_left(server: Server) -> int:
 
 
 @pytest.mark.parametrize("wanted", FORMATS)
-def test_results_that_are_deleted_while_they_are_read_break_the_download_off(
-    api: Api, server: Server, wanted: str
-) -> None:
+def test_deleting_results_aborts_their_download(api: Api, server: Server, wanted: str) -> None:
     file_id = api.run(table())["file_id"]
     reader = Reader(server, f"/api/v1/results/{file_id}/download?{wanted}")
     assert (reader.status, reader.headers["granula-complete"]) == (200, "true")
@@ -113,9 +109,7 @@ def test_results_that_are_deleted_while_they_are_read_break_the_download_off(
             gzip.decompress(body)
 
 
-def test_rejects_that_are_deleted_while_they_are_read_break_the_download_off(
-    api: Api, server: Server
-) -> None:
+def test_deleting_rejects_aborts_their_download(api: Api, server: Server) -> None:
     file_id = api.run(table().replace(b"\n", b",surplus\n").replace(b"noise,surplus", b"noise"))[
         "file_id"
     ]
@@ -127,8 +121,8 @@ def test_rejects_that_are_deleted_while_they_are_read_break_the_download_off(
     assert not is_whole
 
 
-def test_rows_that_vanish_from_the_tables_break_the_download_off(api: Api, server: Server) -> None:
-    """Not by a request of anybody."""
+def test_rows_missing_from_the_tables_abort_the_download(api: Api, server: Server) -> None:
+    """Outside any request."""
     file_id = api.run(table(3_000) + b"3001,x,surplus\n" * 2_000)["file_id"]
     query(server.url, "DELETE FROM result_pages WHERE first_row > 1400", "SELECT 1")
     query(server.url, "DELETE FROM rejects WHERE row_number > 4000", "SELECT 1")
@@ -143,9 +137,7 @@ def test_rows_that_vanish_from_the_tables_break_the_download_off(api: Api, serve
     assert api.client.delete(f"/api/v1/files/{file_id}").status_code == 204
 
 
-def test_an_open_stored_file_is_read_to_its_end_though_it_is_deleted(
-    api: Api, server: Server
-) -> None:
+def test_an_open_stored_file_is_read_to_its_end_after_a_delete(api: Api, server: Server) -> None:
     data = table()
     file_id = api.run(data)["file_id"]
     reader = Reader(server, f"/api/v1/files/{file_id}/download")
@@ -155,16 +147,14 @@ def test_an_open_stored_file_is_read_to_its_end_though_it_is_deleted(
 
 
 def running(api: Api, file: GatedFile) -> str:
-    """A job of which one chunk is done."""
+    """A job with one completed chunk."""
     file_id = str(api.upload(file.data, chunk_size=100, processor="gate")["file_id"])
     file.open(1)
     wait_until(lambda: api.status(file_id)["rows"]["ok"] == 100, what="one chunk done")
     return file_id
 
 
-def test_the_download_of_a_job_that_has_not_ended_is_refused_or_marked(
-    api: Api, gates: Path
-) -> None:
+def test_the_download_of_an_unfinished_job_is_refused_or_marked(api: Api, gates: Path) -> None:
     with GatedFile(gates, 3) as file:
         file_id = running(api, file)
         for what in ("results", "rejects"):
@@ -203,8 +193,8 @@ def test_the_download_of_a_job_that_ended_early_says_what_is_missing(api: Api, g
         assert f'filename="data.{what}.partial.csv"' in given.headers["content-disposition"]
 
 
-def test_a_correction_while_rejects_are_read_is_no_loss(api: Api, server: Server) -> None:
-    """What it mends is a result now, and the file of rejects is whole without it."""
+def test_a_correction_during_a_download_of_rejects_loses_nothing(api: Api, server: Server) -> None:
+    """Corrected rows are results now, and the file of rejects is complete without them."""
     noise = b"x" * 400
     lines = [b"%d,%s,surplus\n" % (i, noise) for i in range(20_000)]
     file_id = api.run(b"id,noise\n" + b"".join(lines))["file_id"]
@@ -220,7 +210,7 @@ def test_a_correction_while_rejects_are_read_is_no_loss(api: Api, server: Server
     assert 19_400 < len(body.splitlines()) - 1 <= 20_000
 
 
-def test_a_results_page_of_a_batch_has_all_its_results_however_long_they_are(api: Api) -> None:
+def test_a_results_page_of_a_batch_has_all_its_results_whatever_their_size(api: Api) -> None:
     texts = [f"{i} fine " + "-" * 700_000 for i in range(30)]  # 21 MB: more than is read at once
     source = io.BytesIO(
         b"id,text\n" + "".join(f"{i},{text}\n" for i, text in enumerate(texts)).encode()

@@ -1,5 +1,5 @@
-"""/api/upload, /api/imports, /api/records: the commands its clients know, and what the first
-implementation did wrong.
+"""/api/upload, /api/imports, /api/records: the documented commands, and the faults of the first
+implementation.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def people(count: int, mark: str = "Person") -> bytes:
 
 
 class Client:
-    """The calls of this door."""
+    """Calls of these endpoints."""
 
     def __init__(self, http: httpx.Client) -> None:
         self.http = http
@@ -92,7 +92,7 @@ class Client:
         return dict(answer.json())
 
     def finished(self, number: int) -> dict[str, Any]:
-        """The import when its records are stored."""
+        """Return the import when its records are stored."""
 
         def final() -> dict[str, Any] | None:
             found = self.get(number)
@@ -101,7 +101,7 @@ class Client:
         return wait_until(final, 60, f"end of import {number}") or {}
 
     def searchable(self, number: int) -> dict[str, Any]:
-        """The import when its vectors are there, too."""
+        """Return the import when its vectors are stored too."""
 
         def ready() -> dict[str, Any] | None:
             found = self.finished(number)
@@ -124,7 +124,7 @@ def client(server: Server) -> Iterator[Client]:
 # ---------------------------------------------------------------------- the commands
 
 
-def test_the_two_samples_are_imported_found_listed_counted_and_deleted(client: Client) -> None:
+def test_the_two_samples_are_imported_searched_listed_counted_and_deleted(client: Client) -> None:
     answer = client.post(SAMPLE_CSV)
     assert answer.status_code == 201
     body = answer.json()
@@ -174,14 +174,15 @@ def test_the_two_samples_are_imported_found_listed_counted_and_deleted(client: C
         assert client.http.delete(f"/api/imports/{gone}").json()["code"] == "import_not_found"
 
 
-def test_a_json_object_alone_is_one_record(client: Client) -> None:
+def test_a_single_json_object_is_one_record(client: Client) -> None:
     number = client.upload(b'{"name": "Solo", "email": "solo@example.com", "age": 1}', "one.json")
     assert [r["data"] for r in client.finished(number)["records"]] == [
         {"name": "Solo", "email": "solo@example.com", "age": 1}
     ]
 
 
-# ---------------------------------------------------------------------- what was wrong with the first implementation
+# ---------------------------------------------------------------------- faults of the first
+# implementation
 
 
 def test_no_synchronous_embedding_records_are_readable_before_their_vectors(client: Client) -> None:
@@ -194,7 +195,7 @@ def test_no_synchronous_embedding_records_are_readable_before_their_vectors(clie
     client.http.delete(f"/api/imports/{number}")  # in the midst of it
 
 
-def test_no_synchronous_processing_others_are_served_meanwhile(
+def test_no_synchronous_processing_other_requests_are_served_meanwhile(
     client: Client, server: Server
 ) -> None:
     number = client.upload(people(2_000, "Busy"), "busy.csv")
@@ -206,7 +207,7 @@ def test_no_synchronous_processing_others_are_served_meanwhile(
     client.http.delete(f"/api/imports/{number}")
 
 
-def test_no_single_inserts_records_and_vectors_are_written_by_the_hundred(
+def test_no_single_inserts_records_and_vectors_are_written_in_batches(
     client: Client, server: Server
 ) -> None:
     rows = b"".join(
@@ -228,9 +229,7 @@ def test_no_single_inserts_records_and_vectors_are_written_by_the_hundred(
             assert (rows_of, transactions) <= (1_000, 2)
 
 
-def test_no_connection_per_request_the_same_ones_are_used_again(
-    client: Client, server: Server
-) -> None:
+def test_no_connection_per_request_connections_are_reused(client: Client, server: Server) -> None:
     async def connections() -> int:
         database = Database(load_settings(database_url=server.url))
         made: list[object] = []
@@ -246,7 +245,7 @@ def test_no_connection_per_request_the_same_ones_are_used_again(
     assert asyncio.run(connections()) <= 16
 
 
-def test_no_memory_leak_what_is_kept_of_searched_imports_is_bounded(
+def test_no_memory_leak_the_cache_of_searched_imports_is_bounded(
     client: Client, server: Server
 ) -> None:
     numbers = [client.upload(people(20, f"Leak {i}"), f"leak{i}.csv") for i in range(4)]
@@ -273,7 +272,7 @@ def test_no_memory_leak_what_is_kept_of_searched_imports_is_bounded(
         client.http.delete(f"/api/imports/{number}")
 
 
-def test_no_blocked_event_loop_everybody_is_answered_while_vectors_are_made(
+def test_no_blocked_event_loop_requests_are_answered_while_vectors_are_computed(
     client: Client, server: Server
 ) -> None:
     number = client.upload(people(400, "Loop"), "loop.csv", chunk_size=200)
@@ -300,7 +299,7 @@ def test_no_blocked_event_loop_everybody_is_answered_while_vectors_are_made(
     assert seen[-1][1] == 400
 
 
-def test_no_n_plus_1_queries_the_list_costs_the_same_however_long_it_is(
+def test_no_n_plus_1_queries_the_list_costs_the_same_for_any_length(
     client: Client, server: Server
 ) -> None:
     numbers = [client.upload(people(3, f"N{i}"), f"n{i}.csv") for i in range(4)]
@@ -323,9 +322,7 @@ def test_no_n_plus_1_queries_the_list_costs_the_same_however_long_it_is(
     assert asyncio.run(statements(1)) == asyncio.run(statements(4)) <= 4
 
 
-def test_no_sql_injection_what_is_sought_is_only_ever_a_value(
-    client: Client, server: Server
-) -> None:
+def test_no_sql_injection_search_terms_are_bound_values(client: Client, server: Server) -> None:
     evil = "x'; DROP TABLE records; --"
     assert client.http.post("/api/records/search", json={"limit": f"10; {evil}"}).status_code == 422
     assert (
@@ -352,7 +349,7 @@ def test_no_sql_injection_what_is_sought_is_only_ever_a_value(
     assert [r["row_number"] for r in client.search(import_id=number, text="0%_S")] == [1]
 
 
-def test_letters_of_all_languages_are_found_in_upper_and_lower_case(client: Client) -> None:
+def test_letters_of_all_languages_match_in_upper_and_lower_case(client: Client) -> None:
     number = client.upload(
         "name,email,column_4\nÖmer,o@example.com,Real,Extra\n".encode(),
         "BÜCHER.csv",
@@ -424,7 +421,9 @@ def test_no_endless_answers_pages_by_cursor_and_by_offset_show_each_record_once(
         ("Ann,bad,151,HR", {"email": "email", "age": "less_than_equal"}),
     ],
 )
-def test_no_weak_validation_each_value_is_right_or_named(row: str, wrong: dict[str, str]) -> None:
+def test_no_weak_validation_each_value_is_valid_or_reported(
+    row: str, wrong: dict[str, str]
+) -> None:
     from app.features.imports.checking import check_cells
 
     cells = next(iter(__import__("csv").reader([row])))
@@ -465,7 +464,7 @@ def test_no_silent_coercion_a_json_value_has_its_type_and_keeps_its_bytes(
 
 
 def test_numbers_come_back_with_the_digits_that_they_were_written_with(client: Client) -> None:
-    """By the page of an import, by every kind of search, and in what is said of invalid records."""
+    """On the page of an import, in every kind of search, and in the errors of invalid records."""
     numbers = [
         "12345678901234567.89",
         "0.1000000000000000055",
@@ -502,7 +501,7 @@ def test_numbers_come_back_with_the_digits_that_they_were_written_with(client: C
     assert (error["field"], error["value"]) == ("email", numbers[0])
 
 
-def test_no_lost_records_the_invalid_ones_are_stored_with_every_error_and_their_line(
+def test_no_lost_records_invalid_records_are_stored_with_their_errors_and_lines(
     client: Client,
 ) -> None:
     data = (
@@ -530,7 +529,7 @@ def test_no_lost_records_the_invalid_ones_are_stored_with_every_error_and_their_
     assert client.http.get(f"/api/v1/jobs/{found['job_id']}/proof").json()["closes"]
 
 
-def test_an_import_of_which_every_record_is_invalid_is_completed_with_errors(
+def test_an_import_with_only_invalid_records_completes_with_errors(
     client: Client,
 ) -> None:
     number = client.upload(b"name,email\nA,x\nB,y\n", "all_bad.csv")
@@ -543,7 +542,7 @@ def test_an_import_of_which_every_record_is_invalid_is_completed_with_errors(
     assert found["vectors"] == {"status": "ready", "total": 0, "ready": 0, "error": None}
 
 
-def test_no_race_fifty_uploads_of_the_same_bytes_make_one_import(
+def test_no_race_fifty_uploads_of_the_same_bytes_create_one_import(
     client: Client, server: Server
 ) -> None:
     data = people(20, "Race")
@@ -587,7 +586,7 @@ def test_no_orphans_a_deleted_import_leaves_nothing_behind(
 # ---------------------------------------------------------------------- search by meaning
 
 
-def test_the_nearest_are_those_that_the_vectors_say_on_every_page(client: Client) -> None:
+def test_every_page_lists_the_nearest_by_vector_distance(client: Client) -> None:
     number = client.upload(people(400, "Worker"), "near.csv", chunk_size=100)
     client.searchable(number)
     records = client.search(import_id=number, limit=1_000)
@@ -648,7 +647,7 @@ def oddly_written_people() -> tuple[bytes, list[list[str]]]:
     return out.getvalue().encode(), records
 
 
-def test_the_search_by_meaning_with_a_text_has_all_records_that_hold_it_and_no_other(
+def test_a_search_by_meaning_with_a_text_returns_exactly_the_records_that_contain_it(
     client: Client,
 ) -> None:
     data, records = oddly_written_people()
@@ -672,7 +671,7 @@ def test_the_search_by_meaning_with_a_text_has_all_records_that_hold_it_and_no_o
             assert {record["row_number"] for record in alone} == wanted, part
 
 
-def test_fused_are_the_nearest_and_those_with_the_text_by_their_places_in_both(
+def test_a_hybrid_search_fuses_the_ranks_of_meaning_and_text(
     client: Client,
 ) -> None:
     data, _ = oddly_written_people()
@@ -702,14 +701,14 @@ def test_fused_are_the_nearest_and_those_with_the_text_by_their_places_in_both(
     )
 
 
-def test_every_way_to_the_nearest_with_a_text_finds_the_same(
+def test_every_plan_for_the_nearest_with_a_text_returns_the_same(
     client: Client, databases: Databases, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that hold it compared one by one, the index asked whether the next holds it, and all
-    compared.
+    """The plans: compare all records that contain it, walk the index and filter, or compare all
+    records.
     """
     if databases.kind == "sqlite":
-        return  # there is one way
+        return  # there is one plan
     data, records = oddly_written_people()
     number = client.upload(data, "ways.csv", chunk_size=100)
     client.searchable(number)
@@ -742,7 +741,7 @@ def test_every_way_to_the_nearest_with_a_text_finds_the_same(
     assert len(asyncio.run(find("nearest", "person"))) == len(records)
 
 
-def test_all_records_are_found_by_meaning_though_the_index_stops_looking_before(
+def test_a_search_by_meaning_returns_all_records_beyond_the_limit_of_the_index(
     client: Client, databases: Databases, server: Server
 ) -> None:
     number = client.upload(people(30, "Short"), "short.csv")
@@ -813,7 +812,7 @@ def test_a_shutdown_does_not_wait_for_an_index_that_is_being_built(
             runner.run(writer.close())
         server.start()
         wait_until(lambda: query(server.url, valid), what="the whole index")
-        # Or the planner takes an import for a few rows, and passes by the index.
+        # Or the planner estimates few rows for an import, and bypasses the index.
         known = (
             "SELECT DISTINCT tablename FROM pg_stats WHERE tablename IN ('record_halfvecs',"
             " 'records', 'jobs', 'files')"
@@ -824,7 +823,7 @@ def test_a_shutdown_does_not_wait_for_an_index_that_is_being_built(
     databases.close()
 
 
-def test_words_are_indexed_where_postgresql_has_trigrams_and_scanned_where_it_has_none(
+def test_words_are_indexed_with_pg_trgm_and_scanned_without_it(
     postgres: Postgres, templates: dict[str, str], tmp_path: Path
 ) -> None:
     databases = Databases("postgresql", postgres, templates)
@@ -856,7 +855,7 @@ def test_words_are_indexed_where_postgresql_has_trigrams_and_scanned_where_it_ha
     databases.close()
 
 
-def test_no_silent_failures_without_the_model_all_else_works_and_the_reason_is_told_and_logged(
+def test_no_silent_failures_without_the_model_the_rest_works_and_the_reason_is_reported(
     databases: Databases, tmp_path: Path
 ) -> None:
     storage = tmp_path / "storage"
@@ -890,7 +889,7 @@ def test_no_silent_failures_without_the_model_all_else_works_and_the_reason_is_t
         server.stop()
 
 
-# ---------------------------------------------------------------------- a schema of one's own
+# ---------------------------------------------------------------------- a custom schema
 
 
 def test_the_schema_of_the_page_works(databases: Databases, tmp_path: Path) -> None:

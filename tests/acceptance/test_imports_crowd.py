@@ -1,5 +1,5 @@
-"""Many at once, and a big one: nobody gets a 5xx, nothing grows with the rows, and nothing stays
-behind.
+"""Many requests at a time, and a large import: no 5xx, no memory that grows with the rows, and
+nothing left behind.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.forks import Server
 from tests.harness import query, wait_until
 
 
-def test_twenty_uploads_two_hundred_pollers_and_twenty_searchers_at_once_are_all_served(
+def test_twenty_uploads_two_hundred_pollers_and_twenty_searchers_are_all_served(
     server: Server,
 ) -> None:
     answers: Counter[int] = Counter()
@@ -76,7 +76,7 @@ def test_twenty_uploads_two_hundred_pollers_and_twenty_searchers_at_once_are_all
 
     numbers = asyncio.run(crowd())
     assert len(set(numbers)) == 20
-    assert set(answers) <= {200, 201, 404}, answers  # some polls ask for imports that are not there
+    assert set(answers) <= {200, 201, 404}, answers  # some polls name imports that do not exist
     with server.client() as http:
         for number in numbers:
             assert Client(http).searchable(number)["vectors"]["ready"] == 30
@@ -113,7 +113,7 @@ def test_a_hundred_thousand_people_are_imported_searched_and_deleted_in_flat_mem
                 assert len(client.search(query=words, limit=100)) == 100
             most = max(most, process.memory_info().rss)
             print(f"{databases.kind}: {most >> 20} MiB")  # noqa: T201
-            assert most < 700 << 20  # the model (250 MiB) and the vectors in the cache included
+            assert most < 700 << 20  # including the model (250 MiB) and the cached vectors
             http.delete(f"/api/imports/{number}")
             counts = " + ".join(f"(SELECT count(*) FROM {table})" for table in TABLES)
             wait_until(lambda: query(server.url, f"SELECT {counts}") == [(0,)], 120, "empty tables")

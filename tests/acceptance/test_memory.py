@@ -1,5 +1,5 @@
-"""What a client sends or asks for costs the service a bounded buffer, and /health answers
-meanwhile. Memory is that of the process, as the kernel counts it.
+"""Each request costs the service a bounded buffer, and /health responds meanwhile. Memory is that
+of the process, as the kernel counts it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tests.harness import Api, Server, query
 
 MIB = 1 << 20
 HEALTH_SECONDS = 10
-"""So long /health may take on a machine that is busy with other things; an event loop that is held
+"""/health may take this long on a machine that is busy with other things; a blocked event loop
 takes longer.
 """
 
 
 @pytest.fixture(scope="module")
 def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A process of its own, whose memory is not shared with others."""
+    """A process of its own, which shares no memory with others."""
     storage = tmp_path_factory.mktemp("service") / "storage"
     running = Server(databases.create(storage), storage, MAX_CONCURRENCY=2).start()
     yield running
@@ -46,9 +46,11 @@ def memory(server: Server, name: str) -> int:
 
 @contextmanager
 def at_most(server: Server, mib: int) -> Iterator[None]:
-    """The process takes no more than this besides what it has, and answers /health all the time."""
+    """Assert that the process takes no more than this in addition, and answers /health all the
+    time.
+    """
     assert server.process is not None
-    # the highest so far is what there is now
+    # reset the maximum to the present size
     Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")
     before = memory(server, "VmRSS")
     done, failures, asked = threading.Event(), [], []
@@ -76,14 +78,14 @@ def at_most(server: Server, mib: int) -> Iterator[None]:
 
 
 def read_all(server: Server, path: str) -> int:
-    """Bytes of an answer, which is not kept."""
+    """Return the number of bytes of a response, without keeping it."""
     with server.client() as client, client.stream("GET", path, timeout=120) as answer:
         assert answer.status_code == 200
         return sum(map(len, answer.iter_raw()))
 
 
-@pytest.mark.one_database  # a matter of reading the file
-def test_a_file_whose_rows_have_ever_new_keys(api: Api, server: Server) -> None:
+@pytest.mark.one_database  # the file is the same for both databases
+def test_a_file_with_new_keys_in_every_row_takes_bounded_memory(api: Api, server: Server) -> None:
     """25 new keys in each of 4 000 rows."""
     data = "".join(
         json.dumps({f"k{row}_{key}": key for key in range(25)}) + "\n" for row in range(4_000)
@@ -105,8 +107,8 @@ def test_a_file_whose_rows_have_ever_new_keys(api: Api, server: Server) -> None:
     assert {len(cells) for cells in rows.values()} == {MAX_COLUMNS // 25 * 25}
 
 
-def test_long_rows_that_ten_clients_read_at_once(api: Api, server: Server) -> None:
-    """Of 15 MiB each: a page has one of them, since one row is there at least."""
+def test_long_rows_read_by_ten_clients_take_bounded_memory(api: Api, server: Server) -> None:
+    """Rows of 15 MiB: a page has one of them, since it has at least one row."""
     long, count = 15 * MIB, 6
     data = b"id,text\n" + b"".join(b"%d,%s\n" % (i, b"x" * long) for i in range(count))
     file_id = api.run(data)["file_id"]
@@ -133,7 +135,7 @@ def test_long_rows_that_ten_clients_read_at_once(api: Api, server: Server) -> No
     assert ([item["row_number"] for item in page["items"]], page["next_offset"]) == ([4], 4)
 
 
-def test_records_and_rejects_with_long_values_are_bounded_too(api: Api, server: Server) -> None:
+def test_records_and_rejects_with_long_values_take_bounded_memory(api: Api, server: Server) -> None:
     text = "x" * (2 * MIB)
     rows = (
         {"name": "Ada", "age": 30, "email": f"a{i}@example.org", "text": text} for i in range(30)
@@ -169,7 +171,7 @@ def test_records_and_rejects_with_long_values_are_bounded_too(api: Api, server: 
     assert sorted(seen) == list(range(1, 31))
 
 
-@pytest.mark.one_database  # a matter of reading the file
+@pytest.mark.one_database  # the file is the same for both databases
 def test_20_000_columns_are_refused_or_rejected(api: Api, server: Server) -> None:
     with at_most(server, 150):
         header = ",".join(f"c{i}" for i in range(20_000))
@@ -182,8 +184,8 @@ def test_20_000_columns_are_refused_or_rejected(api: Api, server: Server) -> Non
         assert status["columns"] == []
 
 
-@pytest.mark.one_database  # a matter of reading the file
-def test_a_file_that_is_one_open_quote(api: Api, server: Server) -> None:
+@pytest.mark.one_database  # the file is the same for both databases
+def test_a_file_that_is_one_open_quote_takes_bounded_memory(api: Api, server: Server) -> None:
     """Longer than a row may be. It costs its own row, and the others are read."""
     count = 200_000
     line = b"x," + b"y" * 100 + b"\n"
@@ -201,7 +203,7 @@ def test_a_file_that_is_one_open_quote(api: Api, server: Server) -> None:
     assert api.proof(status["file_id"])["closes"]
 
 
-def test_a_page_of_rejects_costs_the_same_however_many_there_are(api: Api, server: Server) -> None:
+def test_a_page_of_rejects_costs_the_same_for_any_number(api: Api, server: Server) -> None:
     count = 100_000
     file_id = api.run(b"a,b\n" + b"1,2,3\n" * count)["file_id"]
     with at_most(server, 100):
@@ -209,7 +211,7 @@ def test_a_page_of_rejects_costs_the_same_however_many_there_are(api: Api, serve
         assert [item["row_number"] for item in page["items"]] == list(range(count - 9, count + 1))
         assert (page["total"], page["codes"]) == (count, {"column_count": count})
         assert read_all(server, f"/api/v1/rejects/{file_id}/download") > 10 * count
-    # Rows that are not counted again: those of the tables may be gone.
+    # The counts are not computed again: the rows of the tables may be gone.
     query(server.url, "DELETE FROM rejects WHERE row_number < 99000", "SELECT 1")
     page = api.client.get(f"/api/v1/rejects/{file_id}", params={"after": count - 10}).json()
     assert (page["total"], page["codes"]) == (count, {"column_count": count})

@@ -1,4 +1,4 @@
-"""Whatever is wrong with a request, its answer says so without a word of Python."""
+"""The response to an invalid request explains the fault without a word of Python."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ WRONG: list[Any] = [
 
 
 def spoiled(body: Any, rng: random.Random) -> Any:
-    """The body with one value, at any depth, exchanged, or a member taken away or put there."""
+    """Bodies with one value, at any depth, replaced, or a member removed or added."""
     if isinstance(body, dict) and body and rng.random() < 0.85:
         name = rng.choice(list(body))
         if rng.random() < 0.1:
@@ -112,7 +112,7 @@ def spoiled(body: Any, rng: random.Random) -> Any:
 
 
 @pytest.mark.parametrize("path", list(BODIES))
-def test_no_answer_to_a_spoiled_body_speaks_of_python(api: Api, path: str) -> None:
+def test_no_response_to_an_invalid_body_mentions_python(api: Api, path: str) -> None:
     rng = random.Random(path)
     seen = 0
     for _ in range(150):
@@ -140,7 +140,7 @@ def test_no_answer_to_a_spoiled_body_speaks_of_python(api: Api, path: str) -> No
         ("/api/records/search", "fields", {"a": []}, "body/fields/a", "Input should be a valid string"),
     ],
 )  # fmt: skip
-def test_a_wrong_value_is_pointed_at_where_it_was_sent(
+def test_a_wrong_value_is_located_where_it_was_sent(
     api: Api, path: str, name: str, value: Any, pointer: str, detail: str
 ) -> None:
     body = assert_problem(
@@ -169,13 +169,13 @@ def test_a_wrong_value_is_pointed_at_where_it_was_sent(
         ("status=Failed", "query/status"),
     ],
 )
-def test_a_query_is_read_as_strictly(api: Api, query: str, pointer: str) -> None:
+def test_a_query_is_validated_strictly(api: Api, query: str, pointer: str) -> None:
     body = assert_problem(api.client.get(f"/api/v1/jobs?{query}"), 422, "invalid_parameter")
     assert [each["pointer"] for each in body["errors"]] == [pointer]
     assert not PYTHON.search(str(body))
 
 
-def test_what_a_query_may_say_is_taken(api: Api) -> None:
+def test_valid_queries_are_accepted(api: Api) -> None:
     for query in (
         "since=2026-01-05T10:00:00Z",
         "since=2026-01-05T10:00:00.1234560%2B02:00",

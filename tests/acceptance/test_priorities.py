@@ -1,5 +1,5 @@
-"""An urgent file overtakes a huge one at the next chunk; equals share; a change of priority holds
-at once.
+"""An urgent file overtakes a huge one at the next chunk; equal priorities share; a change of
+priority applies immediately.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""docs/processors.md works as written: processors from a package outside the tree, in a service
-started as a user starts it.
+"""The examples of docs/processors.md work: processors from a package outside the repository, in a
+service started as a user starts it.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def posted(api: Api, path: str, status: int = 202, **body: Any) -> dict[str, Any
     return dict(answer.json())
 
 
-def test_options_travel_with_an_upload(api: Api) -> None:
-    """In the query, as fields of a form behind the file, and with a resumable upload."""
+def test_an_upload_passes_its_options_on(api: Api) -> None:
+    """In the query, as fields of a form after the file, and with a resumable upload."""
     shouted(api, api.upload(ROWS, processor="shout")["file_id"], "!")
     shouted(
         api,
@@ -106,7 +106,7 @@ def test_options_travel_with_an_upload(api: Api) -> None:
         ({"model": "vader"}, "The processor shout has no option 'model'."),
     ],
 )
-def test_a_bad_option_is_refused_before_the_body(
+def test_a_bad_option_is_refused_before_the_body_is_sent(
     api: Api, options: dict[str, str], detail: str
 ) -> None:
     answer = api.client.post(
@@ -116,7 +116,7 @@ def test_a_bad_option_is_refused_before_the_body(
     assert detail in answer.json()["detail"]
 
 
-def test_options_travel_with_a_job_a_batch_and_a_schedule(api: Api) -> None:
+def test_a_job_a_batch_and_a_schedule_pass_their_options_on(api: Api) -> None:
     file_id = api.upload(ROWS)["file_id"]
     job = {"type": "shout", "file_id": file_id, "options": {"mark": "?"}}
     shouted(api, posted(api, "/api/v1/jobs", **job)["job_id"], "?")
@@ -138,7 +138,7 @@ def test_options_travel_with_a_job_a_batch_and_a_schedule(api: Api) -> None:
     shouted(api, run.json()["job_id"], "?")
 
 
-def test_options_travel_with_the_command_line(api: Api, service: Server, tmp_path: Path) -> None:
+def test_the_command_line_passes_options_on(api: Api, service: Server, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(ROWS)
 
     def run(*arguments: str) -> str:
@@ -164,7 +164,7 @@ def test_options_travel_with_the_command_line(api: Api, service: Server, tmp_pat
 
 
 @pytest.mark.one_database
-def test_the_types_and_their_options_are_described(api: Api) -> None:
+def test_job_types_and_their_options_are_described(api: Api) -> None:
     types = {item["name"]: item for item in api.client.get("/api/v1/job-types").json()["items"]}
     assert {
         "shout",
@@ -200,8 +200,8 @@ def entries(service: Server) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in found]
 
 
-def test_the_table_of_the_page_is_made_written_and_undone(api: Api, service: Server) -> None:
-    """Of the same entry the later row wins, and an undo brings back the row of the job before."""
+def test_the_sample_table_is_created_written_and_undone(api: Api, service: Server) -> None:
+    """Of the same entry the later row wins, and an undo restores the row of the earlier job."""
     first = api.run(b"entry,account\nt1,a\nt2,b\nt1,c\n", processor="ledger")
     assert first["status"] == "completed"
     assert api.proof(first["job_id"])["closes"]
@@ -214,7 +214,7 @@ def test_the_table_of_the_page_is_made_written_and_undone(api: Api, service: Ser
     assert entries(service) == [("t1", "c", 3), ("t2", "b", 2)]
 
 
-def test_the_table_of_the_page_is_left_alone_by_the_next_start(api: Api, service: Server) -> None:
+def test_the_next_start_keeps_the_sample_table(api: Api, service: Server) -> None:
     before = entries(service)
     assert before
     service.stop()
@@ -222,7 +222,7 @@ def test_the_table_of_the_page_is_left_alone_by_the_next_start(api: Api, service
     assert entries(service) == before
 
 
-def test_the_file_of_the_page_is_made(api: Api) -> None:
+def test_the_sample_output_file_is_written(api: Api) -> None:
     """From several chunks, in the order of the rows."""
     file_id = api.upload(b"name\n" + b"".join(b"n%d\n" % n for n in range(250)))["file_id"]
     job = {"type": "letters", "file_id": file_id, "options": {"greeting": "Hi"}, "chunk_size": 100}

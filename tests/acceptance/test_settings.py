@@ -1,5 +1,5 @@
-"""Starting: the defaults that were promised, a sentence about each wrong setting, and a schema that
-fits or no start.
+"""Startup: the documented defaults, a sentence about each invalid setting, and no start with
+another schema.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def nothing_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)  # no .env file
 
 
-def test_the_defaults_are_the_promised_ones() -> None:
+def test_the_defaults_are_the_documented_ones() -> None:
     settings = load_settings()
     assert {name: getattr(settings, name) for name in PROMISED} == PROMISED
     assert {"text/csv", "application/csv"} <= set(settings.allowed_content_types)
@@ -44,7 +44,7 @@ def test_the_defaults_are_the_promised_ones() -> None:
     assert settings.url == "sqlite+aiosqlite:///storage/granula.db"
 
 
-def test_ten_chunks_run_at_once_on_postgresql_and_on_sqlite_as_many_as_there_are_cores(
+def test_ten_chunks_run_at_a_time_on_postgresql_and_one_per_core_on_sqlite(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 1)
@@ -95,7 +95,7 @@ def test_the_variables_are_read_from_the_environment_and_from_a_file(
         ("LOG_LEVEL", "LOUD"),
     ],
 )
-def test_a_wrong_setting_is_told_by_the_name_of_its_variable(
+def test_a_wrong_setting_is_reported_by_the_name_of_its_variable(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -105,7 +105,7 @@ def test_a_wrong_setting_is_told_by_the_name_of_its_variable(
     assert line.strip().startswith(f"{name}: ")
 
 
-def test_a_wrong_database_url_is_told_without_the_password_in_it(
+def test_a_wrong_database_url_is_reported_without_its_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://granula:s3cret@localhost/granula")
@@ -139,7 +139,7 @@ def test_a_process_with_wrong_settings_does_not_start_and_says_why(tmp_path: Pat
         assert all(words in server.tail() for words in told), server.tail()
 
 
-def test_without_the_free_space_that_must_stay_an_upload_is_refused_before_its_body(
+def test_an_upload_below_the_free_space_reserve_is_refused_before_its_body(
     tmp_path: Path,
 ) -> None:
     server = Server("", tmp_path / "storage", MIN_FREE_DISK_MB=10**9)
@@ -168,7 +168,7 @@ def answers(client: httpx.Client) -> bool:
         return False
 
 
-def test_an_empty_sqlite_folder_gets_its_schema_and_the_next_start_finds_what_was_stored(
+def test_an_empty_sqlite_folder_gets_its_schema_and_keeps_its_data(
     tmp_path: Path,
 ) -> None:
     storage = tmp_path / "not" / "there" / "yet"
@@ -197,7 +197,7 @@ def test_an_empty_sqlite_folder_gets_its_schema_and_the_next_start_finds_what_wa
     }
 
 
-def test_importing_the_package_starts_nothing_and_reads_no_wrong_setting(tmp_path: Path) -> None:
+def test_importing_the_package_starts_nothing_and_ignores_wrong_settings(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-c", "import app.config, app.errors, app.states, app.formats.registry"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""SIGTERM ends the service soon, whoever is connected."""
+"""SIGTERM ends the service soon, whatever connections are open."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.conftest import Databases
 from tests.harness import Api, Server, wait_until
 
 
-def test_an_open_event_stream_and_a_running_upload_do_not_hold_up_the_shutdown(
+def test_an_open_event_stream_and_a_running_upload_do_not_delay_the_shutdown(
     databases: Databases, tmp_path: Path
 ) -> None:
     server = Server(

@@ -1,5 +1,5 @@
-"""The main road, seen from outside on both databases: a file goes up, its rows come back, and the
-counts close.
+"""The main path on both databases: a file is uploaded, its rows are read back, and the counts add
+up.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.harness import Api, Parameter, query
 CSV = b'id,name,value\n1,Alice,10\n2,"Smith, Bob",20\n3,short\n4,"two\nlines",40\n'
 
 
-def test_the_seeds_curl_line_gives_the_seeds_status_and_results(api: Api) -> None:
+def test_the_documented_curl_command_gives_the_documented_status_and_results(api: Api) -> None:
     answer = api.client.post(
         "/api/v1/upload?priority=5",
         files={"file": ("sample.csv", b"id,name,value\n1,A,2\n", "text/csv")},
@@ -39,7 +39,7 @@ def test_the_seeds_curl_line_gives_the_seeds_status_and_results(api: Api) -> Non
     assert len(item["id"]) == 36
 
 
-def test_every_row_is_in_results_or_rejects_and_the_proof_closes(api: Api) -> None:
+def test_every_row_is_in_results_or_rejects_and_the_proof_is_valid(api: Api) -> None:
     status = api.run(CSV)
     file_id = status["file_id"]
     assert status["status"] == "completed_with_errors"
@@ -79,7 +79,7 @@ def test_every_row_is_in_results_or_rejects_and_the_proof_closes(api: Api) -> No
         ),
     ],
 )
-def test_the_proof_turns_red_when_a_stored_row_is_altered_removed_or_doubled(
+def test_the_proof_fails_if_a_stored_row_is_altered_removed_or_doubled(
     api: Api, server: Server, damage: str
 ) -> None:
     file_id = api.run(CSV)["file_id"]
@@ -120,7 +120,7 @@ def test_a_raw_body_a_gzipped_one_and_a_form_give_the_same_rows(api: Api) -> Non
         ("a.jsonl", b'{"id": 1, "v": 1.10}\n{"id": 12345678901234567890123, "v": null}\n'),
     ],
 )
-def test_json_comes_back_byte_for_byte(api: Api, name: str, data: bytes) -> None:
+def test_json_values_come_back_byte_for_byte(api: Api, name: str, data: bytes) -> None:
     status = api.run(
         data, name=name, type="application/json" if name == "a.json" else "application/x-ndjson"
     )
@@ -131,7 +131,7 @@ def test_json_comes_back_byte_for_byte(api: Api, name: str, data: bytes) -> None
     assert api.proof(status["file_id"])["closes"]
 
 
-def test_downloads_hold_all_rows_in_order_and_disarm_formulas(api: Api) -> None:
+def test_downloads_hold_all_rows_in_order_and_escape_formulas(api: Api) -> None:
     rows = [["1", "=1+1"], ["2", "-2"], ["3", "@x"], ["4", "a,b"]]
     source = io.StringIO()
     csv.writer(source).writerows([["id", "v"], *rows])
@@ -158,7 +158,7 @@ def test_downloads_hold_all_rows_in_order_and_disarm_formulas(api: Api) -> None:
     ]
 
 
-def test_extra_cells_that_are_kept_hide_no_column(api: Api, server: Server) -> None:
+def test_kept_extra_cells_hide_no_column(api: Api, server: Server) -> None:
     file_id = api.run(b"id,column_4,note\n1,a,b,EXTRA,more\n2,c\n", on_bad_row="keep")["file_id"]
     wide = {"id": "1", "column_4": "a", "note": "b", "column_4_2": "EXTRA", "column_5": "more"}
     short = {"id": "2", "column_4": "c", "note": None}
@@ -199,9 +199,7 @@ def test_a_file_is_downloaded_by_the_id_of_its_job(api: Api) -> None:
     assert api.client.delete(url).status_code == 404
 
 
-def test_the_view_gives_objects_by_column_with_the_rows_own_numbers(
-    api: Api, server: Server
-) -> None:
+def test_the_view_returns_objects_by_column_with_row_numbers(api: Api, server: Server) -> None:
     file_id = api.run(CSV)["file_id"]
     job_id = api.status(file_id)["job_id"]
     key = job_id.replace("-", "") if server.url.startswith("sqlite") else job_id

@@ -1,5 +1,5 @@
-"""What every answer of the API must look like, and how to talk to it below HTTP clients, which are
-too polite.
+"""Checks of API responses, and a raw TCP connection for requests that HTTP clients refuse to
+send.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ TABLES = ("files", "jobs", "chunks", "result_pages", "rejects")
 
 
 def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """The answer is a problem document (RFC 9457) with this status and code; its body."""
+    """Assert that a response is a problem document (RFC 9457) with this status and code; return its
+    body.
+    """
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()
@@ -34,21 +36,21 @@ def count_files(server: Server) -> int:
 
 
 def parts(server: Server) -> list[str]:
-    """Uploads that are neither finished nor cleaned up."""
+    """Return the uploads that are neither finished nor cleaned up."""
     return [
         path.name for path in (server.storage / "uploads").iterdir() if path.name.endswith(".part")
     ]
 
 
 def key_of(server: Server, identifier: str) -> str:
-    """An id as SQL of this database."""
+    """Return an id as it appears in SQL of this database."""
     return (
         f"'{identifier.replace('-', '')}'" if server.url.startswith("sqlite") else f"'{identifier}'"
     )
 
 
 class RawConnection:
-    """A TCP connection that sends what it is told to, and may end at any byte."""
+    """A TCP connection that sends given bytes, and may end at any byte."""
 
     def __init__(self, server: Server) -> None:
         self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=20)
@@ -64,7 +66,7 @@ class RawConnection:
         return self
 
     def answer(self) -> httpx.Response:
-        """The one answer that is due, read to the end of its body."""
+        """Return the one pending response, read to the end of its body."""
         received = b""
         while b"\r\n\r\n" not in received:
             received += self._more(received)
@@ -83,7 +85,9 @@ class RawConnection:
         return data
 
     def send_until_cut(self, block: bytes, at_most: int) -> int:
-        """Send this again and again; the bytes sent when the server ended the connection."""
+        """Send this repeatedly; return the number of bytes sent when the server closed the
+        connection.
+        """
         sent = 0
         try:
             while sent < at_most:
@@ -94,12 +98,12 @@ class RawConnection:
         return sent
 
     def finish(self) -> RawConnection:
-        """FIN: nothing more will be sent, the answer is still read."""
+        """Send FIN: the response is still read."""
         self._socket.shutdown(socket.SHUT_WR)
         return self
 
     def status_if_any(self) -> int | None:
-        """The status of the answer, None if the connection ends without one."""
+        """Return the status of the response; None if the connection ends without one."""
         try:
             line = self._socket.makefile("rb").readline()
         except ConnectionError:
@@ -107,9 +111,7 @@ class RawConnection:
         return int(line.split()[1]) if line else None
 
     def is_closed_by_server(self) -> bool:
-        """Whether the server ends the connection within the time-out, and properly: by FIN, not by
-        RST.
-        """
+        """Return whether the server closes the connection in time, and by FIN, not by RST."""
         try:
             while self._socket.recv(65_536):
                 pass
@@ -118,7 +120,7 @@ class RawConnection:
         return True
 
     def reset(self) -> None:
-        """RST instead of FIN: what a crashed or cut-off client looks like."""
+        """Send RST instead of FIN, like a crashed or disconnected client."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 
@@ -130,6 +132,6 @@ def head(*lines: str, method: str = "POST", target: str = "/api/v1/upload") -> b
 
 
 def wait_until_nothing_is_left(server: Server, files: int) -> None:
-    """No part file, and not one row more than `files`."""
+    """Assert that no part file is left, and no row beyond those of `files`."""
     wait_until(lambda: not parts(server), 10, "removal of the part file")
     assert count_files(server) == files

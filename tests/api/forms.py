@@ -1,4 +1,4 @@
-"""Uploads that no client would send: their bodies, and how they are sent."""
+"""Uploads that no client would send: their bodies, and how to send them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.harness import Api
 
 CSV = b"a,b\n1,2\n"
 MARK = "zqxMark"
-"""Stands in bad input where it would show up in the answer if what was sent were echoed."""
+"""A marker in bad input: it would appear in the response if the input were echoed."""
 
 
 def part(
     data: bytes = CSV, *, name: str = "file", filename: str | None = "x.csv", headers: str = ""
 ) -> bytes:
-    """One part of a form whose boundary is b."""
+    """Return one part of a form with the boundary b."""
     disposition = f'form-data; name="{name}"' + (
         f'; filename="{filename}"' if filename is not None else ""
     )
@@ -36,7 +36,7 @@ FORM = "multipart/form-data; boundary=b"
 
 @dataclass(frozen=True)
 class Refused:
-    """A request, and why it is refused."""
+    """A request, and the reason of its refusal."""
 
     what: str
     status: int

@@ -1,4 +1,4 @@
-"""A processor that waits until a test lets it go on. Named by PROCESSORS=tests.api.gate:Gate;
+"""A processor that waits until a test opens its gate. Named by PROCESSORS=tests.api.gate:Gate;
 TEST_GATES is the folder.
 """
 
@@ -25,8 +25,8 @@ class Gate(Processor):
 
 
 class GatedFile:
-    """A CSV of some chunks of 100 rows, each behind a gate of its own. As a context it leaves no
-    gate shut.
+    """A CSV of several chunks of 100 rows, each with a gate of its own. On exit it opens every
+    gate.
     """
 
     def __init__(self, folder: Path, chunks: int) -> None:

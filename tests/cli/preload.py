@@ -1,5 +1,5 @@
-"""Imported once by the process from which commands are forked: what `python -m app` imports, but
-for what looks at the environment or at the terminal where it is imported.
+"""Imported once by the process from which commands are forked: everything that `python -m app`
+imports, except modules that read the environment or the terminal on import.
 """
 
 import gc

@@ -1,6 +1,5 @@
-"""The command line as a process: with pipes, on a pseudo-terminal as a person has it, or with one
-of its outputs on a pseudo-terminal and the other in a pipe, as `id=$(...)` and `... 2> log` have
-it.
+"""The command line as a process: with pipes, on a pseudo-terminal, or with one output on a
+pseudo-terminal and the other in a pipe, as with `id=$(...)` and `... 2> log`.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from tests.harness import ROOT
 
 SECONDS = 60.0
 DIRTY = 'id,name,value\n1,Ada,10\n2,Alan,20,30\n3,"Grace,5\n'
-"""Three rows, of which one gets through."""
+"""Three rows, of which one is loaded."""
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 MOVES = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)")
 ROWS, COLUMNS = 40, 120
@@ -39,7 +38,7 @@ class Done:
 
     @property
     def json(self) -> Any:
-        """Of a single line."""
+        """Return the text of output that must be a single line."""
         return json.loads(self.out)
 
     @property
@@ -48,7 +47,7 @@ class Done:
 
 
 class Cli:
-    """`python -m app` against one server: forked, but for its start the same."""
+    """`python -m app` against one server, forked: only its start differs."""
 
     def __init__(self, port: int, key: str = "", **environment: object) -> None:
         ours = {
@@ -83,8 +82,8 @@ class Cli:
         return Terminal(self._words(arguments), self.environment, columns)
 
     def mixed(self, terminal: Literal["out", "err"], *arguments: object) -> Done:
-        """With this output on a pseudo-terminal and the other in a pipe; that of the terminal is as
-        it was written.
+        """Run a command with this output on a pseudo-terminal and the other in a pipe; return both
+        unchanged.
         """
         words = self._words(arguments)
         return _mixed(terminal, lambda streams: Command(words, self.environment, streams))
@@ -95,7 +94,7 @@ class Cli:
 
 
 class Begun:
-    """A command that runs."""
+    """A running command."""
 
     def __init__(self, process: Piped) -> None:
         self._process = process
@@ -122,7 +121,7 @@ def mixed(
     environment: dict[str, str],
     cwd: Path = ROOT,
 ) -> Done:
-    """Of any command, not of ours alone."""
+    """Run any command, not only our own."""
 
     def start(streams: Streams) -> Process:
         stdin, stdout, stderr = streams
@@ -168,9 +167,9 @@ def _mixed(terminal: Literal["out", "err"], start: Callable[[Streams], Process])
 
 
 def screen(raw: str) -> list[str]:
-    """The lines that a terminal of any height shows after this was written: cursor up, erase,
-    return and new line are all that a bar is drawn with. The line of the cursor is the last, and is
-    left out if it is empty.
+    """Return the lines that a terminal of any height shows after this output: a bar uses only
+    cursor up, erase, return and new line. The line of the cursor is the last, and is omitted if
+    empty.
     """
     lines, row, column = [""], 0, 0
     for given, letter, control, text in MOVES.findall(raw):
@@ -207,7 +206,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """What was written so far, without what moves the cursor."""
+        """Return the output so far, without cursor movements."""
         return ESCAPES.sub("", self.raw)
 
     def wait_for(self, pattern: str) -> re.Match[str]:
@@ -222,7 +221,7 @@ class Terminal:
         os.write(self._ours, keys.encode())
 
     def end(self) -> int:
-        """Read to the end; the exit code."""
+        """Read to the end; return the exit code."""
         deadline = time.monotonic() + SECONDS
         while self._read(deadline - time.monotonic()):
             assert time.monotonic() < deadline, self.text

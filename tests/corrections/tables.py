@@ -1,6 +1,4 @@
-"""What a corrected job and a job over a clean file must have in common, and how reject files are
-corrected.
-"""
+"""Compares a corrected job with a job over a clean file, and corrects files of rejects."""
 
 from __future__ import annotations
 
@@ -17,11 +15,11 @@ from tests.forks import Server
 from tests.harness import Api, query
 
 Fix = Callable[[dict[str, str]], dict[str, str] | None]
-"""A line of the reject file corrected; None leaves it out."""
+"""Return a corrected line of the reject file; None omits it."""
 
 
 def table(server: Server, name: str, columns: str, job_id: str) -> list[tuple[Any, ...]]:
-    """Rows of a table that belong to a job, in order."""
+    """Return the rows of a table that belong to a job, in order."""
     statement = (
         f"SELECT {columns} FROM {name} WHERE job_id = {key_of(server, job_id)} ORDER BY 1, 2"
     )
@@ -35,8 +33,8 @@ def table(server: Server, name: str, columns: str, job_id: str) -> list[tuple[An
 def assert_equal_tables(
     server: Server, api: Api, corrected: dict[str, Any], clean: dict[str, Any]
 ) -> None:
-    """Everything that the database holds of the two jobs is equal, but for ids, times and places in
-    the file.
+    """Assert that the database holds the same of both jobs, except ids, times and places in the
+    file.
     """
     one, other = api.status(corrected["file_id"]), api.status(clean["file_id"])
     for what in ("status", "rows", "summary", "columns", "error", "total_chunks"):
@@ -73,7 +71,7 @@ def assert_equal_tables(
 def reject_file(
     api: Api, file_id: str, encoding: str = "utf-8"
 ) -> tuple[list[str], list[dict[str, str]]]:
-    """(header, lines) of the download."""
+    """Return (header, lines) of the download."""
     data = api.client.get(f"/api/v1/rejects/{file_id}/download").content
     lines = list(csv.reader(io.StringIO(data.decode(encoding, "surrogateescape"), newline="")))
     return lines[0], [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
@@ -88,7 +86,7 @@ def written(header: list[str], lines: list[dict[str, str]], **dialect: Any) -> b
 
 
 def fixed(api: Api, file_id: str, fix: Fix, encoding: str = "utf-8") -> bytes:
-    """The download, corrected line by line."""
+    """Return the download, corrected line by line."""
     header, lines = reject_file(api, file_id, encoding)
     return written(header, [line for line in map(fix, lines) if line is not None])
 
@@ -107,6 +105,6 @@ def patch(api: Api, file_id: str, *rows: dict[str, Any]) -> httpx.Response:
 
 
 def ended(api: Api, answer: httpx.Response) -> dict[str, Any]:
-    """The status of the accepted correction once it is final."""
+    """Wait for the accepted correction; return its final status."""
     assert answer.status_code == 202, answer.text
     return api.finished(answer.json()["file_id"])

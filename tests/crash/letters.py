@@ -1,4 +1,4 @@
-"""A processor that makes a file, loaded by PROCESSORS into the services of these tests."""
+"""A processor that writes a file, loaded by PROCESSORS into the services of these tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Letters(OutputMaker):
 
 
 class LettersProcessor(MakesFile):
-    """A line for each row; who is nobody gets none."""
+    """Write a line for each row; rows without a name get none."""
 
     name = "letters"
     options = LetterOptions

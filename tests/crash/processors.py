@@ -42,13 +42,13 @@ def _wait_for(flag: str) -> None:
 
 
 def _note(line: str) -> None:
-    """To `calls`, whole lines even from several processes."""
+    """Append whole lines to `calls`, even from several processes."""
     with (_flags() / "calls").open("a") as file:
         file.write(f"{line}\n")
 
 
 class KillerProcessor(RowsProcessor):
-    """A row with the cell `poison` takes the process with it, as a fault in native code would."""
+    """A row with the cell `poison` kills the process, as a fault in native code would."""
 
     name = "killer"
 
@@ -71,7 +71,7 @@ class GatedProcessor(RowsProcessor):
 
 
 class MortalProcessor(Reduces):
-    """Concludes in a process that is killed under it twice."""
+    """Concludes in a process that is killed twice."""
 
     name = "mortal"
 
@@ -100,7 +100,7 @@ class PatientProcessor(MortalProcessor):
 
 
 class UnsummedProcessor(RowsProcessor):
-    """Cannot put its summaries together."""
+    """Fails to combine its summaries."""
 
     name = "unsummed"
 
@@ -112,8 +112,8 @@ class UnsummedProcessor(RowsProcessor):
 
 
 class PacedProcessor(RowsProcessor):
-    """Takes 5 ms a chunk, one chunk at a time: a file of 200 chunks is in work for a second,
-    however fast the machine.
+    """Takes 5 ms per chunk, one chunk at a time: a file of 200 chunks takes a second, however fast
+    the machine is.
     """
 
     name = "paced"
@@ -126,7 +126,7 @@ class PacedProcessor(RowsProcessor):
 
 
 class SlowProcessor(RowsProcessor):
-    """Takes 20 ms a chunk, and tells when it begins."""
+    """Takes 20 ms per chunk, and reports its start."""
 
     name = "slow"
 
@@ -137,7 +137,7 @@ class SlowProcessor(RowsProcessor):
 
 
 class FussyProcessor(RowsProcessor):
-    """Fails for rows with the cell `bad`, until the flag `mended` is raised; rejects rows with the
+    """Fails for rows with the cell `bad` until the flag `mended` is raised; rejects rows with the
     cell `refused`.
     """
 
@@ -158,9 +158,7 @@ class FussyProcessor(RowsProcessor):
 
 
 class WaitingProcessor(RowsProcessor):
-    """Needs something that is there only once the flag `up` is raised, as a remote service would
-    be.
-    """
+    """Needs a dependency that exists only once the flag `up` is raised, like a remote service."""
 
     name = "waiting"
 
@@ -172,8 +170,8 @@ class WaitingProcessor(RowsProcessor):
 
 
 class StockProcessor(WritesTables):
-    """Fills two tables of its own: what is in stock by article, and the length of each name. An
-    amount that is no number is rejected.
+    """Fills two tables of its own: the stock by article, and the length of each name. Rejects
+    amounts that are not numbers.
     """
 
     name = "stock"
@@ -211,7 +209,7 @@ class StockProcessor(WritesTables):
 
 
 class OtherStockProcessor(StockProcessor):
-    """Wants one of the tables with another column."""
+    """Expects one of the tables with another column."""
 
     tables: tuple[NewTable, ...] = (
         NewTable(

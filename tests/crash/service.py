@@ -1,5 +1,5 @@
-"""What the crash tests stand on: a service that is killed and started again, and the account of
-every row it was given.
+"""Basis of the crash tests: a service that is killed and restarted, and the expected outcome of
+every row.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from tests.forks import Server, work
 from tests.harness import FINAL, Api, query, wait_until
 
 RECOVERY_SECONDS = 15
-"""Work must move again, and a small file be done, so soon after the process is up."""
+"""Within this time after a start, work must continue and a small file be done."""
 
 
 class ServiceFolder:
-    """A database, the folder of its service, and a folder of flags that the processors of these
-    tests look at.
+    """A database, the folder of its service, and a folder of flags for the processors of these
+    tests.
     """
 
     def __init__(self, url: str, storage: Path) -> None:
@@ -54,11 +54,11 @@ class ServiceFolder:
         return (self.flags / name).exists()
 
     def calls(self) -> list[int]:
-        """The chunks that the processors were called for, in order."""
+        """Return the chunks that the processors were called for, in order."""
         path = self.flags / "calls"
         return [int(line) for line in path.read_text().split()] if path.exists() else []
 
-    # ------------------------------------------------------------------ looking behind the API
+    # ------------------------------------------------------------------ the database and the disk
 
     @property
     def is_sqlite(self) -> bool:
@@ -68,7 +68,7 @@ class ServiceFolder:
         return query(self.url, *statements)
 
     def key(self, identifier: str) -> str:
-        """An id as a literal in SQL."""
+        """Return an id as a literal of SQL."""
         return f"'{UUID(identifier).hex if self.is_sqlite else UUID(identifier)}'"
 
     def count(self, table: str, job_id: str) -> int:
@@ -77,7 +77,7 @@ class ServiceFolder:
         )
 
     def chunks(self, job_id: str) -> list[dict[str, Any]]:
-        """The chunk map as the database has it."""
+        """Return the chunks as stored in the database."""
         names = (
             "chunk_index",
             "status",
@@ -100,17 +100,17 @@ class ServiceFolder:
         return found
 
     def files(self) -> dict[str, str]:
-        """sha256 by id of every file that has a row."""
+        """Return sha256 by id of every file that has a row."""
         return {str(UUID(str(i))): sha for i, sha in self.sql("SELECT id, sha256 FROM files")}
 
     def stored(self) -> dict[str, str]:
-        """sha256 by name of every file on disk."""
+        """Return sha256 by name of every file on disk."""
         found = sorted((self.storage / "uploads").iterdir())
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
     def sweep(self) -> None:
-        """What the reconciler does to the disk each minute, at once and for files of any age;
-        nobody may be uploading.
+        """Sweep the disk as the reconciler does each minute, for files of any age; there must be no
+        uploads.
         """
         settings = load_settings(database_url=self.url, storage_dir=self.storage)
         storage = LocalStorage(self.storage / "uploads")
@@ -130,7 +130,7 @@ class ServiceFolder:
 
 
 class Service(ServiceFolder, Server):
-    """A server over them."""
+    """A server over this database and folder."""
 
     def __init__(self, url: str, storage: Path, **environment: object) -> None:
         ServiceFolder.__init__(self, url, storage)
@@ -138,7 +138,7 @@ class Service(ServiceFolder, Server):
         self.environment["CRASH_FLAGS"] = str(self.flags)
 
     def while_up(self) -> Iterator[Self]:
-        """For a fixture: started, and at its end stopped without an error; killed if anything went
+        """Start for a fixture, and stop without an error at its end; kill if anything went
         wrong.
         """
         try:
@@ -153,12 +153,12 @@ class Service(ServiceFolder, Server):
         return self.process is not None and self.process.poll() is None
 
     def end(self) -> None:
-        """Whatever state it is in."""
+        """Kill the process in whatever state it is."""
         if self.is_alive:
             self.kill()
 
     def wait_for_death(self, seconds: float = 30) -> None:
-        """Until the process has killed itself."""
+        """Wait until the process has killed itself."""
         assert self.process is not None
         process = self.process
         wait_until(lambda: process.poll() is not None, seconds, "death of the server")
@@ -171,7 +171,7 @@ class Service(ServiceFolder, Server):
 
 
 class Worker(Service):
-    """A worker instead of a server; its port is the one of /ready and /metrics."""
+    """A worker instead of a server; its port serves /ready and /metrics."""
 
     _main = staticmethod(work)
 
@@ -181,7 +181,7 @@ class Worker(Service):
 
 @dataclass(frozen=True)
 class Input:
-    """A file, and what must become of each of its rows, said by whoever made the file."""
+    """A file and the expected outcome of each of its rows, as its author says."""
 
     data: bytes
     results: list[tuple[int, list[str]]]
@@ -199,19 +199,19 @@ class Input:
 
     @classmethod
     def clean(cls, rows: int, mark: str = "row") -> Input:
-        """Rows made here; `mark` makes the file unlike others."""
+        """Generate rows; `mark` makes the file unlike others."""
         return cls.of([[str(i), f"{mark} {i}", str(i * 7 % 1000)] for i in range(1, rows + 1)])
 
     @classmethod
     def of(cls, cells: list[list[str]]) -> Input:
-        """These rows, in which nothing is wrong."""
+        """Return these rows as a file without mistakes."""
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([["id", "name", "value"], *cells])
         return cls(text.getvalue().encode(), list(enumerate(cells, 1)), [])
 
     @classmethod
     def dirty(cls, folder: Path, rows: int, rate: float, seed: int) -> Input:
-        """By the generator, with its verdicts."""
+        """Return a file of the generator, with its verdicts."""
         made = generate(folder / f"dirty-{seed}.csv", rows, dirty=rate, seed=seed)
         assert made.verdicts is not None
         verdicts = [json.loads(line) for line in made.verdicts.read_text("ascii").split("\n")[:-1]]
@@ -223,11 +223,9 @@ class Input:
 
 
 def assert_exact(service: ServiceFolder, api: Api, file_id: str, given: Input) -> dict[str, Any]:
-    """The job is final, and every row of the file is where it must be, once; those of failed chunks
-    count as failed.
-
-    Looks at the rows themselves, through the API and by SQL. The status, for what the caller wants
-    to know besides.
+    """Assert that the job is final and that every row of the file is exactly where it must be,
+    once; rows of failed chunks count as failed. Reads the rows through the API and by SQL. Returns
+    the status.
     """
     status = api.status(file_id)
     job_id = status["job_id"]
@@ -271,12 +269,12 @@ def assert_no_row_without_its_file(service: ServiceFolder) -> None:
 
 
 def assert_disk_agrees(service: ServiceFolder) -> None:
-    """Each stored file has a row, each row its file, unchanged."""
+    """Assert that each stored file has a row, and each row its unchanged file."""
     assert service.stored() == service.files()
 
 
 def post(api: Api, given: Input, *, chunk_size: int) -> dict[str, Any] | None:
-    """Upload; None if the service died before it answered."""
+    """Upload; return None if the service died before it responded."""
     try:
         return api.upload(given.data, chunk_size=chunk_size)
     except httpx.TransportError:

@@ -1,4 +1,4 @@
-"""Files that are taken, odd as they are, and what becomes of each of their rows."""
+"""Unusual files that are accepted, and the outcome of each of their rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Content:
-    """A file that is taken, and what becomes of its rows."""
+    """An accepted file, and the outcome of its rows."""
 
     what: str
     data: bytes

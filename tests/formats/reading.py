@@ -1,7 +1,6 @@
-"""Reading a whole file the way the service does: cut into spans, then each span read alone.
-
-What must hold for every file and every setting is asserted here, by counting that owes nothing to
-the code under test; what is particular to one file is left to the tests.
+"""Reads a whole file as the service does: cut into spans, each read separately. Asserts what must
+hold for every file and setting, by counting independently of the code under test; the tests assert
+the rest.
 """
 
 from __future__ import annotations
@@ -10,11 +9,13 @@ import io
 import re
 import zlib
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
+from app.decoders.base import Wanted
+from app.decoders.chain import Chain
 from app.formats.base import MAX_REJECT_BYTES, CellRows, ObjectRows, Reject, Rows, Span
 from app.formats.detect import Declared, detect
 from app.formats.json import JsonDialect
@@ -27,7 +28,7 @@ LINE_ENDS = {"lf": "\n", "crlf": "\n", "cr": "\r", "any": "\r\n|\r|\n"}
 
 @dataclass(frozen=True)
 class Setting:
-    """How to cut: none of it may change what is read."""
+    """How to cut a file: none of these settings may change what is read."""
 
     chunk_rows: int = 1000
     chunk_bytes: int = 1 << 20
@@ -40,7 +41,7 @@ DETECT_ALL = Declared()
 
 
 class ThriftyFile(io.BytesIO):
-    """A file that must be read block by block: asking for nothing, or for all that is left, is a
+    """A file that must be read block by block: reading nothing, or everything that is left, is a
     mistake.
     """
 
@@ -50,29 +51,40 @@ class ThriftyFile(io.BytesIO):
         return super().read(size)
 
 
+def stored(data: bytes, declared: Declared) -> tuple[bytes, Declared]:
+    """The bytes that an upload of these becomes, and how they are then read."""
+    chain = Chain()
+    chain.encoding = declared.encoding
+    kept = b"".join([*chain.feed(data), *chain.finish(Wanted())])
+    for report in chain.reports(0):
+        declared = replace(declared, **report.declared)
+    return kept, declared
+
+
 def read_all(
     data: bytes, dialect: Dialect, setting: Setting = USUAL
 ) -> tuple[list[tuple[int, Any]], list[Reject]]:
-    """([(row number, cells or the bytes of the JSON object)], rejects) of the whole file."""
+    """Return ([(row number, cells or the bytes of the JSON object)], rejects) of the whole file."""
     return read_spans(data, dialect, cut_all(data, dialect, setting))
 
 
 def cut_all(
     data: bytes, dialect: Dialect, setting: Setting = USUAL, row_bytes: int = 1 << 30
 ) -> list[Span]:
-    """The spans of the file, which tile it; cut in as many stretches as the budget asks for."""
+    """Return the spans of the file, which tile it, cut in as many stretches as the budget needs."""
     form, file = open_format(dialect), ThriftyFile(data)
     limits = Limits(setting.chunk_rows, setting.chunk_bytes, row_bytes)
     position = Position(
         dialect.data_start, 0, dialect.data_line, crc32_before(file, dialect.data_start)
     )
     spans: list[Span] = []
+    end = form.data_end or len(data)
     while True:
         made = cut(
             file,
             form,
             position,
-            size=len(data),
+            size=end,
             limits=limits,
             budget=setting.budget,
             window_bytes=setting.window_bytes,
@@ -84,8 +96,8 @@ def cut_all(
         assert made.spans, "a stretch without a span never ends"
         assert position.offset == spans[-1].byte_end
         assert position.crc32 == zlib.crc32(data[: position.offset])
-    assert position.offset == len(data)
-    assert position.crc32 == zlib.crc32(data)
+    assert position.offset == end
+    assert position.crc32 == zlib.crc32(data[:end])
     assert position.rows == sum(span.row_count for span in spans)
     assert_tiling(data, dialect, spans, setting)
     return spans
@@ -101,34 +113,23 @@ def assert_tiling(data: bytes, dialect: Dialect, spans: list[Span], setting: Set
         assert span.is_oversize or span.crc32 == zlib.crc32(data[span.byte_start : span.byte_end])
         offset, row = span.byte_end, row + span.row_count
     if not dialect.skip_footer:
-        rest = data[offset:].strip(b"\0 \t\r\n")
+        end = open_format(dialect).data_end or len(data)
+        rest = data[offset:end].strip(b"\0 \t\r\n")
+        closings = {"array": b"]", "members": b"}"}
         assert not rest or (
-            rest == b"]"
-            and not spans
-            and isinstance(dialect, JsonDialect)
-            and dialect.root == "array"
+            not spans and isinstance(dialect, JsonDialect) and rest == closings.get(dialect.root)
         )
 
 
 def line_starts(data: bytes, dialect: Dialect) -> list[int]:
-    """Offsets behind each line end from the first row on."""
+    """Return the offsets after each line end, from the first row on."""
     end = LINE_ENDS[dialect.newline]
-    start, text, unit = dialect.data_start, data[dialect.data_start :].decode("latin-1"), 1
-    if dialect.encoding.startswith("utf-16"):
-        first, second = (
-            (text[0::2], text[1::2])
-            if dialect.encoding == "utf-16-le"
-            else (text[1::2], text[0::2])
-        )
-        text = "".join(
-            chr(ord(low) + 256 * ord(high)) for low, high in zip(first, second, strict=False)
-        )
-        unit = 2
-    return [start + unit * found.end() for found in re.finditer(end, text)]
+    start, text = dialect.data_start, data[dialect.data_start :].decode("latin-1")
+    return [start + found.end() for found in re.finditer(end, text)]
 
 
 def line_at(lines: list[int], dialect: Dialect, offset: int) -> int:
-    """Number of the line on which the byte stands."""
+    """Return the number of the line that contains the byte."""
     return dialect.data_line + bisect_right(lines, offset)
 
 
@@ -160,7 +161,7 @@ def read_spans(
 
 
 def values(rows: Rows) -> list[Any]:
-    """Cells, or the bytes of JSON objects; and the pages must say the same."""
+    """Return cells, or the bytes of JSON objects; the pages must agree."""
     assert isinstance(rows, TextRows | CellRows | ObjectRows)
     paged = [row for page in rows.pages() for row in msgspec.json.decode(page.data)]
     assert paged == rows.records()
@@ -168,7 +169,7 @@ def values(rows: Rows) -> list[Any]:
 
 
 def detected(data: bytes, declared: Declared = DETECT_ALL, filename: str = "") -> Dialect:
-    """The dialect of a file that is here as a whole, as the service stores it."""
+    """Return the dialect of a complete file, as the service stores it."""
     dialect = detect(data, complete=True, declared=declared, filename=filename)
     return (
         msgspec.structs.replace(dialect, data_end=len(data))

@@ -19,9 +19,7 @@ def engine(databases: Databases, tmp_path: Path) -> Iterator[Engine]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What a life leaves open when it dies is found by the garbage collector, whenever that
-    runs.
-    """
+    """The garbage collector finds what a dead life left open, whenever it runs."""
     for item in items:
         if "engine" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))

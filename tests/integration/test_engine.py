@@ -1,5 +1,5 @@
-"""The simulated death is one: what was not committed is gone, nothing left of a life changes
-anything, another life goes on.
+"""The simulated death is a death: uncommitted changes are gone, a dead life changes nothing, and
+another life continues.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ADD = "INSERT INTO users (id, is_admin, created_at) VALUES ('{}', false, '2026-0
 NAMES = "SELECT id FROM users WHERE id IN ('ann', 'bob')"
 
 
-def test_a_transaction_that_is_open_is_rolled_back_and_its_locks_are_gone(engine: Engine) -> None:
+def test_an_open_transaction_is_rolled_back_and_its_locks_released(engine: Engine) -> None:
     engine.start()
 
     async def die_within(connection: AsyncConnection) -> None:
@@ -41,7 +41,7 @@ def test_a_transaction_that_is_open_is_rolled_back_and_its_locks_are_gone(engine
 
 
 @pytest.mark.parametrize("where", ["loop", "thread"])
-def test_whoever_unwinds_after_the_death_changes_no_file(
+def test_code_that_unwinds_after_a_simulated_death_changes_no_file(
     engine: Engine, tmp_path: Path, where: str
 ) -> None:
     engine.start(GRANULA_FAIL=KILL)
@@ -73,7 +73,7 @@ def test_whoever_unwinds_after_the_death_changes_no_file(
     assert not (tmp_path / "new").exists()
 
 
-def test_no_other_task_takes_another_step(engine: Engine) -> None:
+def test_no_other_task_continues_after_a_simulated_death(engine: Engine) -> None:
     engine.start(GRANULA_FAIL=KILL)
     steps: list[str] = []
 
@@ -89,7 +89,7 @@ def test_no_other_task_takes_another_step(engine: Engine) -> None:
         try:
             failpoints.hit("split.begin")
         finally:
-            await asyncio.gather(*tasks)  # whoever waits in a `finally` lets others run
+            await asyncio.gather(*tasks)  # code that awaits in a `finally` lets others run
 
     with pytest.raises(Died):
         engine.run(die())

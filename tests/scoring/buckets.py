@@ -12,7 +12,7 @@ from tests.scoring.services import Bucket
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[Bucket]:
-    bucket = Bucket(f"transactions-{uuid4().hex[:8]}")  # a server that was named may hold others
+    bucket = Bucket(f"transactions-{uuid4().hex[:8]}")  # a named server may hold others
     yield bucket
     bucket.stop()
 

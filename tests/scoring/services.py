@@ -1,4 +1,4 @@
-"""The model service of these tests: the real one, as a process of its own."""
+"""The model service of these tests: the real one, as a process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.harness import ROOT, wait_until
 
 
 class ModelService:
-    """`python -m app ml-api` on a free port, trained on little so that it starts soon."""
+    """`python -m app ml-api` on a free port, trained on little data so that it starts fast."""
 
     def __init__(self, folder: Path) -> None:
         with socket.socket() as probe:
@@ -61,7 +61,7 @@ class ModelService:
             return False
 
     def misbehave(self, **faults: object) -> None:
-        """From now on, and forget what was counted."""
+        """Set the faults from now on, and reset the counters."""
         self.client.delete("/stats").raise_for_status()
         self.client.put("/faults", json=faults).raise_for_status()
 
@@ -75,9 +75,7 @@ class ModelService:
 
 
 def transactions(count: int, *, seed: int = 1, **changed: dict[int, str]) -> bytes:
-    """CSV; `changed` gives for a column what stands in it in some rows (numbered from 1)
-    instead.
-    """
+    """Return CSV; `changed` maps a column to values of some rows (from 1)."""
     out = io.StringIO()
     out.write(",".join(COLUMNS) + "\n")
     for number, each in enumerate(make(count, seed=seed), 1):
@@ -89,7 +87,7 @@ def transactions(count: int, *, seed: int = 1, **changed: dict[int, str]) -> byt
 
 
 class Bucket:
-    """A bucket of a real S3 server over HTTP: of moto in a thread, or of the one named by
+    """A bucket of a real S3 server over HTTP: of moto in a thread, or the one named by
     TEST_S3_URL.
     """
 
@@ -151,9 +149,7 @@ class Bucket:
 
 
 class Pipeline:
-    """`python -m app pipeline` as a process of its own, forked from one that has imported
-    everything.
-    """
+    """`python -m app pipeline` as a process, forked from one that has imported everything."""
 
     def __init__(self, url: str, folder: Path, **environment: object) -> None:
         self.url = url
@@ -190,7 +186,7 @@ class Pipeline:
         return ("--log-file", str(self.folder / "logs" / "batch_pipeline.log"))
 
     def finish(self, seconds: float = 60) -> tuple[int, list[str]]:
-        """(exit code, lines)"""
+        """Return (exit code, lines)."""
         assert self.process is not None
         with self._reading, ThreadPoolExecutor(1) as threads:
             out = threads.submit(self._reading.read)
@@ -202,7 +198,7 @@ class Pipeline:
             return code, out.result().splitlines()
 
     def kill_after(self, seconds: float) -> None:
-        """kill -9, so long after it told its run id, wherever it is then."""
+        """Send SIGKILL this long after it printed its run id, wherever it is."""
         assert self.process is not None
         with self._reading:
             line = ""
@@ -220,7 +216,7 @@ class Pipeline:
         return self.finish()
 
     def run_from_nothing(self, **extra: object) -> tuple[int, list[str]]:
-        """By an interpreter that has imported nothing yet, as its computing processes are then."""
+        """Run in a new interpreter, with new ones as compute processes."""
         done = subprocess.run(
             [sys.executable, "-m", "app", "pipeline", *self.log_file],
             cwd=ROOT,
@@ -234,7 +230,7 @@ class Pipeline:
 
 
 class FaultyStore:
-    """Stands before a bucket and spoils its answers as told, one fault for each answer, in
+    """A proxy in front of a bucket that spoils responses on demand, one fault per response, in
     order.
     """
 
@@ -270,8 +266,7 @@ class FaultyStore:
             code = {"403": "AccessDenied", "503": "SlowDown", "404": "NoSuchKey"}[fault]
             self._send(request, int(fault), {}, f"<Error><Code>{code}</Code></Error>".encode())
             return
-        # All of them, Host too: what a client signs is checked by a server that is not made for
-        # tests.
+        # All headers, Host too: the server verifies the signature of the client.
         headers = {
             k: v
             for k, v in request.headers.items()
@@ -295,7 +290,7 @@ class FaultyStore:
         body: bytes,
         fault: str = "",
     ) -> None:
-        """`cut`: the connection ends in the middle of the body; `reset`: it is reset there."""
+        """`cut` ends the connection in the middle of the body; `reset` resets it there."""
         request.send_response(status)
         for name, value in headers.items():
             request.send_header(name, value)
@@ -309,7 +304,7 @@ class FaultyStore:
             request.connection.setsockopt(
                 socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
             )
-            # shutdown(), which the server would call, ends it in peace
+            # shutdown(), which the server would call, closes it cleanly
             os.close(request.connection.detach())
 
     def stop(self) -> None:

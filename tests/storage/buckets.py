@@ -1,4 +1,4 @@
-"""A bucket that is ours, and what lies in it."""
+"""A bucket for tests, and its contents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.scoring.services import Bucket
 
 class OurBucket(Bucket):
     def __init__(self, name: str, *, like: OurBucket | None = None) -> None:
-        """`like`: on the server of another one."""
+        """`like`: on the server of another bucket."""
         if like is None:
             super().__init__(name)
             return
@@ -29,7 +29,7 @@ class OurBucket(Bucket):
         self._client.delete_bucket(Bucket=self.name)
 
     def url(self) -> str:
-        """Of a place of its own in the bucket."""
+        """Settings of a separate place in the bucket."""
         return f"s3://{self.name}/{uuid4().hex[:8]}"
 
     def credentials(self) -> Credentials:
@@ -47,13 +47,13 @@ class OurBucket(Bucket):
         return Client(self.name, url.rpartition("/")[2], self.credentials())
 
     def below(self, url: str) -> list[str]:
-        """Keys without the place's own prefix."""
+        """Return the keys without the prefix of the place."""
         prefix = url.rpartition("/")[2] + "/"
         return [key.removeprefix(prefix) for key in self.keys() if key.startswith(prefix)]
 
     def broken_off(self, url: str) -> list[str]:
-        """Keys of multipart uploads that are neither completed nor aborted, as another client sees
-        them.
+        """Return the keys of multipart uploads that are neither completed nor aborted, as another
+        client sees them.
         """
         found: dict[str, Any] = self._client.list_multipart_uploads(Bucket=self.name)
         prefix = url.rpartition("/")[2] + "/"
@@ -65,7 +65,7 @@ class OurBucket(Bucket):
 
 
 class Line:
-    """The way to an object store, which can be cut and mended."""
+    """The connection to an object store, which can be cut and restored."""
 
     def __init__(self, endpoint: str) -> None:
         named = urlsplit(endpoint)

@@ -1,4 +1,4 @@
-"""Steps of a transform that make much of little."""
+"""Steps of a transform that turn small values into large ones."""
 
 from __future__ import annotations
 

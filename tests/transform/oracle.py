@@ -1,5 +1,5 @@
-"""What a transform must make of rows, said by code that shares nothing with it: Python's csv,
-decimal, datetime and re.
+"""Expected results of transforms, computed by independent code: Python's csv, decimal, datetime and
+re.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ VALIDATION: dict[str, Any] = {
 @dataclass
 class Expected:
     rows: list[list[Any]] = field(default_factory=list)
-    """Values as Python has them, None where there is none."""
+    """Values of Python, None for an absent one."""
     numbers: list[int] = field(default_factory=list)
     rejects: dict[int, tuple[str, str]] = field(default_factory=dict)
-    """By row number: column and code."""
+    """(column, code) by row number."""
 
 
 def dirty_rows(count: int, seed: int) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""A processor that writes to a table that many jobs write to, without a model service."""
+"""A processor that writes to a table that many jobs share, without a model service."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.processors.base import ChunkContext, ChunkOutcome, WritesTables
 
 
 class Ledger(WritesTables):
-    """Columns `transaction_id` and `account_id`."""
+    """Reads the columns `transaction_id` and `account_id`."""
 
     name = "ledger"
     tables = ("transactions",)

@@ -1,4 +1,4 @@
-"""The tus protocol, spoken by hand."""
+"""The tus protocol, written by hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def metadata(**values: str) -> dict[str, str]:
 def create(
     client: httpx.Client, length: int | None, *, query: dict[str, Any] | None = None, **values: str
 ) -> str:
-    """The address of a new upload."""
+    """Create an upload and return its address."""
     size = {"Upload-Defer-Length": "1"} if length is None else {"Upload-Length": str(length)}
     answer = client.post(
         UPLOADS, params=query, headers=TUS | size | (metadata(**values) if values else {})

@@ -1,5 +1,5 @@
-"""For each route an example of its ids and bodies. A new route needs one, or the test of every
-route fails.
+"""An example of ids and bodies for each route. A new route needs one, or the test of every route
+fails.
 """
 
 from __future__ import annotations
@@ -29,9 +29,7 @@ SCORE = {"source": "s3://bucket/key.csv"}
 
 
 class World:
-    """Two users, one who was revoked, and what the first of them owns: made when it is asked
-    for.
-    """
+    """Two users, a revoked one, and what the first of them owns, created on demand."""
 
     def __init__(self, people: People) -> None:
         self.people = people
@@ -103,7 +101,7 @@ class World:
 
 
 def unknown(ids: Ids) -> Ids:
-    """Ids of the same form that nobody has."""
+    """Valid ids that no object has."""
     forms = {"batch_id": "batch-0123456789ab", "import_id": "987654321", "user_id": "nemo"}
     return {name: forms.get(name, str(uuid4())) for name in ids}
 
@@ -111,20 +109,20 @@ def unknown(ids: Ids) -> Ids:
 @dataclass(frozen=True)
 class Example:
     ids: Callable[[World], Ids] = lambda world: {}
-    """Of the owner; those that the path does not name are for the query or the body."""
+    """Ids of the owner; those that the path does not name are for the query or the body."""
     given: Callable[[Ids], dict[str, Any]] = lambda ids: {}
     """Arguments of the request, from the ids."""
     status: int = 200
-    """What the owner is answered."""
+    """Status of the response to the owner."""
     unknown_status: int = 404
-    """What anybody is answered about ids that do not exist, and others about these."""
+    """Status of the response about unknown ids, and to other users about these ids."""
     is_open: bool = False
-    """Nobody has to sign in."""
+    """Whether no authentication is needed."""
     is_for_admins: bool = False
     fixed: tuple[tuple[str, str], ...] = ()
-    """What the path names that is no id."""
+    """Parameters of the path that are not ids."""
     leaks: Callable[[httpx.Response], bool] = lambda answer: CANARY in answer.text
-    """Whether the answer to another user tells something of the owner."""
+    """Whether the response to another user reveals something of the owner."""
 
 
 def _of(kind: str) -> Callable[[World], Ids]:
@@ -160,6 +158,7 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
     ("PUT", "/api/v1/upload/{filename}"): [
         Example(given=lambda ids: {"content": b"a,b\n1,3\n"}, status=201, fixed=(("filename", "x.csv"),))
     ],
+    ("POST", "/api/v1/files/{file_id}/read-again"): [Example(_of("file"), status=201)],
     ("GET", "/api/v1/status/{file_id}"): [Example(_of("file"))],
     ("GET", "/api/v1/status/{file_id}/events"): [Example(_of("file"))],
     ("GET", "/api/v1/results/{file_id}"): [Example(_of("file"))],
@@ -188,6 +187,7 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
     ],
     ("GET", "/api/v1/jobs/events"): [Example(given=lambda ids: {"params": {"limit": 1}})],
     ("GET", "/api/v1/system"): [Example()],
+    ("GET", "/api/v1/retention"): [_admin(given=lambda ids: {"params": {"jobs": 36500}})],
     ("GET", "/api/v1/jobs/{job_id}"): [Example(_of("file"))],
     ("PATCH", "/api/v1/jobs/{job_id}"): [Example(_of("file"), _json({"priority": 3}), 409)],
     ("GET", "/api/v1/jobs/{job_id}/proof"): [Example(_of("file"))],
@@ -281,6 +281,6 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
     ("DELETE", "/api/v1/users/{user_id}/keys/{key_id}"): [_admin("key", status=204)],
     ("DELETE", "/api/v1/users/{user_id}"): [_admin("key", status=204)],
 }  # fmt: skip
-"""In this order, so that what deletes comes after what reads."""
+"""In this order: routes that delete come after routes that read."""
 ELSEWHERE = {("POST", "/api/v1/session")}
 """Open, with a test of its own: the key is in the body."""

@@ -1,5 +1,5 @@
-"""A receiver of webhooks over real HTTP that answers as it is told, path by path, and keeps what it
-was sent.
+"""A receiver of webhooks over real HTTP that sends configured responses for each path and keeps
+what it receives.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class Message:
         return dict(json.loads(self.body))
 
     def verified(self, secret: str) -> dict[str, Any]:
-        """The content, after an independent check of the signature; raises
+        """Return the content after an independent check of the signature; raise
         WebhookVerificationError.
         """
         return dict(Webhook(secret).verify(self.body, self.headers))
 
 
 class Receiver:
-    """As long as a path is told nothing, it answers 204."""
+    """Responses of a path, 204 by default."""
 
     def __init__(self) -> None:
         self.messages: dict[str, list[Message]] = defaultdict(list)
@@ -74,7 +74,7 @@ class Receiver:
         ).start()
 
     def path(self, *answers: int | tuple[int, dict[str, str]]) -> str:
-        """A new path that gives these answers to its first requests."""
+        """Return a new path that sends these responses to its first requests."""
         path = f"/{uuid4().hex}"
         self._answers[path] = [each if isinstance(each, tuple) else (each, {}) for each in answers]
         return path
@@ -83,7 +83,7 @@ class Receiver:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def received(self, path: str, count: int = 1, seconds: float = 20) -> list[Message]:
-        """What the path was sent, as soon as it is so many messages."""
+        """Return what the path received, once it is this many messages."""
         wait_until(lambda: len(self.messages[path]) >= count, seconds, f"{count} messages")
         return list(self.messages[path])
 

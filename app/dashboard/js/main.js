@@ -8,6 +8,7 @@ import { fail } from "./toast.js";
 
 const VIEWS = [
   { name: "jobs", label: "Jobs", load: () => import("./views/jobs.js") },
+  { name: "tables", label: "Tables", load: () => import("./views/tables.js") },
   { name: "mapping", label: "Mapping", load: () => import("./views/mapping.js") },
   { name: "search", label: "Search", load: () => import("./views/search.js") },
   { name: "schedules", label: "Schedules", load: () => import("./views/schedules.js") },

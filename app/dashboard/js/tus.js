@@ -27,7 +27,7 @@ const fingerprint = (file, options) =>
     file.lastModified,
     options.processor,
     options.priority,
-    Object.entries(options.option ?? {}).join("&"),
+    Object.entries({ ...options.option, ...options.settings }).join("&"),
   ]);
 
 function remember(key, value) {
@@ -180,11 +180,11 @@ export class Session {
   }
 
   async #begin() {
-    const { processor, priority, option } = this.options;
+    const { processor, priority, option, settings } = this.options;
     const made = await send(
       this,
       "POST",
-      query(ENDPOINT, { processor, priority, filename: this.file.name, ...option }),
+      query(ENDPOINT, { processor, priority, filename: this.file.name, ...option, ...settings }),
       { "Upload-Length": this.file.size },
     );
     // Behind a proxy the service may not know its own host name: only the path counts.

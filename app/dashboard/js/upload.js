@@ -10,8 +10,9 @@ const LONGEST_WAIT_MS = 30_000;
 const RETRIED = new Set([0, 408, 429, 502, 503, 504]);
 
 /** The address and parameters of an upload; `option` has those of the processor by their query
- *  names. A schema is uploaded as an import, whose records can be searched. */
-function address(file, { processor, priority, isSchema, option }) {
+ *  names, `settings` how the file is read. A schema is uploaded as an import, whose records can be
+ *  searched. */
+function address(file, { processor, priority, isSchema, option, settings }) {
   if (isSchema)
     return query("/api/upload", {
       schema: processor,
@@ -19,8 +20,15 @@ function address(file, { processor, priority, isSchema, option }) {
       filename: file.name,
       on_duplicate: "new",
       ...option,
+      ...settings,
     });
-  return query("/api/v1/upload", { processor, priority, filename: file.name, ...option });
+  return query("/api/v1/upload", {
+    processor,
+    priority,
+    filename: file.name,
+    ...option,
+    ...settings,
+  });
 }
 
 export class Upload {

@@ -65,6 +65,16 @@ class CorruptWorkbook(RequestError):
     remedy = "Open it in a spreadsheet program, save it anew and upload that; nothing was stored."
 
 
+class CorruptXml(RequestError):
+    """XML document that is not well-formed."""
+
+    status = 422
+    code = "corrupt_xml"
+    remedy = (
+        "Correct the document at the place in `detail` and upload it again; nothing was stored."
+    )
+
+
 class DataFileTooLarge(RequestError):
     """Parquet, Arrow or ORC file needs too much memory or time."""
 
@@ -123,6 +133,14 @@ class NotRows(RequestError):
     )
 
 
+class RecordsNotFound(InvalidParameter):
+    """No records at this path of the document."""
+
+    status = 422
+    code = "records_not_found"
+    remedy = "Set `records` to the path of an array in the document, such as data.items."
+
+
 class SheetNotFound(InvalidParameter):
     """No such sheet in the workbook, or several to choose from."""
 
@@ -169,3 +187,11 @@ class WorkbookTooLarge(RequestError):
     status = 413
     code = "workbook_too_large"
     remedy = "Raise SPREADSHEET_MEMORY_MB, or export the sheet as CSV."
+
+
+class XmlTooLarge(RequestError):
+    """XML element too large or too deep, or document that needs too much memory or time."""
+
+    status = 413
+    code = "xml_too_large"
+    remedy = "Set `records` to smaller elements, or raise SPREADSHEET_MEMORY_MB."

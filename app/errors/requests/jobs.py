@@ -85,11 +85,20 @@ class ResultUnavailable(RequestError):
     remedy = "Read its status; the rows are at /api/v1/results."
 
 
+class RowsRemoved(RequestError):
+    """Rows removed by retention."""
+
+    status = 410
+    code = "rows_removed"
+    remedy = "Upload the file again. RETENTION sets for how many days results and rejects are kept."
+
+
 class StoredBytesGone(RequestError):
     """Stored bytes deleted."""
 
     status = 409
     code = "stored_bytes_gone"
     remedy = (
-        "Upload the file again; DELETE_FILE_ON_COMPLETE removes uploads whose job has completed."
+        "Upload the file again. DELETE_FILE_ON_COMPLETE removes uploads whose job has completed,"
+        " and RETENTION removes old ones."
     )

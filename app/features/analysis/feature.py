@@ -17,4 +17,4 @@ def _processors(tools: Tools) -> Iterable[Processor]:
     return [ProfileProcessor()]
 
 
-ANALYSIS = Feature("analysis", processors=_processors)
+ANALYSIS = Feature("analysis", has_commands=True, processors=_processors)

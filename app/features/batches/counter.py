@@ -79,7 +79,7 @@ class RowCounter:
             consumed = int(ends[-1]) if len(ends) else 0
             if not consumed and len(window) > self._row_bytes:
                 self._rows += 1
-                self._skip, self._is_in_long_record = self._row_bytes // form.unit * form.unit, True
+                self._skip, self._is_in_long_record = self._row_bytes, True
                 self._wanted = self._window_bytes
                 continue
             del self._pending[:consumed]
@@ -94,10 +94,9 @@ class RowCounter:
             return False
         if self._is_in_long_record:
             end = self._line_end(form)
-            keep = len(form.line_end) - form.unit  # the line end may be split between two pieces
+            keep = len(form.line_end) - 1  # the line end may be split between two pieces
             if end < 0 and len(self._pending) > keep:
-                drop = (len(self._pending) - keep) // form.unit * form.unit
-                del self._pending[:drop]
+                del self._pending[: len(self._pending) - keep]
             if end < 0:
                 if eof:
                     self._pending.clear()
@@ -108,6 +107,4 @@ class RowCounter:
 
     def _line_end(self, form: Format) -> int:
         end = self._pending.find(form.line_end)
-        while end >= 0 and end % form.unit:
-            end = self._pending.find(form.line_end, end + 1)
         return end + len(form.line_end) if end >= 0 else -1

@@ -91,7 +91,7 @@ CORRECTION_BODY: dict[str, Any] = {
     summary="Correct rejected rows",
     openapi_extra=CORRECTION_BODY,
     response_model=CorrectionAccepted,
-    responses=problem_responses(400, 404, 408, 409, 413, 415, 422, 503, 507),
+    responses=problem_responses(400, 404, 408, 409, 410, 413, 415, 422, 503, 507),
 )
 async def correct_rejects(
     file_id: FileId,

@@ -27,7 +27,7 @@ from app.features.corrections.files import Problems, Spool, Written, add, read_f
 from app.formats.registry import to_json
 from app.formats.reject_layouts import RECORD_COLUMN
 from app.jobs.factory import JobFactory, JobSpec
-from app.jobs.progress import find_with_rows
+from app.jobs.progress import check_rejects_kept, check_results_kept, find_with_rows
 from app.jobs.reject_files import Layout, is_whole, layout_of, unchanged, with_all_bytes
 from app.jobs.submit import Accepted, answered_before
 from app.processors.registry import Processors
@@ -105,6 +105,8 @@ class Corrections:
             raise ResultNotReady(headers={"Retry-After": "1"})
         if job.undo_state:
             raise NotCorrectable(UNDONE)
+        check_results_kept(job)
+        check_rejects_kept(job)
         self._processors.get(job.processor)
         return job
 

@@ -24,8 +24,8 @@ from app.api.parameters import (
     OnlyFileId,
     single_values,
 )
-from app.api.receiving import BODY, receive
-from app.api.services import App, Owner
+from app.api.receiving import BODY, idempotency_key, receive
+from app.api.services import App, Owner, check_open
 from app.api.streams import EventStream, begun, event_stream
 from app.errors import (
     NotFound,
@@ -33,6 +33,7 @@ from app.errors import (
 from app.features.files import downloads, exports, results, stored
 from app.features.files.archive import Archives, Wanted
 from app.features.files.parameters import FileOptions
+from app.features.files.reading_again import read_again
 from app.features.files.schemas import RejectPage, ResultPage
 from app.features.files.stored import attachment
 from app.jobs import progress
@@ -90,6 +91,28 @@ async def put_upload(
     return created(accepted)
 
 
+@router.post(
+    "/files/{file_id}/read-again",
+    status_code=201,
+    summary="Read an upload again",
+    response_model=Uploaded,
+    responses=problem_responses(400, 404, 409, 413, 415, 422, 503, 507),
+)
+async def read_upload_again(
+    request: Request,
+    file_id: OnlyFileId,
+    app: App,
+    owner: Owner,
+    options: Annotated[FileOptions, Query()],
+) -> Response:
+    """Upload the stored bytes of a file again, with other settings, as if the client had sent them
+    again. The earlier upload stays. Of a workbook the received bytes are not stored (409).
+    """
+    check_open(app)
+    key = idempotency_key(request)
+    return created(await read_again(app, owner, file_id, options, key))
+
+
 def created(accepted: Accepted | None) -> Response:
     if accepted is None:
         return Response(status_code=499)  # the client has disconnected
@@ -136,7 +159,9 @@ def _event(body: dict[str, Any]) -> str:
 
 
 @router.get(
-    "/results/{file_id}", response_model=ResultPage, responses=problem_responses(404, 409, 422)
+    "/results/{file_id}",
+    response_model=ResultPage,
+    responses=problem_responses(404, 409, 410, 422),
 )
 async def get_results(
     file_id: FileId,
@@ -175,7 +200,7 @@ Partial = Annotated[
 @router.get(
     "/results/{file_id}/download",
     response_class=StreamingResponse,
-    responses=problem_responses(404, 409, 422),
+    responses=problem_responses(404, 409, 410, 422),
 )
 async def download_results(
     file_id: FileId,
@@ -209,6 +234,7 @@ async def download_results(
     deleted meanwhile.
     """
     export = await exports.begin(app.database, app.destinations, file_id, owner, partial=partial)
+    progress.check_results_kept(export.job)
     packed = gzip and format in ("csv", "jsonl")
     columns = await exports.columns_of(app.database, export, format)
     body = exports.result_bytes(
@@ -240,7 +266,9 @@ async def _exported(
 
 
 @router.get(
-    "/rejects/{file_id}", response_model=RejectPage, responses=problem_responses(404, 409, 422)
+    "/rejects/{file_id}",
+    response_model=RejectPage,
+    responses=problem_responses(404, 409, 410, 422),
 )
 async def get_rejects(
     file_id: FileId,
@@ -263,7 +291,7 @@ async def get_rejects(
 @router.get(
     "/rejects/{file_id}/download",
     response_class=StreamingResponse,
-    responses=problem_responses(404, 409, 422),
+    responses=problem_responses(404, 409, 410, 422),
 )
 async def download_rejects(
     file_id: FileId,
@@ -286,6 +314,7 @@ async def download_rejects(
     results.
     """
     export = await exports.begin(app.database, app.destinations, file_id, owner, partial=partial)
+    progress.check_rejects_kept(export.job)
     body = exports.reject_bytes(
         app.database, app.sources, export, format=format, formula_guard=formula_guard
     )

@@ -15,9 +15,9 @@ from app.db.engine import Database
 from app.db.rows import FilePlaces, JobRow, RejectRow
 from app.decoders.places import Places, places_from_json
 from app.destinations.registry import Destinations
-from app.formats.encodings import restored
+from app.formats.encodings import UNDECODED_BYTE, restored
 from app.formats.faults import unmarked
-from app.jobs.progress import find_with_rows
+from app.jobs.progress import check_rejects_kept, check_results_kept, find_with_rows
 from app.jobs.reject_files import place_of
 from app.jobs.stored_rows import ANSWER_BYTES, Row, named, rows_at, rows_behind
 from app.states import JobStatus
@@ -46,6 +46,7 @@ async def get_results(
     """
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
+        check_results_kept(job)
         stored = destinations.of(job).results
         total = (
             int(sum(t.ok for t in await chunks.tally(connection, job.id)))
@@ -126,6 +127,7 @@ async def get_rejects(
     """Return one page in row order as JSON: at most `limit`, and no more than fit into an answer."""
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
+        check_rejects_kept(job)
         stored = await files.find_places(connection, job.file_id)
         counts = await results.count_rejects(connection, job.id)
         rows, is_cut = await results.list_rejects(
@@ -161,13 +163,22 @@ def _with_rejects(
     if job.dialect.get("cell_faults"):
         rows = [msgspec.structs.replace(row, raw=unmarked(row.raw)) for row in rows]
     elif encoding := job.dialect.get("decoded_from"):
-        rows = [msgspec.structs.replace(row, raw=restored(row.raw, encoding)) for row in rows]
+        rows = [_as_received(row, encoding) for row in rows]
     body["items"] = [reject_body(row) for row in rows]
     if places is not None:
         columns = job.dialect.get("columns", [])
         for item, row in zip(body["items"], rows, strict=True):
             item["place"] = place_of(row, columns, places)
     return msgspec.json.encode(body)
+
+
+def _as_received(row: RejectRow, encoding: str) -> RejectRow:
+    """Return the reject with its bytes before they were decoded. Valid text in UTF-16 stays UTF-8,
+    since its bytes could pass for text with NULs.
+    """
+    if encoding.startswith("utf-16") and UNDECODED_BYTE not in row.raw:
+        return row
+    return msgspec.structs.replace(row, raw=restored(row.raw, encoding))
 
 
 def reject_body(row: RejectRow) -> dict[str, Any]:

@@ -78,4 +78,6 @@ def _services(core: Core) -> Iterable[Service]:
     return [Service(Search(core.database, vectors, neighbours))]
 
 
-IMPORTS = Feature("imports", tables=TABLES, processors=_processors, services=_services)
+IMPORTS = Feature(
+    "imports", has_commands=True, tables=TABLES, processors=_processors, services=_services
+)

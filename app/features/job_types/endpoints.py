@@ -31,9 +31,7 @@ class JobTypeItem(Answer):
     processor: str = Field(description="Processor shown for its jobs.")
     title: str = Field(description="Title for people who choose from a list.")
     is_uploadable: bool = Field(description="Whether an upload may name the processor.")
-    takes_source: bool = Field(
-        description="Whether it also reads objects of a bucket; every type does."
-    )
+    takes_source: bool = Field(description="Whether it also reads a `source`; every type does.")
     is_configured: bool = Field(description="Whether all settings that it needs are set.")
     options: dict[str, Any] = Field(description="JSON Schema of its options.")
 
@@ -72,8 +70,8 @@ async def list_job_types(app: App, owner: Owner) -> JobTypeList:
 async def create_job(
     request: Request, body: NewJob, app: App, owner: Owner, fresh: Fresh = False
 ) -> Response:
-    """Start a job of any type: over an uploaded file, over an object of a bucket, or with a part
-    for each object of a prefix or pattern. The same request with the same Idempotency-Key returns
+    """Start a job of any type: over an uploaded file, over a file of a bucket, a web server or a
+    folder, or with a part for each that a prefix or pattern stands for. The same request with the same Idempotency-Key returns
     the same job.
     """
     check_open(app)

@@ -12,12 +12,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.engine import Database
-from app.features.job_types.requests import NewJob
+from app.features.job_types.requests import LATER, NewJob
 from app.jobs.factory import JobFactory
 from app.jobs.file_jobs import FileJobs, Recorded, SubmittedJob, not_recorded
 from app.jobs.job_types import JobType, JobTypes
 from app.jobs.objects import ObjectsSubmitter
 from app.jobs.submit import answered_before
+from app.sources.remote import Object
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +84,10 @@ class JobStarter:
         *,
         fresh: bool = False,
         recorded: Recorded = not_recorded,
+        pinned: Object | None = None,
     ) -> Started:
-        """Start a job; unless `fresh`, return the earlier one with the same options over the same
-        bytes.
+        """Start a job; `pinned` is the object of its source, if it is known already. Unless
+        `fresh`, return the earlier one with the same options over the same upload.
 
         Raises UnknownJobType, InvalidParameter, NotFound, and the type's RequestError for options
         or file.
@@ -96,7 +98,7 @@ class JobStarter:
             return await self._over_file(
                 owner, job, job_type, job.file_id, fresh=fresh, recorded=recorded
             )
-        submission = job.objects(owner, job_type, job.options)
+        submission = job.objects(owner, job_type, job.options, pinned)
         details = await self._objects.submit(submission, recorded=recorded)
         job_id, file_id = UUID(details["job_id"]), UUID(details["file_id"])
         return Started(SubmittedJob(job_id, file_id, is_cached=False), details)
@@ -131,7 +133,9 @@ class JobStarter:
 
 def _fingerprint(job: NewJob, *, fresh: bool) -> str:
     said = job.model_dump(mode="json")
-    if not job.max_rejects:  # so that a request is known again that came before there was one
-        del said["max_rejects"]
+    # so that a request is known again that came before there were these
+    for name in LATER:
+        if said[name] == NewJob.model_fields[name].default:
+            del said[name]
     same = ["job", said, fresh]
     return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()

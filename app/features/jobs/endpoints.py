@@ -103,7 +103,7 @@ async def get_job(job_id: JobId, app: App, owner: Owner) -> Response:
     return encoded(await app.statuses.get(job_id, owner))
 
 
-@router.get("/{job_id}/proof", response_model=Proof, responses=problem_responses(404))
+@router.get("/{job_id}/proof", response_model=Proof, responses=problem_responses(404, 410))
 async def get_proof(job_id: JobId, app: App, owner: Owner) -> Response:
     """Check that the database holds each row once and unchanged, by reading it again: counts must
     add up, hashes must match.

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from app.db import jobs, results
 from app.db.engine import Database
 from app.db.rows import ChunkProof, JobRow, data_start
 from app.destinations.registry import Destinations
 from app.formats.base import MASK
-from app.jobs.progress import find
+from app.jobs.progress import check_rejects_kept, check_results_kept, find
 from app.states import ChunkStatus, JobStatus, row_counts
 
 MAX_PROBLEMS = 20
@@ -23,7 +25,8 @@ WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
 async def prove(
     database: Database, destinations: Destinations, identifier: UUID, owner: str
 ) -> dict[str, Any]:
-    """Return counts that must add up, hash sums that must match, and the verdict; raises NotFound.
+    """Return counts that must add up, hash sums that must match, and the verdict; raises NotFound,
+    RowsRemoved.
 
     `read` is the sum of the hashes of the results when each chunk was read and processed; `stored`
     is the same sum over what the table holds now. The hash of a row (XXH3-64 of its cells, seeded
@@ -31,13 +34,18 @@ async def prove(
     """
     async with database.snapshot() as connection:
         job = await find(connection, identifier, owner)
+        check_results_kept(job)
+        check_rejects_kept(job)
         parts = await jobs.children(connection, job.id) if job.child_count is not None else None
         chunk_rows = await results.chunk_hashes(connection, job.id)
+        if job.is_withdrawn:
+            chunk_rows = [replace(chunk, rows_ok=0) for chunk in chunk_rows]
         stored_results = destinations.of(job).results
         stored_count = await stored_results.count(connection, job.id)
         rejected = await results.count_kinds(connection, job.id)
         problems = _count_problems(job, chunk_rows, stored_count, rejected)
         sums: dict[int, int] = {}
+        since: dict[str, Any] | None = None
         if parts is None:
             # Read the rows of the same moment: a correction changes them together with the sums of
             # their chunk.
@@ -45,6 +53,7 @@ async def prove(
             read_back = await stored_results.read_back(connection, job.id, first_rows)
             sums = read_back.sums
             problems += read_back.problems
+            since = read_back.since
     if parts is not None:
         return _sum(job, [await prove(database, destinations, part.id, owner) for part in parts])
     stored = {
@@ -95,6 +104,7 @@ async def prove(
         "sha256": job.sha256 or None,
         "problems": problems[:MAX_PROBLEMS],
         "problem_count": len(problems),
+        **({} if since is None else {"table": since}),
     }
 
 
@@ -148,6 +158,8 @@ def _count_problems(
         expected = (
             chunk.row_count if chunk.status in (ChunkStatus.COMPLETED, ChunkStatus.FAILED) else 0
         )
+        if job.is_withdrawn and chunk.status == ChunkStatus.COMPLETED:
+            expected = chunk.rows_invalid + chunk.rows_failed
         if row_sum != expected:
             problems.append(
                 f"chunk {chunk.chunk_index}: {row_sum} rows accounted for, expected {expected}"

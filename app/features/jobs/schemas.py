@@ -158,6 +158,17 @@ class HashSums(Answer):
     stored: str = Field(description="Sum over the rows in the tables now.")
 
 
+class RowsSince(Answer):
+    """Rows that a load wrote, as its table has them now."""
+
+    same: int = Field(description="Rows with the values that were read.")
+    changed: int = Field(description="Rows that were changed since, which is no fault.")
+    removed: int = Field(description="Rows that were removed since.")
+    table: Literal["gone", "redefined"] = sometimes(
+        "Why the table cannot be compared: it is gone, or its columns have changed."
+    )
+
+
 class Proof(Answer):
     """Whether the tables hold each row of a file once and unchanged."""
 
@@ -177,6 +188,7 @@ class Proof(Answer):
     sha256: str | None = Field(
         description="SHA-256 of the received bytes; null for objects of a bucket and for jobs with parts."
     )
+    table: RowsSince = sometimes("What became of the rows of a load with a record.")
     parts: int = sometimes("Number of checked parts, for a job with parts.")
     problems: list[str] = Field(description="The first 20 problems.")
     problem_count: int = Field(description="Number of problems.")

@@ -42,4 +42,4 @@ def _job_types(core: Core) -> Iterable[JobType]:
     return [mapping(core.of(Templates))]
 
 
-MAPPING = Feature("mapping", processors=_processors, job_types=_job_types)
+MAPPING = Feature("mapping", has_commands=True, processors=_processors, job_types=_job_types)

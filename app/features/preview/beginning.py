@@ -10,6 +10,7 @@ from typing import Any
 
 from app.decoders.base import Kind, Wanted
 from app.decoders.chain import Chain
+from app.decoders.json_records import records_wanted
 from app.decoders.registry import plain_name
 from app.errors import BinaryContent, EmptyFile, RequestError
 from app.formats.detect import SAMPLE_BYTES, Declared
@@ -28,8 +29,8 @@ class Beginning:
     """Whether the file ends with them."""
     filename: str = ""
     media_type: str = ""
-    decoders: tuple[str, ...] = ()
-    """That it has passed."""
+    decoding: tuple[dict[str, Any], ...] = ()
+    """Reports of the decoders that it passed, in their order."""
     read_as: dict[str, Any] = field(default_factory=dict)
     """Fields of Declared that follow from how it was decoded."""
 
@@ -44,7 +45,9 @@ class _Sample:
     def __init__(self, said: Declared, kind: Kind | None) -> None:
         self._chain = Chain(kind)
         self._chain.encoding, self._chain.or_likely = said.encoding, True
-        self._sheet = said.sheet
+        self._chain.format = said.format
+        self._chain.records = records_wanted(said.format, said.records, said.record_key)
+        self._said = said
         self._sample = bytearray()
         self._taken = 0
 
@@ -68,15 +71,15 @@ class _Sample:
         if not self._sample:
             raise BinaryContent("The beginning of this file does not show its rows; upload it.")
         read_as: dict[str, Any] = {}
-        names = []
+        decoding = []
         for report in self._chain.reports(0):
             read_as |= report.declared
-            names.append(report.decoder)
+            decoding.append(report.shown())
         is_complete = len(self._sample) <= SAMPLE_BYTES and not is_cut
         return Beginning(
             bytes(self._sample[:SAMPLE_BYTES]),
             is_complete,
-            decoders=tuple(names),
+            decoding=tuple(decoding),
             read_as=read_as,
         )
 
@@ -87,7 +90,13 @@ class _Sample:
         """What a decoder misses at the end of a body that is cut is no fault of it: what came before
         that is taken, as the chain goes on behind a decoder that has failed.
         """
-        wanted = Wanted(sheet=self._sheet, takes_parts=True)
+        wanted = Wanted(
+            sheet=self._said.sheet,
+            takes_parts=True,
+            records=self._said.records,
+            record_key=self._said.record_key,
+            encoding=self._said.encoding,
+        )
         if is_cut:
             with suppress(RequestError):
                 self._take(self._chain.finish(wanted))
@@ -123,20 +132,21 @@ async def of_body(
         sample.close()
 
 
-def of_pieces(pieces: Iterable[bytes], said: Declared) -> Beginning:
-    """Of a file that is here."""
+def of_pieces(pieces: Iterable[bytes], said: Declared, *, is_partial: bool = False) -> Beginning:
+    """Return the beginning of a local file; `is_partial` if the pieces are not all of it."""
     sample = _Sample(said, None)
     try:
         for piece in pieces:
             sample.feed(piece)
             if sample.is_full:
                 break
-        return sample.finish(is_partial=False)
+        return sample.finish(is_partial=is_partial)
     finally:
         sample.close()
 
 
 def named(beginning: Beginning, filename: str, media_type: str) -> Beginning:
     """With the name of the file that the decoders have made."""
-    plain = plain_name(filename, beginning.decoders)
+    decoders = [report["decoder"] for report in beginning.decoding]
+    plain = plain_name(filename, decoders)
     return replace(beginning, filename=plain, media_type=media_type)

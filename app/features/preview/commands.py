@@ -158,6 +158,8 @@ def _show(found: dict[str, Any]) -> None:
 def _described(found: dict[str, Any]) -> str:
     dialect, confidence = found["dialect"], found["confidence"]
     count = len(found["columns"])
+    if dialect["kind"] == "fixed":
+        return f"Fixed width, {dialect['encoding']}, {count} columns"
     if confidence is None:
         return f"JSON ({dialect['root']}), {dialect['encoding']}, {count} columns"
     header = dialect["header_rows"]

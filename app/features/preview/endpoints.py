@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -31,9 +32,12 @@ from app.api.receiving import (
 )
 from app.api.services import App, Owner, Services
 from app.features.preview.beginning import Beginning, named, of_body
+from app.features.preview.last_time import last_time
 from app.features.preview.look import preview
+from app.features.preview.queries import EarlierFile
 from app.features.preview.schemas import Preview
 from app.features.preview.service import Previews
+from app.formats.detect import Declared
 
 router = APIRouter(prefix="/api/v1", tags=["files"], dependencies=[Depends(single_values)])
 BODY = described_body({**form_with_file(), "application/octet-stream": {"schema": BINARY}})
@@ -79,7 +83,7 @@ async def preview_file(
     The first 256 KiB are read, and nothing is stored.
     """
     if options.file_id is not None:
-        beginning = await app.of(Previews).of_file(owner, options.file_id)
+        beginning = await app.of(Previews).of_file(owner, options.file_id, options.declared(""))
     elif options.source is not None:
         beginning = await app.of(Previews).of_source(options.source)
     else:
@@ -88,7 +92,20 @@ async def preview_file(
     declared = beginning.declared(options.declared(content_type))
     name = options.filename or beginning.filename
     shown = named(beginning, name, media_type(content_type))
-    return encoded(await asyncio.to_thread(preview, shown, declared, options.rows))
+    earlier = await app.of(Previews).loaded_before(owner) if _is_open(options) else []
+    return encoded(await asyncio.to_thread(_answer, shown, declared, options.rows, earlier))
+
+
+def _is_open(options: PreviewOptions) -> bool:
+    """Return whether nothing is said about how the file is read."""
+    return not options.model_fields_set & DialectOptions.model_fields.keys()
+
+
+def _answer(
+    beginning: Beginning, declared: Declared, rows: int, earlier: Sequence[EarlierFile]
+) -> dict[str, Any]:
+    before = last_time(beginning, declared, earlier) if earlier else None
+    return {**preview(beginning, declared, rows), "last_time": before}
 
 
 async def _sent(request: Request, app: Services, options: PreviewOptions) -> Beginning:

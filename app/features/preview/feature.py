@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def _services(core: Core) -> Iterable[Service]:
     from app.features.preview.service import Previews
 
-    return [Service(Previews(core.file_jobs, core.sources))]
+    return [Service(Previews(core.database, core.file_jobs, core.sources))]
 
 
 PREVIEW = Feature("preview", has_commands=True, services=_services)

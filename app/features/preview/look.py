@@ -1,5 +1,5 @@
-"""What the beginning of a file is, how it is read, and what other readings would give. Pure: bytes
-in, what is shown out.
+"""Describes the beginning of a file: how it is read, its first rows, the types of its columns, and
+what other readings would give. Pure.
 """
 
 from __future__ import annotations
@@ -14,22 +14,41 @@ import msgspec
 
 from app.errors import RequestError
 from app.features.preview.beginning import Beginning
-from app.formats.base import Parsed, Reject, Span
+from app.formats.base import Format, Parsed, Reject, Span
 from app.formats.csv import CsvDialect
 from app.formats.csv_layout import Reading
 from app.formats.detect import Declared, csv_readings, detect
+from app.formats.json import JsonDialect
+from app.formats.json_paths import arrays_in
 from app.formats.registry import Dialect, open_format, to_json
 
 MAX_READINGS, MIN_CONFIDENCE = 5, 0.01
 SHOWN_REJECTS, SHOWN_NAMES = 20, 100
 SIZE_UNKNOWN = 1 << 62
+PATHS_BYTES = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The whole records of the sample."""
+
+    form: Format
+    data: bytes
+    span: Span
+
+    def lines(self, row_numbers: Sequence[int]) -> list[int]:
+        """Return the line on which each of these rows begins."""
+        places = self.form.locate(self.data, self.span, row_numbers)
+        return [line for _, _, line in places]
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """What one way of reading makes of the sample."""
+    """Result of one way to read the sample."""
 
     dialect: Dialect
+    records: Records | None
+    """None if the sample holds no whole record."""
     parsed: Parsed | None
     """None if the sample holds no whole record."""
 
@@ -49,11 +68,13 @@ class Sampled:
 
 
 def preview(beginning: Beginning, declared: Declared, rows: int) -> dict[str, Any]:
-    """How the file is read under these settings, its first rows, and the runners-up; raises the
-    RequestError that an upload would end with.
+    """Return how the file is read under these settings, at most `rows` of its rows, and the
+    runners-up. Raises the RequestError that an upload would end with.
     """
-    sampled = _sampled(beginning, declared)
-    dialect = sampled.dialect
+    from app.features.preview.types import types_of  # takes time to import
+
+    chosen = sampled(beginning, declared)
+    dialect = chosen.dialect
     readings: list[dict[str, Any]] = []
     confidence = None
     if isinstance(dialect, CsvDialect):
@@ -66,24 +87,36 @@ def preview(beginning: Beginning, declared: Declared, rows: int) -> dict[str, An
     return {
         "dialect": to_json(dialect),
         "confidence": confidence,
-        "columns": sampled.columns,
+        "decoding": list(beginning.decoding),
+        "columns": chosen.columns,
+        "types": types_of(chosen.columns, chosen.parsed, is_complete=beginning.is_complete),
         "sample": {
             "size_bytes": len(beginning.sample),
             "is_complete": beginning.is_complete,
             "rows": {
-                "total": sampled.ok + len(sampled.rejects),
-                "ok": sampled.ok,
-                "rejected": len(sampled.rejects),
+                "total": chosen.ok + len(chosen.rejects),
+                "ok": chosen.ok,
+                "rejected": len(chosen.rejects),
             },
-            "rejected_by_code": dict(Counter(each.code for each in sampled.rejects)),
+            "rejected_by_code": dict(Counter(each.code for each in chosen.rejects)),
         },
-        "rows": _shown_rows(sampled, rows),
-        "rejects": [_shown_reject(each) for each in sampled.rejects[:SHOWN_REJECTS]],
+        "rows": _shown_rows(chosen, rows),
+        "rejects": [_shown_reject(each) for each in chosen.rejects[:SHOWN_REJECTS]],
         "readings": readings,
+        "records": _suggested_records(beginning, dialect),
+        "last_time": None,
     }
 
 
-def _sampled(beginning: Beginning, declared: Declared) -> Sampled:
+def _suggested_records(beginning: Beginning, dialect: Dialect) -> list[str]:
+    """Paths of arrays of objects inside a document that is read as a single record."""
+    if not isinstance(dialect, JsonDialect) or dialect.root != "object":
+        return []
+    return arrays_in(beginning.sample[:PATHS_BYTES].decode("utf-8", "replace"))[:MAX_READINGS]
+
+
+def sampled(beginning: Beginning, declared: Declared) -> Sampled:
+    """Read the sample with these settings; raises RequestError if that is not possible."""
     dialect = detect(
         beginning.sample,
         complete=beginning.is_complete,
@@ -93,15 +126,16 @@ def _sampled(beginning: Beginning, declared: Declared) -> Sampled:
     )
     size = len(beginning.sample) if beginning.is_complete else SIZE_UNKNOWN
     form = open_format(dialect.of_size(size))
-    window = beginning.sample[dialect.data_start :]
-    ends = form.scan(window, eof=beginning.is_complete)
-    count = len(ends) - (form.skip_footer if beginning.is_complete else 0)
+    window = beginning.sample[dialect.data_start : form.data_end or None]
+    has_all = beginning.is_complete or 0 < form.data_end <= len(beginning.sample)
+    ends = form.scan(window, eof=has_all)
+    count = len(ends) - (form.skip_footer if has_all else 0)
     if count <= 0:
-        return Sampled(dialect, None)
+        return Sampled(dialect, None, None)
     data = window[: int(ends[count - 1])]
     start = dialect.data_start
     span = Span(start, start + len(data), 1, count, dialect.data_line, zlib.crc32(data))
-    return Sampled(dialect, form.read(data, span))
+    return Sampled(dialect, Records(form, data, span), form.read(data, span))
 
 
 def _runners_up(
@@ -119,17 +153,17 @@ def _runners_up(
     readings = []
     for confidence, settings in changes[:MAX_READINGS]:
         try:
-            sampled = _sampled(beginning, replace(declared, format="csv", **settings))
+            other = sampled(beginning, replace(declared, format="csv", **settings))
         except RequestError:
             continue  # a header that cannot be one: nobody would want that
         readings.append(
             {
                 "settings": settings,
                 "confidence": round(confidence, 3),
-                "columns": sampled.columns[:SHOWN_NAMES],
-                "column_count": len(sampled.columns),
-                "ok": sampled.ok,
-                "rejected": len(sampled.rejects),
+                "columns": other.columns[:SHOWN_NAMES],
+                "column_count": len(other.columns),
+                "ok": other.ok,
+                "rejected": len(other.rejects),
             }
         )
     return readings
@@ -148,14 +182,16 @@ def _settings(chosen: CsvDialect, other: CsvDialect) -> dict[str, Any]:
 
 
 def _shown_rows(sampled: Sampled, rows: int) -> list[dict[str, Any]]:
-    if sampled.parsed is None:
+    if sampled.parsed is None or sampled.records is None:
         return []
     shown = sampled.parsed.rows.select(range(min(rows, sampled.ok)))
-    values = shown.undecoded()
-    data = [msgspec.Raw(each) if isinstance(each, bytes) else each for each in values]
+    lines = sampled.records.lines(shown.numbers)
+    values = [
+        msgspec.Raw(value) if isinstance(value, bytes) else value for value in shown.undecoded()
+    ]
     return [
-        {"row_number": number, "data": cells}
-        for number, cells in zip(shown.numbers, data, strict=True)
+        {"row_number": number, "line": line, "data": value}
+        for number, line, value in zip(shown.numbers, lines, values, strict=True)
     ]
 
 

@@ -19,4 +19,4 @@ def _services(core: Core) -> Iterable[Service]:
     return [Service(schedules, run=schedules.run)]
 
 
-SCHEDULES = Feature("schedules", services=_services)
+SCHEDULES = Feature("schedules", has_commands=True, services=_services)

@@ -28,7 +28,13 @@ def _services(core: Core) -> Iterable[Service]:
     from app.features.tables.service import Tables
 
     loader: Loader = SqliteLoader() if core.database.is_sqlite else PostgresLoader()
-    loaded = LoadedTables(core.database, core.sources, core.destinations.rejects, loader)
+    loaded = LoadedTables(
+        core.database,
+        core.sources,
+        core.destinations.rejects,
+        loader,
+        core.settings.undo_keep_days,
+    )
     core.destinations.add(loaded)
     connections = Connections(core.settings, core.database)
     own = [table.table.name for table in core.processors.new_tables]

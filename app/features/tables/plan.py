@@ -57,6 +57,8 @@ class Wanted:
     """
     is_dry_run: bool = False
     """Whether nothing of what the load does is kept."""
+    keeps_record: bool = True
+    """Whether what the load wrote is recorded, for undo, proof and the history of rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ class LoadPlan:
     max_delete: str = ""
     empty: Literal["null", "text"] = "null"
     is_dry_run: bool = False
+    keeps_record: bool = True
     added: tuple[str, ...] = ()
     """Columns that the statements add to a table that is there."""
 
@@ -156,6 +159,7 @@ def plan_load(
         max_delete=wanted.max_delete,
         empty=wanted.empty,
         is_dry_run=wanted.is_dry_run,
+        keeps_record=wanted.keeps_record,
     )
     plan = _with_unknown(plan, unknown, wanted, facts, problems)
     for name in plan.added:
@@ -223,6 +227,7 @@ def plan_creation(
         visibility=wanted.visibility,
         empty=wanted.empty,
         is_dry_run=wanted.is_dry_run,
+        keeps_record=wanted.keeps_record,
     )
 
 

@@ -10,8 +10,10 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db import corrections
 from app.db.models import File, Job
 from app.db.rows import columns_of, fetch_all
+from app.states import JobStatus
 
 
 class LoadRow(msgspec.Struct, frozen=True):
@@ -26,6 +28,45 @@ class LoadRow(msgspec.Struct, frozen=True):
     summary: dict[str, Any] | None
     created_at: datetime
     finished_at: datetime | None
+
+
+class RecordedLoad(msgspec.Struct, frozen=True):
+    """A load of a table that has ended, whoever its owner is."""
+
+    id: UUID
+    number: int
+    owner: str
+    file_id: UUID
+    filename: str
+    options: dict[str, Any]
+    finished_at: datetime
+
+
+async def list_ended(
+    connection: AsyncConnection,
+    processor: str,
+    table: str,
+    source: str,
+    *,
+    after: datetime | None = None,
+) -> list[RecordedLoad]:
+    """Return the loads of a table that ended after a time and were not undone, in their order."""
+    query = (
+        select(*columns_of(RecordedLoad, Job, File))
+        .join(File, File.id == Job.file_id)
+        .where(
+            Job.processor == processor,
+            Job.options["table"].as_string() == table,
+            Job.options["connection"].as_string() == source,
+            Job.status.in_((JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)),
+            Job.undo_state.is_distinct_from("undone"),
+            Job.origin != corrections.ORIGIN,
+        )
+        .order_by(Job.finished_at, Job.number)
+    )
+    if after is not None:
+        query = query.where(Job.finished_at > after)
+    return await fetch_all(connection, RecordedLoad, query)
 
 
 async def list_loads(

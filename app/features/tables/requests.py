@@ -81,6 +81,14 @@ class LoadOptions(Options):
         description="Tell what the load would do, with samples, and leave the table as it is.",
     )
 
+    record: bool = Field(
+        default=True,
+        description=(
+            "Keep what the load writes and replaces for UNDO_KEEP_DAYS, for its undo, its proof and"
+            " the history of rows."
+        ),
+    )
+
     @field_validator("max_delete")
     @classmethod
     def _is_limit(cls, value: str) -> str:
@@ -108,4 +116,5 @@ class LoadOptions(Options):
             self.max_delete,
             self.empty,
             self.dry_run,
+            self.record,
         )

@@ -33,4 +33,6 @@ def _job_types(core: Core) -> Iterable[JobType]:
     return [transform(core.of(Transforms))]
 
 
-TRANSFORM = Feature("transform", processors=_processors, services=_services, job_types=_job_types)
+TRANSFORM = Feature(
+    "transform", has_commands=True, processors=_processors, services=_services, job_types=_job_types
+)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
 from app.api.errors import problem_responses
 from app.api.json import encoded
-from app.api.parameters import JobId, single_values
+from app.api.parameters import Flag, JobId, single_values
 from app.api.services import App, Owner
 from app.features.undo.schemas import Undone
 from app.features.undo.service import Undos
@@ -24,10 +24,19 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/{job_id}", response_model=Undone, responses=RESPONSES)
-async def undo_job(job_id: JobId, app: App, owner: Owner) -> Response:
-    """Remove the records, transactions and predictions that the job wrote, and restore those that
-    it replaced. The status is 200 when that is done, 202 while it is in progress; repeat the
-    request to learn more.
+async def undo_job(
+    job_id: JobId,
+    app: App,
+    owner: Owner,
+    dry_run: Annotated[
+        Flag, Query(description="Return what the undo would do, and change nothing.")
+    ] = False,
+) -> Response:
+    """Remove what the job wrote into tables, and restore what it replaced: records, transactions
+    and predictions, and rows of your own tables. The status is 200 when that is done, 202 while it
+    is in progress; repeat the request to learn more.
     """
+    if dry_run:
+        return encoded(await app.of(Undos).preview(job_id, owner), 200)
     undo = await app.of(Undos).undo(job_id, owner)
     return encoded(undo, 200 if undo["status"] == "undone" else 202)

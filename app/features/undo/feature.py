@@ -20,4 +20,4 @@ def _services(core: Core) -> Iterable[Service]:
     return [Service(undos, close=undos.close)]
 
 
-UNDO = Feature("undo", services=_services)
+UNDO = Feature("undo", has_commands=True, services=_services)

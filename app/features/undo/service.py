@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,13 +12,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import jobs, undo
 from app.db.engine import Database
-from app.db.rows import LockedJob
+from app.db.rows import LockedJob, UndoCounts
 from app.destinations.registry import Destinations
 from app.errors import Conflict, NotFound, NothingToUndo, NotUndoable
-from app.pipeline.undoer import Undoer
+from app.pipeline.undoer import Undoer, advance
 from app.states import JobStatus
 
 WAIT_SECONDS = 5.0
+
+
+class _RolledBack(Exception):
+    """Nothing of a preview stays."""
 
 
 class Undos:
@@ -48,13 +53,35 @@ class Undos:
             counts = await undo.family_counts(connection, family)
         if job is None:
             raise NotFound
-        return {"job_id": str(job_id), "status": job.undo_state, **counts}
+        return {"job_id": str(job_id), "status": job.undo_state, **_counted(counts)}
 
-    async def _begin(self, connection: AsyncConnection, job_id: UUID, owner: str) -> list[UUID]:
+    async def preview(self, job_id: UUID, owner: str) -> dict[str, Any]:
+        """Return what an undo would do now, and change nothing: it is run, and rolled back. Raises
+        as `undo`, and Conflict if the job is undone already.
+        """
+        undone: dict[str, Any] = {}
+
+        async def step(connection: AsyncConnection) -> None:
+            family = await self._begin(connection, job_id, owner, is_preview=True)
+            for member in family:
+                while await advance(connection, self._destinations, member):
+                    pass
+            undone.update(_counted(await undo.family_counts(connection, family)))
+            raise _RolledBack
+
+        with suppress(_RolledBack):
+            await self._database.transact(step)
+        return {"job_id": str(job_id), "status": "preview", **undone}
+
+    async def _begin(
+        self, connection: AsyncConnection, job_id: UUID, owner: str, *, is_preview: bool = False
+    ) -> list[UUID]:
         """Return the jobs to undo, parts before the job itself."""
         job = await self._lock(connection, job_id, owner)
         parts = await jobs.descendants(connection, [job_id])
         family = [*reversed([part.id for part in parts]), job_id]
+        if job.undo_state and is_preview:
+            raise Conflict("The job is undone already.")
         if job.undo_state:
             return family
         members: list[LockedJob] = []
@@ -90,3 +117,11 @@ class Undos:
             task.cancel()
         if self._running:
             await asyncio.wait(list(self._running.values()))
+
+
+def _counted(counts: UndoCounts) -> dict[str, Any]:
+    """Return the counts as shown; rows that stay only if there are any."""
+    shown: dict[str, Any] = {"removed": counts.removed, "restored": counts.restored}
+    if counts.left:
+        shown |= {"left": counts.left, "left_rows": counts.left_rows}
+    return shown

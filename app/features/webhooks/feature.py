@@ -51,4 +51,4 @@ async def _metrics(connection: AsyncConnection, registry: CollectorRegistry) -> 
         messages.labels(status).set(counts.get(status, 0))
 
 
-WEBHOOKS = Feature("webhooks", metrics=_metrics, services=_services)
+WEBHOOKS = Feature("webhooks", has_commands=True, metrics=_metrics, services=_services)

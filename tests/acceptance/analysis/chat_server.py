@@ -1,6 +1,4 @@
-"""A language model's HTTP interface that answers as a test tells it to, and remembers what it was
-asked.
-"""
+"""The HTTP interface of a language model: sends configured responses, and records requests."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ def completion(content: str) -> Answer:
 
 
 def mapping(**pairs: str | None) -> Answer:
-    """The right form; each reference column with its input column."""
+    """A valid response: each reference column with its input column."""
     said = [
         {"reference_column": want, "input_column": have, "confidence": 0.9, "reason": "it says so"}
         for want, have in pairs.items()

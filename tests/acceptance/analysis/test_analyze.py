@@ -1,4 +1,4 @@
-"""The job door of an analysis, over a real server on both databases."""
+"""The job interface of an analysis, over a real server on both databases."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
 def analyzed(api: Api, file_id: str) -> dict[str, Any]:
-    """The status of an analysis at its end."""
+    """Return the final status of an analysis."""
     answer = api.client.post("/api/v1/jobs/analyze", json={"file_id": file_id})
     assert answer.status_code == 202, answer.text
     return ended(api, answer.json()["job_id"])
@@ -39,9 +39,9 @@ def profile(api: Api, job_id: str) -> dict[str, Any]:
     return dict(answer.json()["result"])
 
 
-def test_the_door_answers_as_its_document_says(api: Api) -> None:
-    """202 with the three members, a status with all of its members, the result, and a proof that
-    closes without rows.
+def test_the_endpoint_responds_as_documented(api: Api) -> None:
+    """202 with the three members, a status with all of its members, the result, and a proof without
+    rows that is valid.
     """
     upload = api.upload(b"id,name\n1,ann\n2,bob\n")
     answer = api.client.post("/api/v1/jobs/analyze", json={"file_id": upload["file_id"]})
@@ -84,7 +84,7 @@ def test_the_door_answers_as_its_document_says(api: Api) -> None:
     assert len(api.rows(upload["file_id"])) == 2
 
 
-def test_requests_that_cannot_be_met_are_refused(api: Api) -> None:
+def test_invalid_requests_are_refused(api: Api) -> None:
     upload = api.upload(b"id\n1\n")
     api.finished(upload["file_id"])
     post, get = api.client.post, api.client.get
@@ -103,7 +103,7 @@ def test_requests_that_cannot_be_met_are_refused(api: Api) -> None:
     assert get(f"/api/v1/jobs/{upload['job_id']}/result").json()["code"] == "result_unavailable"
 
 
-def test_what_the_reader_rejected_is_part_of_the_profile(api: Api) -> None:
+def test_rejected_rows_are_counted_in_the_profile(api: Api) -> None:
     data = b"id,name\n1,ann\n2\n3,bob,x\n4,caf\xff\n5,eve\n"
     result = profile(api, analyzed(api, api.upload(data, encoding="utf-8")["file_id"])["id"])
     assert result["rows"] == {
@@ -126,10 +126,10 @@ def test_a_file_without_rows_has_a_profile(api: Api) -> None:
     assert [(c["name"], c["count"]) for c in found["columns"]] == [("id", 0), ("name", 0)]
 
 
-def test_cancel_answers_as_its_document_says_and_leaves_no_result(
+def test_cancel_responds_as_documented_and_leaves_no_result(
     databases: Databases, tmp_path: Path
 ) -> None:
-    """The first chunk of the analysis is made to wait again and again."""
+    """The first chunk of the analysis waits again and again."""
     storage = tmp_path / "storage"
     server = Server(
         databases.create(storage), storage, GRANULA_FAIL="chunk.read=transient@1+"
@@ -150,7 +150,7 @@ def test_cancel_answers_as_its_document_says_and_leaves_no_result(
 
 
 def generated(rows: int) -> bytes:
-    """A table of all types with gaps, quotes and repeated values; the same every time."""
+    """A table of all types with gaps, quotes and repeated values; always the same."""
     rng = random.Random(7)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -178,7 +178,7 @@ DUCKDB_TYPES = {
 
 @pytest.mark.one_database
 def test_the_profile_agrees_with_duckdb(api: Api, tmp_path: Path) -> None:
-    """Types, counts and ends are equal; a distinct count is within 15 % (5 standard errors), a
+    """Types, counts and bounds are equal; a distinct count is within 15 % (5 standard errors), a
     quantile within 2 % of the ranks.
     """
     data = generated(30_000)
@@ -233,11 +233,9 @@ def check_numbers(oracle: duckdb.DuckDBPyConnection, table: str, column: dict[st
 KILLED_AT = {"sqlite": "chunk.after_write=kill@2", "postgresql": "job.before_finish=kill"}
 
 
-def test_an_analysis_goes_on_after_a_kill_in_the_middle(
-    databases: Databases, api: Api, tmp_path: Path
-) -> None:
-    """kill -9 while a chunk commits, or while the job ends: the profile is that of a run without
-    it, the proof closes.
+def test_an_analysis_resumes_after_a_kill(databases: Databases, api: Api, tmp_path: Path) -> None:
+    """kill -9 while a chunk commits, or while the job ends: the profile is that of an undisturbed
+    run, and the proof is valid.
     """
     data = generated(40_000)
     storage = tmp_path / "storage"
@@ -259,5 +257,5 @@ def test_an_analysis_goes_on_after_a_kill_in_the_middle(
     other = api.upload(data, processor="profile", chunk_size=10_000)["file_id"]
     clean = profile(api, api.finished(other)["job_id"])
     for column in [*result["columns"], *clean["columns"]]:
-        del column["quantiles"], column["histogram"]  # they are drawn by lot
+        del column["quantiles"], column["histogram"]  # they are chosen at random
     assert result == clean

@@ -1,6 +1,4 @@
-"""Mapping jobs and templates over a real server, and what becomes of an answer that a language
-model gives.
-"""
+"""Mapping jobs and templates over a real server, and the use of responses of a language model."""
 
 from __future__ import annotations
 
@@ -36,8 +34,8 @@ def result(api: Api, job_id: str) -> dict[str, Any]:
 
 
 def test_a_mapping_is_proposed_accepted_edited_and_proposed_again(api: Api) -> None:
-    """Two files become a mapping with reasons and conversions; a template of it changes what the
-    next job proposes.
+    """Two files become a mapping with reasons and conversions; a template of it changes the
+    proposal of the next job.
     """
     job_id = submit(api)
     found = result(api, job_id)
@@ -81,7 +79,7 @@ def test_a_mapping_is_proposed_accepted_edited_and_proposed_again(api: Api) -> N
     assert api.client.get(address).status_code == 404
 
 
-def test_requests_that_cannot_be_met_are_refused(api: Api) -> None:
+def test_invalid_requests_are_refused(api: Api) -> None:
     post = api.client.post
     file_id = api.upload(b"a\n1\n")["file_id"]
     known = {"input_file_id": file_id, "reference_file_id": file_id}
@@ -117,21 +115,21 @@ def test_requests_that_cannot_be_met_are_refused(api: Api) -> None:
     assert api.client.get("/api/v1/templates/nothing").status_code == 404
 
 
-def test_a_file_of_a_header_alone_is_mapped_by_its_names(api: Api) -> None:
+def test_a_file_with_only_a_header_is_mapped_by_its_names(api: Api) -> None:
     found = result(api, submit(api, wanted=b"first_name,last_name,birth_date\n"))
     pairs = {m["reference_column"]: m["input_column"] for m in found["mappings"]}
     assert pairs == {"first_name": "Forename", "last_name": "Surname", "birth_date": "DOB"}
 
 
-def test_without_an_endpoint_the_mapping_is_made_locally_and_says_so(api: Api) -> None:
+def test_without_an_endpoint_the_mapping_is_computed_locally_and_says_so(api: Api) -> None:
     found = result(api, submit(api, provider="openai"))
     assert found["provider"] == "local"
     assert "OPENAI_BASE_URL" in found["notes"][-1]
     assert found["matched"] == 3
 
 
-def test_a_mapping_whose_reference_goes_away_ends_as_failed(api: Api) -> None:
-    """The parts are not waited for for ever."""
+def test_a_mapping_fails_if_its_reference_is_deleted(api: Api) -> None:
+    """The job does not wait forever for its parts."""
     files = [api.upload(data)["file_id"] for data in (b"a\n" + b"1\n" * 200_000, REFERENCE)]
     body = {"input_file_id": files[0], "reference_file_id": files[1]}
     job_id = api.client.post("/api/v1/jobs/mapping", json=body).json()["job_id"]
@@ -181,7 +179,7 @@ def chat(server: ChatServer, **changes: Any) -> Chat:
     return Chat(server.url, "key-1", "model-1", **given)
 
 
-async def test_a_good_answer_is_used_and_no_value_is_sent(server_: ChatServer) -> None:
+async def test_a_valid_response_is_used_and_no_value_is_sent(server_: ChatServer) -> None:
     server_.answers = [mapping(zip="plz")]
     assert await chat(server_).map_columns(GIVEN, WANTED) == {"zip": ("plz", 0.9, "it says so")}
     assert server_.keys == ["Bearer key-1"]
@@ -200,9 +198,7 @@ async def test_a_good_answer_is_used_and_no_value_is_sent(server_: ChatServer) -
     ],
     ids=["unknown column", "none", "too many", "prose", "confidence"],
 )  # fmt: skip
-async def test_an_answer_that_does_not_fit_is_asked_for_once_more(
-    server_: ChatServer, bad: Any
-) -> None:
+async def test_an_invalid_response_is_requested_once_more(server_: ChatServer, bad: Any) -> None:
     server_.answers = [bad, mapping(zip="plz")]
     assert (await chat(server_).map_columns(GIVEN, WANTED))["zip"][0] == "plz"
     assert "cannot be used" in server_.asked[1]["messages"][-1]["content"]
@@ -211,7 +207,7 @@ async def test_an_answer_that_does_not_fit_is_asked_for_once_more(
         await chat(server_).map_columns(GIVEN, WANTED)
 
 
-async def test_a_busy_service_is_asked_again_and_a_refusing_one_is_not(server_: ChatServer) -> None:
+async def test_a_busy_service_is_retried_and_a_refusing_one_is_not(server_: ChatServer) -> None:
     server_.answers = [(429, {"Retry-After": "0"}, "busy"), mapping(zip="plz")]
     assert (await chat(server_).map_columns(GIVEN, WANTED))["zip"][0] == "plz"
     refusals: tuple[Answer, ...] = (

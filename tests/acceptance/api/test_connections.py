@@ -1,5 +1,5 @@
-"""What a connection may cost: clients that send slowly, without end or not at all, that do not
-read, and that are too many.
+"""Limits on the cost of a connection: clients that send slowly, endlessly or not at all, that do
+not read, and that are too many.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PATIENT = {"HEADER_SECONDS": 60, "UPLOAD_STALL_SECONDS": 60, "DOWNLOAD_STALL_SEC
 
 @pytest.fixture(scope="module")
 def hasty(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that waits half a second for anything."""
+    """A server with timeouts of half a second."""
     storage = tmp_path_factory.mktemp("hasty") / "storage"
     running = Server(
         databases.create(storage),
@@ -50,7 +50,7 @@ def hasty(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(scope="module")
 def patient(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server where nothing happens because of time."""
+    """A server without short timeouts."""
     storage = tmp_path_factory.mktemp("patient") / "storage"
     running = Server(databases.create(storage), storage, **PATIENT).start()
     yield running
@@ -59,7 +59,7 @@ def patient(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def sockets(server: harness.Server) -> int:
-    """That the process has open."""
+    """Number of descriptors that the process has open."""
     assert server.process is not None
     folder, found = Path(f"/proc/{server.process.pid}/fd"), 0
     for link in folder.iterdir():
@@ -71,7 +71,7 @@ def sockets(server: harness.Server) -> int:
 
 
 def memory(server: harness.Server) -> int:
-    """Bytes that the process holds."""
+    """Memory of the process in bytes."""
     assert server.process is not None
     lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmRSS"))
@@ -80,7 +80,7 @@ def memory(server: harness.Server) -> int:
 def dripping(
     connection: RawConnection, piece: bytes, pause: float, at_most: int
 ) -> httpx.Response | None:
-    """Send a piece at each pause until an answer comes; None if none comes."""
+    """Send a piece after each pause until a response arrives; return None if none does."""
     connection._socket.settimeout(pause)
     for _ in range(at_most):
         try:
@@ -98,9 +98,7 @@ def dripping(
 
 
 @pytest.mark.parametrize("sent", [HALF, b"G", b"\r\n", b"GET / HTTP/1.1\r\n", HALF + b": 1\r\n"])
-def test_headers_that_do_not_come_whole_in_time_are_answered_and_end_the_connection(
-    hasty: Server, sent: bytes
-) -> None:
+def test_late_headers_get_a_response_and_close_the_connection(hasty: Server, sent: bytes) -> None:
     with RawConnection(hasty) as connection:
         answer = connection.send(sent).answer()
         assert_problem(answer, 408, "headers_timeout")
@@ -108,8 +106,8 @@ def test_headers_that_do_not_come_whole_in_time_are_answered_and_end_the_connect
         assert connection.is_closed_by_server()
 
 
-def test_headers_that_come_a_byte_at_a_time_are_not_waited_for(hasty: Server) -> None:
-    """Each byte is news, and none of them buys time."""
+def test_slow_headers_time_out(hasty: Server) -> None:
+    """Each byte is progress, but buys no time."""
     with RawConnection(hasty) as connection:
         connection.send(HALF)
         assert (
@@ -117,16 +115,16 @@ def test_headers_that_come_a_byte_at_a_time_are_not_waited_for(hasty: Server) ->
         )
 
 
-def test_a_connection_that_says_nothing_is_closed_without_a_word(hasty: Server) -> None:
+def test_a_silent_connection_is_closed_without_a_response(hasty: Server) -> None:
     with RawConnection(hasty) as connection:
         assert connection.status_if_any() is None
 
 
-def test_an_answered_connection_may_rest_longer_than_headers_may_take(hasty: Server) -> None:
+def test_an_idle_connection_stays_open_longer_than_the_header_timeout(hasty: Server) -> None:
     with RawConnection(hasty) as resting, RawConnection(hasty) as clock:
         request = head(method="GET", target="/health")
         assert resting.send(request).answer().status_code == 200
-        assert clock.send(HALF).answer().status_code == 408  # so long has it rested
+        assert clock.send(HALF).answer().status_code == 408  # it has been idle this long
         assert resting.send(request).answer().status_code == 200
         assert_problem(resting.send(HALF).answer(), 408, "headers_timeout")
 
@@ -141,9 +139,7 @@ def test_an_answered_connection_may_rest_longer_than_headers_may_take(hasty: Ser
     ],
     ids=["a value", "a name", "an address", "the second request"],
 )
-def test_headers_without_an_end_are_refused_and_take_no_memory(
-    patient: Server, begun: bytes
-) -> None:
+def test_endless_headers_are_refused_and_take_no_memory(patient: Server, begun: bytes) -> None:
     before = memory(patient)
     with ExitStack() as stack:
         for _ in range(4):
@@ -158,8 +154,8 @@ def test_headers_without_an_end_are_refused_and_take_no_memory(
         assert_problem(connection.send(b"x" * 50_000).answer(), 431, "headers_too_large")
 
 
-def test_who_was_refused_is_not_refused_again_while_it_is_heard_out(hasty: Server) -> None:
-    """Longer than headers may take; the log is looked at when the module ends."""
+def test_a_refused_request_gets_one_response_while_its_body_is_drained(hasty: Server) -> None:
+    """Longer than the header timeout; the log is checked when the module ends."""
     for sent, code in (
         (HALF + b"x" * 50_000, "headers_too_large"),
         (b"nonsense\r\n\r\n", "malformed_request"),
@@ -172,7 +168,7 @@ def test_who_was_refused_is_not_refused_again_while_it_is_heard_out(hasty: Serve
 @pytest.mark.parametrize(
     "endless", [b"0\r\nX-Trailer: ", b"0\r\n", b"5;extension="], ids=["trailer", "name", "chunk"]
 )
-def test_framing_of_a_body_without_an_end_takes_no_memory(patient: Server, endless: bytes) -> None:
+def test_endless_chunk_framing_takes_no_memory(patient: Server, endless: bytes) -> None:
     before = memory(patient)
     with RawConnection(patient) as connection:
         connection.send(
@@ -190,7 +186,7 @@ def test_framing_of_a_body_without_an_end_takes_no_memory(patient: Server, endle
     wait_until(lambda: not parts(patient), 10, "removal of the part file")
 
 
-def test_many_trailers_are_no_headers_and_are_not_kept(patient: Server) -> None:
+def test_many_trailers_are_dropped_and_are_not_headers(patient: Server) -> None:
     with RawConnection(patient) as connection:
         connection.send(
             head("Transfer-Encoding: chunked", target="/nowhere"),
@@ -201,10 +197,10 @@ def test_many_trailers_are_no_headers_and_are_not_kept(patient: Server) -> None:
         assert_problem(connection.answer(), 404, "not_found")
 
 
-# ---------------------------------------------------------------------- requests behind one another
+# ---------------------------------------------------------------------- pipelined requests
 
 
-def test_pipelined_requests_are_answered_in_their_order(patient: Server) -> None:
+def test_pipelined_requests_are_answered_in_order(patient: Server) -> None:
     paths = ["/health", "/nowhere", "/health", "/api/v1/jobs"]
     with RawConnection(patient) as connection:
         connection.send(b"".join(head(method="GET", target=path) for path in paths))
@@ -227,7 +223,7 @@ def test_any_number_of_pipelined_requests_is_answered(patient: Server) -> None:
     assert re.findall(rb"HTTP/1.1 (\d+) ", received) == [b"200", b"404"] * count
 
 
-def test_requests_that_wait_behind_another_take_no_memory(patient: Server) -> None:
+def test_pipelined_requests_that_wait_take_no_memory(patient: Server) -> None:
     stream, request = head(method="GET", target="/api/v1/jobs/events"), b"GET / HTTP/1.1\r\n\r\n"
     before = memory(patient)
     with ExitStack() as stack:
@@ -239,7 +235,7 @@ def test_requests_that_wait_behind_another_take_no_memory(patient: Server) -> No
 
 
 @pytest.mark.parametrize("count", [1, 30])
-def test_what_is_no_http_is_refused_behind_the_answers_that_are_due(
+def test_bytes_that_are_not_http_are_refused_after_the_pending_responses(
     patient: Server, count: int
 ) -> None:
     with RawConnection(patient) as connection:
@@ -259,14 +255,14 @@ def test_what_is_no_http_is_refused_behind_the_answers_that_are_due(
 @pytest.mark.parametrize(
     "sent", [b"nonsense\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/9.9\r\n\r\n"]
 )
-def test_what_is_no_http_is_a_problem_like_any_other(patient: Server, sent: bytes) -> None:
+def test_bytes_that_are_not_http_get_a_problem_response(patient: Server, sent: bytes) -> None:
     with RawConnection(patient) as connection:
         assert_problem(connection.send(sent).answer(), 400, "malformed_request")
         assert connection.is_closed_by_server()
 
 
 @pytest.mark.parametrize("protocol", ["websocket", "h2c"])
-def test_another_protocol_is_not_gone_over_to(patient: Server, protocol: str) -> None:
+def test_an_upgrade_to_another_protocol_is_ignored(patient: Server, protocol: str) -> None:
     with RawConnection(patient) as connection:
         lines = (
             "Connection: Upgrade",
@@ -292,7 +288,7 @@ BODIES = [
 
 
 @pytest.mark.parametrize(("path", "method", "lines"), BODIES)
-def test_every_body_that_falls_silent_is_ended(
+def test_every_stalled_body_is_ended(
     hasty: Server, path: str, method: str, lines: tuple[str, ...]
 ) -> None:
     with RawConnection(hasty) as connection:
@@ -304,7 +300,7 @@ def test_every_body_that_falls_silent_is_ended(
 
 
 @pytest.mark.parametrize(("path", "method", "lines"), [BODIES[0], BODIES[2]])
-def test_a_body_that_comes_a_byte_at_a_time_is_ended(
+def test_a_body_sent_byte_by_byte_is_ended(
     hasty: Server, path: str, method: str, lines: tuple[str, ...]
 ) -> None:
     with RawConnection(hasty) as connection:
@@ -314,8 +310,8 @@ def test_a_body_that_comes_a_byte_at_a_time_is_ended(
     assert_problem(answer, 408, "upload_stalled")
 
 
-def test_an_upload_that_is_slow_and_steady_may_take_longer_than_any_deadline(hasty: Server) -> None:
-    """Six times as long as headers may take, and as silence may."""
+def test_a_slow_and_steady_upload_may_exceed_every_deadline(hasty: Server) -> None:
+    """Six times as long as the timeouts of headers and of silence."""
     block = b"a,b\n" * 1000
     with RawConnection(hasty) as connection:
         connection.send(head("Content-Type: text/csv", f"Content-Length: {60 * len(block)}"))
@@ -323,7 +319,7 @@ def test_an_upload_that_is_slow_and_steady_may_take_longer_than_any_deadline(has
         assert connection.send(block).answer().status_code == 201
 
 
-def test_a_resumable_upload_that_falls_silent_keeps_what_came(hasty: Server) -> None:
+def test_a_stalled_resumable_upload_keeps_its_bytes(hasty: Server) -> None:
     tus = {"Tus-Resumable": "1.0.0"}
     with hasty.client() as client:
         url = client.post("/api/v1/uploads", headers=tus | {"Upload-Length": "1000"}).headers[
@@ -347,7 +343,7 @@ def test_a_resumable_upload_that_falls_silent_keeps_what_came(hasty: Server) -> 
 def large(
     databases: Databases, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Server, str]]:
-    """A server with a file that no buffer between it and a client holds."""
+    """A server with a file larger than all buffers between it and a client."""
     storage = tmp_path_factory.mktemp("large") / "storage"
     running = Server(
         databases.create(storage), storage, DOWNLOAD_STALL_SECONDS=0.5, SHUTDOWN_SECONDS=0.5
@@ -360,7 +356,9 @@ def large(
     running.stop()
 
 
-def test_a_client_that_does_not_read_its_answer_is_cut_off(large: tuple[Server, str]) -> None:
+def test_a_client_that_does_not_read_its_response_is_disconnected(
+    large: tuple[Server, str],
+) -> None:
     server, path = large
     before = sockets(server)
     with ExitStack() as stack:
@@ -370,14 +368,14 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off(large: tuple[Server, 
             assert connection._socket.recv(1) == b"H"
         wait_until(lambda: sockets(server) <= before, 20, "the end of those who do not read")
     with server.client() as client:
-        assert len(client.get(path).content) > 40_000_000  # who reads gets it whole
+        assert len(client.get(path).content) > 40_000_000  # a client that reads gets all of it
     assert "Traceback" not in server.log.read_text()
 
 
 # ---------------------------------------------------------------------- too many
 
 
-def test_half_headers_that_would_take_every_descriptor_keep_nobody_out(
+def test_half_open_connections_do_not_exhaust_descriptors(
     databases: Databases, tmp_path: Path
 ) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -404,7 +402,7 @@ def test_half_headers_that_would_take_every_descriptor_keep_nobody_out(
 
 
 class Limited(harness.Server):
-    """Under `ulimit -n 1024`, by the command that people type."""
+    """Under `ulimit -n 1024`, with the usual command."""
 
     def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
         command = (
@@ -417,7 +415,7 @@ class Limited(harness.Server):
             )
 
 
-def test_requests_beyond_the_limit_are_told_to_come_again_and_health_is_always_answered(
+def test_requests_over_the_limit_get_retry_after_and_health_always_responds(
     databases: Databases,
     tmp_path: Path,
 ) -> None:
@@ -443,9 +441,7 @@ def test_requests_beyond_the_limit_are_told_to_come_again_and_health_is_always_a
         server.stop()
 
 
-def test_connections_that_ask_nothing_make_way_for_those_that_do(
-    databases: Databases, tmp_path: Path
-) -> None:
+def test_idle_connections_make_way_for_active_ones(databases: Databases, tmp_path: Path) -> None:
     server = Server(
         databases.create(tmp_path / "storage"), tmp_path / "storage", MAX_CONNECTIONS=4, **PATIENT
     ).start()
@@ -454,7 +450,7 @@ def test_connections_that_ask_nothing_make_way_for_those_that_do(
             idle = stack.enter_context(RawConnection(server))
             assert idle.send(head(method="GET", target="/health")).answer().status_code == 200
             silent = [stack.enter_context(RawConnection(server)) for _ in range(40)]
-            assert silent[0].status_if_any() is None  # the oldest went
+            assert silent[0].status_if_any() is None  # the oldest was closed
             assert idle.send(head(method="GET", target="/health")).answer().status_code == 200
             assert (
                 silent[-1].send(head(method="GET", target="/api/v1/jobs")).answer().status_code
@@ -464,10 +460,10 @@ def test_connections_that_ask_nothing_make_way_for_those_that_do(
         server.stop()
 
 
-# ---------------------------------------------------------------------- the end
+# ---------------------------------------------------------------------- shutdown
 
 
-def test_slow_clients_do_not_hold_up_the_end(large: tuple[Server, str]) -> None:
+def test_slow_clients_do_not_delay_the_shutdown(large: tuple[Server, str]) -> None:
     server, path = large
     server.environment |= {key: str(value) for key, value in PATIENT.items()}
     server.stop()
@@ -497,7 +493,7 @@ def test_slow_clients_do_not_hold_up_the_end(large: tuple[Server, str]) -> None:
     assert "Traceback" not in server.tail()
 
 
-# ---------------------------------------------------------------------- however it is started
+# ---------------------------------------------------------------------- every way to start
 
 
 COMMANDS = {
@@ -518,7 +514,7 @@ class Started(harness.Server):
 
 
 @pytest.mark.parametrize("how", COMMANDS)
-def test_the_limits_hold_however_the_service_was_started(tmp_path: Path, how: str) -> None:
+def test_the_limits_hold_for_every_way_to_start_the_service(tmp_path: Path, how: str) -> None:
     server = Started("", tmp_path / "storage", HEADER_SECONDS=0.5)
     server.command = COMMANDS[how]
     server.start()
@@ -541,10 +537,10 @@ def test_the_limits_hold_however_the_service_was_started(tmp_path: Path, how: st
         server.stop()
 
 
-def test_nobody_is_believed_to_speak_for_others_unless_named(
+def test_forwarded_headers_count_only_from_trusted_proxies(
     databases: Databases, tmp_path: Path
 ) -> None:
-    """One who tries keys cannot pass for many."""
+    """A client that guesses keys cannot pretend to have many addresses."""
     server = Server(
         databases.create(tmp_path / "storage"),
         tmp_path / "storage",
@@ -571,7 +567,7 @@ def test_nobody_is_believed_to_speak_for_others_unless_named(
 
 
 class Served(harness.Server):
-    """By `python -m app serve`."""
+    """Start by `python -m app serve`."""
 
     host = ""
 
@@ -583,7 +579,7 @@ class Served(harness.Server):
 
 
 def own_address() -> str | None:
-    """Of this machine in its network, if it is in one."""
+    """Address of this machine in its network, if it has one."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # sends nothing
@@ -600,7 +596,7 @@ def own_address() -> str | None:
         ("0.0.0.0", {"AUTH_REQUIRED": "true"}, False),
     ],
 )
-def test_a_service_that_is_open_to_the_network_says_so_loudly_and_the_doctor_finds_it(
+def test_a_service_open_to_the_network_warns_and_the_doctor_reports_it(
     databases: Databases, tmp_path: Path, host: str, environment: dict[str, str], is_warned: bool
 ) -> None:
     server = Served(databases.create(tmp_path / "storage"), tmp_path / "storage", **environment)
@@ -622,8 +618,8 @@ def test_a_service_that_is_open_to_the_network_says_so_loudly_and_the_doctor_fin
         assert ("warning" in states) == is_warned, doctor.stdout
 
 
-def test_watchers_that_go_away_leave_no_trace(patient: Server) -> None:
-    """The log is looked at when the module ends."""
+def test_disconnected_watchers_leave_nothing_behind(patient: Server) -> None:
+    """The log is checked when the module ends."""
     with ExitStack() as stack:
         for _ in range(60):
             connection = stack.enter_context(RawConnection(patient))
@@ -634,8 +630,8 @@ def test_watchers_that_go_away_leave_no_trace(patient: Server) -> None:
     assert "Traceback" not in patient.log.read_text()
 
 
-def test_threads_of_clients_at_once_are_all_answered(patient: Server) -> None:
-    """Beside connections that come and go, the books of who waits and who works stay right."""
+def test_concurrent_client_threads_are_all_answered(patient: Server) -> None:
+    """While connections come and go, the counts of waiting and busy ones stay right."""
     statuses: list[int] = []
 
     def ask() -> None:

@@ -1,5 +1,5 @@
-"""Loaded, rejected, failed, not processed: four counts that every surface tells, over a real
-service, on both databases.
+"""Loaded, rejected, failed, not processed: the four counts on every route, over a real service, on
+both databases.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ LINES = [f"{n},{'bad' if 100 <= n < 200 or n == 250 else 'good'}" for n in range
     "401",
 ]
 MIXED = ("id,text\n" + "\n".join(LINES) + "\n").encode()
-"""In chunks of 100 rows the processor `fussy` loses the second, one row of the third, and two rows
-are no rows.
+"""In chunks of 100 rows the processor `fussy` fails for the second, and for one row of the third;
+two lines are not rows.
 """
 MIXED_COUNTS = {"loaded": 299, "rejected": 3, "failed": 100, "not_processed": 0}
 
@@ -65,7 +65,7 @@ def server(
 
 
 def everywhere(api: Api, job: dict[str, Any]) -> list[dict[str, int]]:
-    """The counts of a job that has ended, as each route tells them."""
+    """Return the counts of a finished job, as each route reports them."""
     answers = [
         api.client.get(path).json()
         for path in (
@@ -87,13 +87,13 @@ def everywhere(api: Api, job: dict[str, Any]) -> list[dict[str, int]]:
     return [answer["counts"] for answer in answers]
 
 
-def test_the_four_counts_add_up_whatever_the_kinds_are() -> None:
+def test_the_four_counts_add_up_for_every_mix_of_outcomes() -> None:
     counts = row_counts(total=50, ok=10, invalid=4, failed=21, in_failed_chunks=20)
     assert counts == {"loaded": 10, "rejected": 5, "failed": 20, "not_processed": 15}
     assert sum(counts.values()) == 50
 
 
-def test_rows_of_failed_chunks_are_failed_and_no_rejects_everywhere(
+def test_rows_of_failed_chunks_count_as_failed_and_not_as_rejects(
     api: Api, server: Server, flags: Path, receiver: Receiver
 ) -> None:
     path = receiver.path()
@@ -167,7 +167,7 @@ def following(api: Api, job_id: str, **counts: int) -> None:
     wait_until(lambda: counts.items() <= api.status(job_id)["counts"].items(), what=f"{counts}")
 
 
-def test_a_clean_job_and_one_with_rejects_alone(api: Api, server: Server) -> None:
+def test_counts_of_a_clean_job_and_of_one_with_only_rejects(api: Api, server: Server) -> None:
     clean = api.run(b"id\n1\n2\n", name="clean.csv")
     assert (
         everywhere(api, clean)

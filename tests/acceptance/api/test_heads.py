@@ -1,4 +1,4 @@
-"""HEAD gives what GET gives, but for the body, and 405 names what there is."""
+"""HEAD returns what GET returns, without the body, and 405 lists the allowed methods."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ids(server: Server) -> dict[str, str]:
         "/api/v1/system", "/api/stats", "/batches", "/nowhere", "/api/v1/status/nothing",
     ],
 )  # fmt: skip
-def test_head_has_the_status_and_headers_of_get_and_no_body(
+def test_head_has_the_status_and_headers_of_get_but_no_body(
     server: Server, ids: dict[str, str], path: str
 ) -> None:
     for name, value in ids.items():
@@ -49,11 +49,15 @@ def test_head_has_the_status_and_headers_of_get_and_no_body(
     assert body == ""
     assert int(status.split()[1]) == got.status_code
     for name in (found.keys() | got.headers.keys()) - VARY:
-        if path not in ("/metrics", "/ready", "/api/v1/system"):  # whose bodies differ each time
+        if path not in (
+            "/metrics",
+            "/ready",
+            "/api/v1/system",
+        ):  # their bodies vary
             assert found.get(name) == got.headers.get(name), name
 
 
-def test_head_of_an_endless_stream_ends_and_leaves_the_connection(server: Server) -> None:
+def test_head_of_an_endless_stream_ends_and_keeps_the_connection(server: Server) -> None:
     with RawConnection(server) as connection:
         for _ in range(3):
             connection.send(head(method="HEAD", target="/api/v1/jobs/events"))
@@ -69,18 +73,18 @@ def test_head_of_an_endless_stream_ends_and_leaves_the_connection(server: Server
         ("/api/v1/templates/0b8f3c1e-6f0d-4a52-9d3a-3f3f6f0f2a11", "DELETE, GET, HEAD, PUT"),
     ],
 )  # fmt: skip
-def test_a_wrong_method_is_told_all_right_ones(api: Api, path: str, methods: str) -> None:
+def test_a_wrong_method_lists_the_allowed_ones(api: Api, path: str, methods: str) -> None:
     answer = api.client.request("TRACE", path)
     assert_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == methods
 
 
-def test_head_where_there_is_no_get_is_a_wrong_method(api: Api) -> None:
+def test_head_without_a_get_is_a_wrong_method(api: Api) -> None:
     answer = api.client.head("/api/v1/upload")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST, PUT")
 
 
-def test_the_document_of_the_routes_has_no_heads(api: Api) -> None:
+def test_the_openapi_document_lists_no_head_operations(api: Api) -> None:
     methods = {
         method
         for path in api.client.get("/openapi.json").json()["paths"].values()

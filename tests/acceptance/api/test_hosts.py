@@ -1,6 +1,4 @@
-"""Under which names the service answers: a page of another site that points its own name here gets
-nothing.
-"""
+"""Names under which the service responds: DNS rebinding by a page of another site gets nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +39,7 @@ def test_localhost_and_addresses_pass(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", FOREIGN)
-def test_other_names_do_not_where_nobody_signs_in(host: str) -> None:
+def test_other_hosts_are_refused_without_authentication(host: str) -> None:
     assert problem(host) is HostNotAllowed
     assert problem(host, auth_required=True) is None
     assert problem(host, auth_required=True, allowed_hosts="granula.example.com") is HostNotAllowed
@@ -50,7 +48,7 @@ def test_other_names_do_not_where_nobody_signs_in(host: str) -> None:
 
 @pytest.mark.parametrize("host", NONE)
 @pytest.mark.parametrize("allowed", ["", "*"])
-def test_what_is_no_host_never_passes(host: str, allowed: str) -> None:
+def test_an_invalid_host_never_passes(host: str, allowed: str) -> None:
     assert problem(host, allowed_hosts=allowed) is BadHost
 
 
@@ -63,7 +61,7 @@ def test_what_is_no_host_never_passes(host: str, allowed: str) -> None:
         ("granula.example.com.evil.example", False), ("api.evil.example", False),
     ],
 )  # fmt: skip
-def test_names_of_the_setting_pass(host: str, passes: bool) -> None:
+def test_hosts_in_the_setting_pass(host: str, passes: bool) -> None:
     found = problem(host, allowed_hosts="granula.example.com, *.data.example.com,API")
     assert (found is None) == passes
 
@@ -72,7 +70,7 @@ def test_names_of_the_setting_pass(host: str, passes: bool) -> None:
     "value",
     ["https://granula.example.com", "granula:8000", "a b", "*.*", "a.*", "*example.com", "[::1]"],
 )
-def test_a_name_that_can_be_none_is_a_wrong_setting(
+def test_an_impossible_host_is_an_invalid_setting(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("ALLOWED_HOSTS", value)
@@ -81,7 +79,7 @@ def test_a_name_that_can_be_none_is_a_wrong_setting(
 
 
 @pytest.mark.parametrize("value", ["nginx", "10.0.0.0/33", "10.0.0.0.1"])
-def test_a_proxy_that_is_no_address_is_a_wrong_setting(
+def test_a_proxy_that_is_not_an_address_is_an_invalid_setting(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", value)
@@ -90,7 +88,7 @@ def test_a_proxy_that_is_no_address_is_a_wrong_setting(
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_a_name_or_none(host: bytes) -> None:
+def test_any_bytes_are_parsed_as_a_host_or_refused(host: bytes) -> None:
     name = name_of(host)
     assert name is None or (name == name.lower() and name and not set(name) & set(" /@[]"))
 
@@ -100,7 +98,7 @@ def test_any_bytes_are_a_name_or_none(host: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def open_to_all(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """As it comes out of the box: nobody signs in."""
+    """The default configuration: without authentication."""
     storage = tmp_path_factory.mktemp("open") / "storage"
     running = Server(databases.create(storage), storage, CORS_ORIGINS="https://app.example").start()
     yield running
@@ -112,9 +110,7 @@ def open_to_all(databases: Databases, tmp_path_factory: pytest.TempPathFactory) 
     [("GET", "/"), ("GET", "/health"), ("GET", "/api/v1/jobs"), ("POST", "/api/v1/upload"), ("GET", "/nowhere"),
      ("DELETE", "/api/v1/files/0b8f3c1e-6f0d-4a52-9d3a-3f3f6f0f2a11"), ("GET", "/assets/js/main.js"), ("HEAD", "/docs")],
 )  # fmt: skip
-def test_a_page_that_points_its_name_here_gets_nothing(
-    open_to_all: Server, method: str, path: str
-) -> None:
+def test_dns_rebinding_gets_no_response(open_to_all: Server, method: str, path: str) -> None:
     host = f"evil.example:{open_to_all.port}"
     headers = {
         "Host": host,
@@ -156,7 +152,7 @@ def ask(server: Server, request: str) -> httpx.Response:
         ("GET /health HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-Host: evil.example\r\n\r\n", 200),
     ],
 )
-def test_the_host_of_a_request_as_http_reads_it(
+def test_the_host_of_a_request_is_read_as_http_specifies(
     open_to_all: Server, request_: str, status: int
 ) -> None:
     answer = ask(open_to_all, request_)
@@ -165,14 +161,16 @@ def test_the_host_of_a_request_as_http_reads_it(
         assert_problem(answer, status, "bad_host" if status == 400 else "host_not_allowed")
 
 
-def test_a_page_of_a_known_origin_asks_under_the_name_of_the_service(open_to_all: Server) -> None:
+def test_an_allowed_origin_may_send_requests_under_the_host_of_the_service(
+    open_to_all: Server,
+) -> None:
     with open_to_all.client() as client:
         answer = client.get("/api/v1/jobs", headers={"Origin": "https://app.example"})
         assert answer.status_code == 200
         assert answer.headers["access-control-allow-origin"] == "https://app.example"
 
 
-def test_a_preflight_carries_the_headers_of_every_answer(open_to_all: Server) -> None:
+def test_a_preflight_response_has_the_common_headers(open_to_all: Server) -> None:
     asking = {"Origin": "https://app.example", "Access-Control-Request-Method": "PUT"}
     with open_to_all.client() as client:
         for headers in (asking, asking | {"Origin": "https://evil.example"}):
@@ -182,7 +180,7 @@ def test_a_preflight_carries_the_headers_of_every_answer(open_to_all: Server) ->
             assert len(answer.headers["x-request-id"]) == 32
 
 
-def test_names_of_the_setting_are_served_and_the_start_is_refused_with_what_is_none(
+def test_hosts_in_the_setting_are_served_and_an_invalid_one_stops_the_start(
     databases: Databases,
     tmp_path: Path,
 ) -> None:

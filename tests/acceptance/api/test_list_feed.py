@@ -1,4 +1,4 @@
-"""The list of jobs as events, and what the list itself can be asked: over a real service, on both
+"""The event stream of the list of jobs, and the filters of the list: over a real service, on both
 databases.
 """
 
@@ -37,7 +37,7 @@ def server(
 
 
 class Stream:
-    """The events of the list; reading them ends with an error after 20 s of silence."""
+    """Events of the list; reading them raises an error after 20 s of silence."""
 
     def __init__(self, answer: httpx.Response) -> None:
         self._lines = answer.iter_lines()
@@ -50,7 +50,7 @@ class Stream:
         return change
 
     def until(self, job_id: str, **members: object) -> dict[str, Any]:
-        """The job as last told, once it has these members."""
+        """Return the job as last reported, once it has these members."""
         while not (job_id in self.seen and members.items() <= self.seen[job_id].items()):
             self.next()
         return self.seen[job_id]
@@ -65,7 +65,7 @@ def stream(api: Api) -> Iterator[Stream]:
         yield opened
 
 
-def test_the_stream_tells_each_move_of_a_job_that_came_after_it(
+def test_the_stream_reports_each_change_of_a_later_job(
     stream: Stream, server: Server, gates: Path
 ) -> None:
     with server.client() as client, GatedFile(gates, 2) as gated:
@@ -85,7 +85,7 @@ def test_the_stream_tells_each_move_of_a_job_that_came_after_it(
         assert end == listed
 
 
-def test_the_stream_tells_a_job_that_ended_between_two_looks_and_the_deletion_of_one_at_work(
+def test_the_stream_reports_a_job_that_ended_between_polls_and_the_deletion_of_a_running_one(
     stream: Stream, server: Server, gates: Path
 ) -> None:
     with server.client() as client, GatedFile(gates, 1) as gated:
@@ -99,7 +99,7 @@ def test_the_stream_tells_a_job_that_ended_between_two_looks_and_the_deletion_of
             pass
 
 
-def test_the_stream_tells_the_deletion_of_a_job_that_had_ended_before_it_was_opened(
+def test_the_stream_reports_the_deletion_of_a_job_that_ended_earlier(
     api: Api, server: Server
 ) -> None:
     kept, gone = (api.run(b"id\n1\n", name=name) for name in ("kept.csv", "gone.csv"))
@@ -115,7 +115,7 @@ def test_the_stream_tells_the_deletion_of_a_job_that_had_ended_before_it_was_ope
         assert kept["job_id"] not in removed
 
 
-def test_only_jobs_that_went_are_missing_and_not_those_that_newer_ones_pushed_out(
+def test_deleted_jobs_are_reported_as_gone_and_jobs_of_later_pages_are_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(list_feed, "MAX_THERE", 3)
@@ -133,7 +133,7 @@ def test_only_jobs_that_went_are_missing_and_not_those_that_newer_ones_pushed_ou
     assert sorted(topic.missing(there(4)), key=numbered.__getitem__) == [ids[3], ids[5]]
 
 
-def test_who_connects_later_is_told_what_is_at_work(api: Api, server: Server, gates: Path) -> None:
+def test_a_later_watcher_gets_the_running_jobs(api: Api, server: Server, gates: Path) -> None:
     with GatedFile(gates, 1) as gated, server.client() as first, server.client() as second:
         job_id = api.upload(gated.data, processor="gate", chunk_size=100)["job_id"]
         for client in (first, second):
@@ -142,7 +142,7 @@ def test_who_connects_later_is_told_what_is_at_work(api: Api, server: Server, ga
                 late.until(job_id, status="processing")
 
 
-def test_the_list_finds_by_part_of_the_name_literally_and_leaves_out_parts(api: Api) -> None:
+def test_the_list_filters_by_a_literal_part_of_the_name_and_omits_parts_of_jobs(api: Api) -> None:
     files = [
         api.run(b"id,name\n1,a\n", name=name)["file_id"]
         for name in ("Sales_100%.csv", "sales-1000.csv")
@@ -171,7 +171,7 @@ def test_the_list_finds_by_part_of_the_name_literally_and_leaves_out_parts(api: 
     )
 
 
-def test_each_chunk_says_what_its_seconds_went_to(api: Api) -> None:
+def test_each_chunk_reports_the_seconds_of_its_stages(api: Api) -> None:
     job = api.run(b"id,name\n" + b"1,a\n" * 1000, chunk_size=100)
     chunks = api.client.get(f"/api/v1/jobs/{job['job_id']}/chunks").json()["items"]
     assert len(chunks) == 10
@@ -181,7 +181,9 @@ def test_each_chunk_says_what_its_seconds_went_to(api: Api) -> None:
     assert all(chunk["finished_at"] >= job["started_at"] for chunk in chunks)
 
 
-def test_the_system_tells_what_it_is_made_of(api: Api, databases: Databases) -> None:
+def test_the_system_endpoint_reports_database_disk_queue_and_jobs(
+    api: Api, databases: Databases
+) -> None:
     about = api.client.get("/api/v1/system").json()
     assert about["database"] == {"kind": databases.kind, "status": "ok"}
     assert about["disk"]["total_bytes"] > about["disk"]["free_bytes"] > 0
@@ -193,7 +195,7 @@ def test_the_system_tells_what_it_is_made_of(api: Api, databases: Databases) -> 
 
 
 @pytest.mark.one_database
-def test_the_processors_that_an_upload_may_name_are_those_that_an_upload_takes(api: Api) -> None:
+def test_the_listed_processors_are_those_that_an_upload_accepts(api: Api) -> None:
     about = api.client.get("/api/v1/system").json()
     names = about["processors"]
     answers = {

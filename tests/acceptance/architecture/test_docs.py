@@ -1,4 +1,4 @@
-"""What the documents say is what the code does."""
+"""The documents agree with the code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.states import CHUNK_MOVES, JOB_MOVES
 from tests.harness import ROOT
 
 
-def test_every_setting_is_in_env_example_with_its_default() -> None:
+def test_env_example_lists_every_setting_with_its_default() -> None:
     example = dict(
         re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
     )
@@ -28,7 +28,7 @@ def test_a_copy_of_env_example_changes_nothing() -> None:
     assert all(line.startswith("#") for line in lines if line)
 
 
-def test_what_is_made_from_the_code_is_up_to_date() -> None:
+def test_generated_pages_are_up_to_date() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "scripts" / "make_reference.py", "--check"],
         capture_output=True,
@@ -69,7 +69,7 @@ def test_every_reject_code_is_documented() -> None:
     assert not [code for code in codes if f"`{code}`" not in formats]
 
 
-def test_the_pictures_of_the_states_show_the_legal_moves_and_no_others() -> None:
+def test_the_state_diagrams_show_exactly_the_legal_transitions() -> None:
     text = (ROOT / "docs" / "states.md").read_text()
     for heading, moves in (("## Job", JOB_MOVES), ("## Chunk", CHUNK_MOVES)):
         picture = text.split(heading)[1].split("```")[1]

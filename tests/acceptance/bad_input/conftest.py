@@ -1,4 +1,4 @@
-"""A service to which bad input is sent."""
+"""A service that receives bad input."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.harness import Api
 
 @pytest.fixture(scope="module", autouse=True)
 def nothing_went_wrong(server: Server) -> Iterator[None]:
-    """Whatever is sent here, the service itself must have nothing to complain about."""
+    """Whatever is sent here, the service must not log an error."""
     yield
     log = server.log.read_text(errors="replace")
     assert "Traceback" not in log, log[log.index("Traceback") - 500 :][:3000]
@@ -22,6 +22,6 @@ def nothing_went_wrong(server: Server) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def api(server: Server) -> Iterator[Api]:
-    """One client for all: making one costs more than most of these requests."""
+    """One client for all tests: creating one costs more than most of these requests."""
     with server.client() as client:
         yield Api(client)

@@ -1,4 +1,4 @@
-"""What clients do below HTTP, and what no client would ask: limits hold, and nothing is left behind."""
+"""Clients that break HTTP or the limits: the limits hold, and nothing is left."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.harness import Api, wait_until
 
 @pytest.fixture(scope="module")
 def tight(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that takes at most 1 MiB and waits half a second."""
+    """A server with a limit of 1 MiB and timeouts of half a second."""
     storage = tmp_path_factory.mktemp("tight") / "storage"
     running = Server(
         databases.create(storage), storage, MAX_UPLOAD_MB=1, UPLOAD_STALL_SECONDS=0.5
@@ -40,7 +40,7 @@ def tight(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("type_", ["text/csv", FORM])
-def test_a_length_over_the_limit_is_refused_before_the_body_is_sent(
+def test_a_content_length_over_the_limit_is_refused_before_the_body_is_sent(
     tight: Server, type_: str
 ) -> None:
     with RawConnection(tight) as connection:
@@ -54,20 +54,20 @@ BLOCK = b"10000\r\n" + b"a,b\n" * 16_384 + b"\r\n"
 
 
 @pytest.mark.one_database
-def test_a_body_without_length_is_refused_once_it_grows_past_the_limit(tight: Server) -> None:
+def test_a_body_without_content_length_is_refused_once_it_exceeds_the_limit(tight: Server) -> None:
     with RawConnection(tight) as connection:
         connection.send(head("Content-Type: text/csv", "Transfer-Encoding: chunked"), BLOCK * 40)
         answer = connection.answer()
         assert_problem(answer, 413, "file_too_large")
         assert answer.headers["connection"] == "close"
-        # whoever still sends is heard out for a while, and not reset
+        # a client that still sends is drained for a while, and not reset
         connection.send(BLOCK * 40, b"0\r\n\r\n")
         assert connection.is_closed_by_server()
     wait_until_nothing_is_left(tight, 0)
 
 
 @pytest.mark.one_database
-def test_a_body_without_end_is_cut_off_soon_after_its_refusal(tight: Server) -> None:
+def test_an_endless_body_is_cut_off_soon_after_its_refusal(tight: Server) -> None:
     with RawConnection(tight) as connection:
         connection.send(head("Content-Type: text/csv", "Transfer-Encoding: chunked"), BLOCK * 20)
         assert connection.answer().status_code == 413
@@ -76,7 +76,7 @@ def test_a_body_without_end_is_cut_off_soon_after_its_refusal(tight: Server) -> 
 
 
 @pytest.mark.one_database
-def test_a_client_that_sends_all_before_it_reads_still_gets_the_refusal(tight: Server) -> None:
+def test_a_client_that_sends_everything_before_it_reads_gets_the_refusal(tight: Server) -> None:
     with tight.client() as client:
         answer = client.post(
             "/api/v1/upload", files={"file": ("x.csv", b"a,b\n" * 5_000_000, "text/csv")}
@@ -88,7 +88,7 @@ def test_a_client_that_sends_all_before_it_reads_still_gets_the_refusal(tight: S
 
 
 @pytest.mark.one_database
-def test_a_client_that_asks_first_is_told_to_go_on_only_if_it_may(tight: Server) -> None:
+def test_expect_continue_is_answered_only_if_the_upload_is_allowed(tight: Server) -> None:
     asking = ("Content-Type: text/csv", "Expect: 100-continue")
     with RawConnection(tight) as connection:
         answer = connection.send(head(*asking, "Content-Length: 2000000")).answer()
@@ -99,7 +99,7 @@ def test_a_client_that_asks_first_is_told_to_go_on_only_if_it_may(tight: Server)
     wait_until_nothing_is_left(tight, 0)
 
 
-def test_a_file_of_exactly_the_limit_is_taken_and_one_byte_more_is_not(tight: Server) -> None:
+def test_a_file_of_exactly_the_limit_is_accepted_and_one_byte_more_is_not(tight: Server) -> None:
     data = b"a\n" * (1 << 19)
     with tight.client() as client:
         accepted = client.post("/api/v1/upload", content=data)
@@ -111,7 +111,7 @@ def test_a_file_of_exactly_the_limit_is_taken_and_one_byte_more_is_not(tight: Se
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("type_", ["text/csv", FORM])
-def test_an_upload_that_falls_silent_is_ended(tight: Server, type_: str) -> None:
+def test_a_stalled_upload_is_ended(tight: Server, type_: str) -> None:
     begun = part()[: -len(CSV) - 2] if type_ == FORM else b""
     with RawConnection(tight) as connection:
         connection.send(
@@ -125,7 +125,7 @@ def test_an_upload_that_falls_silent_is_ended(tight: Server, type_: str) -> None
 
 @pytest.mark.parametrize("end", ["FIN", "RST"])
 @pytest.mark.parametrize("type_", ["text/csv", FORM])
-def test_a_client_that_goes_away_leaves_no_row_no_file_and_no_error(
+def test_a_disconnected_client_leaves_no_row_no_file_and_no_error(
     server: Server, type_: str, end: str
 ) -> None:
     before = count_files(server)
@@ -137,7 +137,7 @@ def test_a_client_that_goes_away_leaves_no_row_no_file_and_no_error(
         wait_until(lambda: parts(server), 10, "part file")
         if end == "RST":
             connection.reset()
-    wait_until_nothing_is_left(server, before)  # the log is looked at when the module ends
+    wait_until_nothing_is_left(server, before)  # the log is checked when the module ends
 
 
 @pytest.mark.one_database
@@ -166,7 +166,7 @@ def test_headers_over_32_kib_are_refused(server: Server, size: int, status: int)
         ["Transfer-Encoding: chunked", "X: 1\r\n\r\nzz"],
     ],
 )
-def test_contradictory_framing_is_refused_and_ends_the_connection(
+def test_contradictory_framing_is_refused_and_closes_the_connection(
     server: Server, lines: list[str]
 ) -> None:
     with RawConnection(server) as connection:
@@ -194,7 +194,7 @@ def test_contradictory_framing_is_refused_and_ends_the_connection(
         ("GET", "/errors/nothing", 404),
     ],
 )
-def test_a_wrong_path_or_method_is_told_as_a_problem(
+def test_a_wrong_path_or_method_gets_a_problem_response(
     server: Server, method: str, path: str, status: int
 ) -> None:
     with RawConnection(server) as connection:
@@ -205,14 +205,14 @@ def test_a_wrong_path_or_method_is_told_as_a_problem(
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("host", ["[", "[::1", "a b", "x" * 3000, "\xff", ""])
-def test_a_host_header_that_is_no_host_is_refused(server: Server, host: str) -> None:
+def test_an_invalid_host_header_is_refused(server: Server, host: str) -> None:
     for path in ("/health", "/nowhere", "/api/v1/status/x"):
         with RawConnection(server) as connection:
             connection.send(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("latin-1"))
             assert_problem(connection.answer(), 400, "bad_host")
 
 
-def test_an_id_that_is_none_is_unknown_or_is_deleted_gets_the_same_answer(api: Api) -> None:
+def test_invalid_unknown_and_deleted_ids_get_the_same_response(api: Api) -> None:
     deleted = api.run(CSV)["file_id"]
     api.client.delete(f"/api/v1/files/{deleted}")
     for pattern in (
@@ -230,7 +230,7 @@ def test_an_id_that_is_none_is_unknown_or_is_deleted_gets_the_same_answer(api: A
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("seed", range(3))
-def test_bytes_that_are_no_http_end_in_a_4xx_or_a_closed_connection(
+def test_bytes_that_are_not_http_get_a_4xx_or_a_closed_connection(
     server: Server, seed: int
 ) -> None:
     dice = random.Random(seed)

@@ -1,6 +1,6 @@
-"""Files that are odd or no files at all, the same on both databases: rejects name the place in the
-file while the rest goes through, and every job ends with a proof that closes. What becomes of the
-rows of each odd file is shown without a service, in tests/unit/formats/test_odd_files.py.
+"""Unusual and invalid files, the same on both databases: rejects have their location, the rest is
+loaded, and every job ends with a valid proof. The rows of each unusual file are tested without a
+service in tests/unit/formats/test_odd_files.py.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ SENT = (
     "JSON Lines named .csv",
     "bad lines",
 )
-"""Those of which a part is shown only with a service: what is said beside the file, names and values
-that a database might not take as they are, and limits on sizes.
+"""Files that need a service: parameters beside the file, names and values that a database might not
+accept, and limits on sizes.
 """
 
 FILES = {file.what: file for file in ODD_FILES}
@@ -77,7 +77,7 @@ FILES = {file.what: file for file in ODD_FILES}
 
 @pytest.fixture(scope="module")
 def uploaded(api: Api) -> dict[str, httpx.Response]:
-    """All of them at once, so that one is checked while the next is worked on."""
+    """All uploaded first, so that one is checked while the next is processed."""
     return {
         file.what: api.client.post(
             "/api/v1/upload", params=file.params, files={"file": (file.name, file.data, file.type)}
@@ -87,7 +87,7 @@ def uploaded(api: Api) -> dict[str, httpx.Response]:
 
 
 @pytest.mark.parametrize("what", SENT)
-def test_each_row_of_an_odd_file_is_a_result_or_a_reject_with_its_place(
+def test_each_row_of_an_odd_file_is_a_result_or_a_reject_with_its_location(
     api: Api, uploaded: dict[str, httpx.Response], what: str
 ) -> None:
     file = FILES[what]
@@ -126,7 +126,7 @@ def test_each_row_of_an_odd_file_is_a_result_or_a_reject_with_its_place(
         ("20,000 columns", b"a" + b",a" * 19_999 + b"\n", "too_many_columns"),
     ],
 )
-def test_a_csv_that_can_not_be_rows_is_refused(
+def test_a_csv_without_rows_is_refused(
     api: Api, server: Server, what: str, data: bytes, code: str
 ) -> None:
     before = count_files(server)
@@ -147,7 +147,7 @@ def test_a_csv_that_can_not_be_rows_is_refused(
         ("blanks", b" \n ", "empty_file"),
     ],
 )
-def test_a_json_that_can_not_be_rows_is_refused(
+def test_a_json_without_rows_is_refused(
     api: Api, server: Server, what: str, data: bytes, code: str
 ) -> None:
     before = count_files(server)
@@ -158,12 +158,13 @@ def test_a_json_that_can_not_be_rows_is_refused(
     wait_until_nothing_is_left(server, before)
 
 
-# ---------------------------------------------------------------------- anything at all
+# ---------------------------------------------------------------------- arbitrary bytes
 
 ODD = ["", "0", "-1", "zz", "\0", "\n", '"', "\\", "\ud800", "é", "a" * 300, "1,2", ";", "tab", "none", "utf-16", "cp037",
        "rot13", "json", "jsonl", "csv", "keep", "existing", "any", "cr", "1000", "gzip", "9" * 30]  # fmt: skip
 OPTIONS = ["priority", "chunk_size", "on_duplicate", "filename", "format", "encoding", "delimiter", "quote", "escape",
-           "newline", "skip_rows", "header_rows", "skip_footer", "columns", "on_bad_row", "colour"]  # fmt: skip
+           "newline", "skip_rows", "header_rows", "skip_footer", "columns", "on_bad_row",
+           "widths", "records", "record_key", "flatten", "colour"]  # fmt: skip
 PIECES = [b"a,b\n1,2\n", b'"', b"'", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"[", b"{", b"]", b"}", b'{"a":1}', b"\r", b"\n",
           b"\\", b",", b";", b"\x1f\x8b", GZIPPED, b"--b", b"\r\n--b--\r\n", b"PK\x03\x04", b"9" * 50, b"\xed\xa0\x80",
           b"sep=;\n", b"\\u0000", b"\\ud800"]  # fmt: skip
@@ -216,7 +217,7 @@ def anything(dice: random.Random) -> Refused:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_is_uploaded_is_taken_or_refused_and_every_job_ends_with_a_closing_proof(
+def test_any_upload_is_accepted_or_refused_and_every_job_has_a_valid_proof(
     api: Api, server: Server, seed: int
 ) -> None:
     dice = random.Random(seed)
@@ -244,7 +245,7 @@ def test_whatever_is_uploaded_is_taken_or_refused_and_every_job_ends_with_a_clos
 
 
 @pytest.mark.parametrize("value", ODD, ids=ascii)
-def test_whatever_is_asked_for_in_a_query_is_answered_or_refused(api: Api, value: str) -> None:
+def test_any_query_is_answered_or_refused(api: Api, value: str) -> None:
     file_id = get_any(api)
     sent = quote(value.encode("utf-8", "surrogatepass"))
     for path, names in (
@@ -261,6 +262,6 @@ def test_whatever_is_asked_for_in_a_query_is_answered_or_refused(api: Api, value
 
 
 def get_any(api: Api) -> str:
-    """The newest file there is."""
+    """Return the newest file."""
     jobs = api.client.get("/api/v1/jobs?limit=1").json()["items"]
     return str(jobs[0]["file_id"] if jobs else api.run(CSV)["file_id"])

@@ -1,5 +1,5 @@
-"""A bad request gets the answer it deserves: a stable code at the door, never a 500, and nothing is
-kept of what was refused. One that is sent again is known, the same on both databases.
+"""A bad request gets a stable code, never a 500, and nothing of a refused one is kept. A repeated
+request is recognised, the same on both databases.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from tests.harness import Api, wait_until
 
 UUID_NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-# ---------------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------------- refusals
 
 REFUSED = [
     # the form
@@ -169,14 +169,14 @@ REFUSED = [
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("request_", REFUSED, ids=str)
-def test_a_bad_request_is_refused_by_its_code_and_leaves_nothing(
+def test_a_bad_request_is_refused_with_its_code_and_stores_nothing(
     api: Api, server: Server, request_: Refused
 ) -> None:
     before = count_files(server)
     answer = send(api, request_)
     body = assert_problem(answer, request_.status, request_.code)
     assert body["instance"] == "/api/v1/upload"
-    # the name of a parameter may be told, not its value
+    # the response may name the parameter, not its value
     assert MARK not in answer.text.replace(f"/{MARK}", "")
     wait_until_nothing_is_left(server, before)
 
@@ -202,7 +202,7 @@ PRIORITIES = [
 @pytest.mark.one_database
 @pytest.mark.parametrize("value", PRIORITIES, ids=ascii)
 @pytest.mark.parametrize("place", ["query", "form"])
-def test_a_priority_that_is_no_integer_from_0_to_10_is_refused(
+def test_a_priority_that_is_not_an_integer_from_0_to_10_is_refused(
     api: Api, place: str, value: str
 ) -> None:
     sent = value.encode("utf-8", "surrogatepass")
@@ -223,9 +223,7 @@ def test_a_priority_that_is_no_integer_from_0_to_10_is_refused(
         option("priority", "1") + part() + option("priority", "1"),
     ],
 )
-def test_a_priority_given_twice_in_a_form_is_refused_wherever_it_stands(
-    api: Api, body: bytes
-) -> None:
+def test_a_repeated_priority_in_a_form_is_refused_at_every_position(api: Api, body: bytes) -> None:
     (error,) = assert_problem(
         send(api, Refused("", 422, "", body + END)), 422, "invalid_parameter"
     )["errors"]
@@ -235,14 +233,14 @@ def test_a_priority_given_twice_in_a_form_is_refused_wherever_it_stands(
 @pytest.mark.parametrize(
     "body", [option("priority", "7") + part(), part() + option("priority", "7")]
 )
-def test_a_priority_in_a_form_holds_before_and_after_the_file_and_the_query_wins_over_it(
+def test_a_priority_in_a_form_works_before_and_after_the_file_and_the_query_overrides_it(
     api: Api, body: bytes
 ) -> None:
     assert send(api, Refused("", 201, "", body + END)).json()["priority"] == 7
     assert send(api, Refused("", 201, "", body + END, query="priority=3")).json()["priority"] == 3
 
 
-def test_names_of_columns_are_split_at_commas_in_query_and_form_alike(api: Api) -> None:
+def test_column_names_are_split_at_commas_in_query_and_form(api: Api) -> None:
     data = b"1,2\n3,4\n"
     by_query = send(api, Refused("", 201, "", part(data) + END, query="header_rows=0&columns=x,y"))
     by_form = send(
@@ -284,7 +282,7 @@ def test_names_of_columns_are_split_at_commas_in_query_and_form_alike(api: Api) 
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_unusual_but_right_is_accepted(api: Api, what: str, request_: Refused) -> None:
+def test_unusual_but_valid_requests_are_accepted(api: Api, what: str, request_: Refused) -> None:
     if "Idempotency-Key" in request_.headers:
         request_.headers["Idempotency-Key"] = uuid4().hex + "k" * 223
     answer = send(api, request_)
@@ -322,7 +320,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("sent", "shown"), NAMES, ids=lambda value: ascii(value[:20]))
-def test_a_file_name_is_only_shown_and_never_becomes_a_path(
+def test_a_file_name_never_becomes_a_path(
     api: Api, server: Server, sent: bytes, shown: str
 ) -> None:
     def tree() -> set[Path]:
@@ -340,7 +338,7 @@ def test_a_file_name_is_only_shown_and_never_becomes_a_path(
     assert (listed["file_id"], listed["filename"]) == (file_id, shown)
     assert (server.storage / "uploads" / file_id).read_bytes() == CSV
     assert tree() == before
-    api.finished(file_id)  # of a job that runs there is no file
+    api.finished(file_id)  # a running job has no file
     disposition = api.client.get(f"/api/v1/results/{file_id}/download").headers[
         "content-disposition"
     ]
@@ -350,15 +348,15 @@ def test_a_file_name_is_only_shown_and_never_becomes_a_path(
     )
 
 
-def test_a_name_in_the_extended_syntax_that_forms_must_not_use_is_ignored(api: Api) -> None:
+def test_an_extended_file_name_parameter_in_a_form_is_ignored(api: Api) -> None:
     body = part().replace(b'filename="x.csv"', b"filename*=UTF-8''%2e%2e%2fx") + END
     assert send(api, Refused("", 201, "", body)).json()["filename"] == "upload"
 
 
-# ---------------------------------------------------------------------- doing it again
+# ---------------------------------------------------------------------- repeated requests
 
 
-def test_a_key_gives_the_first_answer_again_and_refuses_another_body(
+def test_an_idempotency_key_repeats_the_first_response_and_refuses_another_body(
     api: Api, server: Server
 ) -> None:
     headers = {"Idempotency-Key": uuid4().hex, "Content-Type": "text/csv"}
@@ -375,7 +373,9 @@ def test_a_key_gives_the_first_answer_again_and_refuses_another_body(
     wait_until_nothing_is_left(server, before)
 
 
-def test_a_key_that_is_in_use_is_refused_before_the_body_is_sent(api: Api, server: Server) -> None:
+def test_an_idempotency_key_in_use_is_refused_before_the_body_is_sent(
+    api: Api, server: Server
+) -> None:
     key = f"Idempotency-Key: {uuid4().hex}"
     length = f"Content-Length: {len(CSV)}"
     with RawConnection(server) as first, RawConnection(server) as second:
@@ -392,7 +392,7 @@ def at_once(count: int, call: Callable[[int], httpx.Response]) -> list[httpx.Res
         return list(pool.map(call, range(count)))
 
 
-def test_20_requests_at_once_with_one_key_make_one_file(api: Api, server: Server) -> None:
+def test_20_concurrent_requests_with_one_key_create_one_file(api: Api, server: Server) -> None:
     before = count_files(server)
     headers = {"Idempotency-Key": uuid4().hex, "Content-Type": "text/csv"}
     answers = at_once(20, lambda _: api.client.post("/api/v1/upload", content=CSV, headers=headers))
@@ -405,7 +405,7 @@ def test_20_requests_at_once_with_one_key_make_one_file(api: Api, server: Server
     wait_until_nothing_is_left(server, before + 1)
 
 
-def test_30_equal_uploads_at_once_make_one_file_if_existing_is_asked_for(
+def test_30_concurrent_equal_uploads_create_one_file_with_on_duplicate_existing(
     api: Api, server: Server
 ) -> None:
     before = count_files(server)
@@ -421,7 +421,9 @@ def test_30_equal_uploads_at_once_make_one_file_if_existing_is_asked_for(
     assert len(stored) == before + 1
 
 
-def test_equal_bytes_are_told_refused_or_loaded_anew_as_asked(api: Api, server: Server) -> None:
+def test_equal_bytes_are_reported_refused_or_loaded_again_by_on_duplicate(
+    api: Api, server: Server
+) -> None:
     data = f"id\n{uuid4()}\n".encode()
     first = api.upload(data, on_duplicate="existing")
     before = count_files(server)
@@ -439,7 +441,7 @@ def test_equal_bytes_are_told_refused_or_loaded_anew_as_asked(api: Api, server: 
     assert count_files(server) == before + 2
 
 
-def test_a_deleted_file_is_no_duplicate_any_more(api: Api) -> None:
+def test_a_deleted_file_is_no_longer_a_duplicate(api: Api) -> None:
     data = f"id\n{uuid4()}\n".encode()
     first = api.upload(data, on_duplicate="existing")["file_id"]
     assert api.client.delete(f"/api/v1/files/{first}").status_code == 204

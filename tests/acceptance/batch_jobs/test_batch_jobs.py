@@ -46,7 +46,7 @@ def uploads(api: Api, *data: bytes) -> list[str]:
     return [str(api.run(each)["file_id"]) for each in data]
 
 
-def test_each_file_gets_its_job_and_one_bad_file_costs_one_file(api: Api) -> None:
+def test_each_file_gets_a_job_and_one_bad_file_costs_only_itself(api: Api) -> None:
     file_ids = uploads(api, b"id,text\n1,good\n2,bad\n", b"id,name\n1,x\n", b"id,text\n1,fine\n")
     answer = submitted(api, file_ids, "sentiment")
     assert (answer["status"], answer["message"]) == ("pending", "Batch job created and queued")
@@ -87,9 +87,9 @@ MAPPING = {
 }
 
 
-def test_a_batch_of_transforms_makes_a_file_of_each_and_does_none_twice(api: Api) -> None:
-    """A file without the column fails alone; the same again is answered with the files that are
-    there, until one of them is deleted.
+def test_a_batch_of_transforms_writes_a_file_for_each_input_and_reuses_it(api: Api) -> None:
+    """A file without the column fails alone; a repeated request returns the existing files, until
+    one of them is deleted.
     """
     good, other, bad = uploads(api, b"id,n\n1,4\n2,5\n", b"id,n\n3,6\n", b"id,m\n1,1\n")
     answer = submitted(api, [good, other, bad], "transform", mapping=MAPPING, output_format="csv")
@@ -120,8 +120,8 @@ def test_a_batch_of_transforms_makes_a_file_of_each_and_does_none_twice(api: Api
     assert (nonsense.status_code, nonsense.json()["code"]) == (422, "invalid_parameter")
 
 
-def test_a_batch_of_mappings_and_what_deleting_one_of_its_files_leaves(api: Api) -> None:
-    """Each mapping has parts itself. The reference and the other files stay when one file is
+def test_deleting_a_file_of_a_batch_of_mappings_keeps_the_others(api: Api) -> None:
+    """Each mapping has parts of its own. The reference and the other files stay when one file is
     deleted.
     """
     reference, first, second = uploads(
@@ -148,7 +148,7 @@ def test_a_batch_of_mappings_and_what_deleting_one_of_its_files_leaves(api: Api)
     assert len(api.rows(second)) == 1  # a batch is not its files
 
 
-def test_what_cannot_be_is_refused_and_nothing_is_made(api: Api) -> None:
+def test_invalid_batches_are_refused_and_create_nothing(api: Api) -> None:
     (file_id,) = uploads(api, b"id\n1\n")
     before = api.client.get("/api/v1/jobs", params={"limit": 500}).json()["items"]
     answer = api.client.post(BATCH, json={"file_ids": [file_id, UNKNOWN], "job_type": "analyze"})
@@ -179,7 +179,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_made(api: Api) -> None:
     assert api.client.get("/api/v1/jobs", params={"limit": 500}).json()["items"] == before
 
 
-def test_cancelling_a_batch_cancels_its_parts_and_theirs(service: Service) -> None:
+def test_cancelling_a_batch_cancels_its_parts_and_their_parts(service: Service) -> None:
     service.start(GRANULA_FAIL="chunk.read=transient@4+")  # after the three uploads
     with service.api() as api:
         reference, *file_ids = uploads(
@@ -202,7 +202,7 @@ def test_cancelling_a_batch_cancels_its_parts_and_theirs(service: Service) -> No
 
 
 @pytest.mark.one_database  # on both: tests/integration/crash/test_job_types.py
-def test_a_batch_goes_on_after_a_kill_in_its_middle(service: Service) -> None:
+def test_a_batch_resumes_after_a_kill(service: Service) -> None:
     service.start()
     with service.api() as api:
         file_ids = uploads(api, *(b"id,text\n" + b"1,good\n" * n for n in (1, 2, 3)))

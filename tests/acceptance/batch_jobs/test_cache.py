@@ -1,5 +1,5 @@
-"""What was found out before is answered again: the same bytes, processor, version and options, and
-nothing else.
+"""Earlier results are reused for the same bytes, processor, version and options, and for nothing
+else.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def asked(api: Api, path: str, fresh: bool | None = None, **body: object) -> dic
     return dict(answer.json())
 
 
-def test_an_analysis_is_made_once_for_the_same_bytes(api: Api) -> None:
+def test_an_analysis_of_the_same_bytes_is_reused(api: Api) -> None:
     first, same, other = uploads(api, b"id,x\n1,a\n", b"id,x\n1,a\n", b"id,x\n1,b\n")
     made = asked(api, "analyze", file_id=first)
     assert "cached" not in made
@@ -52,7 +52,7 @@ def test_an_analysis_is_made_once_for_the_same_bytes(api: Api) -> None:
     )
 
 
-def test_what_is_not_over_or_was_deleted_is_not_answered_with(api: Api) -> None:
+def test_unfinished_and_deleted_jobs_are_not_reused(api: Api) -> None:
     first, same = uploads(api, b"id,gone\n1,a\n", b"id,gone\n1,a\n")
     made = asked(api, "analyze", file_id=first)
     ended(api, made["job_id"])
@@ -64,7 +64,7 @@ def test_what_is_not_over_or_was_deleted_is_not_answered_with(api: Api) -> None:
         assert "cached" not in asked(api, "analyze", file_id=same)
 
 
-def test_a_mapping_is_made_once_until_one_of_its_files_is_deleted_or_something_was_accepted(
+def test_a_mapping_is_reused_until_a_file_is_deleted_or_a_mapping_accepted(
     api: Api,
 ) -> None:
     given, wanted, twin = uploads(api, b"mail\na@b.de\n", b"email\nc@d.fr\n", b"email\nc@d.fr\n")
@@ -94,7 +94,7 @@ def test_a_mapping_is_made_once_until_one_of_its_files_is_deleted_or_something_w
     assert "cached" not in asked(api, "mapping", input_file_id=given, reference_file_id=twin)
 
 
-def test_a_batch_uses_what_is_there_and_does_the_rest(api: Api) -> None:
+def test_a_batch_reuses_finished_parts_and_runs_the_rest(api: Api) -> None:
     one, two, three = uploads(api, b"id,text\n1,good\n", b"id,text\n1,bad\n", b"id,text\n1,so so\n")
     first = submitted(api, [one, two], "sentiment")
     ended(api, first["job_id"])
@@ -126,10 +126,8 @@ def test_a_batch_uses_what_is_there_and_does_the_rest(api: Api) -> None:
     wait_until(lambda: result(api, whole["job_id"])["counts"] == {"completed": 1, "deleted": 2})
 
 
-def test_a_duplicate_upload_keeps_its_own_promises(api: Api) -> None:
-    """`on_duplicate=new` runs again and answers with a job of its own, whatever was found out
-    before.
-    """
+def test_a_duplicate_upload_with_on_duplicate_new_gets_its_own_job(api: Api) -> None:
+    """`on_duplicate=new` runs again and returns a new job, whatever earlier results exist."""
     file_id = uploads(api, b"id,up\n1,a\n")[0]
     ended(api, asked(api, "analyze", file_id=file_id)["job_id"])
     again = api.upload(b"id,up\n1,a\n", processor="profile")
@@ -137,7 +135,7 @@ def test_a_duplicate_upload_keeps_its_own_promises(api: Api) -> None:
     assert UUID(again["job_id"]) != UUID(asked(api, "analyze", file_id=file_id)["job_id"])
 
 
-def test_what_results_depend_on_is_part_of_their_version(
+def test_everything_that_results_depend_on_is_part_of_their_version(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     exact, fast = (Embedder(tmp_path, precision=precision) for precision in ("fp32", "int8"))

@@ -11,12 +11,13 @@ from tests.forks import Server
 
 @pytest.fixture(scope="module")
 def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Everybody has to sign in; with a processor that works only once the flag `open` is there."""
+    """With authentication, and with a processor that works only once the flag `open` exists."""
     folder = tmp_path_factory.mktemp("service")
     running = Server(
         databases.create(folder / "storage"),
         folder / "storage",
         AUTH_REQUIRED="true",
+        WEBHOOK_ALLOW_PRIVATE="true",
         PROCESSORS="tests.crash.processors:GatedProcessor",
         CRASH_FLAGS=folder,
     ).start()
@@ -26,7 +27,7 @@ def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(scope="module")
 def cli(server: Server) -> Cli:
-    """With the key of a user that the command line made."""
+    """Environment with the key of a user that the command line created."""
     made = Cli(server.port)(
         "users", "create", "ada", DATABASE_URL=server.url, STORAGE_DIR=server.storage
     )

@@ -1,6 +1,4 @@
-"""A connection that breaks: a proxy that cuts requests with many bytes, each after as many as it
-was told.
-"""
+"""A proxy that cuts large requests, each after a configured number of bytes."""
 
 from __future__ import annotations
 
@@ -11,8 +9,8 @@ from types import TracebackType
 
 
 class Cutter:
-    """Hands everything on to a port of this machine. `cuts`: bytes after which large requests are
-    cut, one after the other.
+    """Forwards to a port of this machine. `cuts`: bytes after which large requests are cut, one
+    after the other.
     """
 
     def __init__(self, target: int, cuts: tuple[int, ...]) -> None:
@@ -21,7 +19,7 @@ class Cutter:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.passed = 0
-        """Bytes that were handed on to the server."""
+        """Number of bytes forwarded to the server."""
 
     def __enter__(self) -> Cutter:
         Thread(target=self._accept, daemon=True).start()

@@ -1,5 +1,5 @@
-"""The commands for files and jobs, as processes against a server where everybody has to sign in, on
-both databases.
+"""The commands for files and jobs, as processes against a server with authentication, on both
+databases.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from tests.harness import wait_until
 pytestmark = pytest.mark.one_database
 
 
-def test_a_dirty_file_from_the_upload_to_the_deletion(cli: Cli, tmp_path: Path) -> None:
-    path = tmp_path / "dirty [red]\x1b[31m.csv"  # a name that would play tricks
+def test_the_commands_handle_a_dirty_file_from_upload_to_deletion(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "dirty [red]\x1b[31m.csv"  # a name with control characters
     path.write_text(DIRTY)
     terminal = cli.on_terminal("upload", path, "--wait")
     assert terminal.end() == 1, terminal.text  # some rows were rejected
@@ -55,7 +55,7 @@ def test_a_dirty_file_from_the_upload_to_the_deletion(cli: Cli, tmp_path: Path) 
     assert "does not know this id" in gone.err
 
 
-def test_ctrl_c_leaves_the_job_running_and_says_how_to_watch_it(
+def test_ctrl_c_keeps_the_job_running_and_prints_how_to_watch_it(
     cli: Cli, server: Server, tmp_path: Path
 ) -> None:
     path = tmp_path / "slow.csv"
@@ -89,7 +89,7 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_watch_it(
     assert "Not complete. Rows that are neither results nor rejects: 1." in ended.err
 
 
-def test_sigterm_while_waiting_ends_as_a_signal_does(
+def test_sigterm_while_waiting_exits_with_the_code_of_the_signal(
     cli: Cli, server: Server, tmp_path: Path
 ) -> None:
     (server.storage.parent / "began").unlink(missing_ok=True)

@@ -1,5 +1,5 @@
-"""The commands as scripts use them, against a real server. The database makes no difference here:
-the embedded one.
+"""The commands as scripts use them, against a real server. The database makes no difference: the
+embedded one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def databases(postgres: Postgres, templates: dict[str, str]) -> Iterator[Databas
     made.close()
 
 
-def test_several_files_for_a_script_each_by_a_line_of_json_and_the_worst_as_exit_code(
+def test_several_files_print_one_json_line_each_and_exit_with_the_worst_code(
     cli: Cli, tmp_path: Path
 ) -> None:
     for name, text in (("good.csv", "id\n1\n2\n"), ("bad.csv", DIRTY), ("empty.csv", "")):
@@ -38,13 +38,13 @@ def test_several_files_for_a_script_each_by_a_line_of_json_and_the_worst_as_exit
         "--quiet",
     )
     by_name = {line["filename"]: line for line in done.jsons}
-    assert done.code == 4  # refused is worse than rejected rows
+    assert done.code == 4  # a refusal is worse than rejected rows
     assert by_name["good.csv"]["rows"]["ok"] == 2
     assert by_name["bad.csv"]["status"] == "completed_with_errors"
     assert by_name["empty.csv"]["error"]["code"] == "empty_file"
 
 
-def test_standard_input_is_uploaded_under_a_name_and_only_the_id_is_printed(cli: Cli) -> None:
+def test_standard_input_is_uploaded_under_a_name_and_prints_only_the_id(cli: Cli) -> None:
     done = cli(
         "upload", "-", "--name", "piped.csv", "-O", "delimiter=;", "--quiet", stdin="a;b\n1;2\n"
     )
@@ -54,7 +54,7 @@ def test_standard_input_is_uploaded_under_a_name_and_only_the_id_is_printed(cli:
     assert (found["filename"], found["columns"]) == ("piped.csv", ["a", "b"])
 
 
-def test_an_upload_goes_on_where_its_connection_broke(
+def test_an_upload_resumes_where_its_connection_broke(
     cli: Cli, server: Server, tmp_path: Path
 ) -> None:
     (tmp_path / "big.csv").write_text("id\n" + "".join(f"{n}\n" for n in range(400_000)))
@@ -72,7 +72,7 @@ def test_an_upload_goes_on_where_its_connection_broke(
     assert cutter.passed < 1.5 * done.json["size_bytes"]  # not from the beginning each time
 
 
-def test_a_wrong_key_no_key_and_a_wrong_option_are_told_in_sentences(cli: Cli) -> None:
+def test_a_wrong_key_a_missing_key_and_a_wrong_option_print_sentences(cli: Cli) -> None:
     wrong = cli("list", GRANULA_KEY="granula_wrong")
     assert wrong.code == 4
     assert "does not accept the key in GRANULA_KEY" in wrong.err
@@ -84,7 +84,7 @@ def test_a_wrong_key_no_key_and_a_wrong_option_are_told_in_sentences(cli: Cli) -
     assert "delimitr: Extra inputs are not permitted" in option.err
 
 
-def test_the_benchmark_of_a_server_leaves_nothing_on_it(cli: Cli) -> None:
+def test_the_benchmark_of_a_server_leaves_nothing_behind(cli: Cli) -> None:
     before = cli("list", "--all", "--json").jsons
     figures = cli("bench", "--rows", 3_000, "--json", "--quiet")
     assert figures.code == 0, figures.err
@@ -95,7 +95,7 @@ def test_the_benchmark_of_a_server_leaves_nothing_on_it(cli: Cli) -> None:
     ]
 
 
-def test_the_doctor_looks_at_a_server_from_outside(cli: Cli) -> None:
+def test_the_doctor_checks_a_remote_server(cli: Cli) -> None:
     well = cli("doctor", "--json")
     assert (well.code, well.json["ok"]) == (0, True)
     without_key = cli("doctor", "--json", GRANULA_KEY="")

@@ -1,5 +1,5 @@
-"""How processes start, and how they do not: tables of an empty database, and one line with an exit
-code for what is wrong.
+"""Starts of processes, successful and failed: tables of an empty database, and one line with an
+exit code for each fault.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def environment(url: str, storage: Path, **more: str) -> dict[str, str]:
 def run(
     command: tuple[str, ...], settings: dict[str, str], *, from_nothing: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """`from_nothing`: by an interpreter that has imported nothing yet."""
+    """`from_nothing`: in a new interpreter."""
     if not from_nothing:
         return commands.run(*command, environment=settings)
     return subprocess.run(
@@ -48,7 +48,7 @@ def run(
 
 @pytest.fixture
 def faults(postgres: Postgres, tmp_path: Path) -> dict[str, tuple[str, str]]:
-    """By fault, a DATABASE_URL with it and what the line must name."""
+    """DATABASE_URL by fault, and what the line must name."""
     good = postgres.url("postgres")
     before_at, _, after_at = good.partition("@")
     role = f"{before_at.rpartition('//')[0]}//nobody_{os.getpid()}@{after_at}"
@@ -80,7 +80,7 @@ OTHER_COMMANDS = (
     [(fault, UVICORN, UNAVAILABLE) for fault in FAULTS]
     + [(fault, command, code) for fault in ("role", "folder") for command, code in OTHER_COMMANDS],
 )
-def test_a_database_that_cannot_be_reached_is_one_line_and_an_exit_code(
+def test_an_unreachable_database_prints_one_line_and_exits_with_its_code(
     faults: dict[str, tuple[str, str]],
     fault: str,
     command: tuple[str, ...],
@@ -104,7 +104,7 @@ def test_a_database_that_cannot_be_reached_is_one_line_and_an_exit_code(
     )
 
 
-def test_an_empty_database_gets_its_tables_at_the_start(postgres: Postgres, tmp_path: Path) -> None:
+def test_an_empty_database_gets_its_tables_at_startup(postgres: Postgres, tmp_path: Path) -> None:
     name = postgres.create()
     server = Server(postgres.url(name), tmp_path / "storage")
     try:
@@ -120,7 +120,7 @@ def test_an_empty_database_gets_its_tables_at_the_start(postgres: Postgres, tmp_
         postgres.drop(name)
 
 
-def test_processes_that_start_at_once_on_an_empty_database_make_its_tables_once(
+def test_processes_that_start_together_on_an_empty_database_create_its_tables_once(
     postgres: Postgres, tmp_path: Path
 ) -> None:
     name = postgres.create()
@@ -163,7 +163,9 @@ def test_an_older_schema_is_refused_and_not_changed(
         postgres.drop(name)
 
 
-def test_tables_that_the_role_may_not_make_are_one_line(postgres: Postgres, tmp_path: Path) -> None:
+def test_a_role_that_may_not_create_tables_prints_one_line(
+    postgres: Postgres, tmp_path: Path
+) -> None:
     name, role = postgres.create(), f"reader_{os.getpid()}"
     try:
         postgres.execute(
@@ -181,7 +183,7 @@ def test_tables_that_the_role_may_not_make_are_one_line(postgres: Postgres, tmp_
         postgres.execute("postgres", f"DROP ROLE {role}")
 
 
-def test_tables_of_others_do_not_keep_ours_away(postgres: Postgres, tmp_path: Path) -> None:
+def test_tables_of_other_applications_do_not_block_ours(postgres: Postgres, tmp_path: Path) -> None:
     name = postgres.create()
     try:
         query(postgres.url(name), "CREATE TABLE orders (id int)", "INSERT INTO orders VALUES (1)")
@@ -194,7 +196,7 @@ def test_tables_of_others_do_not_keep_ours_away(postgres: Postgres, tmp_path: Pa
         postgres.drop(name)
 
 
-def test_a_wrong_setting_is_its_sentence_however_the_service_is_started(tmp_path: Path) -> None:
+def test_an_invalid_setting_prints_its_sentence_for_every_way_to_start(tmp_path: Path) -> None:
     for command in (UVICORN, SERVE, PIPELINE):
         done = run(command, environment("", tmp_path, CHUNK_SIZE="many"))
         assert done.returncode == USAGE

@@ -1,4 +1,4 @@
-"""Files loaded into tables by the command line, against a real server on the embedded database."""
+"""The command line loads files into tables, against a real server on the embedded database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.one_database
 
 @pytest.fixture(scope="module")
 def cli(server: Server) -> Cli:
-    """With the key of an administrator."""
+    """Environment with the key of an administrator."""
     made = Cli(server.port)(
         "users", "create", "root", "--admin", DATABASE_URL=server.url, STORAGE_DIR=server.storage
     )
@@ -23,7 +23,7 @@ def cli(server: Server) -> Cli:
     return Cli(server.port, made.out.strip())
 
 
-def test_who_is_no_administrator_loads_no_tables(cli: Cli, server: Server, tmp_path: Path) -> None:
+def test_only_administrators_load_tables(cli: Cli, server: Server, tmp_path: Path) -> None:
     made = cli("users", "create", "ada", DATABASE_URL=server.url, STORAGE_DIR=server.storage)
     ada = Cli(server.port, made.out.strip())
     (tmp_path / "a.csv").write_text("a\n1\n")
@@ -32,7 +32,7 @@ def test_who_is_no_administrator_loads_no_tables(cli: Cli, server: Server, tmp_p
     assert ada("tables").code == ada("connections").code == 4
 
 
-def test_a_file_makes_a_table_and_the_next_one_changes_it(
+def test_a_file_creates_a_table_and_the_next_one_changes_it(
     cli: Cli, server: Server, tmp_path: Path
 ) -> None:
     november, december = tmp_path / "november.csv", tmp_path / "december.csv"
@@ -56,7 +56,7 @@ def test_a_file_makes_a_table_and_the_next_one_changes_it(
     assert "primary key" in shown.out
 
 
-def test_what_cannot_be_loaded_says_why(cli: Cli, server: Server, tmp_path: Path) -> None:
+def test_a_refused_load_prints_the_reason(cli: Cli, server: Server, tmp_path: Path) -> None:
     query(server.url, "CREATE TABLE narrow (a INTEGER NOT NULL, b TEXT)")
     file = tmp_path / "wide.csv"
     file.write_text("a,b,c\n1,2,3\n")

@@ -1,6 +1,6 @@
-"""Standard output is never touched by what is drawn on standard error, whichever of them is a
-terminal: a person types `id=$(... upload ...)` with the bar on the screen and the id in a pipe. The
-database makes no difference here.
+"""Drawing on standard error never changes standard output, whichever of them is a terminal: with
+`id=$(... upload ...)` the bar is on the screen and the id in a pipe. The database makes no
+difference.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def wide(tmp_path: Path) -> Path:
-    """Its status as JSON is several times as wide as a terminal."""
+    """A job whose status as JSON is several times as wide as a terminal."""
     path = tmp_path / "wide.csv"
     names = ",".join(f"a_column_with_a_long_name_{n}" for n in range(60))
     path.write_text(f"{names}\n{','.join('x' * 60)}\n")
@@ -52,14 +52,14 @@ def drew_a_bar(done: Done) -> None:
     assert "" not in screen(done.err), f"an empty line is left: {screen(done.err)}"
 
 
-def test_the_id_of_an_upload_can_be_taken_at_a_terminal(cli: Cli, file: Path) -> None:
+def test_the_id_of_an_upload_can_be_captured_at_a_terminal(cli: Cli, file: Path) -> None:
     done = cli.mixed("err", "upload", file)
     assert (done.code, str(UUID(done.out.strip()))) == (0, done.out.strip())
     drew_a_bar(done)
 
 
 @pytest.mark.parametrize("command", ["upload", "watch", "retry", "fix"])
-def test_json_in_a_pipe_is_whole_while_a_bar_is_on_the_terminal(
+def test_json_in_a_pipe_is_complete_while_a_bar_is_on_the_terminal(
     cli: Cli, file: Path, wide: Path, tmp_path: Path, command: str
 ) -> None:
     if command == "upload":
@@ -80,11 +80,11 @@ def test_json_in_a_pipe_is_whole_while_a_bar_is_on_the_terminal(
     assert done.code in (0, 1), done.err
     assert len(done.jsons) == 1
     assert done.json["status"].startswith("completed")
-    if command != "watch":  # which finds the job ended at its first look
+    if command != "watch":  # which finds that the job has ended
         drew_a_bar(done)
 
 
-def test_json_on_the_terminal_of_the_bar_is_not_wrapped_nor_drawn_over(
+def test_json_on_the_terminal_is_not_wrapped_or_overwritten_by_the_bar(
     cli: Cli, wide: Path, file: Path
 ) -> None:
     terminal = cli.on_terminal("upload", wide, file, "--wait", "--json")
@@ -98,9 +98,7 @@ def test_json_on_the_terminal_of_the_bar_is_not_wrapped_nor_drawn_over(
     assert not [line for line in lines if BAR in line]
 
 
-def test_several_uploads_leave_a_line_each_and_nothing_of_their_bars(
-    cli: Cli, file: Path, wide: Path
-) -> None:
+def test_several_uploads_leave_one_line_each_and_no_bars(cli: Cli, file: Path, wide: Path) -> None:
     terminal = cli.on_terminal("upload", file, wide, file)
     assert terminal.end() == 0
     lines = screen(terminal.raw.replace("\r\n", "\n\r"))
@@ -108,7 +106,9 @@ def test_several_uploads_leave_a_line_each_and_nothing_of_their_bars(
 
 
 @pytest.mark.parametrize("command", ["upload", "results", "list"])
-def test_a_terminal_for_the_output_alone_gets_no_bar(cli: Cli, file: Path, command: str) -> None:
+def test_a_terminal_on_standard_output_alone_gets_no_bar(
+    cli: Cli, file: Path, command: str
+) -> None:
     identifier = cli("upload", file, "--wait", "--quiet").out.strip()
     arguments = {"upload": (file, "--wait", "--json"), "results": (identifier,), "list": ()}[
         command
@@ -125,7 +125,7 @@ def test_a_terminal_for_the_output_alone_gets_no_bar(cli: Cli, file: Path, comma
     "arguments",
     [("results",), ("results", "--format", "jsonl"), ("results", "--json"), ("rejects",)],
 )
-def test_rows_go_to_the_pipe_as_they_are(cli: Cli, file: Path, arguments: tuple[str, ...]) -> None:
+def test_rows_go_to_the_pipe_unchanged(cli: Cli, file: Path, arguments: tuple[str, ...]) -> None:
     identifier = cli("upload", file, "--wait", "--quiet").out.strip()
     command, *rest = arguments
     done = cli.mixed("err", command, identifier, *rest)
@@ -141,8 +141,8 @@ def test_the_figures_of_a_benchmark_go_to_the_pipe(cli: Cli) -> None:
 
 
 def test_every_bar_on_standard_error_leaves_standard_output_alone() -> None:
-    """What rich calls `redirect_stdout` moves everything that is printed meanwhile to the console
-    of the bar.
+    """The `redirect_stdout` of rich moves everything printed meanwhile to the console of the
+    bar.
     """
     drawing = re.compile(r"\bProgress\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)")
     sources = {
@@ -156,7 +156,7 @@ def test_every_bar_on_standard_error_leaves_standard_output_alone() -> None:
     assert not wrong
 
 
-def test_rows_that_a_script_makes_go_where_they_belong(tmp_path: Path) -> None:
+def test_the_report_of_a_script_stays_apart_from_the_bar(tmp_path: Path) -> None:
     command = [
         sys.executable,
         str(ROOT / "scripts" / "generate_csv.py"),

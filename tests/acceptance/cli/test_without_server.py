@@ -1,5 +1,5 @@
-"""The commands where there is no server, one that is not Granula, or one that breaks; and those
-that run the service.
+"""The commands without a server, with another server, or with one that breaks; and those that run
+the service.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def free_port() -> int:
 
 
 class Broken(BaseHTTPRequestHandler):
-    """A download that breaks off, an uploader that is busy, and pages of something else."""
+    """A download that breaks off, a busy upload, and pages of another service."""
 
     def do_GET(self) -> None:
         if self.path.startswith("/api/v1/results/"):
@@ -78,14 +78,14 @@ def broken() -> Iterator[Cli]:
     server.server_close()
 
 
-def test_no_server_is_a_sentence_with_what_to_do_and_an_exit_code() -> None:
+def test_a_missing_server_prints_what_to_do_and_exits_with_its_code() -> None:
     done = Cli(free_port())("upload", "README.md", "--json")
     assert (done.code, json.loads(done.out)["filename"]) == (5, "README.md")
     assert "Is it running? python -m app serve" in done.err
     assert "Traceback" not in done.err
 
 
-def test_a_download_that_breaks_off_leaves_no_file(broken: Cli, tmp_path: Path) -> None:
+def test_an_interrupted_download_leaves_no_file(broken: Cli, tmp_path: Path) -> None:
     for command in ("results", "rejects"):
         (tmp_path / "out.csv").write_text("as before")
         done = broken(command, uuid4(), "-o", tmp_path / "out.csv")
@@ -100,7 +100,7 @@ def test_a_download_that_breaks_off_leaves_no_file(broken: Cli, tmp_path: Path) 
         assert piped.code == 5
 
 
-def test_a_busy_server_one_of_somebody_else_and_a_taken_port_are_told_apart(broken: Cli) -> None:
+def test_a_busy_server_another_service_and_a_taken_port_are_told_apart(broken: Cli) -> None:
     busy = broken("upload", "README.md")
     assert busy.code == 5
     assert "The service is shutting down. Wait and try again.\nTry again in 10 s." in busy.err
@@ -112,7 +112,7 @@ def test_a_busy_server_one_of_somebody_else_and_a_taken_port_are_told_apart(brok
     assert "is not Granula" in strange.err
 
 
-def test_help_imports_nothing_of_the_service() -> None:
+def test_help_does_not_import_the_service() -> None:
     code = f"import sys; import app.cli.main; print([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
@@ -121,7 +121,7 @@ def test_help_imports_nothing_of_the_service() -> None:
 
 
 def test_a_shell_completes_commands_and_options() -> None:
-    """From nothing: its own name is read where it is imported."""
+    """In a new interpreter: the command reads its own name on import."""
     cli = Cli(0, GRANULA_PROGRAM="granula", _GRANULA_COMPLETE="complete_bash")
 
     def completed(words: str, place: int) -> list[str]:
@@ -134,7 +134,7 @@ def test_a_shell_completes_commands_and_options() -> None:
     assert completed("granula upload --pri", 2) == ["--priority"]
 
 
-def test_the_doctor_names_what_is_broken_and_keeps_secrets(tmp_path: Path) -> None:
+def test_the_doctor_names_each_fault_and_prints_no_secret(tmp_path: Path) -> None:
     cli = Cli(0, GRANULA_URL="", EMBEDDING_MODEL_DIR=tmp_path / "none")
     setting = cli("doctor", CHUNK_SIZE=5)
     assert setting.code == 1
@@ -159,7 +159,7 @@ def test_the_doctor_names_what_is_broken_and_keeps_secrets(tmp_path: Path) -> No
     assert "hunter2" not in done.out + done.err
 
 
-def test_serve_says_what_an_old_schema_needs_and_migrates_when_told(
+def test_serve_explains_an_old_schema_and_migrates_with_the_option(
     postgres: Postgres, tmp_path: Path
 ) -> None:
     name, port = postgres.create(), free_port()

@@ -1,5 +1,5 @@
-"""What the command line says: the list in the width of a terminal, ids as short as people type
-them, and refusals in words of the command line. The database makes no difference here.
+"""Output of the command line: the list fits the terminal, ids may be shortened, and errors use the
+words of the command line. The database makes no difference.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def jobs(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_the_list_fits_the_terminal_and_cuts_no_word_of_it(
+def test_the_list_fits_the_terminal_without_cutting_words(
     cli: Cli, jobs: dict[str, str], columns: int
 ) -> None:
     terminal = cli.on_terminal("list", columns=columns)
@@ -68,7 +68,7 @@ def test_the_list_fits_the_terminal_and_cuts_no_word_of_it(
     assert re.fullmatch(r"#\d+  good\.csv  completed: 2 loaded  just now", lines[2])
 
 
-def test_the_list_in_a_pipe_is_whole(cli: Cli, jobs: dict[str, str]) -> None:
+def test_the_list_in_a_pipe_is_complete(cli: Cli, jobs: dict[str, str]) -> None:
     lines = cli("list").out.splitlines()
     assert len(lines) == 4
     ids = [line.split()[0] for line in lines[1:]]
@@ -77,7 +77,7 @@ def test_the_list_in_a_pipe_is_whole(cli: Cli, jobs: dict[str, str]) -> None:
     assert "a long name of a file" in lines[1]
 
 
-def test_states_and_counts_in_words() -> None:
+def test_states_and_counts_are_printed_in_words() -> None:
     counts = {"loaded": 23_000, "rejected": 0, "failed": 37_000, "not_processed": 0}
     job = {
         "status": "completed_with_errors",
@@ -105,7 +105,7 @@ def test_states_and_counts_in_words() -> None:
     assert rows_text(torn) == "0 rows, 0 loaded, the rest of the file was not read"
 
 
-def test_times_are_told_as_people_do() -> None:
+def test_times_are_printed_in_plain_words() -> None:
     now = datetime(2026, 5, 1, 12, tzinfo=UTC)
     steps = (
         (5, "just now"),
@@ -121,7 +121,7 @@ def test_times_are_told_as_people_do() -> None:
 # ---------------------------------------------------------------------- ids
 
 
-def test_a_number_and_the_beginning_of_an_id_are_ids(cli: Cli, jobs: dict[str, str]) -> None:
+def test_a_number_and_a_prefix_of_an_id_are_accepted_as_ids(cli: Cli, jobs: dict[str, str]) -> None:
     listed = {each["filename"]: each for each in cli("list", "--json").jsons}
     dirty = listed["dirty.csv"]
     names = (
@@ -153,7 +153,7 @@ def test_a_number_and_the_beginning_of_an_id_are_ids(cli: Cli, jobs: dict[str, s
         ("-", 2, "is not an id"),
     ],
 )
-def test_what_is_no_id_is_told(
+def test_an_invalid_id_is_reported(
     cli: Cli, jobs: dict[str, str], name: str, code: int, said: str
 ) -> None:
     done = cli("status", name)
@@ -164,7 +164,7 @@ def test_what_is_no_id_is_told(
 # ---------------------------------------------------------------------- refusals
 
 
-def test_the_same_file_again_is_told_with_its_id(cli: Cli, tmp_path: Path) -> None:
+def test_a_duplicate_file_is_reported_with_its_id(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "twice.csv").write_text(f"id\n{uuid4()}\n")
     first = cli("upload", tmp_path / "twice.csv", "--on-duplicate", "reject").out.strip()
     again = cli("upload", tmp_path / "twice.csv", "--on-duplicate", "reject")
@@ -184,9 +184,7 @@ def test_the_same_file_again_is_told_with_its_id(cli: Cli, tmp_path: Path) -> No
         ("collumns", "columns"),
     ],
 )
-def test_a_slip_in_an_option_is_told_with_the_nearest_name(
-    cli: Cli, wrong: str, right: str
-) -> None:
+def test_a_misspelled_option_suggests_the_nearest_name(cli: Cli, wrong: str, right: str) -> None:
     done = cli("upload", "-", "-O", f"{wrong}=1", stdin="a\n")
     assert done.code == 4
     assert wrong in done.err
@@ -195,9 +193,7 @@ def test_a_slip_in_an_option_is_told_with_the_nearest_name(
     assert not right or right in UploadOptions.model_fields
 
 
-def test_forms_and_bodies_are_told_the_nearest_name_as_well(
-    api: Api, server: object, cli: Cli
-) -> None:
+def test_forms_and_bodies_suggest_the_nearest_name_too(api: Api, server: object, cli: Cli) -> None:
     api.client.headers["Authorization"] = f"Bearer {cli.environment['GRANULA_KEY']}"
     form = api.client.post(
         "/api/v1/upload", files={"file": ("a.csv", b"a\n1\n")}, data={"delimeter": ";"}
@@ -209,7 +205,7 @@ def test_forms_and_bodies_are_told_the_nearest_name_as_well(
     assert "Did you mean events?" in str(body.json()["errors"])
 
 
-def test_the_path_of_a_server_that_is_wrong_is_no_unknown_id(cli: Cli) -> None:
+def test_a_wrong_server_path_is_not_reported_as_an_unknown_id(cli: Cli) -> None:
     done = cli("list", GRANULA_URL=f"{cli.environment['GRANULA_URL']}/foo/")
     assert done.code == 4
     assert "/foo: not found. Check the path of --url" in done.err
@@ -217,7 +213,7 @@ def test_the_path_of_a_server_that_is_wrong_is_no_unknown_id(cli: Cli) -> None:
     assert "does not know this id" in cli("status", uuid4()).err
 
 
-def test_a_retry_without_failed_rows_names_the_command_for_rejected_ones(
+def test_a_retry_without_failed_rows_names_the_command_for_rejected_rows(
     cli: Cli, jobs: dict[str, str]
 ) -> None:
     done = cli("retry", jobs["good.csv"])
@@ -225,7 +221,7 @@ def test_a_retry_without_failed_rows_names_the_command_for_rejected_ones(
     assert "python -m app fix ID FILE" in done.err
 
 
-def test_no_refusal_names_a_route() -> None:
+def test_no_error_on_the_command_line_names_a_route() -> None:
     assert REMEDIES.keys() <= request_errors().keys()
     for code, error in request_errors().items():
         told = "\n".join(explained({"code": code, "detail": error.title(), "remedy": error.remedy}))
@@ -244,7 +240,7 @@ def test_no_refusal_names_a_route() -> None:
 # ---------------------------------------------------------------------- serve
 
 
-def test_the_banner_names_what_runs_and_no_secret() -> None:
+def test_the_banner_shows_the_settings_and_no_secret() -> None:
     settings = load_settings(
         _env_file=None,
         database_url="postgresql+asyncpg://ada:hunter2@db.example:5433/rows",
@@ -255,11 +251,12 @@ def test_the_banner_names_what_runs_and_no_secret() -> None:
     assert "s3://bucket/files" in text
     assert "http://127.0.0.1:8080/" in text
     assert "hunter2" not in text
-    assert len(text.splitlines()) == 4
+    assert "not required" in text
+    assert len(text.splitlines()) == 5
     assert "http://[::1]:8000/" in banner(settings, "::1", 8000)
 
 
-def test_serve_begins_with_its_banner(tmp_path: Path) -> None:
+def test_serve_prints_its_banner_first(tmp_path: Path) -> None:
     port = free_port()
     cli = Cli(port, STORAGE_DIR=tmp_path, DATABASE_URL="")
     serve = cli.begin("serve", "--port", port)
@@ -273,4 +270,5 @@ def test_serve_begins_with_its_banner(tmp_path: Path) -> None:
     assert rest[0] == f"  database  SQLite, {tmp_path}/granula.db"
     assert rest[1] == f"  storage   {tmp_path}"
     assert rest[2] == f"  page      http://127.0.0.1:{port}/"
+    assert rest[3] == "  sign-in   not required (AUTH_REQUIRED=false)"
     assert done.out == "" or "INFO" in done.out

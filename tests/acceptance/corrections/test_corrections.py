@@ -1,6 +1,4 @@
-"""Rejected rows come back corrected, and nobody can see afterwards that the file was not clean from
-the start.
-"""
+"""Corrected rejects are loaded, and afterwards the job equals that of a clean file."""
 
 from __future__ import annotations
 
@@ -62,9 +60,7 @@ def truth(line: dict[str, str]) -> dict[str, str]:
     return line | dict(zip(("id", "name", "value"), CLEAN[int(line["_row"]) - 1], strict=True))
 
 
-def test_corrected_again_and_again_until_clean_equals_a_clean_upload(
-    server: Server, api: Api
-) -> None:
+def test_repeated_corrections_give_the_rows_of_a_clean_upload(server: Server, api: Api) -> None:
     job = api.run(dirty(), chunk_size=100)
     assert job["rows"] == {
         "total": ROWS,
@@ -74,8 +70,7 @@ def test_corrected_again_and_again_until_clean_equals_a_clean_upload(
         "unprocessed": 0,
     }
 
-    # The first half: the rest is left out, one line is still wrong, and one comes back as it went
-    # out.
+    # The first half: the rest is left out, one line is still wrong, and one is unchanged.
     def half(line: dict[str, str]) -> dict[str, str] | None:
         number = int(line["_row"])
         if number == 22:
@@ -101,8 +96,8 @@ def test_corrected_again_and_again_until_clean_equals_a_clean_upload(
     assert (left[1]["code"], left[1]["raw"]) == ("nul_character", "33,nul\0,1")
     assert [r["row_number"] for r in api.rejects(correction["file_id"])] == [33]
 
-    # The second half, as a spreadsheet would send it: other order of lines and columns, semicolons,
-    # CR LF, a mark, blanks.
+    # The second half, as a spreadsheet would save it: other order of lines and columns, semicolons,
+    # CR LF, a byte order mark, blanks.
     header, lines = reject_file(api, job["file_id"])
     turned = [
         "_row",
@@ -119,9 +114,7 @@ def test_corrected_again_and_again_until_clean_equals_a_clean_upload(
     assert len(reject_file(api, job["file_id"])[1]) == 0
 
 
-def test_records_of_json_are_corrected_in_place_whatever_is_in_them(
-    server: Server, api: Api
-) -> None:
+def test_json_records_with_any_values_are_corrected_in_place(server: Server, api: Api) -> None:
     good = [f'{{"a": {i}, "b": "text {i}"}}' for i in range(1, 231)]
     good[6] = '{"a": 7,\n   "c": [1.10, {"d": "\\u001e"}]}'
     bad = list(good)
@@ -158,7 +151,7 @@ def test_records_of_json_are_corrected_in_place_whatever_is_in_them(
     assert_equal_tables(server, api, job, clean)
 
 
-def test_a_batch_gets_the_sentiments_of_its_corrected_texts(server: Server, api: Api) -> None:
+def test_corrected_texts_get_their_sentiments_in_the_batch(server: Server, api: Api) -> None:
     texts = ["good", "bad", "a lovely day", "awful, really", "chair"]
 
     def batch(rows: list[str]) -> dict[str, Any]:
@@ -191,9 +184,7 @@ def test_a_batch_gets_the_sentiments_of_its_corrected_texts(server: Server, api:
         assert found[what] == wanted[what], what
 
 
-def test_imported_people_are_corrected_with_their_records_and_vectors(
-    server: Server, api: Api
-) -> None:
+def test_corrections_update_imported_records_and_vectors(server: Server, api: Api) -> None:
     def person(i: int, email: str, age: str) -> str:
         return f"Person {i},{email},{age},Sales\n"
 
@@ -252,7 +243,7 @@ def test_imported_people_are_corrected_with_their_records_and_vectors(
 
 
 def invalid_codes(api: Api, job: dict[str, Any], limit: int) -> dict[str, int]:
-    """How often each error stands in the invalid records, asked from the records themselves."""
+    """Return the count of each error, from the invalid records themselves."""
     found = api.client.post(
         "/api/records/search", json={"import_id": job["id"], "status": "invalid"}
     ).json()["records"]
@@ -283,11 +274,11 @@ def invalid_codes(api: Api, job: dict[str, Any], limit: int) -> dict[str, int]:
         (b"", "correction_columns", None),
     ],
 )
-def test_what_cannot_be_meant_is_refused_as_a_whole(
+def test_an_ambiguous_correction_is_refused_as_a_whole(
     server: Server, api: Api, body: bytes, code: str, problem: str | None
 ) -> None:
     job = api.run(b"id,name,value\n1,a,1\n2,x\n3,c,3\n4,y\n")
-    if problem:  # one good row beside the wrong one
+    if problem:  # one valid row besides the wrong one
         body += b"4,y,4,4\n"
     found = assert_problem(send(api, job["file_id"], body), 422, code)
     if problem:
@@ -296,9 +287,7 @@ def test_what_cannot_be_meant_is_refused_as_a_whole(
     assert api.status(job["file_id"])["corrections"] == {"accepted": 0, "rows": 0}
 
 
-def test_jobs_that_have_no_rows_to_put_corrections_among_refuse_them(
-    server: Server, api: Api
-) -> None:
+def test_jobs_without_stored_rows_refuse_corrections(server: Server, api: Api) -> None:
     body = b"id,name,_row\n2,x,2\n"
     file_id = api.run(b"id,name\n1,a\n2\n")["file_id"]
     analysis = api.client.post("/api/v1/jobs/analyze", json={"file_id": file_id}).json()["job_id"]
@@ -311,7 +300,7 @@ def test_jobs_that_have_no_rows_to_put_corrections_among_refuse_them(
     assert_problem(api.client.get(f"/api/v1/status/{correction['file_id']}"), 404, "not_found")
 
 
-def test_single_cells_are_patched_and_the_others_keep_their_bytes(server: Server, api: Api) -> None:
+def test_patched_cells_change_and_the_others_keep_their_bytes(server: Server, api: Api) -> None:
     long = "x" * 100_000
     job = api.run(f'id,name,value\n1,{long},"2\n2,a\n3,b"c,4\n'.replace(',"2\n', ",2,3\n").encode())
     assert [r["row_number"] for r in api.rejects(job["file_id"])] == [1, 2, 3]
@@ -341,7 +330,7 @@ def test_single_cells_are_patched_and_the_others_keep_their_bytes(server: Server
     ]
 
 
-def test_patched_json_values_keep_the_digits_that_they_were_sent_with(api: Api) -> None:
+def test_patched_json_values_keep_their_digits(api: Api) -> None:
     sent = b'{"name": "A", "email": "a@example.org", "age": "old", "y": 1.10}\n'
     job = api.run(sent, filename="exact.jsonl", processor="people")
     body = (
@@ -372,12 +361,10 @@ FORMULAS = [
 ]  # fmt: skip
 
 
-def test_formulas_are_guarded_in_the_download_and_come_back_as_they_were(
+def test_formulas_are_escaped_in_the_download_and_restored_on_return(
     server: Server, api: Api
 ) -> None:
-    """Each stands in a row that has a cell too many or too few; the guard goes out and in without a
-    change of any byte.
-    """
+    """Each is in a row with a cell too many or too few; escaping and restoring changes no byte."""
     out = io.StringIO()
     csv.writer(out, quoting=csv.QUOTE_ALL).writerows(
         [["id", "text", "=name"], *([str(i), f] for i, f in enumerate(FORMULAS))]
@@ -421,7 +408,7 @@ def test_formulas_are_guarded_in_the_download_and_come_back_as_they_were(
     ]
 
 
-def test_a_correction_may_say_that_its_apostrophes_are_data(api: Api) -> None:
+def test_a_correction_may_declare_its_apostrophes_as_data(api: Api) -> None:
     job = api.run(b"id,text,x\n1,a\n2,b\n")
     for row, guard, wanted in ((1, "true", "=1"), (2, "false", "'=1")):
         body = f"id,text,x,_row\n{row},'=1,y,{row}\n".encode()
@@ -445,7 +432,7 @@ def test_a_correction_may_say_that_its_apostrophes_are_data(api: Api) -> None:
         "_row\tid\tname\t\n1\t1\ta\t\n2\t2\tb\t\n".encode("utf-16"),
     ],
 )
-def test_what_a_spreadsheet_adds_to_a_correction_is_left_out(api: Api, body: bytes) -> None:
+def test_additions_of_a_spreadsheet_to_a_correction_are_ignored(api: Api, body: bytes) -> None:
     job = api.run(b"id,name\n1\n2\n")
     assert ended(api, send(api, job["file_id"], body))["status"] == "completed"
     assert api.rows(job["file_id"]) == [(1, ["1", "a"]), (2, ["2", "b"])]
@@ -462,7 +449,7 @@ def test_what_a_spreadsheet_adds_to_a_correction_is_left_out(api: Api, body: byt
         (b"", "correction_columns"),
     ],
 )
-def test_what_would_be_lost_of_a_correction_refuses_it(api: Api, body: bytes, code: str) -> None:
+def test_a_correction_that_would_lose_data_is_refused(api: Api, body: bytes, code: str) -> None:
     job = api.run(b"id,name\n1\n2\n")
     answer = send(api, job["file_id"], body)
     assert (answer.status_code, answer.json()["code"]) in (
@@ -471,7 +458,7 @@ def test_what_would_be_lost_of_a_correction_refuses_it(api: Api, body: bytes, co
     ), answer.text
 
 
-def test_a_file_in_another_encoding_takes_corrections_in_it_or_in_utf8(
+def test_a_file_in_another_encoding_accepts_corrections_in_it_or_in_utf8(
     server: Server, api: Api
 ) -> None:
     data = "id,name\n1,é\n2\n3\n4,€,1\n".encode("cp1252")
@@ -503,8 +490,10 @@ def test_a_file_in_another_encoding_takes_corrections_in_it_or_in_utf8(
     ]
 
 
-def test_corrections_at_once_keep_one_version_of_each_row(server: Server, api: Api) -> None:
-    """Of the same row the first one holds, and the others say so; of different rows all hold."""
+def test_concurrent_corrections_keep_one_version_of_each_row(server: Server, api: Api) -> None:
+    """Of corrections of the same row the first one holds, and the others report it; of different
+    rows all hold.
+    """
     job = api.run(
         b"id,name\n" + b"".join(b"%d\n" % i if i % 2 else b"%d,x\n" % i for i in range(1, 301)),
         chunk_size=100,
@@ -543,7 +532,7 @@ def test_corrections_at_once_keep_one_version_of_each_row(server: Server, api: A
         assert api.proof(each["file_id"])["closes"]
 
 
-def test_the_same_correction_sent_again_is_answered_again_and_not_made_again(
+def test_a_repeated_correction_gets_the_first_response_and_runs_once(
     server: Server, api: Api
 ) -> None:
     job = api.run(b"id,name\n1,a\n2\n")

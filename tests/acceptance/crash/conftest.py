@@ -19,9 +19,7 @@ class MakeService(Protocol):
 
 @pytest.fixture
 def make_service(databases: Databases, tmp_path: Path) -> Iterator[MakeService]:
-    """Services over a fresh database and folder, shared by all that one test makes; killed at its
-    end.
-    """
+    """Services over one new database and folder, shared within a test; killed at its end."""
     storage = tmp_path / "storage"
     url = databases.create(storage)
     made: list[Service] = []

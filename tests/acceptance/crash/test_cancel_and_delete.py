@@ -1,4 +1,4 @@
-"""Cancel means cancel, delete means gone: at the moment of the answer, whatever was in work."""
+"""Cancel and delete take effect with their response, whatever is running."""
 
 from __future__ import annotations
 
@@ -19,12 +19,10 @@ from tests.harness import query, wait_until
 GATED = "tests.crash.processors:GatedProcessor"
 
 
-def test_after_cancelled_is_answered_no_row_is_written_and_every_row_is_counted(
+def test_after_the_response_to_a_cancel_no_row_is_written_and_every_row_is_counted(
     make_service: MakeService, wide: Input
 ) -> None:
-    """Chunks are held in the processor, and half of the file is not even split, when the cancel
-    comes.
-    """
+    """The processor holds chunks, and half of the file is not even split, when the cancel comes."""
     service = make_service(PROCESSORS=GATED)
     other = Input.clean(500, "other")
     service.start()
@@ -52,7 +50,7 @@ def test_after_cancelled_is_answered_no_row_is_written_and_every_row_is_counted(
         assert (again.status_code, again.json()["status"]) == (200, "cancelled")
 
 
-def test_rows_that_were_written_before_a_cancel_stay_readable_and_the_rest_is_unprocessed(
+def test_rows_written_before_a_cancel_stay_readable_and_the_rest_is_unprocessed(
     make_service: MakeService,
 ) -> None:
     service, given = (
@@ -80,7 +78,7 @@ def test_rows_that_were_written_before_a_cancel_stay_readable_and_the_rest_is_un
         assert rows["unprocessed"] > 0
 
 
-def test_a_file_deleted_in_work_is_gone_at_once_and_its_rows_and_bytes_soon(
+def test_deleting_a_running_file_hides_it_immediately_and_removes_its_rows_and_bytes_soon(
     make_service: MakeService,
 ) -> None:
     service = make_service(PROCESSORS=GATED, RECONCILE_SECONDS=0.5)
@@ -108,7 +106,7 @@ def test_a_file_deleted_in_work_is_gone_at_once_and_its_rows_and_bytes_soon(
 
 @pytest.fixture
 def held_json_job(make_service: MakeService) -> tuple[Service, dict[str, Any]]:
-    """Its chunks are held in the processor, and will bring the job its first columns."""
+    """The processor holds its chunks, which will bring the job its first columns."""
     service = make_service(PROCESSORS=GATED)
     service.start()
     with service.api() as api:
@@ -121,11 +119,11 @@ def held_json_job(make_service: MakeService) -> tuple[Service, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
-async def test_a_cancel_and_a_write_that_meet_do_not_lock_each_other_out(
+async def test_a_concurrent_cancel_and_write_do_not_deadlock(
     databases: Databases, held_json_job: tuple[Service, dict[str, Any]]
 ) -> None:
-    """The write wants the row of the job too, for its columns. Both must ask for the job first,
-    then for its chunks.
+    """The write also needs the row of the job, for its columns. Both must lock the job first, then
+    its chunks.
     """
     service, upload = held_json_job
     job_id = UUID(upload["job_id"])

@@ -1,4 +1,4 @@
-"""A database is served by one process."""
+"""One process serves a database."""
 
 from __future__ import annotations
 

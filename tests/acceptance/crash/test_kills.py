@@ -1,6 +1,6 @@
-"""kill -9, one in each family of fail-points: the process ends where it is, with its threads and
-its handles, and the next one goes on. Each fail-point on both databases is in
-tests/integration/crash, where the death is simulated.
+"""kill -9, one for each family of fail points: the process ends immediately, with its threads and
+handles, and the next one resumes. tests/integration/crash tests each fail point on both databases,
+with a simulated death.
 """
 
 from __future__ import annotations
@@ -28,11 +28,9 @@ from tests.integration.crash.test_transform import EXPECTED, begin, ended, trans
 pytestmark = pytest.mark.one_database
 
 
-def test_an_upload_and_each_stage_of_its_job_outlive_the_process(
-    service: Service, dirty: Input
-) -> None:
-    """One file, five lives: the upload, the split, a chunk and the end of the job are cut short in
-    turn.
+def test_an_upload_and_each_stage_of_its_job_survive_a_kill(service: Service, dirty: Input) -> None:
+    """One file, five lives: the upload, the split, a chunk and the end of the job are interrupted
+    in turn.
     """
     service.start(GRANULA_FAIL="upload.after_rename=kill")
     with service.api() as api:
@@ -42,7 +40,7 @@ def test_an_upload_and_each_stage_of_its_job_outlive_the_process(
 
     service.start(GRANULA_FAIL="split.before_commit=kill")
     with service.api() as api:
-        send(api, dirty, "only")  # the split may begin before the answer is out
+        send(api, dirty, "only")  # the split may start before the response is sent
     service.wait_for_death()
     assert_no_row_without_its_file(service)
     (file_id,) = service.files()
@@ -61,7 +59,7 @@ def test_an_upload_and_each_stage_of_its_job_outlive_the_process(
     assert_disk_agrees(service)
 
 
-def test_an_output_outlives_the_process(service: Service) -> None:
+def test_an_output_survives_a_kill(service: Service) -> None:
     service.start(GRANULA_FAIL="output.written=kill", COMPUTE_PROCESSES=1)
     with service.api() as api:
         job_id = begin(api, transform_input())
@@ -82,7 +80,7 @@ def test_an_output_outlives_the_process(service: Service) -> None:
     assert not list((service.storage / "outputs").iterdir())
 
 
-def test_a_correction_outlives_the_process(service: Service) -> None:
+def test_a_correction_survives_a_kill(service: Service) -> None:
     service.start()
     with service.api() as api:
         job = api.run(DIRTY, chunk_size=100)
@@ -95,7 +93,7 @@ def test_a_correction_outlives_the_process(service: Service) -> None:
         try:
             correct(api, job["file_id"], body)
         except httpx.TransportError:
-            pass  # the work may begin before the answer is out
+            pass  # the work may start before the response is sent
     service.wait_for_death()
 
     service.start()

@@ -1,4 +1,4 @@
-"""A chunk that kills whoever works on it is stopped, and nothing else is."""
+"""A chunk that kills its process is isolated, and no other chunk fails."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def all_final(service: Service) -> bool:
     return bool(statuses) and all(status in FINAL for status in statuses)
 
 
-def test_a_poisoned_chunk_ends_the_service_once_then_only_processes_of_its_own_and_fails_alone(
+def test_a_poison_chunk_kills_the_service_once_then_only_isolated_processes_and_fails_alone(
     make_service: MakeService,
 ) -> None:
     service = make_service(PROCESSORS="tests.crash.processors:KillerProcessor", MAX_CONCURRENCY=10)
@@ -54,10 +54,10 @@ def test_a_poisoned_chunk_ends_the_service_once_then_only_processes_of_its_own_a
     assert_disk_agrees(service)
 
 
-def test_a_service_that_is_ended_from_outside_again_and_again_fails_no_chunk(
+def test_repeated_external_kills_fail_no_chunk(
     make_service: MakeService,
 ) -> None:
-    """Also while the chunks that were near such an end run in processes of their own."""
+    """Also while suspects run in isolated processes."""
     service = make_service(PROCESSORS="tests.crash.processors:SlowProcessor", MAX_CONCURRENCY=4)
     given = Input.clean(6_000)
     service.start()
@@ -77,10 +77,10 @@ def test_a_service_that_is_ended_from_outside_again_and_again_fails_no_chunk(
     assert_disk_agrees(service)
 
 
-def test_a_process_of_a_suspect_that_ends_with_the_service_is_not_counted(
+def test_a_suspect_that_dies_with_the_service_is_not_counted(
     make_service: MakeService,
 ) -> None:
-    """As when a container is ended: its processes go in any order."""
+    """As when a container ends: its processes end in any order."""
     service = make_service(PROCESSORS="tests.crash.processors:GatedProcessor", MAX_CONCURRENCY=1)
     given = Input.clean(100)
     service.start()
@@ -102,7 +102,7 @@ def test_a_process_of_a_suspect_that_ends_with_the_service_is_not_counted(
 
 
 @pytest.mark.long
-def test_twenty_kills_while_200_000_rows_go_through(make_service: MakeService) -> None:
+def test_twenty_kills_during_a_load_of_200_000_rows_lose_nothing(make_service: MakeService) -> None:
     service = make_service(PROCESSORS="tests.crash.processors:SlowProcessor", MAX_CONCURRENCY=10)
     given = Input.clean(200_000)
     service.start()
@@ -121,9 +121,9 @@ def test_twenty_kills_while_200_000_rows_go_through(make_service: MakeService) -
         assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
 
 
-def test_a_chunk_that_was_near_a_death_is_not_suspected_for_ever(make_service: MakeService) -> None:
-    """Chunks that were in work when the process died for another reason are done after the restart,
-    each at once.
+def test_a_chunk_in_flight_at_a_kill_does_not_stay_a_suspect(make_service: MakeService) -> None:
+    """Chunks in flight when the process died for another reason complete after the restart, without
+    delay.
     """
     service = make_service(PROCESSORS="tests.crash.processors:GatedProcessor", MAX_CONCURRENCY=10)
     given = Input.clean(1_500)
@@ -141,7 +141,7 @@ def test_a_chunk_that_was_near_a_death_is_not_suspected_for_ever(make_service: M
         assert {(c["attempt"], c["deaths"]) for c in found} == {(1, 0)}
 
 
-def test_a_conclusion_outlives_the_processes_that_draw_it(make_service: MakeService) -> None:
+def test_a_conclusion_survives_the_death_of_its_process(make_service: MakeService) -> None:
     service = make_service(PROCESSORS="tests.crash.processors:MortalProcessor")
     service.start()
     with service.api() as api:

@@ -1,5 +1,5 @@
-"""kill -9 at random instants, again and again, in the midst of uploads, splits and writes: in the
-end every row is there once.
+"""kill -9 at random times during uploads, splits and writes: in the end every row is stored
+once.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ BIG_ROWS, SMALL_ROWS = 60_000, 300
 
 @dataclass
 class Torment:
-    """Files go up, and the service dies."""
+    """Uploads files while the service dies."""
 
     service: Service
     rng: random.Random
     given: dict[str, Input] = field(default_factory=dict)
-    """By sha256: all that was ever sent."""
+    """All sent files by sha256."""
     acknowledged: set[str] = field(default_factory=set)
     deaths_at_work: int = 0
 
     def live_and_die(self, number: int) -> None:
-        """One life. Its end comes at any moment: while it starts, while it recovers, while files
-        come in and are worked on.
+        """One life. It ends at any moment: while it starts, recovers, receives files or processes
+        them.
         """
         small = Input.clean(SMALL_ROWS, f"small {number}")
         if self.rng.random() < 0.2:
@@ -48,7 +48,7 @@ class Torment:
         self.deaths_at_work += self.has_work()
 
     def send(self, data: Input) -> bool:
-        """False if the service died before it answered."""
+        """Upload; return False if the service died before it responded."""
         self.given[data.sha256] = data
         with self.service.api() as api:
             answer = post(api, data, chunk_size=100)
@@ -75,14 +75,14 @@ def torment(service: Service, kills: int, patience: float) -> None:
 
     assert run.acknowledged <= set(files)
     assert set(files.values()) <= set(run.given)
-    assert run.deaths_at_work > kills / 3  # or this proves little
+    assert run.deaths_at_work > kills / 3  # otherwise the test proves little
     with service.api() as api:
         for file_id, sha256 in files.items():
             assert_exact(service, api, file_id, run.given[sha256])
     assert service.sql("SELECT count(*) FROM chunks WHERE status IN ('pending', 'processing')") == [
         (0,)
     ]
-    # no chunk is to blame
+    # no chunk is the cause
     assert service.sql("SELECT error FROM chunks WHERE status = 'failed'") == []
     service.kill()
     service.sweep()

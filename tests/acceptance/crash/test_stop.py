@@ -1,4 +1,4 @@
-"""SIGTERM in the midst of work: the process ends in time, and what it had in work costs nothing."""
+"""SIGTERM during work: the process ends in time, and its running chunks lose no attempt."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tests.crash.service import RECOVERY_SECONDS, Input, Service, assert_disk_ag
 from tests.harness import Server, wait_until
 
 
-def test_a_stop_in_the_midst_of_work_costs_no_attempt(make_service: MakeService) -> None:
-    """By `python -m uvicorn`, as people start it."""
+def test_a_shutdown_during_work_costs_no_attempt(make_service: MakeService) -> None:
+    """Started by `python -m uvicorn`."""
     given = Input.clean(8_000)
     service = make_service(PROCESSORS="tests.crash.processors:PacedProcessor", MAX_CONCURRENCY=2)
     server = Server(service.url, service.storage, **service.environment).start()
@@ -28,7 +28,7 @@ def test_a_stop_in_the_midst_of_work_costs_no_attempt(make_service: MakeService)
         assert server.process is not None
         server.process.kill()
     chunks = service.chunks(upload["job_id"])
-    # neither finished nor left in work
+    # neither finished nor still running
     assert {c["status"] for c in chunks} == {"completed", "pending"}
     assert {c["attempt"] for c in chunks if c["status"] == "pending"} == {0}
 

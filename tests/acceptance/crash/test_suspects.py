@@ -1,6 +1,4 @@
-"""Chunks that run in processes of their own become what they become in the service: whatever the
-processor, to the byte.
-"""
+"""Chunks in isolated processes give the same results, byte for byte, with every processor."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from tests.harness import FINAL, Api, query, wait_until
 
 
 def suspect_all(server: Server) -> None:
-    """From now on: every chunk that is cut is a suspect."""
+    """From now on every new chunk is a suspect."""
     if server.url.startswith("sqlite"):
         query(
             server.url,
@@ -41,7 +39,7 @@ def ended(api: Api, job_id: str) -> dict[str, Any]:
 
 
 def outcomes(service: Service, api: Api, data: bytes, lines: bytes) -> dict[str, Any]:
-    """What all of the processors make of the file, but for ids and times."""
+    """Results of all processors for the file, without ids and times."""
     told: dict[str, Any] = {}
 
     def tell(name: str, job_id: str) -> dict[str, Any]:
@@ -75,7 +73,7 @@ def outcomes(service: Service, api: Api, data: bytes, lines: bytes) -> dict[str,
     return json.loads(json.dumps(told, default=str))  # type: ignore[no-any-return]
 
 
-def test_suspects_of_every_processor_become_what_others_become(
+def test_suspects_of_every_processor_give_the_same_results(
     make_service: MakeService, dirty: Input
 ) -> None:
     service = make_service(MAX_CONCURRENCY=2)
@@ -96,8 +94,8 @@ def test_suspects_of_every_processor_become_what_others_become(
 
 
 @pytest.mark.parametrize("retries", [0, 1])
-def test_the_bad_rows_of_a_suspect_are_found(make_service: MakeService, retries: int) -> None:
-    """Its last attempt, too, is made in a process of its own."""
+def test_the_bad_rows_of_a_suspect_are_rejected(make_service: MakeService, retries: int) -> None:
+    """Its last attempt also runs in an isolated process."""
     service = make_service(
         PROCESSORS="tests.crash.processors:FussyProcessor",
         MAX_RETRIES=retries,

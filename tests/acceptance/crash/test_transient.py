@@ -1,4 +1,4 @@
-"""A database that goes away is waited for: that burns no attempt, and ends by itself."""
+"""A database outage costs no attempt and ends without an operator."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def empty(own_postgres: OwnPostgres) -> str:
 
 
 class Pulse:
-    """Asks /health without a pause, from a thread."""
+    """Polls /health without a pause, in a thread."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -50,11 +50,11 @@ class Pulse:
 @pytest.mark.parametrize(
     ("mode", "at"), [("fast", "flow"), ("immediate", "flow"), ("immediate", "commit")]
 )
-def test_a_database_that_goes_away_for_longer_than_a_lease_costs_no_attempt(
+def test_a_database_outage_longer_than_a_lease_costs_no_attempt(
     own_postgres: OwnPostgres, empty: str, tmp_path: Path, mode: str, at: str
 ) -> None:
-    """`flow`: it goes while many small chunks come and go. `commit`: while chunks are held that are
-    about to be written.
+    """`flow`: the outage comes while many small chunks run. `commit`: while chunks are about to be
+    written.
     """
     given = Input.clean(50_000 if at == "flow" else 20_000)
     service = Service(
@@ -62,7 +62,7 @@ def test_a_database_that_goes_away_for_longer_than_a_lease_costs_no_attempt(
         tmp_path / "storage",
         PROCESSORS="tests.crash.processors:PacedProcessor,tests.crash.processors:GatedProcessor",
         LEASE_SECONDS=1,
-        HEARTBEAT_SECONDS=0.9,  # so that after the outage the reconciler comes first
+        HEARTBEAT_SECONDS=0.9,  # so that the reconciler comes first after the outage
         RECONCILE_SECONDS=0.1,
     )
     try:

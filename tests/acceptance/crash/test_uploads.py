@@ -1,5 +1,5 @@
-"""Resumable uploads under clients that we did not write, and that die, and over a service that
-dies: the file is the one that was sent, once.
+"""Resumable uploads by clients of others that die, and to a service that dies: the file equals the
+sent one, and is stored once.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Client:
         chunk: int = PIECE,
         checksum: str = "",
     ) -> tuple[str, int]:
-        """(the upload's address or nothing, exit code of the process)"""
+        """Return (the upload's address or nothing, exit code of the process)."""
         endpoint = f"http://127.0.0.1:{service.port}{UPLOADS}"
         resumed = [endpoint + url.removeprefix(UPLOADS)] if url else []
         done = subprocess.run(
@@ -78,7 +78,7 @@ def tus_js_client(tmp_path_factory: pytest.TempPathFactory) -> Client:
 
 
 def accepted(client: httpx.Client, url: str) -> dict[str, Any]:
-    """What the upload has become."""
+    """Return the state of the upload."""
 
     def found() -> dict[str, Any] | None:
         answer = client.get(url).json()
@@ -94,8 +94,8 @@ def assert_arrived(service: Service, api: Api, url: str) -> None:
 
 
 def upload_with_deaths(service: Service, client: Client, deaths: int, seed: int) -> tuple[str, int]:
-    """Let the client die so often, each time further on, or less often if it arrives before; (the
-    upload's address, deaths).
+    """Kill the client this many times, each time further on, or less often if it finishes first;
+    return (the upload's address, deaths).
     """
     places = random.Random(seed)
     url, died = "", 0
@@ -113,9 +113,7 @@ def upload_with_deaths(service: Service, client: Client, deaths: int, seed: int)
 
 
 @pytest.mark.one_database
-def test_a_client_killed_again_and_again_goes_on_where_it_was(
-    service: Service, tuspy: Client
-) -> None:
+def test_a_client_resumes_after_repeated_kills(service: Service, tuspy: Client) -> None:
     service.start()
     url, died = upload_with_deaths(service, tuspy, 6, seed=1)
     assert died > 3
@@ -125,10 +123,8 @@ def test_a_client_killed_again_and_again_goes_on_where_it_was(
 
 
 @pytest.mark.one_database
-def test_a_service_killed_in_the_middle_loses_nothing_that_it_acknowledged(
-    service: Service, tuspy: Client
-) -> None:
-    """Each of its fail-points is in tests/integration/crash/test_uploads.py."""
+def test_a_killed_service_loses_no_acknowledged_bytes(service: Service, tuspy: Client) -> None:
+    """tests/integration/crash/test_uploads.py has each of its fail points."""
     service.start(GRANULA_FAIL="tus.piece_written=kill@3")
     url, code = tuspy.run(service)
     assert code == 1
@@ -147,13 +143,13 @@ def test_a_service_killed_in_the_middle_loses_nothing_that_it_acknowledged(
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_tuspy_killed_fifty_times(service: Service, tuspy: Client) -> None:
+def test_tuspy_resumes_after_fifty_kills(service: Service, tuspy: Client) -> None:
     kill_fifty_times(service, tuspy)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_tus_js_client_killed_fifty_times(service: Service, tus_js_client: Client) -> None:
+def test_tus_js_client_resumes_after_fifty_kills(service: Service, tus_js_client: Client) -> None:
     kill_fifty_times(service, tus_js_client)
 
 
@@ -164,7 +160,7 @@ def kill_fifty_times(service: Service, client: Client) -> None:
         url, died = upload_with_deaths(service, client, min(5, 50 - deaths), seed=rounds)
         assert died, "or this never ends"
         deaths, rounds = deaths + died, rounds + 1
-        if rounds % 3 == 2:  # and the service, too, while nobody looks
+        if rounds % 3 == 2:  # and the service too, meanwhile
             service.kill()
             service.start()
         with service.api() as api:

@@ -1,6 +1,4 @@
-"""kill -9 while records get their vectors: in the end each valid record has one, and it is the
-right one.
-"""
+"""kill -9 while records get their vectors: in the end each valid record has the right one."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ DATA = ("name,email,age,department\n" + ROWS).replace("p13@", "nobody ").encode(
 
 
 @pytest.mark.one_database
-def test_vectors_cut_short_are_made_once_and_right(make_service: MakeService) -> None:
+def test_interrupted_vectors_are_computed_once_and_correctly(make_service: MakeService) -> None:
     service = make_service(EMBEDDING_MODEL_DIR=ROOT / "storage/models/all-MiniLM-L6-v2")
     service.start(GRANULA_FAIL="vectors.before_commit=kill")
     with service.client() as client:

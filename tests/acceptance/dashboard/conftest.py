@@ -1,5 +1,5 @@
-"""A real Chromium. It ends before its server does, and before anything else uses an event loop in
-this process: Playwright's runs in the same thread as long as a browser is open.
+"""A real Chromium. It must end before its server, and before anything else uses an event loop in
+this process: Playwright's loop runs in the same thread while a browser is open.
 """
 
 from __future__ import annotations
@@ -31,9 +31,7 @@ expect.set_options(timeout=PATIENCE_MS)
 def server(
     databases: Databases, gates: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    """With the processor `gate`, whose chunks wait until a test lets them go on, and webhooks to
-    this machine.
-    """
+    """With the processor `gate`, whose chunks wait for a test, and webhooks to this machine."""
     storage = tmp_path_factory.mktemp("service") / "storage"
     settings = {
         "PROCESSORS": "tests.api.gate:Gate",
@@ -60,9 +58,8 @@ def browser(server: Server) -> Iterator[Browser]:
 
 
 class Tabs:
-    """Pages in browser contexts of their own, as many browsers. To make one costs a second of a
-    core; so each is used by one test after another, and between them it forgets all that a site may
-    leave in a browser.
+    """Pages in separate browser contexts, like separate browsers. Creating one costs a second of a
+    core, so tests reuse them, and everything that a site stores in a browser is cleared in between.
     """
 
     def __init__(self, browser: Browser, base_url: str) -> None:
@@ -80,13 +77,13 @@ class Tabs:
         return context.new_page()
 
     def take(self, place: int) -> Page:
-        """The one at this place among those that a test uses."""
+        """Return the context at this index among those of a test."""
         if place == len(self._kept):
             self._kept.append(self.make())
         return self._kept[place]
 
     def clear(self) -> None:
-        """Of what the last test did, none is left."""
+        """Clear everything that the last test stored."""
         for page in self._kept:
             page.unroute_all(behavior="ignoreErrors")
             page.context.set_offline(False)
@@ -105,9 +102,9 @@ def tabs(browser: Browser, server: Server) -> Tabs:
 
 @pytest.fixture
 def new_page(tabs: Tabs) -> Iterator[NewPage]:
-    """Opens a page in a browser context that has nothing of this site: one that was used before and
-    cleared; with `is_first_visit` or options of the context, a new one. At the end no page may have
-    reported an error, or a violation of its Content-Security-Policy.
+    """Opens a page in a browser context that has nothing of this site: a cleared one; with
+    `is_first_visit` or options of the context, a new one. At the end no page may have reported an
+    error, or a violation of its Content-Security-Policy.
     """
     pages: list[Page] = []
     own: list[BrowserContext] = []
@@ -119,7 +116,7 @@ def new_page(tabs: Tabs) -> Iterator[NewPage]:
     def note(message: ConsoleMessage) -> None:
         if (
             message.type == "error" and "Failed to load resource" not in message.text
-        ):  # an answer of 4xx, which is shown
+        ):  # a response of 4xx, which is shown
             complaints.append(message.text)
 
     def open_page(*, is_first_visit: bool = False, **options: object) -> Page:

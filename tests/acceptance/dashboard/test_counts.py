@@ -1,6 +1,4 @@
-"""What the page says of rows that were not loaded: rejected, failed and not processed are three
-things, and none of them is "every row".
-"""
+"""The page distinguishes rows that were not loaded: rejected, failed and not processed."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ EVERY = re.compile("every row (was|got)", re.IGNORECASE)
 FAILING = (
     "id,text\n" + "".join(f"{n},good\n" if n % 1000 < 400 else "7,bad\n" for n in range(4_000))
 ).encode()
-"""In chunks of 100 rows the processor `fussy` does 16 and loses 24."""
+"""In chunks of 100 rows the processor `fussy` completes 16 and fails 24."""
 
 
 @pytest.fixture(scope="module", params=["sqlite"])
@@ -60,7 +58,7 @@ def server(
 
 
 def counts(page: Page) -> dict[str, str]:
-    """The four of the head of a job, by name."""
+    """Return the four counts in the head of a job, by name."""
     texts = dict(text.split("\n") for text in page.locator(".stat").all_inner_texts())
     return {name: texts[name] for name in ("Loaded", "Rejected", "Failed", "Not processed")}
 
@@ -69,7 +67,7 @@ def tab(page: Page, name: str) -> None:
     page.get_by_role("navigation", name="Views of this job").get_by_role("link", name=name).click()
 
 
-def test_a_job_with_failed_chunks_is_incomplete_and_can_be_tried_again(
+def test_a_job_with_failed_chunks_is_incomplete_and_offers_a_retry(
     page: Page, api: Api, flags: Path
 ) -> None:
     job = api.run(FAILING, name="failing.csv", processor="fussy", chunk_size=100)
@@ -119,7 +117,7 @@ def test_a_job_with_failed_chunks_is_incomplete_and_can_be_tried_again(
     (flags / "mended").unlink()
 
 
-def test_equal_incidents_are_told_once_with_their_chunks(page: Page, api: Api) -> None:
+def test_equal_incidents_are_shown_once_with_their_chunks(page: Page, api: Api) -> None:
     data = (
         b"id,text\n" + b"1,good\n" * 100 + b"7,bad\n" * 300 + b"1,good\n" * 100 + b"7,bad\n" * 100
     )
@@ -131,7 +129,7 @@ def test_equal_incidents_are_told_once_with_their_chunks(page: Page, api: Api) -
     expect(failed).to_contain_text("1 to 3, 5")
 
 
-def test_a_job_of_which_nothing_was_loaded_says_so(page: Page, api: Api) -> None:
+def test_a_job_without_loaded_rows_says_so(page: Page, api: Api) -> None:
     job = api.run(
         b"id,text\n" + b"7,bad\n" * 200, name="nothing.csv", processor="fussy", chunk_size=100
     )
@@ -165,7 +163,7 @@ def test_the_rows_of_a_cancelled_job_are_not_processed(page: Page, api: Api, gat
     expect(page.get_by_role("button", name=re.compile("Retry"))).to_have_count(0)
 
 
-def test_rejects_and_clean_jobs_are_told_as_before(page: Page, api: Api) -> None:
+def test_a_job_with_rejects_and_a_clean_job_have_their_own_wording(page: Page, api: Api) -> None:
     dirty = api.run(b"id,n\n1,2\n3\n", name="dirty.csv")
     page.goto("/")
     expect(row(page, "dirty.csv")).to_contain_text("Completed with rejects")
@@ -182,7 +180,7 @@ def test_rejects_and_clean_jobs_are_told_as_before(page: Page, api: Api) -> None
     )
 
 
-def test_a_job_that_fails_and_is_cancelled_while_it_is_looked_at(
+def test_the_page_of_rejects_follows_a_job_that_fails_and_is_cancelled(
     new_page: NewPage, api: Api, gates: Path
 ) -> None:
     page = new_page()

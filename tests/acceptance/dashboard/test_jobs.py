@@ -1,6 +1,4 @@
-"""What somebody does who has never seen Granula: drops files, watches, looks at what became of the
-rows.
-"""
+"""A first visit: drop files, watch them, read the outcome of the rows."""
 
 from __future__ import annotations
 
@@ -31,8 +29,13 @@ def dirty() -> bytes:
     return ("id,name,value\n" + "\n".join(lines) + "\n").encode()
 
 
-def drop(page: Page, name: str, data: bytes) -> None:
-    """As a file manager drops a file on the page."""
+def start(page: Page) -> None:
+    """Begin what the import sheet shows."""
+    page.get_by_role("dialog").get_by_role("button", name="Start").click()
+
+
+def drop(page: Page, name: str, data: bytes, *, starts: bool = True) -> None:
+    """Drop a file on the page, as a file manager does; then press Start in the import sheet."""
     transfer = page.evaluate_handle(
         """([name, data]) => {
             const transfer = new DataTransfer();
@@ -42,6 +45,8 @@ def drop(page: Page, name: str, data: bytes) -> None:
         [name, base64.b64encode(data).decode()],
     )
     page.dispatch_event(".drop", "drop", {"dataTransfer": transfer})
+    if starts:
+        start(page)
 
 
 def row(page: Page, name: str) -> Locator:
@@ -52,7 +57,7 @@ def row(page: Page, name: str) -> Locator:
     )
 
 
-def test_a_dropped_dirty_file_is_watched_to_its_end_and_accounted_for_row_by_row(
+def test_a_dropped_dirty_file_is_shown_to_its_end_with_every_row_counted(
     page: Page, api: Api
 ) -> None:
     page.goto("/")
@@ -80,7 +85,7 @@ def test_a_dropped_dirty_file_is_watched_to_its_end_and_accounted_for_row_by_row
     expect(chosen).to_contain_text("100,name 100,100,surplus")
     expect(page.get_by_label("value, corrected")).to_have_value("100,surplus")
     page.get_by_label("value, corrected").fill("100")
-    # what was written in the row before is kept
+    # the input in the previous row is kept
     page.get_by_role("gridcell", name="200", exact=True).first.dblclick()
     page.get_by_label("value, corrected").fill("two hundred")
     page.get_by_role("button", name="Correct 2 rows and run again").click()
@@ -122,7 +127,7 @@ def test_a_dropped_dirty_file_is_watched_to_its_end_and_accounted_for_row_by_row
     )
 
 
-def test_a_hostile_file_name_is_only_text(page: Page, api: Api) -> None:
+def test_a_hostile_file_name_is_shown_as_text(page: Page, api: Api) -> None:
     name = "<img src=x onerror=window.hacked=1>.csv"
     page.goto("/")
     drop(page, name, b"id,<b>bold</b>\n1,<script>window.hacked=1</script>\n")
@@ -135,7 +140,7 @@ def test_a_hostile_file_name_is_only_text(page: Page, api: Api) -> None:
     assert page.locator("main img, main script, main b b").count() == 0
 
 
-def test_two_browsers_see_the_same_job_move_and_one_cancels_it(
+def test_two_browsers_show_the_same_progress_and_one_cancels_the_job(
     new_page: NewPage, api: Api, gates: Path
 ) -> None:
     watching, acting = new_page(), new_page()
@@ -156,7 +161,7 @@ def test_two_browsers_see_the_same_job_move_and_one_cancels_it(
     assert api.status(upload["file_id"])["status"] == "cancelled"
 
 
-def test_the_files_of_a_running_job_are_offered_as_what_they_are(
+def test_downloads_of_a_running_job_are_marked_as_partial(
     page: Page, api: Api, gates: Path
 ) -> None:
     with GatedFile(gates, 2) as gated:
@@ -181,7 +186,7 @@ def test_the_files_of_a_running_job_are_offered_as_what_they_are(
     assert len(download.value.path().read_bytes().splitlines()) == 201
 
 
-def test_the_chunk_map_moves_with_the_chunks(page: Page, api: Api, gates: Path) -> None:
+def test_the_chunk_map_follows_the_chunks(page: Page, api: Api, gates: Path) -> None:
     with GatedFile(gates, 4) as gated:
         upload = api.upload(gated.data, name="map.csv", processor="gate", chunk_size=100)
         page.goto(f"/#/jobs/{upload['job_id']}")
@@ -197,9 +202,7 @@ def test_the_chunk_map_moves_with_the_chunks(page: Page, api: Api, gates: Path) 
     )
 
 
-def test_a_deletion_can_be_taken_back_and_is_sent_when_the_page_is_left(
-    page: Page, api: Api
-) -> None:
+def test_a_deletion_can_be_undone_and_is_sent_when_the_page_closes(page: Page, api: Api) -> None:
     kept, gone = (api.run(b"id\n1\n", name=name)["file_id"] for name in ("kept.csv", "gone.csv"))
     page.goto("/")
     page.get_by_role("button", name="Delete kept.csv").click()
@@ -214,11 +217,11 @@ def test_a_deletion_can_be_taken_back_and_is_sent_when_the_page_is_left(
     assert api.status(kept)["status"] == "completed"
 
 
-def test_an_upload_whose_connection_is_lost_arrives_once(page: Page, api: Api) -> None:
+def test_an_upload_with_a_lost_connection_is_stored_once(page: Page, api: Api) -> None:
     lost: list[str] = []
 
     def once(route: Route) -> None:
-        """The first request reaches the service, and its answer gets lost."""
+        """The first request reaches the service, and its response is lost."""
         if lost:
             return route.continue_()
         lost.append(route.fetch().headers.get("location", ""))
@@ -233,9 +236,7 @@ def test_an_upload_whose_connection_is_lost_arrives_once(page: Page, api: Api) -
     assert len(api.client.get("/api/v1/jobs", params={"search": "LOST.csv"}).json()["items"]) == 1
 
 
-def test_a_large_upload_goes_on_where_the_connection_or_the_page_was_lost(
-    page: Page, api: Api
-) -> None:
+def test_a_large_upload_resumes_after_a_lost_connection_or_page(page: Page, api: Api) -> None:
     data = ("id,text\n" + "".join(f"{n},{'x' * 1000}\n" for n in range(20_000))).encode()
     make = """() => {
         const lines = Array.from({length: 20000}, (_, n) => `${n},${"x".repeat(1000)}\\n`);
@@ -262,6 +263,7 @@ def test_a_large_upload_goes_on_where_the_connection_or_the_page_was_lost(
     page.goto("/")
     is_cut[0] = True
     page.dispatch_event(".drop", "drop", {"dataTransfer": page.evaluate_handle(make)})
+    start(page)
     uploads = page.get_by_role("list", name="Uploads").get_by_role("listitem")
     expect(uploads).to_contain_text("Connection lost at 83 %; resuming")
     assert offsets[:4] == [0, PIECE, PIECE, 2 * PIECE]
@@ -271,6 +273,7 @@ def test_a_large_upload_goes_on_where_the_connection_or_the_page_was_lost(
     offsets.clear()
     expect(uploads).to_contain_text("large.csvStopped at 83 %: choose the file again to resume")
     page.dispatch_event(".drop", "drop", {"dataTransfer": page.evaluate_handle(make)})
+    start(page)
     expect(row(page, "large.csv")).to_contain_text("20,000 loaded", timeout=60_000)
     expect(uploads).to_have_count(0)
     assert offsets == [2 * PIECE]

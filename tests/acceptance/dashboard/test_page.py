@@ -1,5 +1,5 @@
-"""What belongs to no view: forms that are used twice, uploads that are refused, a service that is
-away, and two tabs.
+"""Behaviour of all views: forms used twice, refused uploads, an unreachable service, and two
+tabs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from playwright.sync_api import Page, Route, expect
 
 from app.errors import request_errors
 from tests.acceptance.dashboard.conftest import NewPage
-from tests.acceptance.dashboard.test_jobs import row
+from tests.acceptance.dashboard.test_jobs import drop, row, start
 from tests.conftest import Databases
 from tests.harness import ROOT, Api, Postgres, wait_until
 from tests.webhooks.receiver import Receiver
@@ -69,7 +69,7 @@ def test_a_form_can_be_used_twice(page: Page, api: Api, receiver: Receiver) -> N
 
 
 @pytest.mark.parametrize("view", ["jobs", "webhooks", "schedules", "search", "mapping", "users"])
-def test_a_form_that_is_reset_is_as_it_was_made(page: Page, api: Api, view: str) -> None:
+def test_a_reset_form_keeps_its_initial_values(page: Page, api: Api, view: str) -> None:
     for name in ("a.csv", "b.csv"):
         api.run(b"id\n1\n", name=name)
     page.goto(f"/#/{view}")
@@ -85,9 +85,10 @@ def test_a_form_that_is_reset_is_as_it_was_made(page: Page, api: Api, view: str)
     assert changed[0] == changed[1]
 
 
-def test_the_upload_box_offers_what_an_upload_can_name(page: Page, api: Api) -> None:
+def test_the_upload_form_offers_the_processors_that_an_upload_accepts(page: Page, api: Api) -> None:
     page.goto("/")
-    choice = page.locator(".drop").get_by_label("Processor")
+    drop(page, "any.csv", b"id\n1\n", starts=False)
+    choice = page.get_by_role("dialog").get_by_label("Processor")
     expect(choice.locator("option[value=profile]")).to_have_count(1)
     offered = choice.locator("option").evaluate_all("nodes => nodes.map((node) => node.value)")
     assert offered[0] == "rows"
@@ -97,16 +98,20 @@ def test_the_upload_box_offers_what_an_upload_can_name(page: Page, api: Api) -> 
         assert answer.json()["code"] != "invalid_parameter", name
 
 
-def test_the_upload_box_asks_for_the_options_of_the_processor(page: Page, api: Api) -> None:
+def test_the_upload_form_shows_the_options_of_the_processor(page: Page, api: Api) -> None:
     page.goto("/")
-    box = page.locator(".drop")
+    reviews = {"name": "reviews.csv", "mimeType": "text/csv", "buffer": b"id,review\n1,good\n"}
+    page.locator("#files").set_input_files(reviews)  # type: ignore[arg-type]
+    box = page.get_by_role("dialog")
     choice = box.get_by_label("Processor")
     expect(choice.locator("option[value=sentiment]")).to_have_count(1)
     expect(box.locator("input[name=text_column]")).to_have_count(0)
     choice.select_option("sentiment")
-    box.get_by_label("Text Column").fill("review")
-    reviews = {"name": "reviews.csv", "mimeType": "text/csv", "buffer": b"id,review\n1,good\n"}
-    page.locator("#files").set_input_files(reviews)  # type: ignore[arg-type]
+    choice.select_option("rows")
+    expect(box.locator("input[name=text_column]")).to_have_count(0)
+    choice.select_option("sentiment")
+    box.get_by_role("textbox", name="Text Column").fill("review")
+    start(page)
 
     def job() -> dict[str, Any] | None:
         found = api.client.get("/api/v1/jobs", params={"search": "reviews.csv"}).json()["items"]
@@ -115,14 +120,12 @@ def test_the_upload_box_asks_for_the_options_of_the_processor(page: Page, api: A
     made = wait_until(job)
     assert made is not None
     assert api.finished(made["job_id"])["summary"] == {"positive": 1, "neutral": 0, "negative": 0}
-    choice.select_option("rows")
-    expect(box.locator("input[name=text_column]")).to_have_count(0)
 
 
 # ---------------------------------------------------------------------- refusals
 
 
-def test_refused_uploads_stay_until_they_are_dismissed_or_tried_again(page: Page, api: Api) -> None:
+def test_refused_uploads_stay_until_dismissed_or_retried(page: Page, api: Api) -> None:
     page.goto("/")
     files = {f"good {n:02}.csv": b"id\n1\n" for n in range(22)}
     files |= {"picture 1.csv": PICTURE, "book.csv": b"PK\x03\x04" + bytes(500), "nothing.csv": b""}
@@ -137,6 +140,7 @@ def test_refused_uploads_stay_until_they_are_dismissed_or_tried_again(page: Page
         [[name, base64.b64encode(data).decode()] for name, data in sorted(files.items())],
     )
     page.dispatch_event(".drop", "drop", {"dataTransfer": transfer})
+    start(page)
     uploads = page.get_by_role("list", name="Uploads").get_by_role("listitem")
     expect(uploads).to_have_count(3, timeout=60_000)
     for name in ("picture 1.csv", "book.csv", "nothing.csv"):
@@ -163,8 +167,8 @@ def test_refused_uploads_stay_until_they_are_dismissed_or_tried_again(page: Page
     assert is_spared
 
 
-def test_no_remedy_at_the_page_names_a_route_a_header_or_a_command() -> None:
-    """Each that does has words of its own; what is left is shown as it is."""
+def test_no_remedy_on_the_page_names_a_route_a_header_or_a_command() -> None:
+    """Errors that do have words of their own; all others are shown unchanged."""
     words = (JS / "words.js").read_text()
     own = dict(re.findall(r'^  (\w+):\s+"(.*)",$', words, re.MULTILINE))
     assert own.keys() <= request_errors().keys()
@@ -178,7 +182,9 @@ def test_no_remedy_at_the_page_names_a_route_a_header_or_a_command() -> None:
     assert at_the_page <= own.keys()
 
 
-def test_a_wrong_corrected_file_is_refused_in_words_of_the_page(page: Page, api: Api) -> None:
+def test_an_invalid_correction_file_is_refused_in_the_words_of_the_page(
+    page: Page, api: Api
+) -> None:
     job = api.run(b"id,n\n1,2\n3\n", name="wrong.csv")
     page.goto(f"/#/jobs/{job['job_id']}/rejects")
     page.get_by_label("Corrected file").set_input_files(
@@ -189,7 +195,7 @@ def test_a_wrong_corrected_file_is_refused_in_words_of_the_page(page: Page, api:
     assert not re.search(r"/api/|\bGET\b", told.inner_text())
 
 
-def test_a_refused_field_is_named_with_the_reason(page: Page) -> None:
+def test_a_refused_field_is_shown_with_the_reason(page: Page) -> None:
     page.goto("/#/schedules")
     page.get_by_label("Objects").fill("s3://bucket/*.csv")
     page.get_by_label("When").fill("0 2 * * *")
@@ -199,10 +205,10 @@ def test_a_refused_field_is_named_with_the_reason(page: Page) -> None:
     assert "`errors`" not in page.locator(".toast.bad").inner_text()
 
 
-# ---------------------------------------------------------------------- a service that is away
+# ---------------------------------------------------------------------- an unreachable service
 
 
-def test_a_service_that_is_away_is_told_from_a_page_that_is_out_of_date(new_page: NewPage) -> None:
+def test_an_unreachable_service_and_an_outdated_page_are_told_apart(new_page: NewPage) -> None:
     page = new_page(is_first_visit=True)  # no view is in its cache
     page.goto("/")
     expect(page.get_by_text("Live")).to_be_visible()
@@ -211,7 +217,9 @@ def test_a_service_that_is_away_is_told_from_a_page_that_is_out_of_date(new_page
     expect(page.get_by_role("heading", name="The service is unreachable")).to_be_visible()
     expect(page.get_by_text("out of date")).to_have_count(0)
     page.context.set_offline(False)
-    expect(page.get_by_role("heading", name="Schedules", exact=True)).to_be_visible()  # by itself
+    expect(
+        page.get_by_role("heading", name="Schedules", exact=True)
+    ).to_be_visible()  # automatically
 
     page.route(re.compile(r"/js/views/webhooks\.js"), lambda route: route.fulfill(status=404))
     page.get_by_role("link", name="Webhooks").click()
@@ -235,7 +243,7 @@ def test_a_tab_of_a_job_that_cannot_be_loaded_says_so(new_page: NewPage, api: Ap
 # ---------------------------------------------------------------------- two tabs
 
 
-def test_a_deletion_is_seen_in_every_tab(new_page: NewPage, api: Api) -> None:
+def test_a_deletion_appears_in_every_tab(new_page: NewPage, api: Api) -> None:
     gone, kept = (api.run(b"id\n1\n", name=name) for name in ("gone.csv", "kept.csv"))
     first, second, third = (new_page() for _ in range(3))
     first.goto("/")

@@ -1,6 +1,4 @@
-"""Where everybody has to sign in, the page asks for a key, and shows nobody what belongs to
-another.
-"""
+"""With authentication, the page asks for a key, and shows only the data of its owner."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests import commands
 from tests.acceptance.dashboard.conftest import NewPage
-from tests.acceptance.dashboard.test_jobs import drop
+from tests.acceptance.dashboard.test_jobs import drop, start
 from tests.conftest import Databases
 from tests.forks import Server
 from tests.harness import Api, Postgres
@@ -37,7 +35,7 @@ def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> It
     assert code in (0, -15), running.tail()
 
 
-def test_a_key_opens_the_page_to_what_is_its_owners(new_page: NewPage, server: Server) -> None:
+def test_a_key_shows_only_the_data_of_its_owner(new_page: NewPage, server: Server) -> None:
     keys = {name: commands.users(server, "create", name).stdout.strip() for name in ("ada", "bob")}
     with server.client(keys["ada"]) as client:
         Api(client).run(b"id\n1\n", name="adas.csv")
@@ -60,7 +58,7 @@ def test_a_key_opens_the_page_to_what_is_its_owners(new_page: NewPage, server: S
     assert pages["ada"].get_by_text("adas.csv").count() == 0
 
 
-def test_a_session_that_ends_asks_for_the_key_over_the_page_and_nothing_written_is_lost(
+def test_an_expired_session_asks_for_the_key_and_keeps_unsaved_input(
     new_page: NewPage, server: Server
 ) -> None:
     keys = {
@@ -99,21 +97,23 @@ def test_a_session_that_ends_asks_for_the_key_over_the_page_and_nothing_written_
 
     page.goto("/#/jobs")
     expect(page.get_by_text("Live")).to_be_visible()
+    drop(page, "late.csv", b"id\n1\n", starts=False)
+    expect(page.get_by_text("1 row to load")).to_be_visible()
     page.context.clear_cookies()
-    drop(page, "late.csv", b"id\n1\n")
+    start(page)
     expect(dialog).to_be_visible()
     expect(page.locator(".uploads")).to_contain_text("Continues after you sign in")
     sign_in(keys["dora"])
-    expect(page.get_by_role("link", name="late.csv")).to_be_visible()  # it went on by itself
+    expect(page.get_by_role("link", name="late.csv")).to_be_visible()  # it continued automatically
 
     page.context.clear_cookies()
     page.get_by_role("link", name="Webhooks").click()
-    sign_in(keys["emil"])  # another one, who must not see what was there
+    sign_in(keys["emil"])  # another user, who must not see the earlier data
     expect(page.get_by_text("No webhooks")).to_be_visible()
     expect(page.get_by_text(url)).to_have_count(0)
 
 
-def test_an_administrator_makes_users_and_keys_and_each_key_is_shown_once(
+def test_an_administrator_creates_users_and_keys_and_each_key_is_shown_once(
     new_page: NewPage, server: Server
 ) -> None:
     root = commands.users(server, "create", "root", "--admin").stdout.strip()
@@ -122,7 +122,7 @@ def test_an_administrator_makes_users_and_keys_and_each_key_is_shown_once(
     page.get_by_label("Your key").fill(root)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("link", name="root").click()
-    # the view before has a field that this label names, too: "Search by file name"
+    # the previous view has a field with this label too: "Search by file name"
     expect(page.get_by_role("heading", name="Users", exact=True)).to_be_visible()
     page.get_by_label("Name").fill("carol")
     page.get_by_role("button", name="Add user").click()
@@ -133,7 +133,7 @@ def test_an_administrator_makes_users_and_keys_and_each_key_is_shown_once(
     card.get_by_role("button", name="New key").click()
     expect(page.get_by_label("The key of carol")).not_to_have_value(first)
     second = page.get_by_label("The key of carol").input_value()
-    # the list is made anew, questions in it too
+    # the list is rebuilt, with its open questions
     expect(card.locator("li").filter(has_text="laptop")).to_be_visible()
     card.get_by_role("button", name="Revoke first", exact=True).click()
     expect(card.get_by_role("button", name="Keep")).to_be_focused()

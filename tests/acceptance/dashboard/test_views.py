@@ -1,5 +1,5 @@
 """Every view, in both themes, on a wide and on a narrow screen; and the mapping by drag. One
-database is enough: what a view shows of it is proven elsewhere.
+database is enough: other tests cover the data.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture(scope="module")
 def views(server: Server) -> dict[str, str]:
-    """Paths by view, of a service that has something to show in each."""
+    """Paths by view, of a service with data for each."""
     with server.client() as client:
         api = Api(client)
         rows = api.run(b"id,name\n1,a\n2,b,c\n3,c\n" * 200, name="rows.csv", chunk_size=100)
@@ -88,6 +88,7 @@ def views(server: Server) -> dict[str, str]:
         "rejects": f"{job}/rejects",
         "profile": f"{job}/profile",
         "sentiment": f"jobs/{texts['job_id']}/sentiment",
+        "tables": "tables",
         "mapping": f"mapping/{mapping.json()['job_id']}",
         "start": "mapping",
         "search": "search",
@@ -127,7 +128,7 @@ def test_every_view_is_accessible_and_fits_the_screen(
     assert not found
 
 
-def test_the_first_load_is_small_and_needs_nobody_else(new_page: NewPage, server: Server) -> None:
+def test_the_first_load_is_small_and_needs_no_other_host(new_page: NewPage, server: Server) -> None:
     page = new_page(is_first_visit=True)
     loaded: dict[str, int] = {}
     page.on(
@@ -145,7 +146,7 @@ def test_the_first_load_is_small_and_needs_nobody_else(new_page: NewPage, server
     assert 20_000 < sum(loaded.values()) < FIRST_LOAD_BYTES
 
 
-def test_a_mapping_is_changed_by_drag_and_by_keyboard_and_kept(
+def test_a_mapping_is_changed_by_drag_and_by_keyboard_and_saved(
     page: Page, views: dict[str, str], api: Api
 ) -> None:
     show(page, views["mapping"])
@@ -179,7 +180,7 @@ def test_a_mapping_is_changed_by_drag_and_by_keyboard_and_kept(
     assert (pairs["start_date"], pairs["name"]) == (["Customer"], ["Joined"])
 
 
-def test_a_webhook_is_made_tried_and_its_messages_are_looked_at_and_sent_again(
+def test_a_webhook_is_created_tested_and_its_messages_are_shown_and_replayed(
     page: Page, api: Api, receiver: Receiver
 ) -> None:
     path = receiver.path()
@@ -217,7 +218,7 @@ def test_a_webhook_is_made_tried_and_its_messages_are_looked_at_and_sent_again(
     assert (hook["enabled"], "job.cancelled" in hook["events"]) == (False, False)
 
 
-def test_the_keyboard_reaches_everything_from_the_top(page: Page, views: dict[str, str]) -> None:
+def test_the_keyboard_reaches_every_control(page: Page, views: dict[str, str]) -> None:
     page.goto("/")
     expect(page.get_by_role("link", name="rows.csv").first).to_be_visible()
     page.keyboard.press("Tab")
@@ -233,7 +234,7 @@ def test_the_keyboard_reaches_everything_from_the_top(page: Page, views: dict[st
     assert page.evaluate("document.activeElement.closest('.job') !== null")
 
 
-def test_a_theme_that_was_chosen_stays(page: Page, views: dict[str, str]) -> None:
+def test_a_chosen_theme_persists(page: Page, views: dict[str, str]) -> None:
     page.goto("/")
     page.get_by_role("button", name="Switch between light and dark").click()
     page.reload()
@@ -253,7 +254,7 @@ HTML, JSON = "text/html; charset=utf-8", "application/json"
         ("application/json;q=0.5, text/html;q=0.6", HTML), ("text/*", HTML), ("TEXT/HTML", HTML),
     ],
 )  # fmt: skip
-def test_browsers_get_the_page_and_programs_get_json(
+def test_browsers_get_html_and_programs_get_json(
     server: Server, accept: str | None, type: str
 ) -> None:
     with server.client() as client:
@@ -263,7 +264,7 @@ def test_browsers_get_the_page_and_programs_get_json(
     assert answer.headers["vary"] == "Accept"
 
 
-def test_assets_are_kept_for_ever_and_the_page_forbids_foreign_scripts(api: Api) -> None:
+def test_assets_are_cached_forever_and_the_page_forbids_foreign_scripts(api: Api) -> None:
     page = api.client.get("/", headers={"Accept": "text/html"})
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy

@@ -1,4 +1,4 @@
-"""The embedded database is for who runs the service alone."""
+"""Only the user who runs the service can read the embedded database."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_service_makes_its_database_private(tmp_path: Path) -> None:
     server.stop()
 
 
-def test_migrations_make_it_private_too(tmp_path: Path) -> None:
+def test_migrations_make_the_database_private_too(tmp_path: Path) -> None:
     storage = tmp_path / "storage"
     settings = {"DATABASE_URL": "", "STORAGE_DIR": str(storage)}
     done = commands.run("alembic", "upgrade", "head", environment=os.environ | settings)

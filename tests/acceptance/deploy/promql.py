@@ -1,4 +1,4 @@
-"""Which metrics and labels an expression of PromQL asks for, as far as our expressions go; promtool
+"""Finds the metrics and labels in an expression of PromQL, as far as our expressions go; promtool
 checks the rest.
 """
 
@@ -29,7 +29,7 @@ NOT_METRICS = (
 
 
 def metrics(expression: str) -> set[str]:
-    """The names of all metrics in it: what is neither a word of the language nor called."""
+    """Return the names of all metrics: words that are neither keywords nor functions."""
     for pattern in NOT_METRICS:
         expression = re.sub(pattern, "", expression)
     return {
@@ -40,7 +40,7 @@ def metrics(expression: str) -> set[str]:
 
 
 def selectors(expression: str) -> Iterator[tuple[str, str, str, str]]:
-    """Each `metric{label OPERATOR "value"}`: metric, label, operator, value."""
+    """Return metric, label, operator and value of each `metric{label OPERATOR "value"}`."""
     for name, matchers in re.findall(r"([a-zA-Z_:][\w:]*)\s*\{([^}]*)\}", expression):
         for label, operator, value in re.findall(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"', matchers):
             yield name, label, operator, value

@@ -30,7 +30,7 @@ RULES = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["grou
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, set[str]]]:
-    """What /metrics of a running service has: the values of each label of each metric."""
+    """Return the values of each label of each metric at /metrics of a running service."""
     server = Server("", tmp_path_factory.mktemp("service") / "storage").start()
     try:
         text = httpx.get(f"http://127.0.0.1:{server.port}/metrics", trust_env=False).text
@@ -38,7 +38,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, se
         server.stop()
     found: dict[str, dict[str, set[str]]] = {}
     for family in text_string_to_metric_families(text):
-        if not family.samples:  # nothing of it at the moment
+        if not family.samples:  # no sample at the moment
             found[family.name] = {}
         for sample in family.samples:
             labels = found.setdefault(sample.name, {})
@@ -47,14 +47,14 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, se
     return found
 
 
-def test_the_queue_has_a_series_for_every_priority_even_when_it_is_empty(
+def test_the_queue_has_a_series_for_every_priority_even_if_empty(
     exported: dict[str, dict[str, set[str]]],
 ) -> None:
     for name in ("granula_queue_depth", "granula_queued_jobs"):
         assert exported[name]["priority"] == {str(priority) for priority in range(11)}
 
 
-def test_what_every_process_reads_from_the_database_is_never_added_up() -> None:
+def test_values_that_every_process_reads_from_the_database_are_never_summed() -> None:
     of_database = (
         "granula_jobs|granula_queued_jobs|granula_queue_depth|granula_oldest_waiting_seconds|granula_workers|"
         "granula_webhook_messages"
@@ -90,7 +90,7 @@ def of_dashboard() -> Iterator[str]:
             yield re.sub(r"^label_values\((.*), \w+\)$", r"\1", variable["query"]["query"])
 
 
-def test_the_rules_and_the_examples_of_a_configuration_are_valid(tmp_path: Path) -> None:
+def test_the_rules_and_the_sample_configuration_are_valid(tmp_path: Path) -> None:
     promtool("check", "rules", "--lint=all", "--lint-fatal", DEPLOY / "prometheus" / "alerts.yml")
     promtool("check", "config", "--syntax-only", DEPLOY / "prometheus" / "prometheus.yml")
     # Debian's promtool knows no discovery on Kubernetes; the rest of that example is checked.
@@ -101,7 +101,7 @@ def test_the_rules_and_the_examples_of_a_configuration_are_valid(tmp_path: Path)
     promtool("check", "config", "--syntax-only", tmp_path / "prometheus.yml")
 
 
-def test_each_alert_fires_when_it_should_and_no_other_time() -> None:
+def test_each_alert_fires_exactly_when_it_should() -> None:
     tests = Path(__file__).with_name("alerts.test.yml")
     promtool("test", "rules", tests)
     tested = {
@@ -113,7 +113,7 @@ def test_each_alert_fires_when_it_should_and_no_other_time() -> None:
     assert tested == {rule["alert"] for rule in RULES}, "each alert is seen to fire"
 
 
-def test_the_expressions_of_the_dashboard_are_promql(tmp_path: Path) -> None:
+def test_the_expressions_of_the_dashboard_are_valid_promql(tmp_path: Path) -> None:
     rules = [
         {"record": f"panel:{number}", "expr": expression.replace("$__rate_interval", "5m")}
         for number, expression in enumerate(of_dashboard())
@@ -124,7 +124,7 @@ def test_the_expressions_of_the_dashboard_are_promql(tmp_path: Path) -> None:
     promtool("check", "rules", "--lint=none", file)
 
 
-def test_what_rules_and_dashboard_ask_for_is_exported(
+def test_every_metric_in_rules_and_dashboard_is_exported(
     exported: dict[str, dict[str, set[str]]],
 ) -> None:
     adapter = yaml.safe_load((DEPLOY / "prometheus" / "adapter-values.yaml").read_text())["rules"][
@@ -145,7 +145,7 @@ def test_what_rules_and_dashboard_ask_for_is_exported(
                 )
 
 
-def test_every_alert_says_how_urgent_it_is_and_its_section_says_what_to_do() -> None:
+def test_every_alert_has_a_severity_and_a_section_that_says_what_to_do() -> None:
     sections: dict[str, Any] = dict(
         re.findall(
             r"^### (Granula\w+)\n\n([\s\S]*?)(?=\n#|\Z)",

@@ -1,6 +1,6 @@
 """Runs the JavaScript of its standard input in a page of the service, as `node` would, and prints
-what it logs: a browser is wherever the tests run, Node is not. Browsers and Node share `fetch`,
-`FormData`, `Blob` and streams, which is all that the recipes use.
+what it logs: the tests have a browser everywhere, but not Node. Both have `fetch`, `FormData`,
+`Blob` and streams, which is all that the recipes use.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ def main() -> None:
     assert path is not None, "there is no Chromium; run scripts/install_browser.py"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
-        page = browser.new_page(bypass_csp=True)  # that of the page is for its own scripts
+        # The policy of the page allows only its own scripts.
+        page = browser.new_page(bypass_csp=True)
         page.on("console", lambda message: print(message.text, flush=True))
         page.goto(f"{os.environ['GRANULA_URL']}/health")
         page.evaluate(f"async () => {{ {code} }}")

@@ -1,4 +1,4 @@
-"""/guide: the documents as pages. They need no network but the service itself."""
+"""/guide: the documents as pages. They need no network but the service."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def test_each_page_is_served_with_its_type_and_a_policy(api: Api, guide: Path) -
 
 
 @pytest.mark.parametrize("path", ["nonesuch.html", "..%2f..%2fREADME.md", "%2fetc%2fpasswd"])
-def test_what_is_no_page_is_not_found(api: Api, guide: Path, path: str) -> None:
+def test_an_unknown_page_is_not_found(api: Api, guide: Path, path: str) -> None:
     assert_problem(api.client.get(f"/guide/{path}"), 404, "not_found")
 
 
-def test_pages_need_no_other_host_and_break_no_policy(page: Page) -> None:
+def test_pages_need_no_other_host_and_obey_the_content_security_policy(page: Page) -> None:
     complaints: list[str] = []
     hosts: set[str | None] = set()
 
@@ -62,7 +62,7 @@ def test_pages_need_no_other_host_and_break_no_policy(page: Page) -> None:
     assert complaints == []
 
 
-def test_the_search_finds_a_page_by_its_words(page: Page) -> None:
+def test_the_search_finds_pages_by_their_words(page: Page) -> None:
     page.goto("/guide/")
     page.locator("input.md-search__input").click()
     expect(page.get_by_text("Type to start searching")).to_be_attached(timeout=PATIENCE_MS)

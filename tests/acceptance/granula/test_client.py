@@ -1,4 +1,4 @@
-"""granula.Client and AsyncClient against a service, over a network that fails where a test says."""
+"""granula.Client and AsyncClient against a service, over a network with planned faults."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def client(url: str) -> Iterator[Client]:
 
 
 def load(client: Client, data: bytes = ORDERS, **options: Any) -> Job:
-    """A job of its own, whatever other tests have loaded, that has ended."""
+    """A finished job with content of its own, whatever other tests have loaded."""
     job = client.load(data, filename="orders.csv", on_duplicate="new", **options)
     client.wait(job, timeout=30)
     return job
 
 
-def test_a_bad_row_is_found_fixed_and_proved(client: Client, tmp_path: Path) -> None:
+def test_a_client_finds_fixes_and_proves_a_bad_row(client: Client, tmp_path: Path) -> None:
     path = tmp_path / "orders.csv"
     path.write_bytes(ORDERS)
     seen: list[Status] = []
@@ -75,7 +75,7 @@ def test_a_bad_row_is_found_fixed_and_proved(client: Client, tmp_path: Path) -> 
     assert (proof.closes, proof.counts.total, proof.problems) == (True, 3, [])
 
 
-async def test_the_same_with_coroutines(url: str, tmp_path: Path) -> None:
+async def test_an_async_client_finds_fixes_and_proves_a_bad_row(url: str, tmp_path: Path) -> None:
     path = tmp_path / "orders.csv"
     path.write_bytes(ORDERS)
     async with AsyncClient(url) as client:
@@ -88,6 +88,9 @@ async def test_the_same_with_coroutines(url: str, tmp_path: Path) -> None:
         await client.wait(correction, timeout=30)
         assert await client.rows(job).list() == LOADED
         assert (await client.rows(job).arrow()).to_pylist() == LOADED
+        await client.download(job, tmp_path / "results.csv")
+        text = (tmp_path / "results.csv").read_text()
+        assert list(csv.DictReader(io.StringIO(text))) == LOADED
         assert (await client.prove(job)).closes
         await client.delete(job)
         with pytest.raises(RequestRefused) as refused:
@@ -95,7 +98,7 @@ async def test_the_same_with_coroutines(url: str, tmp_path: Path) -> None:
         assert refused.value.code == "not_found"
 
 
-def test_rejects_are_fixed_by_a_file_as_well(client: Client, tmp_path: Path) -> None:
+def test_a_file_fixes_rejects(client: Client, tmp_path: Path) -> None:
     job = load(client)
     path = tmp_path / "rejects.csv"
     client.download(job, path, what="rejects")
@@ -109,7 +112,7 @@ def test_rejects_are_fixed_by_a_file_as_well(client: Client, tmp_path: Path) -> 
     assert client.rows(job).list() == LOADED
 
 
-def test_rows_are_tables_of_arrow(client: Client) -> None:
+def test_rows_convert_to_arrow_tables(client: Client) -> None:
     job = load(client, CLEAN)
     table = client.rows(job).arrow()
     assert table.schema == pa.schema([("id", pa.string()), ("name", pa.string())])
@@ -127,20 +130,22 @@ def test_values_of_json_keep_their_types_in_tables(client: Client) -> None:
 
 
 @pytest.mark.parametrize("package", ["pandas", "polars"])
-def test_rows_are_frames_where_the_package_is_installed(client: Client, package: str) -> None:
+def test_rows_convert_to_data_frames_if_the_package_is_installed(
+    client: Client, package: str
+) -> None:
     frame = getattr(client.rows(load(client, CLEAN)), package)()
     assert list(frame.columns) == ["id", "name"]
     assert frame.shape == (2, 2)
     assert list(frame["name"]) == ["Ada", ""]
 
 
-def test_many_rows_come_page_by_page(client: Client) -> None:
+def test_many_rows_are_read_page_by_page(client: Client) -> None:
     data = b"id\n" + b"".join(b"%d\n" % number for number in range(25_000))
     job = load(client, data)
     assert [int(row["id"]) for row in client.rows(job)] == list(range(25_000))
 
 
-def test_options_of_reading_and_of_a_processor_are_passed_on(client: Client) -> None:
+def test_options_of_the_file_and_the_processor_are_sent(client: Client) -> None:
     job = load(
         client, "é;ü\nça va;bien\n".encode("cp1252"), encoding="cp1252", delimiter=";",
         columns=["a", "b"], header_rows=1,
@@ -163,19 +168,19 @@ def test_an_open_file_is_read_to_its_end_and_stays_open(client: Client) -> None:
     assert not file.closed
 
 
-def test_the_same_bytes_again_are_the_same_job(client: Client) -> None:
+def test_equal_bytes_return_the_same_job(client: Client) -> None:
     first = client.load(b"a\nonly once\n", on_duplicate="existing")
     second = client.load(b"a\nonly once\n", on_duplicate="existing")
     assert (first.is_duplicate, second.is_duplicate) == (False, True)
     assert second.job_id == first.job_id
 
 
-# ---------------------------------------------------------------------- what goes wrong
+# ---------------------------------------------------------------------- faults
 
 
 class Faulty(httpx.BaseTransport):
-    """The network to the service. `fault` gets the number of each request and what came back; it
-    may raise, or answer something else.
+    """The network to the service. `fault` gets the number of each request and its response; it may
+    raise, or return another response.
     """
 
     def __init__(self, fault: Callable[[int, httpx.Response], httpx.Response]) -> None:
@@ -192,7 +197,7 @@ class Faulty(httpx.BaseTransport):
 
 
 def lose_first_answer(number: int, answer: httpx.Response) -> httpx.Response:
-    """The service has done it, and the client does not hear so."""
+    """The service has handled it, and the client does not get the response."""
     if number == 1:
         answer.read()
         raise httpx.ReadError("connection reset")
@@ -201,13 +206,13 @@ def lose_first_answer(number: int, answer: httpx.Response) -> httpx.Response:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses before further attempts, which take no time."""
+    """Records the pauses between attempts, without waiting."""
     pauses: list[float] = []
     monkeypatch.setattr("granula.client.time.sleep", pauses.append)
     return pauses
 
 
-def test_an_upload_whose_answer_is_lost_is_stored_once(
+def test_an_upload_with_a_lost_response_is_stored_once(
     url: str, client: Client, at_once: list[float]
 ) -> None:
     network = Faulty(lose_first_answer)
@@ -220,7 +225,7 @@ def test_an_upload_whose_answer_is_lost_is_stored_once(
     assert [each["job_id"] for each in jobs] == [job.job_id]
 
 
-def test_a_correction_whose_answer_is_lost_is_made_once(
+def test_a_correction_with_a_lost_response_runs_once(
     url: str, client: Client, at_once: list[float]
 ) -> None:
     job = load(client)
@@ -230,7 +235,9 @@ def test_a_correction_whose_answer_is_lost_is_made_once(
     assert client.status(job).raw["corrections"] == {"accepted": 1, "rows": 1}
 
 
-def test_a_busy_service_is_asked_again_when_it_says(url: str, at_once: list[float]) -> None:
+def test_a_busy_service_is_retried_after_the_time_that_it_names(
+    url: str, at_once: list[float]
+) -> None:
     def busy(number: int, answer: httpx.Response) -> httpx.Response:
         return answer if number > 2 else httpx.Response(503, headers={"Retry-After": "7"})
 
@@ -239,13 +246,13 @@ def test_a_busy_service_is_asked_again_when_it_says(url: str, at_once: list[floa
     assert at_once == [7.0, 7.0]
 
 
-def test_a_service_that_stays_away_is_given_up(at_once: list[float]) -> None:
+def test_an_unreachable_service_is_given_up_after_the_retries(at_once: list[float]) -> None:
     with Client("http://127.0.0.1:9", retries=2) as client, pytest.raises(Unreachable):
         client.status("00000000-0000-0000-0000-000000000000")
     assert len(at_once) == 2
 
 
-def test_what_is_refused_is_refused_at_once(client: Client, at_once: list[float]) -> None:
+def test_a_refused_request_is_not_retried(client: Client, at_once: list[float]) -> None:
     with pytest.raises(RequestRefused) as refused:
         client.load(CLEAN, processor="nonesuch")
     assert (refused.value.status_code, refused.value.code) == (422, "unknown_processor")
@@ -253,12 +260,12 @@ def test_what_is_refused_is_refused_at_once(client: Client, at_once: list[float]
     assert at_once == []
 
 
-def test_a_file_that_is_not_there_is_an_error_of_the_system(client: Client) -> None:
+def test_a_missing_file_raises_an_os_error(client: Client) -> None:
     with pytest.raises(FileNotFoundError):
         client.load("/nonesuch/orders.csv")
 
 
-def test_a_job_that_was_cancelled_or_takes_too_long_raises(client: Client) -> None:
+def test_a_cancelled_or_slow_job_raises(client: Client) -> None:
     rows = b"".join(b"%d,x\n" % number for number in range(400_000))
     job = client.load(b"id,name\n" + rows, filename="big.csv", on_duplicate="new", chunk_size=100)
     with pytest.raises(WaitTimeout, match=r"after 0 s"):
@@ -269,7 +276,7 @@ def test_a_job_that_was_cancelled_or_takes_too_long_raises(client: Client) -> No
     assert failed.value.status.status == "cancelled"
 
 
-def test_a_download_is_whole_or_not_there(client: Client, tmp_path: Path) -> None:
+def test_a_download_is_complete_or_absent(client: Client, tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     client.download(load(client), path)
     assert path.read_text().splitlines() == ["id,name,total", "1,Ada,120.50", "3,Grace,310.00"]
@@ -281,9 +288,7 @@ def test_a_download_is_whole_or_not_there(client: Client, tmp_path: Path) -> Non
     assert [each.name for each in tmp_path.iterdir()] == ["results.csv"]
 
 
-def test_address_and_key_come_from_the_environment(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_url_and_key_come_from_the_environment(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRANULA_URL", url)
     monkeypatch.setenv("GRANULA_KEY", "grn_nonesuch")
     network = Faulty(lambda number, answer: answer)

@@ -1,5 +1,5 @@
-"""The package as others install it: out of the wheel, in a folder without the repository, and
-without the packages of the extras.
+"""The package as users install it: from the wheel, in a folder without the repository, and without
+the packages of the extras.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ROWS = b"id,name\n1,Ada\n2,Alan\n"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The installed package and its command; what it needs comes from the environment of the
+    """The installed package and its command; its requirements come from the environment of the
     tests.
     """
     folder = tmp_path_factory.mktemp("package")
@@ -51,7 +51,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment(site: Path, storage: Path, **more: str) -> dict[str, str]:
-    """Of a user who has set nothing, and whose Python has no packages of extras."""
+    """Environment of a user without settings, whose Python has no packages of extras."""
     hidden = storage / "hidden"
     hidden.mkdir(parents=True, exist_ok=True)
     (hidden / "sitecustomize.py").write_text(WITHOUT_EXTRAS)
@@ -74,7 +74,7 @@ def run(site: Path, storage: Path, *words: str, **more: str) -> subprocess.Compl
 
 @pytest.fixture(scope="module")
 def client(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """Of `granula serve`, started in an empty folder."""
+    """URL of `granula serve`, started in an empty folder."""
     storage = tmp_path_factory.mktemp("storage")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -119,7 +119,7 @@ def ended(client: httpx.Client, file_id: str) -> Any:
     return wait_until(status)
 
 
-def test_the_modules_come_from_the_wheel(site: Path, tmp_path: Path) -> None:
+def test_the_modules_are_those_of_the_wheel(site: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import app, granula; print(app.__file__, granula.__file__)"],
         cwd=tmp_path,
@@ -131,13 +131,13 @@ def test_the_modules_come_from_the_wheel(site: Path, tmp_path: Path) -> None:
     assert done.stdout.split() == [str(site / p / "__init__.py") for p in ("app", "granula")]
 
 
-def test_the_command_is_called_granula(site: Path, tmp_path: Path) -> None:
+def test_the_wheel_installs_the_command_granula(site: Path, tmp_path: Path) -> None:
     assert run(site, tmp_path, "--version").stdout == "0.1.0\n"
     assert "granula upload data.csv --wait" in run(site, tmp_path, "--help").stdout
 
 
-def test_a_file_becomes_rows(client: httpx.Client) -> None:
-    """So the migrations are found, and the tables made."""
+def test_an_installed_service_loads_a_file(client: httpx.Client) -> None:
+    """The migrations are found, and the tables created."""
     made = upload(client)
     file_id = made["file_id"]
     assert ended(client, file_id)["status"] == "completed"
@@ -146,7 +146,7 @@ def test_a_file_becomes_rows(client: httpx.Client) -> None:
     assert client.get(f"/api/v1/jobs/{made['job_id']}/proof").json()["closes"]
 
 
-def test_the_dashboard_the_guide_and_the_pages_about_errors_are_found(client: httpx.Client) -> None:
+def test_the_dashboard_the_guide_and_the_error_pages_are_included(client: httpx.Client) -> None:
     browser = {"Accept": "text/html"}
     page = client.get("/", headers=browser)
     assert page.headers["content-type"].startswith("text/html")
@@ -165,7 +165,7 @@ def test_the_dashboard_the_guide_and_the_pages_about_errors_are_found(client: ht
         ("sentiment", {"type": "sentiment", "options": {"text_column": "name"}}),
     ],
 )
-def test_a_job_that_needs_an_extra_says_which(
+def test_a_job_that_needs_an_extra_names_it(
     client: httpx.Client, extra: str, job: dict[str, Any]
 ) -> None:
     file_id = upload(client)["file_id"]
@@ -174,7 +174,7 @@ def test_a_job_that_needs_an_extra_says_which(
     assert f"granula[{extra}]" in refused.json()["detail"]
 
 
-def test_a_mapping_a_sample_and_a_download_that_need_an_extra_say_which(
+def test_a_mapping_a_sample_and_a_download_that_need_an_extra_name_it(
     client: httpx.Client,
 ) -> None:
     first, second = upload(client)["file_id"], upload(client, on_duplicate="new")["file_id"]

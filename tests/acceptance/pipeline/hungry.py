@@ -1,4 +1,4 @@
-"""A processor that takes as much memory as a row asks for, in a process beside the service."""
+"""A processor that takes as much memory as a row says, in a compute process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.processors.base import ChunkContext, ChunkOutcome, Processor
 
 
 def take(mebibytes: int) -> int:
-    """Piece by piece, as most programs do."""
+    """Allocate piece by piece, as most programs do."""
     return len([b"x" * (1 << 20) for _ in range(mebibytes)])
 
 
@@ -21,7 +21,7 @@ KEPT: list[bytes] = []
 
 
 def keep(mebibytes: int) -> int:
-    """Does not give back what it took."""
+    """Does not release its memory."""
     KEPT.extend(b"x" * (1 << 20) for _ in range(mebibytes))
     return os.getpid()
 

@@ -1,6 +1,4 @@
-"""Processes beside the service: one that dies costs its task, and none of them is waited for at the
-end.
-"""
+"""Compute processes: one that dies costs its task, and a shutdown waits for none of them."""
 
 from __future__ import annotations
 
@@ -62,19 +60,19 @@ def test_a_process_that_dies_costs_its_task_and_no_other(
         assert held.result(30) not in (other, os.getpid())
 
 
-def test_an_exception_comes_back_and_the_process_stays(processes: Processes) -> None:
+def test_an_exception_is_returned_and_the_process_stays(processes: Processes) -> None:
     first = processes.compute(os.getpid)
     with pytest.raises(ValueError, match="invalid literal"):
         processes.compute(int, "x")
     assert processes.compute(os.getpid) == first, "one is enough for one caller"
 
 
-def test_a_prepared_process_has_imported_what_its_tasks_need(processes: Processes) -> None:
+def test_a_prepared_process_has_imported_the_modules_of_its_tasks(processes: Processes) -> None:
     processes.prepare("xmlrpc.client")
     wait_until(lambda: processes.compute(is_imported, "xmlrpc.client"), what="import")
 
 
-def test_closing_ends_work_that_would_never_end(tmp_path: Path) -> None:
+def test_closing_ends_work_that_hangs(tmp_path: Path) -> None:
     processes = Processes(1)
     with ThreadPoolExecutor(2) as threads:
         pid = processes.compute(os.getpid)
@@ -89,7 +87,7 @@ def test_closing_ends_work_that_would_never_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("work", [take, take_at_once])
-def test_what_takes_more_memory_than_it_may_fails_and_nothing_else_does(
+def test_a_task_over_its_memory_limit_fails_and_no_other_does(
     work: Callable[[int], int],
 ) -> None:
     processes = Processes(2, memory_mb=200)
@@ -104,7 +102,7 @@ def test_what_takes_more_memory_than_it_may_fails_and_nothing_else_does(
         processes.close()
 
 
-def test_what_a_task_leaves_behind_is_not_counted_with_the_next() -> None:
+def test_memory_that_a_task_leaves_is_not_counted_with_the_next() -> None:
     processes = Processes(1, memory_mb=200)
     try:
         first = processes.compute(keep, 150)
@@ -117,7 +115,7 @@ def peak_of_children() -> int:
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
 
 
-def test_a_chunk_that_takes_too_much_memory_fails_once_and_other_jobs_go_through(
+def test_a_chunk_over_the_memory_limit_fails_once_and_other_jobs_complete(
     databases: Databases, tmp_path: Path
 ) -> None:
     storage = tmp_path / "storage"

@@ -1,4 +1,4 @@
-"""API processes that only take jobs, and workers that run them, on one PostgreSQL."""
+"""API processes that only accept jobs, and workers that run them, on one PostgreSQL."""
 
 from __future__ import annotations
 

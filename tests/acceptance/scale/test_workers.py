@@ -1,4 +1,4 @@
-"""Several processes on one database do the work of one: every row once, whoever dies or sleeps."""
+"""Several processes on one database: every row once, whichever dies or freezes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.storage.buckets import OurBucket
 from tests.uploads.tus import create, send
 
 
-def test_any_api_process_takes_jobs_and_tells_of_them_and_workers_share_their_chunks(
+def test_every_api_process_accepts_and_reports_jobs_and_workers_share_their_chunks(
     make_cluster: MakeCluster,
 ) -> None:
     cluster = make_cluster()
@@ -56,11 +56,11 @@ def test_any_api_process_takes_jobs_and_tells_of_them_and_workers_share_their_ch
     )
 
 
-def test_workers_share_what_room_a_job_has_for_columns(make_cluster: MakeCluster) -> None:
+def test_workers_share_the_column_limit_of_a_job(make_cluster: MakeCluster) -> None:
     """None knows what the other has just written."""
     cluster = make_cluster()
     (service,) = cluster.add(Service)
-    workers = cluster.add(Worker, 2, MAX_CONCURRENCY=1)  # else one may take both chunks
+    workers = cluster.add(Worker, 2, MAX_CONCURRENCY=1)  # otherwise one may take both chunks
     keys, rows = 200, 200
     data = "".join(
         json.dumps({f"k{row}_{key}": 1 for key in range(keys)}) + "\n" for row in range(rows)
@@ -89,8 +89,10 @@ def test_workers_share_what_room_a_job_has_for_columns(make_cluster: MakeCluster
         assert api.proof(upload["file_id"])["closes"]
 
 
-def test_the_port_of_a_worker_is_limited_as_that_of_the_service(make_cluster: MakeCluster) -> None:
-    """What takes its descriptors takes the files that it works on."""
+def test_the_metrics_port_of_a_worker_has_the_limits_of_the_service(
+    make_cluster: MakeCluster,
+) -> None:
+    """Limits on its descriptors protect those of the files that it works on."""
     cluster = make_cluster(HEADER_SECONDS=0.5, MAX_CONNECTIONS=4)
     cluster.add(Service)
     (worker,) = cluster.add(Worker)
@@ -108,7 +110,7 @@ def test_the_port_of_a_worker_is_limited_as_that_of_the_service(make_cluster: Ma
             assert_problem(connection.send(half).answer(), 408, "headers_timeout")
 
 
-def test_processes_that_share_nothing_but_database_and_bucket(
+def test_processes_share_only_the_database_and_the_bucket(
     make_cluster: MakeCluster, bucket: OurBucket
 ) -> None:
     cluster = make_cluster(**bucket.settings(bucket.url()))
@@ -141,7 +143,7 @@ def test_processes_that_share_nothing_but_database_and_bucket(
 
 
 def _result(api: Api, job_id: str) -> str | None:
-    """The file that the transform made, once it is done."""
+    """Return the file that the transform wrote, once it is done."""
     return (
         str(api.client.get(f"/api/v1/jobs/{job_id}/status").json().get("result_file_id") or "")
         or None
@@ -166,7 +168,7 @@ def test_a_job_and_its_token_are_committed_together_or_not_at_all(
     assert service.sql("SELECT count(*) FROM procrastinate_jobs") == [(1,)]
 
 
-def test_the_work_of_killed_workers_is_done_by_others(make_cluster: MakeCluster) -> None:
+def test_other_workers_take_over_the_work_of_killed_ones(make_cluster: MakeCluster) -> None:
     cluster = make_cluster()
     (service,) = cluster.add(Service)
     cluster.add(Worker, 3)
@@ -194,7 +196,7 @@ def test_the_work_of_killed_workers_is_done_by_others(make_cluster: MakeCluster)
         assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
 
 
-def test_a_worker_that_slept_past_its_lease_writes_nothing(make_cluster: MakeCluster) -> None:
+def test_a_worker_frozen_past_its_lease_writes_nothing(make_cluster: MakeCluster) -> None:
     cluster = make_cluster()
     (service,) = cluster.add(Service)
     (sleeper,) = cluster.add(Worker)
@@ -213,7 +215,7 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing(make_cluster: MakeClu
             sleeper.process.send_signal(signal.SIGCONT)
         wait_until(lambda: "Lost the lease of chunk" in sleeper.log.read_text(), what="a refusal")
         assert_exact(service, api, upload["file_id"], given)
-        later = api.run(given.data, chunk_size=100)  # it goes on working
+        later = api.run(given.data, chunk_size=100)  # it continues to work
         assert_exact(service, api, later["file_id"], given)
 
 
@@ -231,10 +233,10 @@ def test_an_urgent_file_overtakes_a_queue_of_chunks(make_cluster: MakeCluster) -
         api.client.delete(f"/api/v1/files/{slow['file_id']}")
 
 
-def test_many_conclusions_that_wait_leave_a_worker_its_connections(
+def test_many_waiting_conclusions_leave_connections_to_a_worker(
     make_cluster: MakeCluster,
 ) -> None:
-    """Each holds one for its lock: twelve would take all of the eight."""
+    """Each holds one connection for its lock: twelve would take all of the eight."""
     cluster = make_cluster(PROCESSORS="tests.crash.processors:PatientProcessor")
     (door,) = cluster.add(Service)
     (worker,) = cluster.add(Worker, LEASE_SECONDS=30)
@@ -255,7 +257,7 @@ def test_many_conclusions_that_wait_leave_a_worker_its_connections(
         assert {api.finished(each)["status"] for each in patient} == {"completed"}
 
 
-def test_a_worker_that_is_told_to_end_ends_what_it_is_at_and_at_the_second_telling_at_once(
+def test_a_worker_finishes_its_chunks_on_sigterm_and_exits_on_a_second_one(
     make_cluster: MakeCluster,
 ) -> None:
     cluster = make_cluster()
@@ -286,10 +288,10 @@ def test_a_worker_that_is_told_to_end_ends_what_it_is_at_and_at_the_second_telli
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_a_minute_of_kills_and_two_restarts_of_postgresql_lose_nothing(
+def test_a_minute_of_kills_and_two_postgresql_restarts_lose_nothing(
     own_postgres: OwnPostgres, make_cluster: MakeCluster, tmp_path: Path
 ) -> None:
-    """A random one of three workers dies every two seconds, and the database is torn away twice."""
+    """A random one of three workers dies every two seconds, and the database is restarted twice."""
     url = own_postgres.url(own_postgres.create())
     migrate(url)
     cluster = make_cluster(url, LEASE_SECONDS=6, HEARTBEAT_SECONDS=1, RECONCILE_SECONDS=2)
@@ -321,7 +323,7 @@ def test_a_minute_of_kills_and_two_restarts_of_postgresql_lose_nothing(
             kills += 1
             cluster.add(Worker)
             wait_until(partial(has_moved, _moved(service)), 15, "work that moves")
-            # the beat of the kills, not a wait for anything
+            # the interval of the kills, not a wait for something
             time.sleep(max(0.0, now + 2 - time.monotonic()))
         for upload in uploads:
             api.finished(upload, 120)
@@ -330,7 +332,7 @@ def test_a_minute_of_kills_and_two_restarts_of_postgresql_lose_nothing(
 
 
 def claimants(service: Service, job_id: str) -> set[str]:
-    """Workers that have a chunk of the job in work."""
+    """Return the workers that have a running chunk of the job."""
     at_work = (c for c in service.chunks(job_id) if c["status"] == "processing")
     return {c["claimed_by"] for c in at_work}
 
@@ -347,5 +349,5 @@ def drains(worker: Worker) -> bool:
 
 
 def _moved(service: Service) -> int:
-    """Chunks completed so far, of all jobs."""
+    """Return the number of completed chunks of all jobs."""
     return int(service.sql("SELECT count(*) FROM chunks WHERE status = 'completed'")[0][0])

@@ -22,7 +22,7 @@ def model_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelSer
 
 @pytest.fixture
 def model(model_process: ModelService) -> ModelService:
-    """The model service, in its right mind."""
+    """The model service, without faults."""
     model_process.misbehave()
     return model_process
 
@@ -36,7 +36,7 @@ def faulty_store(s3: Bucket) -> Iterator[FaultyStore]:
 
 @pytest.fixture
 def store(faulty_store: FaultyStore) -> FaultyStore:
-    """What stands before the bucket, in its right mind."""
+    """The proxy of the bucket, without faults."""
     faulty_store.faults.clear()
     faulty_store.requests.clear()
     return faulty_store
@@ -51,7 +51,7 @@ def services(
     faulty_store: FaultyStore,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[[str], Server]]:
-    """One service for each kind of database, started when it is first asked for."""
+    """One service for each kind of database, started on first use."""
     running: dict[str, Server] = {}
     made: list[Databases] = []
     environment = {

@@ -1,6 +1,4 @@
-"""Objects of a bucket are read by any processor that works on a file by itself, with its
-options.
-"""
+"""Any processor of single files can read objects of a bucket, with its options."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Whatever the model service and the object store do, each row is scored once, or it is told why
-not.
-"""
+"""Whatever the model service and the object store do, each row is scored once or has a reason."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ def data() -> bytes:
 
 @pytest.fixture(scope="module")
 def truth(model_process: ModelService, data: bytes) -> dict[str, float]:
-    """The score of each transaction, asked of the service when nothing is wrong."""
+    """Return the score of each transaction, from the service without faults."""
     model_process.misbehave()
     names, *rows = [line.split(",") for line in data.decode().splitlines()]
     sent = [{**dict(zip(names, row, strict=True)), "id": row[0]} for row in rows]
@@ -43,7 +41,7 @@ def assert_all_scored(api: Api, server: Server, file_id: str, truth: dict[str, f
     assert {(c["attempt"], c["deaths"]) for c in chunks} == {(1, 0)}, "a retry was burnt"
 
 
-def test_a_service_that_is_capped_fails_and_hangs_costs_no_row_and_no_retry(
+def test_a_limited_failing_and_hanging_service_costs_no_row_and_no_retry(
     api: Api, server: Server, model: ModelService, data: bytes, truth: dict[str, float]
 ) -> None:
     model.misbehave(requests_per_second=15, retry_after="1", error_rate=0.3, hang_rate=0.05)
@@ -52,7 +50,7 @@ def test_a_service_that_is_capped_fails_and_hangs_costs_no_row_and_no_retry(
     )
 
 
-def test_an_outage_is_waited_for_without_a_worker_and_told(
+def test_an_outage_is_reported_and_holds_no_worker(
     api: Api, server: Server, model: ModelService, data: bytes, truth: dict[str, float]
 ) -> None:
     model.misbehave(outage_seconds=3600)
@@ -90,7 +88,7 @@ def score(api: Api, source: str) -> str:
     return str(answer.json()["job_id"])
 
 
-def test_a_store_that_slows_down_or_breaks_off_is_asked_again(
+def test_a_slow_or_broken_object_store_is_retried(
     api: Api,
     server: Server,
     model: ModelService,
@@ -101,14 +99,14 @@ def test_a_store_that_slows_down_or_breaks_off_is_asked_again(
 ) -> None:
     faults = ["cut", "503", "reset", "reset", "cut"]
     bucket.put("a.csv", data)
-    store.faults += ["", *faults]  # the first answer is the one that the request waits for
+    store.faults += ["", *faults]  # the request waits for the first response
     assert_all_scored(api, server, score(api, f"s3://{bucket.name}/a.csv"), truth)
     reads = [(asked, etag) for path, asked, etag in store.requests if asked]
     assert len(reads) > len(faults)
     assert all(etag for _, etag in reads), "a read that would take any version"
 
 
-def test_a_replaced_object_is_an_error_and_never_a_mixture(
+def test_a_replaced_object_is_an_error_and_never_mixed_with_the_old_one(
     api: Api, model: ModelService, bucket: Bucket, data: bytes
 ) -> None:
     model.misbehave(outage_seconds=3600)
@@ -116,13 +114,13 @@ def test_a_replaced_object_is_an_error_and_never_a_mixture(
     job_id = score(api, f"s3://{bucket.name}/a.csv")
     wait_until(lambda: api.status(job_id)["waiting_on"] == "ml_api", what="waiting_on")
     bucket.put("a.csv", transactions(ROWS, seed=24))
-    status = api.finished(job_id)  # each chunk is read anew when it is tried again
+    status = api.finished(job_id)  # each attempt reads its chunk again
     assert status["status"] == "failed"
     assert status["error"]["code"] == "source_changed"
     assert status["rows"]["ok"] == 0
 
 
-def test_one_object_that_is_gone_costs_its_part_alone(
+def test_a_missing_object_fails_only_its_part(
     api: Api,
     server: Server,
     model: ModelService,
@@ -189,7 +187,7 @@ def test_one_object_that_is_gone_costs_its_part_alone(
     wait_until(lambda: rows_left() == 0, what="all rows of all parts removed")
 
 
-def test_an_object_with_this_very_key_is_meant_before_any_pattern(
+def test_an_exact_key_takes_precedence_over_a_pattern(
     api: Api, server: Server, model: ModelService, bucket: Bucket
 ) -> None:
     keys = ["rep[1].csv", "rep1.csv", "a*.csv", "ab.csv", "q?.csv", "q1.csv"]
@@ -213,7 +211,7 @@ def test_an_object_with_this_very_key_is_meant_before_any_pattern(
     assert scored("rep[1].csv") == ["rep1.csv"], "now it can only be the pattern"
 
 
-def test_an_object_whose_key_is_no_path_costs_its_part_alone(
+def test_an_object_whose_key_is_not_a_path_fails_only_its_part(
     api: Api, server: Server, model: ModelService, bucket: Bucket
 ) -> None:
     for seed, key in enumerate(["plain.csv", "2026/feb.csv", "u\u0308 x%20.csv"], 71):
@@ -248,7 +246,7 @@ def test_an_object_whose_key_is_no_path_costs_its_part_alone(
     ), "there is nothing else"
 
 
-def test_what_a_source_text_cannot_mean_is_refused(api: Api, bucket: Bucket) -> None:
+def test_an_invalid_source_uri_is_refused(api: Api, bucket: Bucket) -> None:
     for text in ("/lead.csv", "a//b.csv", "a/../b.csv", "./a.csv", "a/./", "a\tb.csv", "2026//"):
         answer = api.client.post(
             "/api/v1/jobs/score", json={"source": f"s3://{bucket.name}/{text}"}
@@ -272,7 +270,7 @@ def test_what_a_source_text_cannot_mean_is_refused(api: Api, bucket: Bucket) -> 
         ("s3://{}/" + "k" * 2000, "", 422, "invalid_parameter"),
     ],
 )
-def test_a_source_that_cannot_be_read_is_refused_with_what_to_check(
+def test_an_unreadable_source_is_refused_with_what_to_check(
     api: Api, bucket: Bucket, store: FaultyStore, source: str, fault: str, status: int, code: str
 ) -> None:
     bucket.put("a.csv", b"a,b\n1,2\n")

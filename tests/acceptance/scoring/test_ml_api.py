@@ -1,5 +1,5 @@
-"""Whatever the model service answers, each transaction gets its own prediction, or is told why not;
-and no more calls than it takes.
+"""Whatever the model service answers, each transaction gets its own prediction or a reason, with no
+unnecessary calls.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def given() -> list[Item]:
 
 @pytest.fixture(scope="module")
 def truth(model_process: ModelService, given: list[Item]) -> list[float]:
-    """Asked of the service when nothing is wrong."""
+    """Scores from the service without faults."""
     model_process.misbehave()
     sent = {"transactions": [msgspec.json.decode(item.body) for item in given]}
     answer = model_process.client.post("/predict", json=sent).json()
@@ -64,7 +64,7 @@ def truth(model_process: ModelService, given: list[Item]) -> list[float]:
     ],
     ids=lambda f: " ".join(map(str, f.values())),
 )
-async def test_what_passes_is_waited_for_and_what_is_wrong_is_asked_again(
+async def test_transient_errors_are_waited_for_and_invalid_responses_retried(
     client: MLApi,
     model: ModelService,
     given: list[Item],
@@ -77,7 +77,7 @@ async def test_what_passes_is_waited_for_and_what_is_wrong_is_asked_again(
 
 
 @pytest.mark.parametrize("bad", [1, 5, 50])
-async def test_refused_rows_are_found_by_halving_and_cost_nobody_else_anything(
+async def test_refused_rows_are_isolated_by_halving_and_cost_no_other_row(
     client: MLApi, model: ModelService, bad: int
 ) -> None:
     count, step = 10_000, 10_000 // bad

@@ -1,5 +1,5 @@
-"""`python -m app pipeline`: from a bucket to the tables, with the lines and the exit codes that
-were promised.
+"""`python -m app pipeline`: from a bucket to the tables, with the documented lines and exit
+codes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def count(pipeline: Pipeline, table: str) -> int:
     return int(query(pipeline.url, f"SELECT count(*) FROM {table}")[0][0])
 
 
-def test_a_run_tells_what_was_promised_and_writes_every_transaction(
+def test_a_run_prints_the_documented_summary_and_writes_every_transaction(
     pipeline: Pipeline, bucket: Bucket, model: ModelService
 ) -> None:
     bucket.put("2026/a.csv", transactions(700, seed=1))
@@ -59,7 +59,7 @@ def test_a_run_tells_what_was_promised_and_writes_every_transaction(
     assert (pipeline.folder / "logs" / "batch_pipeline.log").read_text().splitlines() == lines
     assert count(pipeline, "transactions") == count(pipeline, "predictions") == 1099
 
-    model.misbehave(refuse=["tx-2-000000007"])  # what was predicted before stays
+    model.misbehave(refuse=["tx-2-000000007"])  # earlier predictions stay
     code, lines = pipeline.run()
     assert (code, lines[-1].rpartition(" - ")[2]) == (
         1,
@@ -75,10 +75,10 @@ CONTENT = (
 )
 
 
-def test_killed_again_and_again_it_ends_with_the_tables_of_an_undisturbed_run(
+def test_repeated_kills_give_the_tables_of_an_undisturbed_run(
     pipeline: Pipeline, api: Api, server: Server, bucket: Bucket
 ) -> None:
-    """With transactions that come twice, so that the order in which chunks end would show."""
+    """With repeated transactions, so that the order in which chunks end would show."""
     header, rows = transactions(400, seed=31).split(b"\n", 1)
     _, changed = transactions(400, seed=31, currency=dict.fromkeys(range(1, 401, 7), "USD")).split(
         b"\n", 1
@@ -114,7 +114,7 @@ def test_killed_again_and_again_it_ends_with_the_tables_of_an_undisturbed_run(
 
 @pytest.mark.long
 @pytest.mark.timeout(1500)
-def test_killed_at_fifty_random_instants_it_ends_with_the_tables_of_an_undisturbed_run(
+def test_fifty_random_kills_give_the_tables_of_an_undisturbed_run(
     pipeline: Pipeline, databases: Databases, bucket: Bucket, model: ModelService, tmp_path: Path
 ) -> None:
     """Two kills for each database."""
@@ -143,7 +143,7 @@ def test_killed_at_fifty_random_instants_it_ends_with_the_tables_of_an_undisturb
             run.kill_after(rng.uniform(0, 1.0))
             at_work = query(run.url, active) != [(0,)]
             killed_at_work += at_work
-            # it was through before it was killed: the next one has nothing to continue
+            # it finished before it was killed: the next one has nothing to continue
             begun += not at_work
         model.misbehave()
         code, lines = run.run(**patient)
@@ -155,9 +155,7 @@ def test_killed_at_fifty_random_instants_it_ends_with_the_tables_of_an_undisturb
     assert killed_at_work > 15, "or this proves little"
 
 
-def test_a_prefix_is_taken_letter_by_letter_and_the_pattern_behind_it(
-    pipeline: Pipeline, bucket: Bucket
-) -> None:
+def test_a_prefix_is_literal_and_the_pattern_follows_it(pipeline: Pipeline, bucket: Bucket) -> None:
     bucket.put("rep[1]/a.csv", transactions(20, seed=33))
     bucket.put("rep[1]/b.txt", b"not for us")
     bucket.put("rep1/a.csv", transactions(30, seed=34))

@@ -1,5 +1,5 @@
-"""Whatever an object store does, what is read is the version that was meant, every byte of it, or
-an error that says why not.
+"""Whatever an object store does, every byte read is of the right version, or an error says why
+not.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def source(store: FaultyStore, bucket: Bucket) -> S3Source:
     )
 
 
-def test_bodies_that_are_reset_cut_short_or_slowed_down_fifty_times_give_every_byte(
+def test_bodies_reset_truncated_or_slowed_fifty_times_give_every_byte(
     source: S3Source, store: FaultyStore, bucket: Bucket
 ) -> None:
     data = os.urandom(SIZE)
@@ -45,7 +45,7 @@ def test_bodies_that_are_reset_cut_short_or_slowed_down_fifty_times_give_every_b
         while True:
             try:
                 return source.read(found.uri, start, min(SIZE, start + STEP), found.etag)
-            except SourceUnavailable:  # as a chunk would be tried again
+            except SourceUnavailable:  # as a chunk would be retried
                 continue
 
     with ThreadPoolExecutor(8) as threads:
@@ -65,7 +65,7 @@ def test_bodies_that_are_reset_cut_short_or_slowed_down_fifty_times_give_every_b
         ("reset", SourceUnavailable, TransientError),
     ],
 )
-def test_a_fault_that_stays_is_told_with_the_object_and_whether_it_may_pass(
+def test_a_lasting_fault_names_the_object_and_whether_a_retry_may_help(
     source: S3Source,
     store: FaultyStore,
     bucket: Bucket,
@@ -114,7 +114,7 @@ PLAIN = [
 
 @pytest.fixture(scope="module")
 def full_bucket() -> Iterator[Bucket]:
-    """With keys of all kinds, each with its own bytes. No test changes it."""
+    """A bucket with keys of all kinds, each with its own bytes. No test changes it."""
     made = Bucket(f"keys-{uuid4().hex[:8]}")
     for key in [*ODD, *PLAIN]:
         made.put(key, f"of {key}".encode())
@@ -131,7 +131,7 @@ def keys(full_bucket: Bucket) -> str:
 
 @pytest.fixture
 def reader(full_bucket: Bucket) -> S3Source:
-    """Of that bucket."""
+    """Source of that bucket."""
     return S3Source(
         endpoint_url=full_bucket.endpoint,
         key=full_bucket.key,
@@ -140,7 +140,7 @@ def reader(full_bucket: Bucket) -> S3Source:
     )
 
 
-def test_every_key_of_a_bucket_is_found_and_each_that_is_a_path_is_read(
+def test_every_key_of_a_bucket_is_listed_and_every_path_is_read(
     reader: S3Source, keys: str
 ) -> None:
     found = {each.uri.removeprefix(keys): each for each in reader.find(keys, 1000)}
@@ -175,16 +175,16 @@ def test_every_key_of_a_bucket_is_found_and_each_that_is_a_path_is_read(
         ("[!a-z]*2F*", ["%2F.csv"]),
     ],
 )
-def test_a_pattern_is_held_against_whole_keys_and_a_prefix_letter_by_letter(
+def test_a_pattern_matches_whole_keys_and_a_prefix_is_literal(
     reader: S3Source, keys: str, source_text: str, wanted: list[str]
 ) -> None:
     assert [each.uri.removeprefix(keys) for each in reader.find(keys + source_text, 1000)] == wanted
 
 
-def test_a_listing_of_many_pages_is_read_to_its_end_or_to_the_limit(
+def test_a_listing_of_many_pages_is_read_to_the_end_or_the_limit(
     source: S3Source, store: FaultyStore, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "50")  # of a page; it runs in a thread
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "50")  # for one page; it runs in a thread
     page = 1000 if os.environ.get("TEST_S3_URL") else 50
     for number in range(2 * page + 5):
         bucket.put(f"many/{number:04}.csv", b"x")
@@ -193,7 +193,7 @@ def test_a_listing_of_many_pages_is_read_to_its_end_or_to_the_limit(
     assert len(source.find(f"s3://{bucket.name}/many/*", page + 3)) == page + 4
 
 
-def test_a_listing_that_fails_for_a_moment_is_asked_again(
+def test_a_listing_that_fails_briefly_is_retried(
     source: S3Source, store: FaultyStore, bucket: Bucket
 ) -> None:
     bucket.put("a.csv", b"x")

@@ -1,4 +1,4 @@
-"""Schedules make jobs on time, never two at once, and tell what they missed."""
+"""Schedules start jobs on time, never two at once, and report missed runs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.harness import Api, query, wait_until
 from tests.scoring.services import Bucket, FaultyStore, ModelService, transactions
 
 
-def test_moments_are_those_of_the_clock_on_the_wall() -> None:
+def test_cron_times_are_wall_clock_times() -> None:
     moments = next_runs("30 2 * * *", "Europe/Berlin", datetime(2026, 3, 27, 12, tzinfo=UTC))
-    # On the 29th there is no half past two: the clock goes from two to three, and the run with it.
+    # On the 29th there is no half past two: the clock goes from two to three, and so does the run.
     assert [f"{next(moments):%d %H:%M}" for _ in range(3)] == ["28 01:30", "29 01:00", "30 00:30"]
 
 
@@ -38,8 +38,8 @@ def test_moments_are_those_of_the_clock_on_the_wall() -> None:
         ("0 0 */2 * 4", ["01 00:00", "15 00:00", "29 00:00"]),
     ],
 )
-def test_five_fields_mean_what_debians_cron_makes_of_them(cron: str, moments: list[str]) -> None:
-    """From the page; January 2026 begins with a Thursday."""
+def test_cron_fields_mean_what_debian_cron_says(cron: str, moments: list[str]) -> None:
+    """From the page; January 2026 begins on a Thursday."""
     check_cron(cron)
     found = next_runs(cron, "UTC", datetime(2025, 12, 31, 23, 59, tzinfo=UTC))
     assert [f"{next(found):%d %H:%M}" for _ in moments] == moments
@@ -113,13 +113,13 @@ def test_five_fields_mean_what_debians_cron_makes_of_them(cron: str, moments: li
         ("~ 2 * * *", "The minute, '~', takes numbers, ranges"),
     ],
 )
-def test_what_is_no_cron_expression_is_refused_with_its_fault(cron: str, sentence: str) -> None:
+def test_an_invalid_cron_expression_is_refused_with_its_fault(cron: str, sentence: str) -> None:
     with pytest.raises(BadCron) as raised:
         check_cron(cron)
     assert sentence in raised.value.detail
 
 
-def test_what_will_never_come_and_a_zone_that_there_is_not_are_refused() -> None:
+def test_impossible_dates_and_unknown_time_zones_are_refused() -> None:
     for cron in ("0 0 31 2 *", "0 0 30 feb *", "0 0 31 4,6,9,11 *"):
         check_cron(cron)
         with pytest.raises(BadCron, match="names no moment that will ever come"):
@@ -128,7 +128,7 @@ def test_what_will_never_come_and_a_zone_that_there_is_not_are_refused() -> None
         first_run("* * * * *", "Mars/Base", datetime.now(UTC))
 
 
-def test_schedules_that_are_none_are_422_with_the_fault(api: Api, bucket: Bucket) -> None:
+def test_invalid_schedules_get_422_with_the_fault(api: Api, bucket: Bucket) -> None:
     job = {"source": f"s3://{bucket.name}/*.csv"}
     refused = api.client.post("/api/v1/schedules", json={"cron": "15 2 * * * *", "job": job})
     assert (refused.status_code, refused.json()["code"]) == (422, "bad_cron")
@@ -142,10 +142,10 @@ def test_schedules_that_are_none_are_422_with_the_fault(api: Api, bucket: Bucket
     assert api.client.delete(path).status_code == 204
 
 
-def test_a_schedule_of_an_earlier_version_keeps_its_moments(
+def test_a_schedule_of_an_earlier_version_keeps_its_times(
     api: Api, server: Server, bucket: Bucket
 ) -> None:
-    """Its seconds were taken then: it is shown, paused and deleted as any other."""
+    """Its seconds were accepted then: it is shown, paused and deleted as any other."""
     made = api.client.post(
         "/api/v1/schedules",
         json={"cron": "0 0 1 1 *", "job": {"source": f"s3://{bucket.name}/x.csv"}},
@@ -157,7 +157,7 @@ def test_a_schedule_of_an_earlier_version_keeps_its_moments(
     assert api.client.delete(path).status_code == 204
 
 
-def test_due_runs_are_made_skipped_while_one_goes_on_and_told_when_missed(
+def test_due_runs_start_are_skipped_while_one_runs_and_are_reported_when_missed(
     api: Api, server: Server, model: ModelService, bucket: Bucket, store: FaultyStore
 ) -> None:
     bucket.put("a.csv", transactions(200, seed=41))

@@ -1,5 +1,5 @@
-"""Each row of a scored file is in exactly one of scored, invalid, failed; the tables hold what the
-service said, once.
+"""Each row of a scored file is in exactly one of scored, invalid, failed; the tables hold the
+predictions of the service, once.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def test_rows_are_scored_rejected_or_failed_and_the_tables_hold_the_scored_ones(
     assert query(server.url, PER_DAY)
 
 
-def test_corrected_transactions_are_scored_and_nobody_can_see_that_they_were_not_at_once(
+def test_corrected_transactions_look_as_if_they_had_been_right(
     api: Api, server: Server, model: ModelService
 ) -> None:
     """Rows that were invalid, and one that the model service refused: tables, counts, summary, and
@@ -137,7 +137,7 @@ def test_corrected_transactions_are_scored_and_nobody_can_see_that_they_were_not
         assert left == (before if each is clean else {"transactions": [], "predictions": []})
 
 
-def test_digits_are_no_time_and_nothing_of_a_time_is_cut(
+def test_digits_alone_are_not_a_time_and_times_keep_their_precision(
     api: Api, server: Server, model: ModelService
 ) -> None:
     exact = "2026-01-05T10:20:30.123456000+02:00"
@@ -204,7 +204,7 @@ def test_a_file_that_was_uploaded_before_can_be_scored(api: Api, model: ModelSer
     assert refused() == (422, "invalid_parameter")
 
 
-def test_suspects_are_scored_in_processes_of_their_own_as_others_are(
+def test_suspects_are_scored_in_isolated_processes_with_the_same_result(
     api: Api, server: Server, model: ModelService
 ) -> None:
     data = transactions(300, seed=19, amount={3: "-5"})

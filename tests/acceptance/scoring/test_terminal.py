@@ -1,4 +1,4 @@
-"""The lines of `python -m app pipeline` and its bar, on a terminal and beside one."""
+"""The lines of `python -m app pipeline` and its bar, on a terminal and next to one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def databases(postgres: Postgres, templates: dict[str, str]) -> Iterator[Databas
 def command(
     databases: Databases, bucket: Bucket, model: ModelService, tmp_path: Path
 ) -> tuple[list[str], dict[str, str], Path]:
-    """Of a run over 600 transactions, slowly enough for a bar."""
+    """Output of a run over 600 transactions, slow enough for a bar."""
     bucket.put("a.csv", transactions(600, seed=5))
     model.misbehave(latency_ms=150)
     storage = tmp_path / "storage"
@@ -40,7 +40,7 @@ def command(
     return [sys.executable, "-m", "app", "pipeline", *log], environment, tmp_path
 
 
-def test_lines_go_to_the_pipe_while_the_bar_is_on_the_terminal(
+def test_lines_go_to_a_pipe_while_the_bar_is_on_the_terminal(
     command: tuple[list[str], dict[str, str], Path],
 ) -> None:
     done = mixed("err", command[0], command[1], command[2])
@@ -69,7 +69,7 @@ def test_lines_and_bar_share_a_terminal(command: tuple[list[str], dict[str, str]
         ((9, 0, 0, 5), 1, "9 processed, 0 failed, 0 invalid, 5 not processed"),
     ],
 )
-def test_the_last_line_tells_rows_that_failed_from_rows_that_were_not_processed(
+def test_the_last_line_tells_failed_rows_from_unprocessed_rows(
     caplog: pytest.LogCaptureFixture, rows: tuple[int, ...], code: int, said: str
 ) -> None:
     counts = dict(zip(("ok", "failed", "invalid", "unprocessed"), rows, strict=True))

@@ -1,6 +1,4 @@
-"""docker-compose.yml and Dockerfile, as far as they can be held against the code without a Docker
-daemon.
-"""
+"""docker-compose.yml and Dockerfile, checked against the code without a Docker daemon."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ def services() -> dict[str, dict[str, Any]]:
     return dict(yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"])
 
 
-def test_who_is_waited_for_can_be_what_it_is_waited_for(
+def test_every_dependency_can_meet_the_condition_that_is_waited_for(
     services: dict[str, dict[str, Any]],
 ) -> None:
     for name, service in services.items():
@@ -43,7 +41,7 @@ def test_who_is_waited_for_can_be_what_it_is_waited_for(
                 )
 
 
-def test_what_serves_comes_back_after_a_crash_or_a_reboot(
+def test_services_restart_after_a_crash_or_a_reboot(
     services: dict[str, dict[str, Any]],
 ) -> None:
     ends_by_itself = {"migrate", "samples", "bucket", "batch", "scale-bucket"}
@@ -52,7 +50,7 @@ def test_what_serves_comes_back_after_a_crash_or_a_reboot(
     assert set(restarts.values()) == {None, "unless-stopped"}
 
 
-def test_the_database_alone_needs_no_variable_and_is_where_the_documented_url_looks(
+def test_the_database_alone_needs_no_variable_and_matches_the_documented_url(
     services: dict[str, dict[str, Any]],
 ) -> None:
     text = (ROOT / "docker-compose.yml").read_text()
@@ -68,7 +66,7 @@ def test_the_database_alone_needs_no_variable_and_is_where_the_documented_url_lo
     assert (given["POSTGRES_DB"], postgres["ports"]) == ("granula", ["127.0.0.1:5432:5432"])
 
 
-def test_what_is_set_is_a_setting_and_the_batch_has_the_documented_defaults(
+def test_variables_are_settings_and_the_batch_has_the_documented_defaults(
     services: dict[str, dict[str, Any]],
 ) -> None:
     for name, service in services.items():
@@ -91,7 +89,7 @@ def test_what_is_set_is_a_setting_and_the_batch_has_the_documented_defaults(
 
 
 def started_for(name: str, services: dict[str, dict[str, Any]]) -> set[str]:
-    """It, and all that it waits for."""
+    """Return the service and all that it depends on."""
     return {name}.union(
         *(started_for(awaited, services) for awaited in services[name].get("depends_on", {}))
     )
@@ -117,7 +115,7 @@ def test_the_profile_scale_is_two_api_processes_and_three_workers_behind_a_balan
     assert "ports" not in api, "two cannot have one port"
 
 
-def test_the_balancer_finds_the_api_and_holds_nothing_back(
+def test_the_balancer_finds_the_api_and_does_not_buffer(
     services: dict[str, dict[str, Any]],
 ) -> None:
     text = re.sub(r"#.*", "", (ROOT / "deploy" / "nginx" / "nginx.conf").read_text())
@@ -143,7 +141,7 @@ def test_the_balancer_finds_the_api_and_holds_nothing_back(
     }
 
 
-def test_the_commands_that_are_run_exist_with_their_options(
+def test_the_commands_exist_with_their_options(
     services: dict[str, dict[str, Any]],
 ) -> None:
     group = typer.main.get_command(app)
@@ -157,7 +155,7 @@ def test_the_commands_that_are_run_exist_with_their_options(
             found.make_context(given[0], given[1:], parent=context)
 
 
-def test_volumes_are_declared_and_ports_are_open_to_this_host_alone(
+def test_volumes_are_declared_and_ports_are_bound_to_localhost(
     services: dict[str, dict[str, Any]],
 ) -> None:
     declared = set(yaml.safe_load((ROOT / "docker-compose.yml").read_text())["volumes"])
@@ -167,7 +165,7 @@ def test_volumes_are_declared_and_ports_are_open_to_this_host_alone(
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 
 
-def test_the_image_is_built_in_stages_and_runs_as_nobody_special() -> None:
+def test_the_image_is_built_in_stages_and_runs_without_privileges() -> None:
     stages = re.split(r"^FROM ", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)[1:]
     assert len(stages) > 1
     (user,) = re.findall(r"^USER (\S+)$", stages[-1], re.MULTILINE)

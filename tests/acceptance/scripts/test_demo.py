@@ -1,6 +1,4 @@
-"""Tests of the demo, run as users run it: what it prints, how it exits, and that it leaves nothing
-behind.
-"""
+"""The demo, run as users run it: its output, its exit codes, and that it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ from tests.cli.terminal import mixed
 from tests.harness import ROOT, Postgres, query, wait_until
 
 SCRIPT = ROOT / "scripts" / "demo.py"
-# the demo must not use what the environment names
+# the demo must ignore the environment
 NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
 
 
@@ -38,7 +36,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def run(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
-    """The exit code, and what was printed."""
+    """Return the exit code, and the output."""
     command = [sys.executable, str(SCRIPT), *arguments]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90, check=False
@@ -72,8 +70,8 @@ def number(pattern: str, output: str) -> int:
     return int(found[1].replace(",", ""))
 
 
-def test_a_clean_file_completes_and_its_proof_closes(environment: dict[str, str]) -> None:
-    """And what it tells goes to the standard output, without a bar, beside a terminal."""
+def test_a_clean_file_completes_with_a_valid_proof(environment: dict[str, str]) -> None:
+    """The report goes to standard output, without a bar, next to a terminal."""
     command = [sys.executable, str(SCRIPT), "--rows", "5000"]
     done = mixed("err", command, environment | {"TERM": "xterm"})
     output = done.out
@@ -98,7 +96,7 @@ def test_a_clean_file_completes_and_its_proof_closes(environment: dict[str, str]
     assert not Path(environment["STORAGE_DIR"]).exists()
 
 
-def test_a_dirty_file_shows_its_rejects_and_is_taken_out_of_a_named_database(
+def test_a_dirty_file_shows_its_rejects_and_is_removed_from_a_named_database(
     environment: dict[str, str], postgres: Postgres
 ) -> None:
     name = postgres.create()  # empty: the demo migrates it
@@ -123,7 +121,7 @@ def test_a_dirty_file_shows_its_rejects_and_is_taken_out_of_a_named_database(
     assert_nothing_left(environment, output)
 
 
-def test_keep_leaves_a_service_that_works_until_it_is_killed(environment: dict[str, str]) -> None:
+def test_keep_leaves_a_running_service(environment: dict[str, str]) -> None:
     code, output = run(environment, "--rows", "2000", "--keep")
     pid = pid_of_server(output)
     try:

@@ -1,6 +1,4 @@
-"""Tests of the sample generator: the files are what it says, and the oracle of a dirty one is
-true.
-"""
+"""The sample generator: files are as documented, and the verdicts of a dirty one are right."""
 
 import csv
 import gzip
@@ -43,7 +41,7 @@ def read_csv(data: bytes) -> list[list[str]]:
 def dirty_file(
     folder: Path, format: str, rows: int, rate: float = 0.5, seed: int = 5, **more: Any
 ) -> list[tuple[dict[str, Any], bytes]]:
-    """Each verdict of a dirty file, with the bytes from the line it names to the line of the next
+    """Return each verdict of a dirty file, with the bytes from its line to the line of the next
     one.
     """
     summary = script.generate(
@@ -126,7 +124,7 @@ def test_gzip_holds_the_same_file_and_no_time_or_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_every_kind_appears_with_its_code_and_about_as_often(tmp_path: Path, format: str) -> None:
+def test_every_kind_of_mistake_appears_with_its_code_and_share(tmp_path: Path, format: str) -> None:
     kinds = script.KINDS[format]
     verdicts = [verdict for verdict, _ in dirty_file(tmp_path, format, 2000)]
     counts = Counter(verdict["kind"] for verdict in verdicts)
@@ -155,7 +153,7 @@ def test_right_csv_rows_are_what_csv_reads_and_wrong_ones_are_wrong(tmp_path: Pa
     for verdict, record in dirty_file(tmp_path, "csv", 2000, names=names):
         if verdict["verdict"] == "ok":
             (cells,) = read_csv(record)
-            # an empty cell behind the last is none
+            # an empty cell after the last is none
             assert cells in (verdict["data"], [*verdict["data"], ""]), verdict
         else:
             assert wrong[verdict["code"]](record), verdict
@@ -176,8 +174,8 @@ def test_the_last_row_is_never_an_unclosed_quote(tmp_path: Path) -> None:
 
 
 def split_json_array(data: bytes) -> list[bytes]:
-    """The items of an array, found by strings and brackets alone: what still works when items are
-    wrong.
+    """Return the items of an array, found by strings and brackets alone, even if items are
+    invalid.
     """
     items, depth, quoted, start = [], 0, False, 0
     for token in re.finditer(rb'\\.|["\[\]{},]', data, re.DOTALL):
@@ -211,7 +209,7 @@ def test_right_json_records_parse_to_their_data_and_wrong_ones_are_wrong(
                 json.loads(record.decode())
         elif (
             verdict["kind"] != "long_int"
-        ):  # Python refuses that one, too, but with a limit of its own
+        ):  # Python refuses that one too, but with a limit of its own
             value = json.loads(record)
             if verdict["code"] == "json_row_not_object":
                 assert not isinstance(value, dict)

@@ -1,6 +1,4 @@
-"""Tests of the load test: a tiny one against the real service, and what it says of a service that
-fails.
-"""
+"""The load test: a tiny one against the real service, and its report about a service that fails."""
 
 from __future__ import annotations
 
@@ -46,7 +44,7 @@ def script() -> Iterator[ModuleType]:
         assert spec
         assert spec.loader
         module = importlib.util.module_from_spec(spec)
-        patch.setitem(sys.modules, "load_test", module)  # dataclasses look their module up
+        patch.setitem(sys.modules, "load_test", module)  # dataclasses look up their module
         spec.loader.exec_module(module)
         yield module
 
@@ -101,21 +99,21 @@ def test_bad_arguments_exit_with_2(
 
 
 @pytest.mark.parametrize("url", ["http://localhost:8000", "http://127.0.0.2", "http://[::1]:8000"])
-def test_loopback_is_known(script: ModuleType, url: str) -> None:
+def test_loopback_addresses_are_recognised(script: ModuleType, url: str) -> None:
     assert script.is_loopback(url)
 
 
-def test_percentiles_are_of_the_nearest_rank(script: ModuleType) -> None:
+def test_percentiles_use_the_nearest_rank(script: ModuleType) -> None:
     values = [float(n) for n in range(100, 0, -1)]
     assert [script.percentile(values, share) for share in (0.5, 0.95, 0.99, 1)] == [50, 95, 99, 100]
     assert script.percentile([7.0], 0.5) == 7
 
 
-def test_order_counts_pairs_that_waited_together(script: ModuleType) -> None:
+def test_the_order_score_counts_pairs_that_waited_together(script: ModuleType) -> None:
     Span = script.Span  # priority, created, started
     assert script.order([Span(9, 2, 3), Span(1, 1, 4)]) == (1, 1)
     assert script.order([Span(9, 2, 5), Span(1, 1, 4)]) == (0, 1)
-    # one was gone before the other came
+    # one had ended before the other started
     assert script.order([Span(9, 5, 6), Span(1, 1, 4)]) == (0, 0)
     assert script.order([Span(5, 1, 6), Span(5, 1, 4)]) == (0, 0)
     assert script.order([Span(9, 0, 1), Span(5, 0, 3), Span(1, 0, 2)]) == (2, 3)
@@ -126,8 +124,8 @@ Spoil = Callable[[str, int], tuple[int, dict[str, Any]] | None]
 
 @contextmanager
 def fake_service(spoil: Spoil) -> Iterator[tuple[str, list[str]]]:
-    """(address, calls): a service that completes all at once, except where `spoil(kind, number of
-    the call)` says otherwise.
+    """Return (address, calls) of a service that completes everything immediately, unless
+    `spoil(kind, number of the call)` says otherwise.
     """
     calls: list[str] = []
     moment = "2026-01-01T00:00:00+00:00"
@@ -220,7 +218,7 @@ def fake_service(spoil: Spoil) -> Iterator[tuple[str, list[str]]]:
         "no end",
     ],
 )
-def test_what_is_wrong_makes_the_exit_code(
+def test_a_failed_check_sets_the_exit_code(
     script: ModuleType, capsys: pytest.CaptureFixture[str], spoil: Spoil, says: list[str]
 ) -> None:
     never_ends = any("not ended" in text for text in says)

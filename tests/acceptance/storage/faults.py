@@ -1,6 +1,6 @@
-"""A disk that refuses, for the servers of these tests, which load this by PROCESSORS. While the
-file of FAULT_FILE is there, the call of the operating system that it names fails with the error
-that it names, for what is below the folder of FAULT_FOLDER.
+"""A disk with faults, for the servers of these tests, which load this by PROCESSORS. While the file
+of FAULT_FILE exists, the system call that it names fails with the error that it names, below the
+folder of FAULT_FOLDER.
 """
 
 from __future__ import annotations

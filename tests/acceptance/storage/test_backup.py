@@ -1,6 +1,4 @@
-"""Database and storage go into a backup and come back, together and each alone, and nothing is lost
-on the way.
-"""
+"""Database and storage are backed up and restored, together and separately, without loss."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ DIRTY = b'id,name\n1,a\n2\n3,\xc3\xa4,x\n4,"d\n"\n'
 
 @dataclass
 class Home:
-    """Where a service is: its database and its storage."""
+    """Where a service has its database and its storage."""
 
     url: str
     folder: Path
@@ -49,7 +47,7 @@ class Home:
 def homes(
     request: pytest.FixtureRequest, databases: Databases, bucket: OurBucket, tmp_path: Path
 ) -> tuple[Home, Home]:
-    """Two, of which the second is empty and elsewhere."""
+    """Two places, of which the second is empty and elsewhere."""
     made = []
     for name in ("one", "other"):
         folder = tmp_path / name
@@ -63,7 +61,7 @@ def homes(
 
 
 def state(client: httpx.Client) -> dict[str, Any]:
-    """Everything that a user sees."""
+    """Return everything that a user sees."""
     api = Api(client)
     found: dict[str, Any] = {}
     for job in client.get("/api/v1/jobs", params={"limit": 100}).json()["items"]:
@@ -79,8 +77,8 @@ def state(client: httpx.Client) -> dict[str, Any]:
 
 
 def fill(client: httpx.Client) -> str:
-    """Files with rejects, the result of a transform, and a resumable upload on its way, whose
-    address this is.
+    """Create files with rejects, the result of a transform, and an unfinished resumable upload;
+    return its address.
     """
     api = Api(client)
     job = api.run(DIRTY)
@@ -94,7 +92,7 @@ def fill(client: httpx.Client) -> str:
     return url
 
 
-def test_both_come_back_in_another_place_as_they_were_while_the_service_ran(
+def test_a_backup_of_a_running_service_is_restored_elsewhere_unchanged(
     homes: tuple[Home, Home], tmp_path: Path
 ) -> None:
     one, other = homes
@@ -129,7 +127,7 @@ def test_both_come_back_in_another_place_as_they_were_while_the_service_ran(
 
 
 @pytest.mark.parametrize("homes", ["folder"], indirect=True)
-def test_an_older_database_alone_removes_nothing_and_the_storage_alone_brings_files_back(
+def test_an_older_database_removes_nothing_and_a_restored_storage_recovers_files(
     homes: tuple[Home, Home], tmp_path: Path
 ) -> None:
     one, _ = homes
@@ -168,7 +166,7 @@ def test_an_older_database_alone_removes_nothing_and_the_storage_alone_brings_fi
         assert offset_of(client, growing) == 5
     server.stop()
 
-    # All files are gone from the storage, and come back from the backup of it.
+    # All files are gone from the storage, and restored from its backup.
     shutil.rmtree(one.folder / "files")
     one.command("restore", str(tmp_path / "new"), "--only", "storage")
     server = one.server.start()
@@ -183,7 +181,7 @@ def home(databases: Databases, tmp_path: Path) -> Home:
     return Home(databases.create(tmp_path / "one"), tmp_path / "one", {})
 
 
-def test_a_damaged_storage_or_backup_is_told(home: Home, tmp_path: Path) -> None:
+def test_a_damaged_storage_or_backup_is_reported(home: Home, tmp_path: Path) -> None:
     server = home.server.start()
     with server.client() as client:
         lost, damaged, kept = (

@@ -1,4 +1,4 @@
-"""A stored file that was damaged is never given out as if it were the one that came."""
+"""A damaged stored file is never returned as the original."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ assert len(LARGE) > CHECKED_FIRST_BYTES
 
 
 def flip(server: Server, file_id: str, place: int) -> None:
-    """One bit."""
+    """Flips one bit."""
     path = server.storage / "uploads" / file_id
     with path.open("r+b") as file:
         file.seek(place)
@@ -75,7 +75,7 @@ def read_into(came: bytearray, file: CheckedFile, piece: int) -> None:
 
 
 @pytest.mark.parametrize("piece", [1, 7, 100, 1000])
-def test_the_last_bytes_come_only_if_all_were_right(piece: int) -> None:
+def test_the_last_bytes_are_sent_only_if_the_checksum_matches(piece: int) -> None:
     data = bytes(range(256)) * 3
     good = CheckedFile(io.BytesIO(data), len(data), zlib.crc32(data))
     assert b"".join(iter(lambda: good.read(piece), b"")) == data
@@ -90,7 +90,7 @@ def test_the_last_bytes_come_only_if_all_were_right(piece: int) -> None:
         assert len(came) < len(data)
 
 
-def test_every_answer_that_asks_to_come_again_says_when() -> None:
+def test_every_response_that_asks_for_a_retry_has_retry_after() -> None:
     request = Request({"type": "http", "path": "/", "headers": [], "method": "GET"})
     for error in request_errors().values():
         if error.status in (503, 507):

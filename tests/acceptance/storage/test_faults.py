@@ -1,6 +1,4 @@
-"""What the disk refuses is answered 503 or 507 with Retry-After, through whatever way the bytes
-come, and leaves nothing.
-"""
+"""Disk errors get 503 or 507 with Retry-After, on every way in, and leave nothing."""
 
 from __future__ import annotations
 
@@ -50,7 +48,7 @@ class Disk:
             self._fault_file.unlink()
 
     def names(self) -> set[str]:
-        """Of all files of the storage but the database."""
+        """Return the names of all files of the storage, except the database."""
         return {
             str(path.relative_to(self.server.storage))
             for folder in ("uploads", "partial", "outputs")
@@ -63,7 +61,7 @@ class Disk:
 def disk(
     postgres: Postgres, templates: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Disk]:
-    """The errors are those of a folder, whatever the database."""
+    """The errors are those of a folder, with either database."""
     folder = tmp_path_factory.mktemp("faults")
     storage, fault_file = folder / "storage", folder / "fault"
     url = Databases("sqlite", postgres, templates).create(storage)
@@ -119,7 +117,7 @@ def assert_told(answer: httpx.Response, status: int) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("call", "error", "status"), FAULTS)
-def test_no_way_in_makes_a_mistake_of_it_or_leaves_anything(
+def test_a_disk_error_is_reported_on_every_way_in_and_leaves_nothing(
     disk: Disk,
     client: httpx.Client,
     way: Callable[[httpx.Client], httpx.Response],
@@ -131,7 +129,7 @@ def test_no_way_in_makes_a_mistake_of_it_or_leaves_anything(
     with disk.refusing(call, error):
         assert_told(way(client), status)
     left = disk.names() - before
-    # the bytes that are there for good are acknowledged, and become the file as soon as they can
+    # durable bytes are acknowledged, and become the file as soon as possible
     if way is tus:
         wait_until(
             lambda: not [each for each in disk.names() if each.startswith("partial/")],
@@ -146,7 +144,7 @@ def test_no_way_in_makes_a_mistake_of_it_or_leaves_anything(
 @pytest.mark.parametrize(
     ("call", "error", "status"), [("pwrite", "EIO", 503), ("pwrite", "EDQUOT", 507), *FAULTS[4:7]]
 )
-def test_a_resumable_upload_goes_on_where_it_was(
+def test_a_resumable_upload_resumes_after_a_disk_error(
     disk: Disk, client: httpx.Client, call: str, error: str, status: int
 ) -> None:
     url = create(client, len(GOOD), filename="a.csv")
@@ -167,7 +165,7 @@ def test_a_resumable_upload_goes_on_where_it_was(
 
 
 @pytest.mark.parametrize(("call", "error", "status"), [FAULTS[0], FAULTS[4], FAULTS[6], FAULTS[7]])
-def test_a_correction_is_not_taken_and_can_be_sent_again(
+def test_a_correction_is_refused_and_can_be_sent_again(
     disk: Disk, client: httpx.Client, call: str, error: str, status: int
 ) -> None:
     job = Api(client).run(b"id,name\n1,a\n2\n")
@@ -215,10 +213,10 @@ def test_ready_writes_a_byte(
     assert set(disk.server.storage.rglob("*")) == before
 
 
-def test_a_file_that_the_file_system_does_not_take_is_refused_and_none_of_it_kept(
+def test_a_file_larger_than_the_file_system_allows_is_refused_and_removed(
     postgres: Postgres, templates: dict[str, str], tmp_path: Path
 ) -> None:
-    """A write takes a part first, and says only the next time that there is no room for more."""
+    """A write first takes a part, and only the next one reports that there is no space."""
     databases, limit = Databases("postgresql", postgres, templates), (3 << 20) + 12_345
     server = Server(
         databases.create(tmp_path / "storage"),

@@ -1,5 +1,5 @@
-"""Whose a storage is: another database never loses what lies in it, and what nobody knows is kept
-for days.
+"""Ownership of a storage: another database never loses its files, and unknown files are kept for
+days.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PLACES = ("folder", "bucket")
 
 @dataclass
 class Service:
-    """What a service has of database and storage, without the rest."""
+    """The parts of a service that use database and storage."""
 
     database: Database
     places: Stores
@@ -145,7 +145,7 @@ async def test_a_storage_belongs_to_the_first_database_and_a_second_one_is_refus
         assert first.is_there(file_id)
 
 
-async def test_of_two_databases_that_begin_at_once_on_a_new_storage_one_gets_it(
+async def test_one_of_two_databases_that_start_together_gets_a_new_storage(
     databases: Databases, storage: Storage, tmp_path: Path
 ) -> None:
     for attempt in range(5):
@@ -161,7 +161,7 @@ async def test_of_two_databases_that_begin_at_once_on_a_new_storage_one_gets_it(
             assert {type(each) for each in claims} == {type(None), StorageForeign}
 
 
-async def test_processes_of_one_database_that_begin_at_once_agree(
+async def test_processes_of_one_database_that_start_together_agree(
     databases: Databases, storage: Storage, tmp_path: Path
 ) -> None:
     url = await asyncio.to_thread(databases.create, tmp_path / "1")
@@ -178,10 +178,10 @@ async def test_processes_of_one_database_that_begin_at_once_agree(
         assert {held.installation} == ids
 
 
-async def test_a_storage_without_a_mark_is_ours_if_we_know_something_in_it(
+async def test_an_unmarked_storage_is_claimed_if_the_database_knows_a_file_in_it(
     databases: Databases, storage: Storage, tmp_path: Path
 ) -> None:
-    """As after an update from a version without marks, with what a killed process left beside."""
+    """As after an update from a version without marks, with the leftovers of a killed process."""
     url, other = (
         await asyncio.to_thread(databases.create, tmp_path / "1"),
         await asyncio.to_thread(databases.create, tmp_path / "2"),
@@ -203,7 +203,7 @@ async def test_a_storage_without_a_mark_is_ours_if_we_know_something_in_it(
 
 
 @pytest.mark.parametrize("what", ["partial", "outputs"])
-async def test_a_storage_with_only_pieces_of_others_is_not_ours(
+async def test_a_storage_with_only_unknown_files_is_refused(
     databases: Databases, storage: Storage, tmp_path: Path, what: str
 ) -> None:
     async with service(await asyncio.to_thread(databases.create, tmp_path / "1"), storage) as fresh:
@@ -218,7 +218,7 @@ async def test_a_storage_with_only_pieces_of_others_is_not_ours(
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"installation": 7}', b"\xff", b"null"])
-async def test_a_mark_that_cannot_be_read_is_nobodys_to_overwrite(
+async def test_an_unreadable_mark_is_not_overwritten(
     databases: Databases, storage: Storage, tmp_path: Path, content: bytes
 ) -> None:
     async with service(await asyncio.to_thread(databases.create, tmp_path / "1"), storage) as ours:
@@ -244,7 +244,7 @@ def write_partial(service: Service, upload_id: UUID) -> None:
         growing.sync()
 
 
-async def test_what_nobody_knows_is_kept_for_days_and_then_removed(
+async def test_unknown_files_are_kept_for_days_and_then_removed(
     databases: Databases, storage: Storage, tmp_path: Path
 ) -> None:
     url = await asyncio.to_thread(databases.create, tmp_path / "1")
@@ -268,17 +268,17 @@ async def swept_of(url: str) -> list[tuple[object, ...]]:
     return await asyncio.to_thread(query, url, "SELECT lost_files, held_files FROM installation")
 
 
-async def test_an_older_database_that_is_put_back_loses_nothing_and_the_newer_one_finds_all(
+async def test_a_restored_older_database_loses_nothing_and_the_newer_one_finds_everything(
     databases: Databases, storage: Storage, tmp_path: Path
 ) -> None:
-    """Files, pieces of resumable uploads and parts of transforms that came after the backup."""
+    """Files, pieces of resumable uploads and parts of transforms that are newer than the backup."""
     url = await asyncio.to_thread(databases.create, tmp_path / "1")
     async with service(url, storage) as ours:
         await ours.ownership.claim()
         old = await ours.store()
         own_id = await ours.ownership.own_id()
         new = [await ours.store() for _ in range(FEW)]
-        # The older backup: the same id, without what came afterwards.
+        # The older backup: the same id, without the newer files.
         older = await asyncio.to_thread(databases.create, tmp_path / "2")
         await asyncio.to_thread(copy_row, older, own_id)
         async with service(older, storage) as restored:
@@ -299,7 +299,7 @@ def copy_row(url: str, own_id: UUID) -> None:
     )
 
 
-async def test_a_file_in_lost_and_found_is_given_back_to_who_reads_it(
+async def test_a_file_in_lost_and_found_returns_when_it_is_read(
     databases: Databases, storage: Storage, tmp_path: Path
 ) -> None:
     async with service(await asyncio.to_thread(databases.create, tmp_path / "1"), storage) as ours:
@@ -346,7 +346,7 @@ async def test_too_many_unknown_files_wait_for_an_operator(
         assert ours.is_there(known)
 
 
-async def test_parts_of_unknown_jobs_and_pieces_of_unknown_uploads_are_kept_too(
+async def test_parts_of_unknown_jobs_and_uploads_are_kept_too(
     databases: Databases, tmp_path: Path, bucket: OurBucket
 ) -> None:
     async with service(
@@ -379,7 +379,7 @@ async def test_parts_of_unknown_jobs_and_pieces_of_unknown_uploads_are_kept_too(
 def settings(
     request: pytest.FixtureRequest, bucket: OurBucket, tmp_path: Path
 ) -> Iterator[dict[str, str]]:
-    """Of services that share a storage."""
+    """Settings of services that share a storage."""
     if request.param == "bucket":
         yield bucket.settings(bucket.url())
     else:
@@ -414,7 +414,7 @@ def test_a_service_with_another_database_does_not_start_and_removes_nothing(
     assert "lost+found" not in first.log.read_text()
 
 
-def test_each_command_says_in_a_line_that_the_storage_is_foreign_until_it_is_adopted(
+def test_every_command_reports_a_foreign_storage_until_it_is_adopted(
     postgres: Postgres, templates: dict[str, str], tmp_path: Path
 ) -> None:
     databases = Databases("sqlite", postgres, templates)
@@ -447,7 +447,7 @@ def test_each_command_says_in_a_line_that_the_storage_is_foreign_until_it_is_ado
     assert told["belongs_to"] != told["installation"]
 
 
-def test_a_worker_on_the_storage_of_another_database_says_so_in_a_line(
+def test_a_worker_reports_the_storage_of_another_database_in_one_line(
     postgres: Postgres, templates: dict[str, str], tmp_path: Path
 ) -> None:
     databases = Databases("postgresql", postgres, templates)
@@ -461,7 +461,7 @@ def test_a_worker_on_the_storage_of_another_database_says_so_in_a_line(
     databases.close()
 
 
-def test_processes_that_start_at_once_on_a_new_storage_share_it(
+def test_processes_that_start_together_on_a_new_storage_share_it(
     postgres: Postgres, templates: dict[str, str], settings: dict[str, str], tmp_path: Path
 ) -> None:
     databases = Databases("postgresql", postgres, templates)
@@ -484,11 +484,11 @@ def test_processes_that_start_at_once_on_a_new_storage_share_it(
     databases.close()
 
 
-def test_an_older_database_that_is_put_back_removes_no_file(
+def test_a_restored_older_database_removes_no_file(
     databases: Databases, settings: dict[str, str], tmp_path: Path
 ) -> None:
-    """The service itself, started on a copy of its database from before the uploads, and then on
-    the newer one.
+    """The service is started on a copy of its database from before the uploads, and then on the
+    newer one.
     """
     url = databases.create(tmp_path / "1")
     service = Server(url, tmp_path / "1", RECONCILE_SECONDS=0.05, **settings).start()

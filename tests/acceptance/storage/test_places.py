@@ -1,4 +1,4 @@
-"""What a place for files promises, a folder keeps and a bucket keeps."""
+"""The contract of places for files, for a folder and for a bucket."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def store(places: Stores, data: bytes, piece: int = 1 << 20) -> tuple[UUID, str,
     for start in range(0, len(data), piece):
         block = bytearray(data[start : start + piece])
         assert writer.write(block) == len(block)
-        block.clear()  # whoever writes may use it again
+        block.clear()  # a writer may reuse it
     writer.finish()
     stored = writer.publish()
     return file_id, stored.uri, stored.etag
 
 
 @pytest.mark.parametrize("data", [b"", SMALL, LARGE], ids=["empty", "small", "large"])
-def test_what_was_published_is_read_whole_and_in_ranges(places: Stores, data: bytes) -> None:
+def test_a_published_file_is_read_whole_and_in_ranges(places: Stores, data: bytes) -> None:
     storage = places.storage
     storage.check()
     _, uri, etag = store(places, data)
@@ -81,7 +81,7 @@ def test_what_was_published_is_read_whole_and_in_ranges(places: Stores, data: by
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
-def test_nothing_is_seen_before_it_is_published_and_nothing_stays_of_what_is_given_up(
+def test_files_are_invisible_until_published_and_abandoned_ones_leave_nothing(
     places: Stores, data: bytes
 ) -> None:
     file_id = uuid4()
@@ -105,7 +105,7 @@ def test_a_file_made_elsewhere_on_this_machine_becomes_the_stored_one(places: St
     assert not path.exists() or path.parent == getattr(places.storage, "folder", None)
 
 
-def test_what_a_killed_writer_left_is_stale_and_can_be_removed(places: Stores) -> None:
+def test_files_of_a_killed_writer_are_stale_and_can_be_removed(places: Stores) -> None:
     dead, alive = uuid4(), uuid4()
     left: list[Writer] = []
     for file_id in (dead, alive):
@@ -129,7 +129,7 @@ def test_what_a_killed_writer_left_is_stale_and_can_be_removed(places: Stores) -
         writer.discard()
 
 
-def test_who_is_still_writing_is_not_stale_however_long_ago_it_began(places: Stores) -> None:
+def test_an_active_writer_is_never_stale(places: Stores) -> None:
     file_id = uuid4()
     writer = places.storage.writer(file_id)
     writer.write(LARGE)
@@ -143,9 +143,7 @@ def test_who_is_still_writing_is_not_stale_however_long_ago_it_began(places: Sto
     assert [each.name.partition("?")[0] for each in places.storage.stale(-60)] == [stored.uri]
 
 
-def test_an_object_that_somebody_replaced_is_not_read_as_if_it_were_the_file(
-    bucket: OurBucket, tmp_path: Path
-) -> None:
+def test_a_replaced_object_is_not_read_as_the_file(bucket: OurBucket, tmp_path: Path) -> None:
     url = bucket.url()
     places = stores(url, tmp_path, bucket.credentials(), most_bytes=MOST_BYTES)
     _, uri, etag = store(places, SMALL)
@@ -158,7 +156,7 @@ def test_an_object_that_somebody_replaced_is_not_read_as_if_it_were_the_file(
 # ---------------------------------------------------------------------- resumable uploads
 
 
-def test_pieces_add_up_and_are_read_in_their_order(places: Stores) -> None:
+def test_pieces_are_appended_and_read_in_order(places: Stores) -> None:
     partials, upload_id = places.partials, uuid4()
     partials.create(upload_id)
     with partials.locked(upload_id) as growing:
@@ -179,7 +177,7 @@ def test_pieces_add_up_and_are_read_in_their_order(places: Stores) -> None:
     assert partials.ids(-60) == []
 
 
-def test_a_second_writer_of_one_process_is_turned_away(places: Stores) -> None:
+def test_a_second_writer_in_the_process_is_refused(places: Stores) -> None:
     upload_id = uuid4()
     places.partials.create(upload_id)
     with (
@@ -208,12 +206,10 @@ def test_bytes_whose_checksum_is_not_known_yet_can_be_forgotten(places: Stores) 
     assert b"".join(partials.blocks(upload_id)) == b"kept, right"
 
 
-def test_of_two_processes_that_go_on_at_one_offset_one_wins(
+def test_one_of_two_processes_that_resume_at_one_offset_wins(
     bucket: OurBucket, tmp_path: Path
 ) -> None:
-    """And every byte that either was told is there, is there: the file is what one after the other
-    has sent.
-    """
+    """Every byte that either got acknowledged is stored: the file is what both sent, in order."""
     url, upload_id = bucket.url(), uuid4()
     processes = [
         stores(url, tmp_path, bucket.credentials(), most_bytes=MOST_BYTES) for _ in range(2)
@@ -221,7 +217,7 @@ def test_of_two_processes_that_go_on_at_one_offset_one_wins(
     data = bytes(range(256)) * 40
 
     def send(partials: Partials, size: int) -> int:
-        """Like a client that asks, sends a piece, and asks again when it is told of a conflict."""
+        """A client that asks for the offset, sends a piece, and asks again after a conflict."""
         conflicts = 0
         for _ in range(50):
             if (offset := partials.size(upload_id) or 0) >= len(data):
@@ -252,7 +248,7 @@ def test_of_two_processes_that_go_on_at_one_offset_one_wins(
 # ---------------------------------------------------------------------- parts of outputs
 
 
-def test_parts_of_outputs_are_there_for_every_process_until_the_job_is_over(places: Stores) -> None:
+def test_parts_of_outputs_are_visible_to_every_process_until_the_job_ends(places: Stores) -> None:
     outputs, job_id, other = places.outputs, uuid4(), uuid4()
     parts = {"0-a.part": LARGE, "1-b.part": SMALL, "1-b.keys": b"\1" * 32}
     for name, data in parts.items():
@@ -273,23 +269,23 @@ def test_parts_of_outputs_are_there_for_every_process_until_the_job_is_over(plac
     assert not folder.exists()
 
 
-# ---------------------------------------------------------------------- where the place is chosen
+# ---------------------------------------------------------------------- the choice of a place
 
 
 @pytest.mark.parametrize(
     "url", ["ftp://x/y", "file://host/x", "file:x", "s3://", "s3://UPPER/x", "s3://bucket/a//b"]
 )
-def test_a_storage_url_that_cannot_be_is_refused_at_the_start(url: str, tmp_path: Path) -> None:
+def test_an_invalid_storage_url_is_refused_at_startup(url: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsInvalid, match="STORAGE_URL"):
         stores(url, tmp_path, Credentials("http://x", "k", "s", "r"), most_bytes=1)
 
 
-def test_a_bucket_without_credentials_says_which_are_missing(tmp_path: Path) -> None:
+def test_a_bucket_without_credentials_reports_the_missing_ones(tmp_path: Path) -> None:
     with pytest.raises(SettingsInvalid, match="set ENDPOINT_URL, SECRET too"):
         stores("s3://bucket/x", tmp_path, Credentials("", "key", "", "r"), most_bytes=1)
 
 
-def test_the_doctor_tries_the_bucket(bucket: OurBucket, tmp_path: Path) -> None:
+def test_the_doctor_checks_the_bucket(bucket: OurBucket, tmp_path: Path) -> None:
     def found(url: str) -> tuple[str, str]:
         named = {name.lower(): value for name, value in bucket.settings(url).items()}
         ((state, what, _),) = checks.storage(load_settings(storage_dir=tmp_path, **named))

@@ -1,5 +1,5 @@
-"""The service with its files in a bucket: real processes, a real S3 server, and nothing on the disk
-but the database.
+"""The service with its files in a bucket: real processes, a real S3 server, and only the database
+on disk.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ assert len(LARGE) > 2 * PART_BYTES
 on_one_database = pytest.mark.parametrize(
     "databases", ["postgresql"], indirect=True, scope="module"
 )
-"""What asks nothing of the database that would be another SQL there."""
+"""Tests whose SQL is the same on both databases."""
 
 
 @pytest.fixture(scope="module")
 def place(bucket: OurBucket, databases: Databases) -> str:
-    """Of one database: another one would be refused there."""
+    """Settings for one database: another one would be refused there."""
     assert databases.kind
     return bucket.url()
 
@@ -93,12 +93,12 @@ def server(
 
 @pytest.fixture
 def sqlite(postgres: Postgres, templates: dict[str, str]) -> Databases:
-    """For what is the same on both databases, and starts services of its own."""
+    """For tests that are the same on both databases, and start services of their own."""
     return Databases("sqlite", postgres, templates)
 
 
 def files(bucket: OurBucket, place: str) -> list[str]:
-    """What lies there: files, marks, pieces, parts, and what was broken off."""
+    """Return the contents: files, marks, pieces, parts, and aborted uploads."""
     return bucket.below(place) + [f"{key} (broken off)" for key in bucket.broken_off(place)]
 
 
@@ -131,9 +131,9 @@ def test_rows_and_downloads_equal_an_independent_reading(
 
 
 @on_one_database
-def test_what_is_refused_leaves_nothing(api: Api, bucket: OurBucket, place: str) -> None:
+def test_refused_uploads_leave_nothing(api: Api, bucket: OurBucket, place: str) -> None:
     before = files(bucket, place)
-    # stored blocks: large as it comes, and cut off
+    # stored blocks: large when received, and cut off
     broken = gzip.compress(LARGE, 0)[: -PART_BYTES // 2]
     for body, code in ((broken, "corrupt_gzip"), (b"\x89PNG" + LARGE, "content_mismatch")):
         answer = api.client.post("/api/v1/upload", files={"file": ("data.csv", body, "text/csv")})
@@ -192,7 +192,7 @@ def test_a_transform_reads_and_writes_the_bucket(
     )
 
 
-def test_rejects_come_back_corrected(api: Api) -> None:
+def test_corrected_rejects_are_loaded(api: Api) -> None:
     job = api.run(b"id,name\n1,a\n2\n3,c\n")
     assert job["rows"]["invalid"] == 1
     rejects = api.client.get(f"/api/v1/rejects/{job['file_id']}/download").content
@@ -209,7 +209,7 @@ def test_rejects_come_back_corrected(api: Api) -> None:
 
 
 @on_one_database
-def test_a_resumable_upload_lies_in_pieces_until_it_is_a_file(
+def test_a_resumable_upload_is_stored_in_pieces_until_it_is_complete(
     server: Server, api: Api, bucket: OurBucket, place: str
 ) -> None:
     client, before = api.client, files(bucket, place)
@@ -226,8 +226,8 @@ def test_a_resumable_upload_lies_in_pieces_until_it_is_a_file(
     assert offset_of(client, url) == 5_000
     right = f"sha256 {base64.b64encode(hashlib.sha256(LARGE[5_000:9_000]).digest()).decode()}"
     assert send(client, url, 5_000, LARGE[5_000:9_000], Upload_Checksum=right).status_code == 204
-    # Another process has gone on meanwhile; who comes second is told so, and nothing that was
-    # acknowledged is lost.
+    # Another process has continued meanwhile; the second one is told, and no acknowledged byte is
+    # lost.
     bucket.client(place).put(f"partial/{upload_id}/{9_000:020}", LARGE[9_000:10_000])
     assert offset_of(client, url) == 10_000
     assert_problem(send(client, url, 9_000, LARGE[9_000:]), 409, "offset_mismatch")
@@ -240,12 +240,10 @@ def test_a_resumable_upload_lies_in_pieces_until_it_is_a_file(
 
 
 @on_one_database
-def test_an_upload_whose_last_answer_was_never_given_is_finished_by_another_process(
+def test_an_upload_whose_last_response_was_lost_is_finished_by_another_process(
     server: Server, api: Api, bucket: OurBucket, place: str
 ) -> None:
-    """All bytes are there, and the process that took them is gone. One that nobody went on with is
-    removed.
-    """
+    """All bytes are stored, and their process is gone. An upload that nobody resumes is removed."""
     rests = create(api.client, 100)
     assert send(api.client, rests, 0, b"id,name\n").status_code == 204
     row = key_of(server, rests.rpartition("/")[2])
@@ -274,7 +272,7 @@ def test_an_upload_whose_last_answer_was_never_given_is_finished_by_another_proc
     )
 
 
-def test_what_a_killed_process_left_is_swept_and_what_may_be_a_file_is_kept(
+def test_leftovers_of_a_killed_process_are_swept_and_possible_files_are_kept(
     sqlite: Databases, bucket: OurBucket, tmp_path: Path
 ) -> None:
     place = bucket.url()
@@ -309,11 +307,11 @@ def test_what_a_killed_process_left_is_swept_and_what_may_be_a_file_is_kept(
 
 
 def sweep(url: str, bucket: OurBucket, place: str, folder: Path, older_than_seconds: float) -> None:
-    """What the reconciler does every ten minutes, for files of any age."""
+    """Sweep as the reconciler does every ten minutes, for files of any age."""
     made = stores(place, folder, bucket.credentials(), most_bytes=1 << 30)
 
     async def renew_leases() -> None:
-        """There are none."""
+        """There are no uploads."""
 
     async def run() -> None:
         database = Database(load_settings(database_url=url, storage_dir=folder))
@@ -330,7 +328,7 @@ def sweep(url: str, bucket: OurBucket, place: str, folder: Path, older_than_seco
     made.close()
 
 
-def test_a_bucket_that_is_not_there_is_told_and_the_service_goes_on_when_it_is(
+def test_a_missing_bucket_is_reported_and_the_service_recovers(
     sqlite: Databases, bucket: OurBucket, gates: Path, tmp_path: Path
 ) -> None:
     name = f"{bucket.name}-later"
@@ -355,7 +353,7 @@ def test_a_bucket_that_is_not_there_is_told_and_the_service_goes_on_when_it_is(
         assert Api(client).run(SMALL)["status"] == "completed"
         assert client.get("/ready").status_code == 200
 
-        # And one that goes away for a while, between two chunks of a job.
+        # And one that is unreachable for a while, between two chunks of a job.
         with GatedFile(gates, 6) as gated:
             file_id = Api(client).upload(gated.data, chunk_size=100, processor="gate")["file_id"]
             chunks = f"/api/v1/jobs/{file_id}/chunks"

@@ -1,5 +1,5 @@
-"""A collector of OpenTelemetry traces: takes OTLP over HTTP, answers as it is told, and keeps what
-it got.
+"""A collector of OpenTelemetry traces: accepts OTLP over HTTP, sends configured responses, and
+keeps what it gets.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 @dataclass(frozen=True)
 class Seen:
-    """A span, as it came over the wire."""
+    """A span, as received."""
 
     name: str
     trace_id: str
@@ -27,15 +27,15 @@ class Seen:
     links: list[str]
     """Ids of spans."""
     process: dict[str, Any]
-    """What its process says of itself."""
+    """Attributes of its process."""
     nanoseconds: tuple[int, int]
 
 
 class Collector:
     def __init__(self, *answers: int) -> None:
-        """`answers`: the first status codes; after them 200."""
+        """`answers`: the first status codes; then 200."""
         self.bodies: list[bytes] = []
-        """Of requests that were answered 200."""
+        """Spans of requests that got 200."""
         self.paths: set[str] = set()
         self._answers = list(answers)
         self._lock = threading.Lock()
@@ -64,7 +64,7 @@ class Collector:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def spans(self, name: str = "") -> list[Seen]:
-        """In the order of their begin; `name`: only those that are called so."""
+        """In the order of their starts; `name`: only those with this name."""
         with self._lock:
             bodies = list(self.bodies)
         found = [

@@ -1,4 +1,4 @@
-"""What a process tells of its work, on both databases: the counters of /metrics, and its log."""
+"""Telemetry of a process, on both databases: the counters of /metrics, and its log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROUTE = "/api/v1/status/{file_id}"
 
 @pytest.fixture(scope="module")
 def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Tries each chunk twice, at once."""
+    """Tries each chunk twice, without a pause."""
     storage = tmp_path_factory.mktemp("telemetry") / "storage"
     running = Service(
         databases.create(storage),
@@ -38,16 +38,14 @@ def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def scraped(api: Api, *only: str) -> dict[tuple[str, ...], float]:
-    """Samples by name and the values of their labels; `only` of these names."""
+    """Return samples by name and values of their labels; `only` with these names."""
     families = text_string_to_metric_families(api.client.get("/metrics").text)
     samples = [sample for family in families for sample in family.samples]
     return {(s.name, *s.labels.values()): s.value for s in samples if not only or s.name in only}
 
 
 def mixed() -> bytes:
-    """Three chunks of 100 rows: two rows not wanted, one that cannot be processed, and none that
-    can.
-    """
+    """Three chunks of 100 rows: two unwanted rows, one that fails, and a chunk that fails."""
     names = ["ok"] * 98 + ["refused"] * 2 + ["ok"] * 99 + ["bad"] * 101
     return b"id,name\n" + b"".join(b"%d,%b\n" % (i, name.encode()) for i, name in enumerate(names))
 
@@ -106,7 +104,7 @@ def test_answers_are_counted_by_declared_route_without_uploads_and_event_streams
     ]
 
 
-def test_the_pool_tells_its_connections(api: Api) -> None:
+def test_the_pool_reports_its_connections(api: Api) -> None:
     found = scraped(api, "granula_database_connections", "granula_database_connections_max")
     used, idle = (
         found["granula_database_connections", "in_use"],
@@ -117,13 +115,11 @@ def test_the_pool_tells_its_connections(api: Api) -> None:
 
 
 def lines(server: Service) -> list[dict[str, Any]]:
-    """Of its log: each must be an object by itself."""
+    """Return the lines of its log: each must be an object."""
     return [json.loads(line) for line in server.log.read_text().splitlines()]
 
 
-def test_every_line_of_the_log_is_an_object_that_says_what_it_is_about(
-    server: Service, api: Api
-) -> None:
+def test_every_log_line_is_an_object_with_its_context(server: Service, api: Api) -> None:
     assert server.sql("SELECT count(*) FROM jobs WHERE trace IS NOT NULL") == [(0,)], (
         "tracing is off"
     )

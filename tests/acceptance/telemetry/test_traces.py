@@ -49,7 +49,7 @@ def cluster(
     databases.close()
 
 
-def test_a_trace_goes_from_the_upload_to_the_commits_of_workers(
+def test_a_trace_spans_from_the_upload_to_the_commits_of_workers(
     cluster: Cluster, collector: Collector
 ) -> None:
     (service,) = cluster.add(Service)
@@ -64,7 +64,7 @@ def test_a_trace_goes_from_the_upload_to_the_commits_of_workers(
         )
         del api.client.headers["traceparent"]
         assert api.finished(upload["file_id"])["rows"]["ok"] == 999
-    # Three processes send them, each when it likes.
+    # Three processes send them, in any order.
     for name in ("POST /api/v1/upload", "split", "conclude"):
         wait_until(partial(collector.spans, name), 20, f"the span {name}")
     wait_until(
@@ -123,7 +123,7 @@ def test_a_trace_goes_from_the_upload_to_the_commits_of_workers(
 
 
 def _committed(collector: Collector) -> int:
-    """Chunks that the commits told so far are about."""
+    """Return the chunks of the commits so far."""
     return sum(
         len(span.attributes["granula.chunks"])
         for span in collector.spans("commit")

@@ -1,5 +1,5 @@
-"""A transform that makes much of little: memory stays bounded whatever is asked, measured in a
-process of its own.
+"""A transform that turns small values into large ones: memory stays bounded for any input, measured
+in a separate process.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ PEAK_MIB = 700
 def peak_mib(
     document: bytes, rows: list[list[str]], header: list[str]
 ) -> tuple[int, run.Transformed]:
-    """In a process of its own: the most memory that it ever had, and what became of the rows,
-    without the output.
+    """Return the peak memory of a separate process, and the outcome of the rows, without the
+    output.
     """
     done = run.of_cells(document, rows, header, range(1, len(rows) + 1), True)
-    # Not ru_maxrss: that keeps what the process had that started this one.
+    # Not ru_maxrss: that includes the peak of the parent process.
     (peak_kib,) = re.findall(
         r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE
     )
@@ -71,8 +71,10 @@ GROWING: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("distinct", [False, True])
 @pytest.mark.parametrize("way", list(GROWING))
-def test_no_way_to_grow_takes_the_memory(processes: Processes, way: str, distinct: bool) -> None:
-    """2000 rows of some bytes would become gigabytes; those that are alike are worked on once."""
+def test_no_growth_of_values_exhausts_the_memory(
+    processes: Processes, way: str, distinct: bool
+) -> None:
+    """2000 rows of some bytes would become gigabytes; equal values are computed once."""
     column, code = GROWING[way]
     document = json.dumps(
         {"mapping": {"columns": [{"name": "out", **column}]}, "header": ["a", "b", "c"]}
@@ -84,8 +86,8 @@ def test_no_way_to_grow_takes_the_memory(processes: Processes, way: str, distinc
     assert {(each.column, each.code) for each in done.findings} == {("out", code)}
 
 
-def test_the_rows_of_many_columns_are_done_some_at_a_time(processes: Processes) -> None:
-    """A thousand constants beside 100 000 short rows, with long names in JSON."""
+def test_wide_rows_are_transformed_in_batches(processes: Processes) -> None:
+    """A thousand constants and 100 000 short rows, with long names in JSON."""
     columns = [{"name": f"{'n' * 900}{i}", "constant": i} for i in range(1000)]
     document = json.dumps(
         {"mapping": {"columns": columns}, "output_format": "jsonl", "header": ["a"]}

@@ -1,5 +1,5 @@
-"""The transform door over a real server on both databases, its files read again by others, cell by
-cell.
+"""The transform endpoints over a real server on both databases; independent programs read the
+files, cell by cell.
 """
 
 from __future__ import annotations
@@ -91,9 +91,7 @@ def in_a_sheet(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet", "arrow", "xlsx"])
-def test_every_cell_is_what_an_independent_program_makes_of_it(
-    api: Api, upload: str, form: str
-) -> None:
+def test_every_cell_agrees_with_an_independent_program(api: Api, upload: str, form: str) -> None:
     """Dirty rows in 15 chunks, values that repeat across them, and the same rejects with their
     lines.
     """
@@ -186,7 +184,7 @@ def test_a_dry_run_counts_what_the_real_run_counts(api: Api, upload: str) -> Non
     assert sample["preview"] == found["preview"]
 
 
-def test_a_file_is_downloaded_in_whole_and_in_ranges(api: Api, upload: str) -> None:
+def test_a_file_is_downloaded_whole_and_in_ranges(api: Api, upload: str) -> None:
     _, data = transformed(api, upload, mapping={"others": "keep", "drop": ["Code"]})
     job_id, again = transformed(api, upload, mapping={"others": "keep", "drop": ["Code"]})
     assert again == data
@@ -213,7 +211,7 @@ def test_a_file_is_downloaded_in_whole_and_in_ranges(api: Api, upload: str) -> N
     assert get(range="bytes=0-99999999") == (206, data)
     assert get(range="bytes=10-19", if_range=tag) == (206, data[10:20])
     assert get(range="bytes=10-19", if_range='"another"') == (200, data)
-    assert get(range="bytes=9-3") == (200, data)  # no range at all, so as if it were not there
+    assert get(range="bytes=9-3") == (200, data)  # an invalid range is ignored
     assert get(range="lines=1-2") == (200, data)
     assert get(if_none_match=f'"x", {tag}') == (304, b"")
     assert get(if_none_match='"x"')[0] == 200
@@ -227,8 +225,8 @@ def test_a_file_is_downloaded_in_whole_and_in_ranges(api: Api, upload: str) -> N
     assert api.client.get(f"/api/v1/files/{upload}/download").content == as_csv(ROWS)
 
 
-def test_what_a_transform_made_is_a_file_like_any_other(api: Api) -> None:
-    """Transformed back, analysed, and there after its input was deleted; Parquet is refused where
+def test_the_output_of_a_transform_is_an_ordinary_file(api: Api) -> None:
+    """Transformed again, analysed, and kept after its input was deleted; Parquet is refused where
     rows are read.
     """
     upload = str(api.upload(b'id,note\n1,"a, b"\n2,""\n3,c\n')["file_id"])
@@ -276,8 +274,8 @@ def test_json_keeps_its_digits(api: Api) -> None:
     ]
 
 
-def test_a_template_is_carried_out_once_it_is_decided(api: Api, upload: str) -> None:
-    """As a mapping proposes it: its steps are those of a transform."""
+def test_a_template_runs_once_it_is_decided(api: Api, upload: str) -> None:
+    """From a proposed mapping: its steps are those of a transform."""
     columns: list[dict[str, Any]] = [
         {"reference_column": "full_name", "input_columns": ["First", "Last"],
          "conversion": [{"operation": "join", "separator": "-"}, {"operation": "case", "to": "lower"}]},
@@ -306,9 +304,7 @@ def test_a_template_is_carried_out_once_it_is_decided(api: Api, upload: str) -> 
 
 
 @pytest.mark.one_database
-def test_a_specification_that_cannot_be_is_refused_with_all_its_places(
-    api: Api, upload: str
-) -> None:
+def test_an_invalid_specification_is_refused_with_every_location(api: Api, upload: str) -> None:
     columns = [
         {"name": "a", "from": "Pricee"},
         {"name": "b", "expression": "number(Price) + Country"},
@@ -352,7 +348,7 @@ def test_a_specification_that_cannot_be_is_refused_with_all_its_places(
     assert bare.status_code == 422
 
 
-def test_a_file_without_good_rows_is_a_header(api: Api) -> None:
+def test_a_file_without_valid_rows_is_only_a_header(api: Api) -> None:
     upload = str(api.upload(b"id,name\nx,y\n")["file_id"])
     columns = [{"name": "id", "from": "id", "steps": [{"operation": "cast", "to": "integer"}]}]
     for form, whole in (("csv", b"id\n"), ("jsonl", b"")):
@@ -368,10 +364,10 @@ def grown(*counts: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.one_database
-def test_rows_whose_values_would_be_too_long_are_rejected_and_the_others_go_through(
+def test_rows_with_values_too_long_are_rejected_and_the_others_pass(
     api: Api,
 ) -> None:
-    """A small document that asks for 2 GB a column: what it may not have is never made."""
+    """A small document that asks for 2 GB a column: a value over the limit is never built."""
     lines = [f"{i},{'x' * 20 if i % 2 else 'short'}" for i in range(100)]
     file_id = api.upload(("id,word\n" + "\n".join(lines) + "\n").encode())["file_id"]
     columns = [{"name": f"c{i}", "from": "word", "steps": grown(100, 100, 100)} for i in range(3)]
@@ -393,10 +389,8 @@ def test_rows_whose_values_would_be_too_long_are_rejected_and_the_others_go_thro
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_a_chunk_that_becomes_large_is_written_some_rows_at_a_time(api: Api, form: str) -> None:
-    """1500 rows of 60 kB, which are more than is held at once: each of them is there, in its
-    place.
-    """
+def test_a_chunk_that_grows_large_is_written_in_batches(api: Api, form: str) -> None:
+    """1500 rows of 60 kB, more than fits in memory: each of them is written, in order."""
     lines = [f"{i},{'x' * (i % 7)}" for i in range(1500)]
     file_id = api.upload(("id,word\n" + "\n".join(lines) + "\n").encode())["file_id"]
     columns = [

@@ -21,7 +21,7 @@ def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture
 def service(databases: Databases, tmp_path: Path) -> Iterator[Service]:
-    """A service of one test, not started yet; killed at its end."""
+    """A service for one test, not started yet; killed at its end."""
     storage = tmp_path / "storage"
     made = Service(databases.create(storage), storage, PROCESSORS=PROCESSORS, RECONCILE_SECONDS=0.5)
     yield made

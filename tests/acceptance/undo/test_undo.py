@@ -1,4 +1,4 @@
-"""The undo door over a real server, on both databases."""
+"""The undo endpoints over a real server, on both databases."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def imported(api: Api, data: bytes = PEOPLE) -> dict[str, Any]:
 
 
 def ledger(api: Api, **accounts: str) -> dict[str, Any]:
-    """A job that writes these accounts by their transaction."""
+    """Run a job that writes these accounts by transaction."""
     rows = "".join(f"{key},{account}\n" for key, account in accounts.items())
     return api.run(f"transaction_id,account_id\n{rows}".encode(), processor="ledger")
 
@@ -38,7 +38,7 @@ def accounts(server: Service) -> dict[str, str]:
     return dict(server.sql("SELECT transaction_id, account_id FROM transactions"))
 
 
-def test_an_import_that_is_undone_is_gone_from_records_search_and_stats(
+def test_an_undone_import_disappears_from_records_search_and_stats(
     api: Api, server: Service
 ) -> None:
     kept = imported(api)
@@ -63,12 +63,12 @@ def test_an_import_that_is_undone_is_gone_from_records_search_and_stats(
     status = api.status(gone["file_id"])
     assert (status["status"], status["undo"]["removed"]) == ("completed_with_errors", 3)
     assert api.client.get(f"/api/v1/jobs/{job_id}/status").json()["undo"]["undone_at"]
-    # what was read from the file is still in the results and rejects
+    # the rows read from the file are still in the results and rejects
     assert api.proof(gone["file_id"])["closes"]
     assert undone(api, job_id) == answer
 
 
-def test_rows_that_were_changed_are_restored_and_an_undo_beneath_a_later_job_leaves_its_rows(
+def test_changed_rows_are_restored_and_an_undo_below_a_later_job_keeps_its_rows(
     api: Api, server: Service
 ) -> None:
     first = ledger(api, a="first", b="first")
@@ -84,7 +84,7 @@ def test_rows_that_were_changed_are_restored_and_an_undo_beneath_a_later_job_lea
     assert accounts(server) == {}
 
 
-def test_what_cannot_be_undone_is_refused(api: Api) -> None:
+def test_jobs_that_cannot_be_undone_are_refused(api: Api) -> None:
     assert undone(api, UNKNOWN, 404)["code"] == "not_found"
     assert undone(api, "nonsense", 404)["code"] == "not_found"
     assert undone(api, api.run(b"id\n1\n")["job_id"], 409)["code"] == "nothing_to_undo"
@@ -94,9 +94,7 @@ def test_what_cannot_be_undone_is_refused(api: Api) -> None:
     assert undone(api, waiting, 409)["code"] == "nothing_to_undo"
 
 
-def test_a_job_from_before_or_too_old_is_not_undone_and_an_undone_one_is_not_retried(
-    api: Api, server: Service
-) -> None:
+def test_old_jobs_are_not_undone_and_undone_jobs_are_not_retried(api: Api, server: Service) -> None:
     for change in ("keeps_versions = false", "created_at = '2020-01-01 00:00:00'"):
         job_id = ledger(api, x=change)["job_id"]
         server.sql(f"UPDATE jobs SET {change} WHERE id = {server.key(job_id)}")
@@ -106,7 +104,7 @@ def test_a_job_from_before_or_too_old_is_not_undone_and_an_undone_one_is_not_ret
     assert api.client.post(f"/api/v1/jobs/{job_id}/retry").json()["code"] == "conflict"
 
 
-def test_an_undone_import_takes_no_corrections_and_its_file_is_imported_again(api: Api) -> None:
+def test_an_undone_import_refuses_corrections_and_its_file_can_be_imported_again(api: Api) -> None:
     def upload() -> dict[str, Any]:
         made = dict(
             api.client.post(
@@ -130,7 +128,7 @@ def test_an_undone_import_takes_no_corrections_and_its_file_is_imported_again(ap
 
 
 @pytest.mark.one_database  # on both: tests/integration/undo/test_death.py
-def test_an_undo_that_was_killed_goes_on_at_the_next_start(service: Service) -> None:
+def test_a_killed_undo_resumes_at_the_next_start(service: Service) -> None:
     """One step of 1,000 rows is done and the next is not."""
     rows = {f"t{n}": "new" for n in range(2_500)}
     service.start(GRANULA_FAIL="undo.before_commit=kill@2")

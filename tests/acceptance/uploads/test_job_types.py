@@ -1,5 +1,5 @@
-"""An upload starts a job of any type that works on a single file, in the same request: over a form,
-a raw body and a resumable upload.
+"""An upload starts a job of any type for a single file, in the same request: with a form, a raw
+body and a resumable upload.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def test_an_upload_transforms_its_file_by_the_mapping_that_it_names(api: Api, wa
     assert output(api, answer.json()["job_id"]) == TRANSFORMED
 
 
-def test_an_upload_is_mapped_to_a_reference_and_the_same_one_is_found_again(api: Api) -> None:
+def test_an_upload_is_mapped_to_a_reference_and_the_mapping_is_reused(api: Api) -> None:
     reference = api.upload(b"first_name,age\nEve,7\n")["file_id"]
     named = {
         "processor": "mapping",
@@ -113,7 +113,7 @@ def test_an_upload_is_mapped_to_a_reference_and_the_same_one_is_found_again(api:
         ),
     ],
 )
-def test_an_upload_whose_job_cannot_be_made_leaves_nothing(
+def test_an_upload_whose_job_cannot_be_created_leaves_nothing(
     api: Api, named: dict[str, str], status: int, code: str
 ) -> None:
     before = api.client.get("/api/v1/jobs").json()

@@ -1,4 +1,4 @@
-"""tus 1.0, rule by rule, and what becomes of the bytes."""
+"""tus 1.0, rule by rule, and the outcome of the bytes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def partials(server: Server) -> list[str]:
     return [path.name for path in (server.storage / "partial").iterdir()]
 
 
-def test_bytes_in_pieces_become_the_file_and_job_of_a_plain_upload(
+def test_a_resumable_upload_creates_the_file_and_job_of_a_plain_one(
     server: Server, api: Api
 ) -> None:
     client = api.client
@@ -60,7 +60,7 @@ def test_bytes_in_pieces_become_the_file_and_job_of_a_plain_upload(
     assert (status["job_id"], status["rows"]["ok"]) == (last.headers["granula-job-id"], 1000)
     assert api.proof(file_id)["closes"]
 
-    # The answer may have been lost: asked again in any way, it is the same.
+    # The response may have been lost: every repetition gets the same one.
     again = send(client, url, len(DATA), b"")
     assert (again.status_code, again.headers["granula-file-id"]) == (204, file_id)
     known = client.head(url, headers=TUS).headers
@@ -76,7 +76,7 @@ def test_bytes_in_pieces_become_the_file_and_job_of_a_plain_upload(
     assert api.status(file_id)["rows"]["ok"] == 1000
 
 
-def test_what_the_service_can_do_is_told_to_everybody(server: Server, api: Api) -> None:
+def test_options_are_answered_without_authentication(server: Server, api: Api) -> None:
     for url in (UPLOADS, f"{UPLOADS}/0b2dbd1c-3f3b-4f3b-8f3b-0b2dbd1c3f3b"):
         answer = api.client.options(url)
         assert answer.status_code == 204
@@ -88,7 +88,7 @@ def test_what_the_service_can_do_is_told_to_everybody(server: Server, api: Api) 
         )
 
 
-def test_every_rule_that_is_broken_has_its_answer_and_changes_nothing(
+def test_every_protocol_error_has_its_response_and_changes_nothing(
     server: Server, api: Api
 ) -> None:
     client = api.client
@@ -141,7 +141,7 @@ def test_every_rule_that_is_broken_has_its_answer_and_changes_nothing(
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "md5"])
-def test_bytes_with_a_checksum_count_all_or_not_at_all(
+def test_bytes_with_a_checksum_are_stored_completely_or_not_at_all(
     server: Server, api: Api, algorithm: str
 ) -> None:
     client = api.client
@@ -156,7 +156,7 @@ def test_bytes_with_a_checksum_count_all_or_not_at_all(
     wrong = send(client, url, 4000, DATA[4000:], Upload_Checksum=checksum(b"something else"))
     assert_problem(wrong, 460, "checksum_mismatch")
     assert offset_of(client, url) == 4000
-    # A connection that ends in the middle leaves nothing of bytes that nobody could check.
+    # An interrupted connection leaves no bytes that were not verified.
     with RawConnection(server) as raw:
         lines = [
             f"{k}: {v}"
@@ -187,7 +187,7 @@ def test_bytes_with_a_checksum_count_all_or_not_at_all(
     )
 
 
-def test_a_second_sender_is_told_to_wait(server: Server, api: Api) -> None:
+def test_a_second_sender_is_refused(server: Server, api: Api) -> None:
     client = api.client
     url = create(client, None, filename="a.csv")
     assert client.head(url, headers=TUS).headers["upload-defer-length"] == "1"
@@ -214,7 +214,7 @@ def test_a_second_sender_is_told_to_wait(server: Server, api: Api) -> None:
     assert answers[0].headers["upload-offset"] == "6000"
 
 
-def test_asking_how_far_it_is_turns_no_sender_away(server: Server, api: Api) -> None:
+def test_asking_for_the_offset_interrupts_no_sender(server: Server, api: Api) -> None:
     url, over = create(api.client, 51), Event()
 
     def ask() -> None:
@@ -234,9 +234,7 @@ def test_asking_how_far_it_is_turns_no_sender_away(server: Server, api: Api) -> 
     assert codes == [204] * 50
 
 
-def test_a_sender_that_has_fallen_silent_makes_way_and_what_it_sent_is_kept(
-    server: Server, api: Api
-) -> None:
+def test_a_stalled_sender_yields_and_its_bytes_are_kept(server: Server, api: Api) -> None:
     data = b"id,name\n" + b"".join(b"%d,name %d\n" % (i, i) for i in range(1, 120_001))
     client = api.client
     url = create(client, len(data))
@@ -256,7 +254,7 @@ def test_a_sender_that_has_fallen_silent_makes_way_and_what_it_sent_is_kept(
         )
 
 
-def test_a_file_that_is_refused_says_why_as_often_as_it_is_asked(server: Server, api: Api) -> None:
+def test_a_refused_file_repeats_its_reason(server: Server, api: Api) -> None:
     client, before = api.client, count_files(server)
     data = b"\x89PNG" + bytes(1000)
     url = create(client, len(data))
@@ -276,7 +274,7 @@ def test_a_file_that_is_refused_says_why_as_often_as_it_is_asked(server: Server,
     assert url.rpartition("/")[2] not in partials(server)
 
 
-def test_what_goes_beyond_a_finished_upload_is_refused(server: Server, api: Api) -> None:
+def test_bytes_beyond_a_finished_upload_are_refused(server: Server, api: Api) -> None:
     client = api.client
     url = create(client, len(DATA))
     assert send(client, url, 0, DATA).status_code == 204
@@ -288,7 +286,7 @@ def test_what_goes_beyond_a_finished_upload_is_refused(server: Server, api: Api)
     assert offset_of(client, url) == len(DATA)
 
 
-def test_creation_with_bytes_gzip_and_duplicates_go_the_way_of_plain_uploads(
+def test_creation_with_bytes_gzip_and_duplicates_work_as_in_plain_uploads(
     server: Server, api: Api
 ) -> None:
     packed = gzip.compress(DATA)
@@ -305,7 +303,7 @@ def test_creation_with_bytes_gzip_and_duplicates_go_the_way_of_plain_uploads(
     assert again.headers["granula-file-id"] == made.headers["granula-file-id"]
 
 
-def test_parts_are_put_together(server: Server, api: Api) -> None:
+def test_parts_are_concatenated(server: Server, api: Api) -> None:
     client, urls = api.client, []
     for piece in (DATA[:4000], DATA[4000:]):
         headers = BYTES | {"Upload-Length": str(len(piece)), "Upload-Concat": "partial"}
@@ -338,7 +336,7 @@ def test_parts_are_put_together(server: Server, api: Api) -> None:
     assert_problem(send(client, made.headers["location"], 0, b""), 409, "offset_mismatch")
 
 
-def test_an_upload_that_rests_too_long_is_gone(server: Server, api: Api) -> None:
+def test_an_idle_upload_expires(server: Server, api: Api) -> None:
     url = create(api.client, len(DATA))
     assert send(api.client, url, 0, DATA[:10]).status_code == 204
     upload_id = url.rpartition("/")[2]

@@ -44,7 +44,7 @@ def used(client: httpx.Client) -> tuple[int, int]:
     return limits["stored_bytes"]["used"], limits["uploads"]["used"]
 
 
-def test_what_is_announced_counts_at_once_and_what_is_stored_counts_once(
+def test_announced_bytes_count_immediately_and_stored_bytes_count_once(
     client: httpx.Client,
 ) -> None:
     with ThreadPoolExecutor(4) as pool:
@@ -74,7 +74,7 @@ def test_what_is_announced_counts_at_once_and_what_is_stored_counts_once(
     assert used(client) == (200_000, 1)
 
 
-def test_an_upload_without_a_length_counts_for_what_there_is(client: httpx.Client) -> None:
+def test_an_upload_without_a_length_counts_its_stored_bytes(client: httpx.Client) -> None:
     url = create(client, None, filename="a.csv")
     assert used(client) == (0, 1)
     assert send(client, url, 0, ROWS[:600_000]).status_code == 204
@@ -100,7 +100,7 @@ def test_an_upload_without_a_length_counts_for_what_there_is(client: httpx.Clien
     assert used(client) == (len(ROWS), 0)
 
 
-def test_parts_count_until_the_whole_is_a_file(client: httpx.Client) -> None:
+def test_parts_count_until_they_are_concatenated(client: httpx.Client) -> None:
     half = len(ROWS) // 2
     urls = []
     for piece in (ROWS[:half], ROWS[half:]):

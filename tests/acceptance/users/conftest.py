@@ -11,7 +11,7 @@ from tests.forks import Server
 
 
 class People:
-    """Makes users by the HTTP door, as an administrator that the terminal made."""
+    """Creates users over HTTP, as an administrator created on the command line."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -22,7 +22,7 @@ class People:
         self._clients = [self.admin]
 
     def create(self, name: str, **options: object) -> str:
-        """The key of a new user."""
+        """Return the key of a new user."""
         made = self.admin.post("/api/v1/users", json={"user_id": name, **options})
         assert made.status_code == 201, made.text
         return str(made.json()["key"])
@@ -43,7 +43,7 @@ class People:
 def server(
     databases: Databases, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Server]:
-    """A service in which everybody has to sign in, with the SETTINGS of the module."""
+    """A service with authentication and the SETTINGS of the module."""
     folder = tmp_path_factory.mktemp("users")
     settings = {
         "AUTH_REQUIRED": "true",

@@ -1,5 +1,5 @@
-"""An Authorization header where nobody has to sign in: ignored while there are no users, a key from
-then on.
+"""An Authorization header without authentication: ignored while there are no users, a key from then
+on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def server(databases: Databases, tmp_path: Path) -> Iterator[Server]:
     assert running.stop() in (0, -15), running.tail()
 
 
-def test_a_key_is_ignored_until_there_is_a_user(server: Server) -> None:
+def test_a_key_is_ignored_until_a_user_exists(server: Server) -> None:
     files = {"file": ("a.csv", b"id\n1\n")}
     with server.client() as client:
         for count, token in enumerate(TOKENS, 1):

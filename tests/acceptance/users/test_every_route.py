@@ -1,4 +1,4 @@
-"""Every route, as the owner, another user, one who was revoked, and nobody. The list of routes is
+"""Every route, as the owner, another user, a revoked one, and without a key. The list of routes is
 the service's own.
 """
 
@@ -38,7 +38,7 @@ def ask(client: httpx.Client, method: str, path: str, example: Example, ids: Ids
 
 
 def told(answer: httpx.Response, ids: Ids) -> tuple[Any, ...]:
-    """All that an answer says, but for the ids that were asked for and what differs each time."""
+    """Return the content of a response, without requested ids and what differs between requests."""
     text = answer.text
     for name, value in ids.items():
         text = text.replace(value, name)
@@ -69,7 +69,7 @@ def test_every_route_of_the_service_has_an_example(server: Server) -> None:
         assert client.get("/openapi.json").json()["paths"].keys() == app.openapi()["paths"].keys()
 
 
-def test_answers_are_held_against_the_document_of_the_service() -> None:
+def test_responses_are_checked_against_the_openapi_document() -> None:
     assert document()["paths"] == APP.openapi()["paths"]
     assert document()["components"] == APP.openapi()["components"]
 
@@ -109,7 +109,7 @@ def check(world: World, method: str, path: str, example: Example) -> None:
     assert mine.status_code == example.status, (name, mine.text)
 
 
-def test_what_the_gate_leaves_open_is_what_the_examples_say() -> None:
+def test_the_open_routes_are_those_of_the_examples() -> None:
     for (method, path), examples in EXAMPLES.items():
         assert is_open(method, path) == examples[0].is_open, path
     assert all(is_open(*each) for each in OPEN_PAGES | ELSEWHERE)
@@ -119,5 +119,5 @@ def test_what_the_gate_leaves_open_is_what_the_examples_say() -> None:
 @pytest.mark.parametrize(
     "path", ["/nothing/here", "/api/v1/jobs/", "/Health", "/assets", "/errors"]
 )
-def test_what_is_not_named_is_closed(world: World, path: str) -> None:
+def test_unlisted_routes_require_authentication(world: World, path: str) -> None:
     assert_problem(world.nobody.get(path), 401, "unauthenticated")

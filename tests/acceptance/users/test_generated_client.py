@@ -1,4 +1,4 @@
-"""A client that is generated from the document of a running service."""
+"""A client generated from the OpenAPI document of a running service."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ post_hooks: []
 content_type_overrides:
   text/event-stream: application/json
 """
-"""The generator knows no streams of events."""
+"""The generator does not know event streams."""
 
 
 @pytest.mark.timeout(600)
@@ -99,7 +99,7 @@ def test_a_generated_client_is_typed_throughout_and_uploads_a_file(
 
 
 def run(folder: Path, *command: str) -> str:
-    """What it prints."""
+    """Return its output."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done.stdout

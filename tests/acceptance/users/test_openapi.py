@@ -1,6 +1,4 @@
-"""The OpenAPI document: complete for every route, and true for requests that nobody would think
-of.
-"""
+"""The OpenAPI document: complete for every route, and true for arbitrary requests."""
 
 from __future__ import annotations
 
@@ -38,7 +36,7 @@ PROFILE = partial(
     phases=[Phase.generate],
 )
 ENDLESS = {"/api/v1/jobs/events"}
-"""Streams that go on as long as they are read."""
+"""Endless event streams."""
 HINT = "examples of bodies and ids stand in app/api/openapi.py"
 
 
@@ -48,13 +46,13 @@ HINT = "examples of bodies and ids stand in app/api/openapi.py"
 def databases(
     request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]
 ) -> Iterator[Databases]:
-    """PostgreSQL is the one that minds what it is given; both in the long series."""
+    """PostgreSQL is the stricter one; both in the long series."""
     made = Databases(request.param, postgres, templates)
     yield made
     made.close()
 
 
-def test_a_route_says_who_may_call_it_how_it_fails_and_has_examples() -> None:
+def test_a_route_documents_its_access_errors_and_examples() -> None:
     for method, path, operation in operations(DOCUMENT):
         check(method, path, operation)
 
@@ -82,9 +80,9 @@ def check(method: str, path: str, operation: dict[str, Any]) -> None:
         assert "example" in body or model.get("examples"), HINT
 
 
-def test_every_json_answer_is_a_closed_object_of_which_each_member_is_described() -> None:
-    """So that the check of answers against the document can fail, and the reference has all of
-    them.
+def test_every_json_response_is_a_closed_object_with_described_members() -> None:
+    """So that the check of responses against the document can fail, and the reference has all
+    members.
     """
     schemas = DOCUMENT["components"]["schemas"]
     names: set[str] = set()
@@ -110,7 +108,7 @@ def test_every_json_answer_is_a_closed_object_of_which_each_member_is_described(
 
 
 def references(part: Any) -> set[str]:
-    """Names of the schemas that are named in this part of the document."""
+    """Return the names of the schemas in this part of the document."""
     if isinstance(part, list):
         return {name for member in part for name in references(member)}
     if not isinstance(part, dict):
@@ -119,7 +117,7 @@ def references(part: Any) -> set[str]:
     return named | references(list(part.values()))
 
 
-def test_bounds_are_written_as_json_schema_knows_them() -> None:
+def test_bounds_use_the_keywords_of_json_schema() -> None:
     (limit,) = [
         p
         for p in DOCUMENT["paths"]["/api/v1/results/{file_id}"]["get"]["parameters"]
@@ -135,7 +133,7 @@ def test_bounds_are_written_as_json_schema_knows_them() -> None:
         pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(3600)]),
     ],
 )
-def test_no_request_breaks_the_service_or_is_answered_in_a_way_that_is_not_documented(
+def test_no_request_breaks_the_service_or_gets_an_undocumented_response(
     server: Server, people: People, examples: int
 ) -> None:
     failures: list[str] = []
@@ -160,7 +158,7 @@ def test_no_request_breaks_the_service_or_is_answered_in_a_way_that_is_not_docum
 
 
 def made(api: Api) -> dict[str, str]:
-    """Ids of things that are there."""
+    """Ids of existing objects."""
     file = api.run(b"text,n\ngood,1\nbad\n")
     template = {"name": "t", "columns": [{"reference_column": "a", "input_columns": ["b"]}]}
     schedule = {"cron": "0 0 1 1 *", "job": {"source": "s3://bucket/key.csv"}}
@@ -187,7 +185,7 @@ def fuzz(
     base: str,
     session: requests.Session,
 ) -> Iterator[str]:
-    """What went wrong; the ids of half of the requests are real ones."""
+    """Return the failures; half of the requests have real ids."""
     for given_ids in [{}, ids] if ids else [{}]:
         failures: list[str] = []
         cases = operation.as_strategy(generation_mode=mode, path_parameters=given_ids or None)

@@ -1,4 +1,4 @@
-"""An event stream ends with what let its client in, and with what it is about."""
+"""An event stream ends when its client loses access, and when its object is deleted."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def alice(people: People) -> tuple[str, httpx.Client]:
 
 @pytest.fixture
 def running(alice: tuple[str, httpx.Client], gates: Path) -> Iterator[str]:
-    """The id of a file of hers whose job does not end meanwhile."""
+    """Return the id of a file of hers whose job does not end meanwhile."""
     with GatedFile(gates, 1) as file:
         made = alice[1].post("/api/v1/upload", params={"processor": "gate"}, content=file.data)
         assert made.status_code == 201, made.text
         yield made.json()["file_id"]
 
 
-@pytest.mark.one_database  # it waits for the next look at the key, which is the same on both
+@pytest.mark.one_database  # it waits for the next check of the key, which is the same on both
 @pytest.mark.parametrize("path", ["/api/v1/jobs/events", "/api/v1/status/FILE/events"])
 @pytest.mark.parametrize("way", ["key", "user", "session"])
-def test_a_stream_ends_with_the_key_the_user_or_the_session(
+def test_a_stream_ends_when_its_key_user_or_session_ends(
     people: People, alice: tuple[str, httpx.Client], running: str, path: str, way: str
 ) -> None:
     name, client = alice
@@ -75,7 +75,7 @@ def test_a_stream_ends_with_the_key_the_user_or_the_session(
         assert len(list(lines)) < 100  # it ends
 
 
-def test_a_stream_ends_with_the_job_that_was_deleted(
+def test_a_stream_ends_when_its_job_is_deleted(
     alice: tuple[str, httpx.Client], running: str
 ) -> None:
     _, client = alice
@@ -89,7 +89,7 @@ def test_a_stream_ends_with_the_job_that_was_deleted(
         assert len(list(lines)) < 100
 
 
-def test_a_stream_goes_on_while_another_key_ends(
+def test_a_stream_continues_when_another_key_ends(
     people: People, alice: tuple[str, httpx.Client], running: str
 ) -> None:
     name, client = alice

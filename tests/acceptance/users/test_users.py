@@ -1,6 +1,4 @@
-"""Keys, sessions, limits and what is whose, over a real server in which everybody has to sign
-in.
-"""
+"""Keys, sessions, limits and ownership, over a real server with authentication."""
 
 from __future__ import annotations
 
@@ -34,7 +32,7 @@ SETTINGS: dict[str, Any] = {
 }
 EVIL = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
 SECRETS: set[str] = set()
-"""Every key and cookie of these tests, to look for in the logs at the end."""
+"""Every key and cookie of these tests, to search for in the logs at the end."""
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +63,14 @@ def key_of(client: httpx.Client) -> str:
 
 
 def terminal(server: Server, *arguments: str) -> Result:
-    """`python -m app users`, in this process: the fixture has made a user by a process of its
-    own.
+    """Run `python -m app users` in this process: the fixture has created a user in a separate
+    one.
     """
     environment = {"DATABASE_URL": server.url, "STORAGE_DIR": str(server.storage), "NO_COLOR": "1"}
     return CliRunner().invoke(app, ["users", *arguments], env=environment)
 
 
-def test_the_terminal_makes_lists_and_revokes_users_while_the_service_runs(
+def test_the_command_line_creates_lists_and_revokes_users_while_the_service_runs(
     server: Server, people: People
 ) -> None:
     made = terminal(server, "create", "terry", "--expires-in", "30")
@@ -103,7 +101,7 @@ def test_the_terminal_makes_lists_and_revokes_users_while_the_service_runs(
     assert terminal(server, "revoke", "nobody").exit_code == 1
 
 
-def test_all_keys_that_do_not_work_are_answered_alike(
+def test_all_invalid_keys_get_the_same_response(
     server: Server, people: People, alice: tuple[str, httpx.Client]
 ) -> None:
     name, client = alice
@@ -138,9 +136,7 @@ def test_all_keys_that_do_not_work_are_answered_alike(
     assert_problem(in_the_address, 401, "unauthenticated")
 
 
-def test_a_key_is_changed_for_another_without_a_gap(
-    people: People, alice: tuple[str, httpx.Client]
-) -> None:
+def test_a_key_is_rotated_without_a_gap(people: People, alice: tuple[str, httpx.Client]) -> None:
     name, client = alice
     made = people.admin.post(
         f"/api/v1/users/{name}/keys", json={"label": "new laptop", "expires_in_days": 90}
@@ -174,7 +170,7 @@ def test_a_revoked_user_gets_no_key_until_restored(
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("name", ["", "Alice", "a/b", "-a", "a b", "a" * 64, "ä"])
-def test_a_name_that_could_be_mistaken_is_refused(people: People, name: str) -> None:
+def test_a_confusable_name_is_refused(people: People, name: str) -> None:
     assert_problem(
         people.admin.post("/api/v1/users", json={"user_id": name}), 422, "invalid_parameter"
     )
@@ -185,7 +181,7 @@ def test_a_name_that_could_be_mistaken_is_refused(people: People, name: str) -> 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("expect", [(), ("Expect: 100-continue",)])
-def test_an_upload_without_a_key_is_answered_before_its_body(
+def test_an_upload_without_a_key_is_refused_before_its_body(
     server: Server, expect: tuple[str, ...]
 ) -> None:
     files = count_files(server)
@@ -198,11 +194,11 @@ def test_an_upload_without_a_key_is_answered_before_its_body(
 
 
 @pytest.mark.one_database
-def test_little_is_read_of_a_body_whose_sender_has_no_key(server: Server) -> None:
+def test_the_body_of_a_sender_without_a_key_is_not_read(server: Server) -> None:
     with RawConnection(server) as connection:
         connection.send(head("Content-Type: text/csv", f"Content-Length: {1 << 30}"))
         sent = connection.send_until_cut(b"x" * 65_536, 1 << 30)
-    assert sent < 32 << 20  # 4 MiB, and what the buffers of both systems hold
+    assert sent < 32 << 20  # 4 MiB, and the buffers of both systems
 
 
 # ---------------------------------------------------------------------- browsers
@@ -243,7 +239,7 @@ def test_a_browser_signs_in_reads_streams_and_downloads_and_signs_out(
     assert client.get("/api/v1/me").status_code == 200, "the key stays"
 
 
-def test_a_session_ends_with_its_key(people: People, alice: tuple[str, httpx.Client]) -> None:
+def test_a_session_ends_when_its_key_ends(people: People, alice: tuple[str, httpx.Client]) -> None:
     name, client = alice
     browser = signed_in(people, client)
     (key,) = people.admin.get(f"/api/v1/users/{name}/keys").json()["items"]
@@ -251,7 +247,7 @@ def test_a_session_ends_with_its_key(people: People, alice: tuple[str, httpx.Cli
     assert browser.get("/api/v1/me").status_code == 401
 
 
-def test_with_a_cookie_only_pages_of_the_service_change_anything(
+def test_with_a_cookie_only_same_origin_pages_change_anything(
     server: Server, people: People, alice: tuple[str, httpx.Client]
 ) -> None:
     _, client = alice
@@ -282,10 +278,10 @@ def test_with_a_cookie_only_pages_of_the_service_change_anything(
     )
 
 
-# ---------------------------------------------------------------------- what is whose
+# ---------------------------------------------------------------------- ownership
 
 
-def test_users_with_the_same_bytes_and_the_same_idempotency_key_know_nothing_of_each_other(
+def test_users_with_equal_bytes_and_equal_idempotency_keys_are_isolated(
     people: People, alice: tuple[str, httpx.Client]
 ) -> None:
     name, mine = alice
@@ -310,7 +306,7 @@ def test_users_with_the_same_bytes_and_the_same_idempotency_key_know_nothing_of_
         assert client.get(f"/api/v1/status/{jobs[0]['file_id']}").json()["user_id"] == user
 
 
-def test_jobs_are_listed_by_status_processor_and_moment(alice: tuple[str, httpx.Client]) -> None:
+def test_jobs_are_listed_by_status_processor_and_time(alice: tuple[str, httpx.Client]) -> None:
     _, client = alice
     made = [Api(client).run(f"a\n{n}\n".encode()) for n in range(3)]
     since = client.get("/api/v1/jobs", params={"since": made[1]["created_at"]}).json()["items"]
@@ -336,7 +332,7 @@ def test_jobs_are_listed_by_status_processor_and_moment(alice: tuple[str, httpx.
 # ---------------------------------------------------------------------- limits
 
 
-def test_uploads_at_once_do_not_get_over_the_limit_of_bytes_together(
+def test_concurrent_uploads_do_not_exceed_the_quota_together(
     server: Server, people: People, alice: tuple[str, httpx.Client]
 ) -> None:
     _, client = alice
@@ -345,7 +341,7 @@ def test_uploads_at_once_do_not_get_over_the_limit_of_bytes_together(
 
     def body(number: int) -> Iterator[bytes]:
         yield b"a\n" + str(number).encode()
-        together.wait()  # each was let in when nothing was stored yet
+        together.wait()  # each was admitted when nothing was stored yet
         yield b"1" * 99_000 + b"\n"
 
     with ThreadPoolExecutor(5) as pool:
@@ -361,7 +357,7 @@ def test_uploads_at_once_do_not_get_over_the_limit_of_bytes_together(
 
     unannounced = iter([b"a\n" + b"1" * 60_000])
     assert_problem(client.post("/api/v1/upload", content=unannounced), 429, "quota_exceeded")
-    with RawConnection(server) as connection:  # told before the body where its length is told
+    with RawConnection(server) as connection:  # refused before the body if its length is known
         lines = (
             "Content-Type: text/csv",
             "Content-Length: 60000",
@@ -376,7 +372,7 @@ def test_uploads_at_once_do_not_get_over_the_limit_of_bytes_together(
     assert client.post("/api/v1/upload", content=b"a\n" + b"1" * 60_000).status_code == 201
 
 
-def test_jobs_that_wait_or_run_are_limited_for_each_user_and_in_every_door(
+def test_active_jobs_are_limited_for_each_user_on_every_endpoint(
     people: People, alice: tuple[str, httpx.Client], gates: Path
 ) -> None:
     _, client = alice
@@ -402,7 +398,7 @@ def test_jobs_that_wait_or_run_are_limited_for_each_user_and_in_every_door(
     assert both.status_code in (202, 429), "two parts: with the analysis they may be too many"
 
 
-def test_requests_are_limited_by_the_minute_for_each_user(
+def test_requests_per_minute_are_limited_for_each_user(
     people: People, alice: tuple[str, httpx.Client]
 ) -> None:
     _, client = alice
@@ -419,7 +415,7 @@ def test_requests_are_limited_by_the_minute_for_each_user(
     assert people.new(f"other-{uuid4().hex[:8]}").get("/api/v1/templates").status_code == 200
 
 
-def test_guessing_keys_is_slowed_down_by_address_and_locks_nobody_out(
+def test_guessing_keys_is_limited_by_address_and_locks_out_no_user(
     server: Server, alice: tuple[str, httpx.Client]
 ) -> None:
     _, client = alice
@@ -447,7 +443,7 @@ def test_guessing_keys_is_slowed_down_by_address_and_locks_nobody_out(
     assert_problem(unknown, 401, "unauthenticated")
 
 
-# ---------------------------------------------------------------------- at the end
+# ---------------------------------------------------------------------- after all
 
 
 def test_no_key_and_no_cookie_is_in_the_logs_or_in_the_database(server: Server) -> None:

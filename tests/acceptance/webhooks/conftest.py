@@ -20,7 +20,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture(scope="module")
 def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One service that may send to this machine, and tries again soon."""
+    """One service that may send to this machine, and retries soon."""
     storage: Path = tmp_path_factory.mktemp("webhooks") / "storage"
     running = Service(
         databases.create(storage),
@@ -35,7 +35,7 @@ def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture
 def service(databases: Databases, tmp_path: Path) -> Iterator[Service]:
-    """A service of one test, not started yet; killed at its end."""
+    """A service for one test, not started yet; killed at its end."""
     storage = tmp_path / "storage"
     made = Service(
         databases.create(storage),

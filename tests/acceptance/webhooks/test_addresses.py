@@ -1,4 +1,4 @@
-"""Messages go to public addresses only, whatever a URL or a name server says."""
+"""Messages go only to public addresses, whatever a URL or a name server says."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from app.clients.addresses import is_public
 from app.errors import WebhookUrlRefused
-from app.features.webhooks.addresses import is_public
+from app.features.webhooks import client
 from app.features.webhooks.client import WebhookSender
 from tests.crash.service import Service
 from tests.harness import wait_until
@@ -28,12 +29,12 @@ OPEN = """1.1.1.1 8.8.8.8 93.184.216.34 100.63.255.255 100.128.0.1 172.15.255.25
 2606:4700:4700::1111 2a00:1450:4001:81b::200e ::ffff:8.8.8.8 64:ff9b::808:808 2001:4860:4860::8888""".split()
 
 
-def test_special_addresses_are_told_from_public_ones() -> None:
+def test_special_addresses_are_not_public() -> None:
     assert [address for address in CLOSED if is_public(address)] == []
     assert [address for address in OPEN if not is_public(address)] == []
 
 
-def test_urls_that_can_never_be_sent_to_are_refused_at_once() -> None:
+def test_unusable_urls_are_refused_on_creation() -> None:
     sender = WebhookSender(timeout_seconds=1, allow_private=False)
     for url in (
         "http://example.com/", "https://127.0.0.1/", "https://[::1]/", "https://[fe80::1]/", "https://2130706433/",
@@ -52,7 +53,7 @@ def test_urls_that_can_never_be_sent_to_are_refused_at_once() -> None:
 
 
 class Canary:
-    """A port of this machine that nobody may connect to."""
+    """A port of this machine that must get no connection."""
 
     def __init__(self) -> None:
         self.connections = 0
@@ -81,7 +82,7 @@ def canary() -> Iterator[Canary]:
 
 
 class Names(AbstractResolver):
-    """Answers with these addresses, one list a question."""
+    """Returns these addresses, one list for each query."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
@@ -106,8 +107,8 @@ class Names(AbstractResolver):
         pass
 
 
-async def test_what_a_name_resolves_to_is_checked_for_each_connection(canary: Canary) -> None:
-    """A name that is public once and private the next time, or both at once, brings no connection
+async def test_resolved_addresses_are_checked_for_each_connection(canary: Canary) -> None:
+    """A name that is public once and private the next time, or both at once, causes no connection
     to this machine.
     """
     names = Names(["127.0.0.1"], ["::ffff:127.0.0.1"], ["93.184.216.34", "127.0.0.1"])
@@ -117,15 +118,15 @@ async def test_what_a_name_resolves_to_is_checked_for_each_connection(canary: Ca
         answer = await sender.send(url, "msg_1", "{}", [b"secret"])
         assert (answer.status_code, answer.error) == (None, "address_refused")
     await sender.close()
-    assert names.answers == []  # each connection asked anew
+    assert names.answers == []  # each connection resolved the name again
     assert canary.connections == 0
 
 
-async def test_an_address_is_checked_at_the_socket_however_it_came_there(
+async def test_the_address_of_every_socket_is_checked(
     canary: Canary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # as if the URL were read in another way
-    monkeypatch.setattr(WebhookSender, "_objection", lambda self, url: None)
+    # as if the URL were parsed differently
+    monkeypatch.setattr(client, "objection", lambda url, allow_private: None)
     sender = WebhookSender(timeout_seconds=5, allow_private=False)
     for host in ("127.0.0.1", "[::ffff:127.0.0.1]"):
         answer = await sender.send(f"https://{host}:{canary.port}/", "msg_1", "{}", [b"secret"])
@@ -144,9 +145,7 @@ async def test_proxies_of_the_environment_are_not_used(
     assert canary.connections == 0
 
 
-async def test_a_receiver_that_answers_without_end_or_not_at_all_costs_the_timeout_at_most() -> (
-    None
-):
+async def test_an_endless_or_silent_receiver_costs_at_most_the_timeout() -> None:
     endless = socket.create_server(("127.0.0.1", 0))
 
     def answer() -> None:
@@ -172,7 +171,7 @@ async def test_a_receiver_that_answers_without_end_or_not_at_all_costs_the_timeo
 
 
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
-def test_a_webhook_from_a_time_when_it_was_allowed_is_not_sent_to(
+def test_a_stored_webhook_that_is_no_longer_allowed_gets_no_message(
     service: Service, receiver: Receiver
 ) -> None:
     path = receiver.path()

@@ -1,5 +1,5 @@
-"""Messages and crashes: none is lost, none comes from a transaction that was rolled back, none is
-sent by two at once.
+"""Messages and crashes: none is lost, none comes from a rolled back transaction, none is sent by
+two processes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def test_a_message_is_committed_with_the_final_state_and_delivered_after_any_cra
 
     service.launch(GRANULA_FAIL="webhook.sent=kill")
     service.wait_for_death()
-    assert len(receiver.messages[path]) == 1  # and nobody has noted it
+    assert len(receiver.messages[path]) == 1  # and nobody has recorded it
 
     service.start()
     first, second = receiver.received(path, 2)

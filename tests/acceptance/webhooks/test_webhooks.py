@@ -1,5 +1,5 @@
-"""The webhooks door over a real server and a real receiver, on both databases; signatures checked
-by another's library.
+"""The webhook endpoints over a real server and a real receiver, on both databases; another library
+checks the signatures.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HOOKS = "/api/v1/webhooks"
 def made(
     api: Api, receiver: Receiver, *answers: int | tuple[int, dict[str, str]], **given: Any
 ) -> dict[str, Any]:
-    """A webhook to a path of its own that answers so; with `path` and `secret`."""
+    """A webhook to a path of its own with these responses; with `path` and `secret`."""
     path = receiver.path(*answers)
     answer = api.client.post(HOOKS, json={"url": receiver.url(path), **given})
     assert answer.status_code == 201, answer.text
@@ -33,7 +33,7 @@ def log(api: Api, hook: dict[str, Any], **params: Parameter) -> list[dict[str, A
 
 
 def ended(api: Api, hook: dict[str, Any]) -> dict[str, Any]:
-    """The only delivery of the webhook, once it is delivered or failed."""
+    """Return the only delivery of the webhook, once it is delivered or failed."""
 
     def final() -> dict[str, Any] | None:
         items = log(api, hook)
@@ -50,7 +50,7 @@ def none_left(api: Api) -> Any:
         assert api.client.delete(f"{HOOKS}/{hook['id']}").status_code == 204
 
 
-def test_the_end_of_a_job_is_told_once_signed_and_logged(api: Api, receiver: Receiver) -> None:
+def test_the_end_of_a_job_is_sent_once_signed_and_logged(api: Api, receiver: Receiver) -> None:
     hook = made(api, receiver)
     assert hook["secret"].startswith("whsec_")
     assert "secret" not in api.client.get(f"{HOOKS}/{hook['id']}").json()
@@ -72,7 +72,9 @@ def test_the_end_of_a_job_is_told_once_signed_and_logged(api: Api, receiver: Rec
         message.verified("whsec_AAAA")
 
 
-def test_each_final_state_is_told_and_a_job_with_parts_once(api: Api, receiver: Receiver) -> None:
+def test_each_final_status_is_sent_and_a_job_with_parts_is_sent_once(
+    api: Api, receiver: Receiver
+) -> None:
     hook = made(api, receiver)
     told = []
     told.append((api.run(b"id,n\n1,2\n3\n")["job_id"], "job.completed_with_errors"))
@@ -96,13 +98,13 @@ def test_each_final_state_is_told_and_a_job_with_parts_once(api: Api, receiver: 
     found = [(each["data"]["job_id"], each["type"]) for each in messages]
     assert set(told) <= set(found)
     assert found.count((parent, "job.completed")) == 1
-    assert len(found) == 6  # the two parts told nothing
+    assert len(found) == 6  # the two parts sent nothing
     # again: no second message
     assert api.client.post(f"/api/v1/jobs/{waiting}/cancel").status_code == 200
     assert len(log(api, hook)) == 6
 
 
-def test_a_correction_is_told_and_the_job_that_it_completes_is_told_again(
+def test_a_correction_is_sent_and_the_corrected_job_is_sent_again(
     api: Api, receiver: Receiver
 ) -> None:
     job = api.run(b"id,n\n1,2\n3\n4\n")
@@ -136,7 +138,7 @@ def test_a_correction_is_told_and_the_job_that_it_completes_is_told_again(
     assert again["timestamp"] > again["data"]["finished_at"]
 
 
-def test_a_receiver_in_trouble_is_asked_again_as_it_wants_and_a_redirect_is_not_followed(
+def test_retry_after_is_respected_and_redirects_are_not_followed(
     api: Api, receiver: Receiver
 ) -> None:
     target = receiver.path()
@@ -153,7 +155,7 @@ def test_a_receiver_in_trouble_is_asked_again_as_it_wants_and_a_redirect_is_not_
         message.verified(hook["secret"])
 
 
-def test_a_message_is_given_up_at_last_and_can_be_replayed_under_its_id(
+def test_a_message_is_given_up_and_can_be_replayed_with_its_id(
     api: Api, receiver: Receiver
 ) -> None:
     hook = made(api, receiver, 500, 500, 500, 500)
@@ -170,7 +172,7 @@ def test_a_message_is_given_up_at_last_and_can_be_replayed_under_its_id(
     assert api.client.post(f"{HOOKS}/{hook['id']}/deliveries/nonsense/replay").status_code == 404
 
 
-def test_410_switches_the_webhook_off_until_it_is_switched_on(api: Api, receiver: Receiver) -> None:
+def test_410_disables_the_webhook_until_it_is_enabled(api: Api, receiver: Receiver) -> None:
     hook = made(api, receiver, 410)
     assert api.client.post(f"{HOOKS}/{hook['id']}/test").status_code == 202
     assert ended(api, hook)["status"] == "failed"
@@ -181,14 +183,14 @@ def test_410_switches_the_webhook_off_until_it_is_switched_on(api: Api, receiver
     assert body["disabled_reason"] == "gone"
     assert api.client.post(f"{HOOKS}/{hook['id']}/test").json()["code"] == "webhook_disabled"
     api.run(b"id\n1\n")
-    assert len(log(api, hook)) == 1  # nobody is told while it is off
+    assert len(log(api, hook)) == 1  # nothing is sent while it is disabled
     body = api.client.patch(f"{HOOKS}/{hook['id']}", json={"enabled": True}).json()
     assert (body["enabled"], body["disabled_reason"]) == (True, None)
     api.run(b"id\n1\n")
     receiver.received(hook["path"], 2)
 
 
-def test_after_a_rotation_both_secrets_verify_and_after_the_next_the_first_does_not(
+def test_after_a_rotation_two_secrets_verify_and_the_one_before_does_not(
     api: Api, receiver: Receiver
 ) -> None:
     hook = made(api, receiver)
@@ -205,7 +207,7 @@ def test_after_a_rotation_both_secrets_verify_and_after_the_next_the_first_does_
         message.verified(secrets[0])
 
 
-def test_a_message_outlives_its_job_and_waits_while_the_webhook_is_off(
+def test_a_message_survives_its_job_and_waits_while_the_webhook_is_disabled(
     api: Api, receiver: Receiver
 ) -> None:
     hook = made(api, receiver, (503, {"Retry-After": "1"}))
@@ -219,7 +221,7 @@ def test_a_message_outlives_its_job_and_waits_while_the_webhook_is_off(
     assert receiver.received(hook["path"], 2)[-1].content["data"]["job_id"] == status["job_id"]
 
 
-def test_only_the_events_asked_for_are_told_and_the_log_has_pages(
+def test_only_subscribed_events_are_sent_and_the_log_has_pages(
     api: Api, receiver: Receiver
 ) -> None:
     hook = made(api, receiver, events=["job.failed"])
@@ -238,7 +240,7 @@ def test_only_the_events_asked_for_are_told_and_the_log_has_pages(
     wait_until(lambda: log(api, hook, status="pending") == [])
 
 
-def test_what_cannot_be_is_refused(api: Api, receiver: Receiver) -> None:
+def test_invalid_requests_are_refused(api: Api, receiver: Receiver) -> None:
     post = api.client.post
     for url in (
         "",

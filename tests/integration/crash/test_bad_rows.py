@@ -1,5 +1,5 @@
-"""One bad row costs one row; a chunk without a good row fails as a whole, and can be tried again
-when the cause is gone.
+"""A bad row costs one row; a chunk without a valid row fails as a whole and can be retried when the
+cause is gone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def start_fussy(engine: Engine, max_retries: int) -> None:
 
 
 @pytest.mark.parametrize("max_retries", [0, 2])
-def test_rows_that_cannot_be_processed_are_rejected_alone_with_line_and_bytes(
+def test_rows_that_cannot_be_processed_are_rejected_individually_with_line_and_bytes(
     engine: Engine, max_retries: int
 ) -> None:
     cells = [
@@ -66,7 +66,7 @@ def test_rows_that_cannot_be_processed_are_rejected_alone_with_line_and_bytes(
 
 @pytest.mark.parametrize("max_retries", [0, 1])
 @pytest.mark.parametrize("broken", [{2}, {0, 1, 2, 3}])
-def test_a_chunk_without_a_good_row_fails_and_a_retry_runs_only_it(
+def test_a_chunk_without_a_valid_row_fails_and_a_retry_runs_only_it(
     engine: Engine, broken: set[int], max_retries: int
 ) -> None:
     given = Input.of([[str(i), "bad" if i // 100 in broken else "good", "x"] for i in range(400)])
@@ -97,10 +97,10 @@ def test_a_chunk_without_a_good_row_fails_and_a_retry_runs_only_it(
         assert api.client.post(f"/api/v1/jobs/{job_id}/retry").status_code == 409
 
 
-def test_a_row_that_fails_among_rows_that_are_refused_costs_only_itself(
+def test_a_failing_row_among_refused_rows_costs_only_itself(
     engine: Engine,
 ) -> None:
-    """No row of the chunk becomes a result, and still the processor coped with all but one."""
+    """No row of the chunk becomes a result, although the processor failed for only one."""
     cells = [[str(i), "refused", "x"] for i in range(1, 101)]
     cells[30][1] = "bad"
     start_fussy(engine, max_retries=0)

@@ -1,5 +1,5 @@
-"""Death at each place of a correction: the rows that it mends are rejects or results, never both
-and never neither.
+"""Death at each step of a correction: each corrected row is a reject or a result, never both and
+never neither.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def correction(api: Api, file_id: str) -> bytes:
         ("job.after_finish", 1),
     ],
 )
-def test_a_correction_cut_short_is_made_once_or_not_at_all(
+def test_an_interrupted_correction_runs_once_or_not_at_all(
     engine: Engine, point: str, occurrence: int
 ) -> None:
     engine.start()
@@ -89,7 +89,7 @@ def test_a_correction_cut_short_is_made_once_or_not_at_all(
     assert set(engine.stored()) == set(engine.files())
 
 
-def test_a_cancelled_correction_keeps_what_it_has_written_and_the_rest_can_be_corrected(
+def test_a_cancelled_correction_keeps_its_written_rows_and_the_rest_can_be_corrected(
     engine: Engine,
 ) -> None:
     engine.environment["PROCESSORS"] = "tests.crash.processors:GatedProcessor"

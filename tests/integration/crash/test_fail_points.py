@@ -1,6 +1,4 @@
-"""Death at each named place of the code: what was acknowledged is there, and the work goes on where
-it was left.
-"""
+"""Death at each fail point: what was acknowledged is stored, and the work resumes."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ def points(prefix: str) -> list[str]:
 
 
 def send(api: Api, given: Input, key: str, **params: Parameter) -> dict[str, Any] | None:
-    """Upload under an Idempotency-Key; None if the service died before it answered."""
+    """Upload with an Idempotency-Key; return None if the service died before it responded."""
     files = {"file": ("data.csv", given.data, "text/csv")}
     try:
         answer = api.client.post(
@@ -42,7 +40,7 @@ def send(api: Api, given: Input, key: str, **params: Parameter) -> dict[str, Any
 
 
 @pytest.mark.parametrize("point", points("upload."))
-def test_an_upload_cut_short_leaves_nothing_or_all_and_can_be_sent_again(
+def test_an_interrupted_upload_is_stored_completely_or_not_at_all_and_can_be_repeated(
     engine: Engine, dirty: Input, point: str
 ) -> None:
     cut_short = Input.clean(250)
@@ -84,13 +82,13 @@ def test_an_upload_cut_short_leaves_nothing_or_all_and_can_be_sent_again(
         ("chunk.after_commit", 3),
     ],
 )
-def test_a_job_cut_short_is_completed_with_every_row_once(
+def test_an_interrupted_job_completes_with_every_row_once(
     engine: Engine, dirty: Input, wide: Input, point: str, occurrence: int
 ) -> None:
     given = wide if (point.startswith("split."), occurrence) == (True, 2) else dirty
     engine.start(GRANULA_FAIL=f"{point}=kill@{occurrence}")
     with engine.api() as api:
-        # the first split may begin before the answer is out
+        # the first split may start before the response is sent
         acknowledged = send(api, given, "only")
     engine.wait_for_death()
     assert_no_row_without_its_file(engine)
@@ -112,7 +110,7 @@ def test_a_job_cut_short_is_completed_with_every_row_once(
 INSIDE_A_CHUNK = ("chunk.claimed", "chunk.read", "chunk.before_write", "chunk.after_write")
 
 
-def test_a_cancel_cut_short_has_not_happened(engine: Engine, dirty: Input) -> None:
+def test_an_interrupted_cancel_has_no_effect(engine: Engine, dirty: Input) -> None:
     engine.environment["PROCESSORS"] = "tests.crash.processors:GatedProcessor"
     engine.start(GRANULA_FAIL="cancel.before_commit=kill")
     with engine.api() as api:
@@ -133,7 +131,7 @@ def test_a_cancel_cut_short_has_not_happened(engine: Engine, dirty: Input) -> No
 
 
 @pytest.mark.parametrize(("point", "occurrence"), [("delete.rows", 2), ("delete.disk", 1)])
-def test_a_deletion_cut_short_is_finished_and_spares_its_neighbour(
+def test_an_interrupted_deletion_is_finished_and_spares_other_files(
     engine: Engine, dirty: Input, point: str, occurrence: int
 ) -> None:
     neighbour = Input.clean(250)
@@ -146,9 +144,9 @@ def test_a_deletion_cut_short_is_finished_and_spares_its_neighbour(
         try:
             assert api.client.delete(f"/api/v1/files/{doomed['file_id']}").status_code == 204
         except httpx.TransportError:
-            pass  # the rows are removed behind the answer, and may be faster
+            pass  # the rows are removed after the response, and may be gone already
     engine.wait_for_death()
-    # not finished, or this proves nothing
+    # not finished, or the test proves nothing
     assert set(engine.files()) == {doomed["file_id"], kept["file_id"]}
 
     engine.start()

@@ -1,4 +1,4 @@
-"""A worker that has lost its chunk writes nothing any more, however late it comes."""
+"""A worker that has lost its chunk writes nothing, however late it comes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.engine import Engine
 GATED = "tests.crash.processors:GatedProcessor"
 
 
-def test_a_write_that_comes_after_the_chunk_was_taken_away_is_refused(
+def test_a_write_after_the_chunk_was_taken_over_is_refused(
     engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     given = Input.clean(1_200)
@@ -65,7 +65,7 @@ def test_a_write_that_comes_after_the_chunk_was_taken_away_is_refused(
 
 @pytest.fixture
 def split_job(engine: Engine) -> UUID:
-    """A job whose chunks are in the database, and nobody works on them."""
+    """A job whose chunks are in the database, without a running worker."""
     engine.start(GRANULA_FAIL="split.after_commit=kill")
     with engine.api() as api:
         post(api, Input.clean(500), chunk_size=100)
@@ -74,12 +74,8 @@ def split_job(engine: Engine) -> UUID:
     return UUID(str(job_id))
 
 
-async def test_chunks_that_are_completed_are_not_completed_again(
-    engine: Engine, split_job: UUID
-) -> None:
-    """The answer to a commit may be lost on its way: whoever then tries again must be told that it
-    is done.
-    """
+async def test_completed_chunks_are_not_completed_again(engine: Engine, split_job: UUID) -> None:
+    """The response to a commit may be lost: a second attempt must report that the chunk is done."""
     database = Database(load_settings(database_url=engine.url))
     values = ChunkCompletion(
         rows_ok=100,

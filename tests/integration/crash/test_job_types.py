@@ -1,6 +1,6 @@
-"""Death in the middle of an analysis, of a mapping and of a batch: each ends as if nothing had
-happened, with the result of an undisturbed job, whether it died over a chunk, over a part or over
-its own end. (Transforms have their own file.)
+"""Death in the middle of an analysis, a mapping and a batch: each ends with the result of an
+undisturbed job, whether it died during a chunk, a part or its own end. (Transforms have their own
+file.)
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ REFERENCE = b"mail,birth_date,title\nann@example.org,1988-12-24,Dr\neve@example.
 
 @dataclass(frozen=True)
 class JobType:
-    """A request over the three files, and where its job dies: each place in a life of its own, in
-    this order.
+    """A request over the three files, and the steps at which its job dies, each in a life of its
+    own, in this order.
     """
 
     path: str
@@ -37,8 +37,7 @@ class JobType:
     parts: int = 0
 
 
-# No part has ended before the last life of a parent, in which its own end comes behind those of all
-# parts.
+# No part has ended before the last life of a parent, which ends after all its parts.
 JOB_TYPES = {
     "analyze": JobType(
         "analyze",
@@ -70,7 +69,7 @@ def filled(value: Any, files: list[str]) -> Any:
 
 
 def found_out(api: Api, job_id: str) -> list[Any]:
-    """The results of the job, or of its parts, at its end."""
+    """Return the results of the job, or of its parts."""
 
     def final() -> dict[str, Any] | None:
         status = dict(api.client.get(f"/api/v1/jobs/{job_id}/status").json())
@@ -85,7 +84,7 @@ def found_out(api: Api, job_id: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", JOB_TYPES)
-def test_a_job_killed_at_each_step_finds_out_what_an_undisturbed_one_does(
+def test_a_job_killed_at_each_step_has_the_result_of_an_undisturbed_one(
     engine: Engine, name: str
 ) -> None:
     kind = JOB_TYPES[name]
@@ -106,7 +105,7 @@ def test_a_job_killed_at_each_step_finds_out_what_an_undisturbed_one_does(
                 try:
                     api.client.post(f"/api/v1/jobs/{kind.path}", params={"fresh": True}, json=body)
                 except httpx.TransportError:
-                    pass  # the work may begin before the answer is out
+                    pass  # the work may start before the response is sent
         engine.wait_for_death()
 
     engine.start()

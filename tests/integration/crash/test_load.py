@@ -1,5 +1,5 @@
-"""Death while a file is loaded into a table: its readers see the state before or the one after, and
-in the end it is that of a run that nobody disturbed.
+"""Death while a file is loaded into a table: readers see the state before or after, and in the end
+it is that of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ def ended(engine: Engine, job_id: str) -> dict[str, Any]:
         ("job.after_finish=kill@2", True),
     ],
 )
-def test_all_rows_are_in_the_table_or_none(engine: Engine, point: str, is_loaded: bool) -> None:
+def test_a_load_writes_all_rows_to_the_table_or_none(
+    engine: Engine, point: str, is_loaded: bool
+) -> None:
     engine.sql(*TABLE)
     engine.start(GRANULA_FAIL=point)
     job_id = begin(engine)
@@ -99,7 +101,7 @@ def test_all_rows_are_in_the_table_or_none(engine: Engine, point: str, is_loaded
 
 
 def test_a_load_that_is_cancelled_leaves_nothing(engine: Engine) -> None:
-    """It is caught while its rows cannot be published."""
+    """The job is stopped when its rows cannot be published."""
     engine.sql(*TABLE)
     engine.start(GRANULA_FAIL="load.published=transient@1+")
     job_id = begin(engine)
@@ -108,6 +110,8 @@ def test_a_load_that_is_cancelled_leaves_nothing(engine: Engine) -> None:
         assert stages(engine)
         assert api.client.post(f"/api/v1/jobs/{job_id}/cancel").status_code == 200
         assert ended(engine, job_id)["status"] == "cancelled"
+        counts = {"loaded": 0, "rejected": 2, "failed": 0, "not_processed": ROWS - 2}
+        assert api.status(job_id)["counts"] == counts
         assert not stages(engine)
         assert prices(engine) == BEFORE
 
@@ -124,8 +128,8 @@ def test_a_load_whose_file_is_deleted_leaves_nothing(engine: Engine) -> None:
         assert prices(engine) == BEFORE
 
 
-def test_staging_tables_that_nobody_needs_are_dropped_at_the_start(engine: Engine) -> None:
-    """That of a job that works stays."""
+def test_unused_staging_tables_are_dropped_at_startup(engine: Engine) -> None:
+    """The staging table of a running job stays."""
     engine.sql(*TABLE)
     engine.start(GRANULA_FAIL="load.published=kill")
     job_id = begin(engine)
@@ -139,7 +143,7 @@ def test_staging_tables_that_nobody_needs_are_dropped_at_the_start(engine: Engin
 
 
 def test_the_rows_of_a_load_with_a_failed_chunk_wait_for_its_retry(engine: Engine) -> None:
-    """The stored file is damaged in its last chunk, and mended."""
+    """The stored file is damaged in its last chunk, and restored."""
     engine.sql(*TABLE)
     engine.start(GRANULA_FAIL="load.staged=kill")
     job_id = begin(engine)
@@ -151,7 +155,15 @@ def test_the_rows_of_a_load_with_a_failed_chunk_wait_for_its_retry(engine: Engin
     engine.start()
     assert ended(engine, job_id)["status"] == "failed"
     with engine.api() as api:
-        assert api.status(job_id)["error"]["code"] == "load_incomplete"
+        status = api.status(job_id)
+        assert status["error"]["code"] == "load_incomplete"
+        assert status["counts"] == {
+            "loaded": 0,
+            "rejected": 0,
+            "failed": 100,
+            "not_processed": ROWS - 100,
+        }
+        assert api.proof(job_id)["closes"]
         assert prices(engine) == BEFORE
         assert stages(engine)
         stored.write_bytes(data)

@@ -1,5 +1,5 @@
-"""Tables of a processor from outside are made at the start, and their rows are as safe as those of
-features: once after a death, corrected, undone and deleted with their job.
+"""Tables of an external processor are created at startup, and their rows are as safe as those of
+features: written once after a death, corrected, undone and deleted with their job.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.harness import Api
 STOCK = "tests.crash.processors:StockProcessor"
 FIRST = [(f"article {n}", n) for n in range(1, 301)]
 SECOND = [(f"article {n}", 1000 + n) for n in range(200, 401)]
-"""A third of the first, and as many more."""
+"""A third of the first file, and as many new rows."""
 
 
 def file_of(rows: list[tuple[str, Any]]) -> bytes:
@@ -40,7 +40,7 @@ def stock(engine: Engine) -> list[tuple[Any, ...]]:
 
 
 def expected(*files: list[tuple[str, int]]) -> list[tuple[Any, ...]]:
-    """Of two rows with the same key the later file wins."""
+    """Of two rows with the same key, the later file wins."""
     newest = {
         article: (article, amount, amount < 10, amount / 4, number)
         for file in files
@@ -57,14 +57,14 @@ def lengths(engine: Engine) -> list[tuple[int, int]]:
 
 
 def undo(engine: Engine, api: Api, job_id: str) -> dict[str, Any]:
-    """To its end, for which one answer does not wait forever."""
+    """Run to its end, waiting only so long for a response."""
     path = f"/api/v1/undo/{job_id}"
     engine.wait_until(lambda: api.client.post(path).status_code == 200, 30, "the undo")
     return dict(api.client.post(path).json())
 
 
 @pytest.mark.parametrize("point", ["chunk.before_write", "chunk.after_write", "chunk.after_commit"])
-def test_rows_are_there_once_after_a_death_and_are_undone_and_deleted(
+def test_rows_are_written_once_after_a_death_and_are_undone_and_deleted(
     engine: Engine, point: str
 ) -> None:
     engine.environment["PROCESSORS"] = STOCK
@@ -92,7 +92,7 @@ def test_rows_are_there_once_after_a_death_and_are_undone_and_deleted(
         engine.wait_until(lambda: not lengths(engine), 15, "the rows to go")
 
 
-def test_a_corrected_row_gets_into_the_tables(engine: Engine) -> None:
+def test_a_corrected_row_is_written_to_the_tables(engine: Engine) -> None:
     wrong = [(a, "many" if n % 50 == 0 else n) for a, n in FIRST]
     engine.environment["PROCESSORS"] = STOCK
     engine.start()
@@ -108,8 +108,8 @@ def test_a_corrected_row_gets_into_the_tables(engine: Engine) -> None:
         assert api.proof(job["file_id"])["closes"]
 
 
-def test_a_deleted_job_takes_its_rows_along_when_the_processor_is_gone(engine: Engine) -> None:
-    """Nobody knows the tables then, and still nothing is left that no job explains."""
+def test_a_deleted_job_loses_its_rows_even_without_its_processor(engine: Engine) -> None:
+    """No processor knows the tables any more, and still no row without a job is left."""
     engine.start(PROCESSORS=STOCK)
     with engine.api() as api:
         file_id = api.run(file_of(FIRST), processor="stock", chunk_size=100)["file_id"]
@@ -121,17 +121,17 @@ def test_a_deleted_job_takes_its_rows_along_when_the_processor_is_gone(engine: E
     assert (stock(engine), lengths(engine)) == ([], [])
 
 
-def test_a_table_that_is_there_with_other_columns_stops_the_start(engine: Engine) -> None:
+def test_an_existing_table_with_other_columns_stops_the_start(engine: Engine) -> None:
     engine.start(PROCESSORS=STOCK)
     engine.stop()
     with pytest.raises(SettingsInvalid, match=r"name_lengths is there already.*\(length\)"):
         engine.start(PROCESSORS="tests.crash.processors:OtherStockProcessor")
 
 
-def test_a_backup_has_the_tables_with_all_that_they_need(
+def test_a_backup_restores_the_tables_without_their_processor(
     engine: Engine, databases: Databases, tmp_path: Path
 ) -> None:
-    """It is put back into a database that has never seen the processor."""
+    """The backup is restored into a database that has never seen the processor."""
     engine.environment["PROCESSORS"] = STOCK
     engine.start()
     with engine.api() as api:

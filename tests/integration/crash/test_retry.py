@@ -1,4 +1,4 @@
-"""What a retry runs again, and what it leaves alone."""
+"""What a retry runs again, and what it keeps."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.moves import drop_for_jobs
 
 FUSSY = "tests.crash.processors:FussyProcessor"
 ROWS = [[str(i), f"row {i}", "bad" if i > 100 else "fine"] for i in range(1, 201)]
-"""Two chunks of 100, of which the second fails."""
+"""Two chunks of 100 rows, of which the second fails."""
 
 
 def half_failed(api: Api) -> dict[str, Any]:
-    """The status of a file, one of whose chunks has failed."""
+    """Return the status of a file with one failed chunk."""
     status = api.run(Input.of(ROWS).data, processor="fussy", chunk_size=100)
     assert (status["status"], status["rows"]["failed"]) == ("completed_with_errors", 100)
     return status
@@ -32,7 +32,7 @@ def start_failing(engine: Engine, **environment: object) -> None:
     engine.start(PROCESSORS=FUSSY, MAX_RETRIES=0, **environment)
 
 
-def test_an_upload_is_kept_for_its_failed_chunks_and_goes_when_they_are_done(
+def test_an_upload_is_kept_for_its_failed_chunks_and_removed_after_them(
     engine: Engine,
 ) -> None:
     start_failing(engine, DELETE_FILE_ON_COMPLETE=True)
@@ -50,7 +50,7 @@ def test_an_upload_is_kept_for_its_failed_chunks_and_goes_when_they_are_done(
         engine.wait_until(lambda: not (uploads / file_id).exists(), 10, "removal of the file")
 
 
-def test_a_retry_of_bytes_that_are_gone_is_refused_and_changes_nothing(
+def test_a_retry_without_stored_bytes_is_refused_and_changes_nothing(
     engine: Engine,
 ) -> None:
     start_failing(engine)
@@ -86,7 +86,7 @@ def test_a_cancelled_correction_is_not_run_by_the_retry_of_its_job(
         assert [chunk["status"] for chunk in engine.chunks(made["job_id"])] == failed
 
 
-def test_a_part_that_is_retried_alone_ends_its_job_anew(engine: Engine) -> None:
+def test_retrying_one_part_ends_its_job_again(engine: Engine) -> None:
     start_failing(engine)
     with engine.api() as api:
         whole = api.run(b"id\n1\n")
@@ -110,7 +110,7 @@ def test_a_part_that_is_retried_alone_ends_its_job_anew(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
-def test_a_processor_that_cannot_sum_up_fails_its_job(engine: Engine) -> None:
+def test_a_processor_whose_combine_fails_fails_its_job(engine: Engine) -> None:
     engine.start(PROCESSORS="tests.crash.processors:UnsummedProcessor")
     with engine.api() as api:
         status = api.run(b"id\n1\n", processor="unsummed")

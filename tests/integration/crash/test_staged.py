@@ -1,5 +1,5 @@
-"""Results that are staged in the transactions of the chunks are published in that of the final
-status: nobody sees a part of them, wherever the service dies.
+"""Results staged in the transactions of the chunks are published with the final status: readers
+never see a part of them, wherever the service dies.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PUBLISHED = (
 
 
 class Showcase(StagedResults):
-    """Stages pages, and publishes where each begins."""
+    """Stages pages, and publishes the start of each."""
 
     incomplete = {"code": "incomplete", "message": "A chunk failed."}  # noqa: RUF012
     discarded = 0
@@ -82,11 +82,11 @@ class Showcase(StagedResults):
         Showcase.discarded += 1
 
     async def forget(self, job_id: UUID) -> None:
-        """Nothing is staged elsewhere."""
+        """Nothing else is staged."""
 
 
 class Showcases(OutputFiles):
-    """In the place of what `wiring` adds, so that it is there before the first turn of a life."""
+    """Replaces what `wiring` adds, so that it exists before the first turn of a life."""
 
     def of(self, processor: str, options: Mapping[str, Any]) -> ResultDestination | None:
         if processor == KIND:
@@ -115,7 +115,7 @@ def published(engine: Engine) -> list[tuple[int, int]]:
         ("job.after_finish=kill", True),
     ],
 )
-def test_all_is_published_with_the_final_status_or_nothing(
+def test_staged_results_are_published_with_the_final_status_or_not_at_all(
     engine: Engine, point: str, is_published: bool
 ) -> None:
     whole = [(first, 100) for first in range(1, 501, 100)]
@@ -138,8 +138,8 @@ def test_all_is_published_with_the_final_status_or_nothing(
         assert api.proof(str(file_id))["closes"]
 
 
-def test_what_was_assembled_is_let_go_of_when_the_job_does_not_end_with_it(engine: Engine) -> None:
-    """Less was made whole than the chunks say."""
+def test_assembled_results_are_dropped_if_the_job_does_not_end_with_them(engine: Engine) -> None:
+    """Fewer rows were assembled than the chunks report."""
     engine.start()
 
     assembled: list[Assembly] = []
@@ -153,5 +153,5 @@ def test_what_was_assembled_is_let_go_of_when_the_job_does_not_end_with_it(engin
         job = api.run(INPUT.data, chunk_size=100)
     assert (job["status"], job["error"]["code"]) == ("failed", "proof_does_not_close")
     assert published(engine) == []
-    # a twin of the turn that ended it may have made one, too
+    # a twin of the turn that ended it may have assembled one too
     engine.wait_until(lambda: Showcase.discarded == len(assembled) > 0, 15, "all to be discarded")

@@ -1,4 +1,4 @@
-"""A stored file that was damaged behind our back gives no wrong row: its chunks, or its job, fail
+"""A stored file that was damaged outside the service gives no wrong row: its chunks or its job fail
 with the reason.
 """
 
@@ -15,7 +15,7 @@ from tests.engine import Engine
 GATED = "tests.crash.processors:GatedProcessor"
 WITHOUT_LAST_LINE_END = Input.clean(2_000)
 GIVEN = Input(WITHOUT_LAST_LINE_END.data.removesuffix(b"\n"), WITHOUT_LAST_LINE_END.results, [])
-"""So that without its last byte it is still good CSV, with a wrong value at its end."""
+"""Without its last byte it is still valid CSV, with a wrong value at its end."""
 
 
 def truncate(path: Path) -> None:
@@ -24,7 +24,7 @@ def truncate(path: Path) -> None:
 
 
 def flip(path: Path) -> None:
-    """One bit of a digit in the last row: still good CSV."""
+    """Flips one bit of a digit in the last row: still valid CSV."""
     with path.open("r+b") as file:
         file.seek(len(GIVEN.data) - 1)
         file.write(bytes([GIVEN.data[-1] ^ 1]))
@@ -47,7 +47,7 @@ def stored_file(engine: Engine) -> Path:
 
 
 @pytest.mark.parametrize(("damage", "code"), DAMAGES)
-def test_a_file_damaged_before_it_was_split_gives_no_row(
+def test_a_file_damaged_before_splitting_gives_no_row(
     engine: Engine, damage: Callable[[Path], None], code: str
 ) -> None:
     engine.start(GRANULA_FAIL="upload.after_commit=kill")
@@ -67,7 +67,7 @@ def test_a_file_damaged_before_it_was_split_gives_no_row(
 
 
 @pytest.mark.parametrize(("damage", "code"), DAMAGES)
-def test_a_file_damaged_after_it_was_split_fails_the_chunks_concerned(
+def test_a_file_damaged_after_splitting_fails_the_affected_chunks(
     engine: Engine, damage: Callable[[Path], None], code: str
 ) -> None:
     engine.start(PROCESSORS=GATED, MAX_CONCURRENCY=1)
@@ -86,5 +86,5 @@ def test_a_file_damaged_after_it_was_split_fails_the_chunks_concerned(
         assert {c["error"]["code"] for c in failed} == {code}
         assert [c["chunk_index"] for c in failed][-1] == 19
         assert len(failed) == 1 or damage is delete
-        assert {c["attempt"] for c in failed} == {1}  # no attempt would cure it
+        assert {c["attempt"] for c in failed} == {1}  # no attempt would succeed
         assert status["errors"][0]["error"]["code"] == code

@@ -1,4 +1,4 @@
-"""The sweep takes away what dead uploads left on disk, keeps what nobody knows in lost+found, and
+"""The sweep removes leftovers of dead uploads from disk, keeps unknown files in lost+found, and
 touches nothing else.
 """
 
@@ -69,7 +69,7 @@ async def parts(url: str, tmp_path: Path) -> AsyncIterator[Parts]:
     database = Database(settings)
 
     async def renew_leases() -> None:
-        """There are none."""
+        """No uploads are running."""
 
     outputs = OutputParts(tmp_path / "outputs")
     destinations = make_destinations(is_sqlite=True)
@@ -93,7 +93,7 @@ async def pieces(*data: bytes) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def test_old_files_without_a_row_go_and_all_others_stay(parts: Parts) -> None:
+async def test_old_files_without_a_row_are_removed_and_all_others_stay(parts: Parts) -> None:
     known = await parts.upload(pieces(b"id\n1\n"))
     unknown = parts.create(str(uuid4()))
     dead = [unknown, parts.create(f"{uuid4()}.part"), parts.create(f"{known}.part")]
@@ -109,9 +109,9 @@ async def test_old_files_without_a_row_go_and_all_others_stay(parts: Parts) -> N
     assert (kept.name, kept.read_bytes()) == (unknown.name, b"id\n1\n")
 
 
-async def test_bytes_that_were_given_up_but_not_removed_go(parts: Parts, url: str) -> None:
-    """DELETE_FILE_ON_COMPLETE forgets them in the database first: a process that dies then, or a
-    bucket that is away.
+async def test_abandoned_bytes_are_removed(parts: Parts, url: str) -> None:
+    """DELETE_FILE_ON_COMPLETE first forgets them in the database: a process that dies then, or an
+    unreachable bucket.
     """
     given_up, known = await parts.upload(pieces(b"id\n1\n")), await parts.upload(pieces(b"id\n2\n"))
     condition = f"id = '{given_up.hex if url.startswith('sqlite') else given_up}'"
@@ -122,11 +122,9 @@ async def test_bytes_that_were_given_up_but_not_removed_go(parts: Parts, url: st
     assert [path.name for path in parts.storage.folder.iterdir()] == [str(known)]
 
 
-async def test_an_upload_that_comes_slowly_is_not_swept_away(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its bytes are written by the mebibyte: from a slow client that takes longer than a dead file
-    is left alone.
+async def test_a_slow_upload_is_not_swept(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its bytes are written by the mebibyte, which takes a slow client longer than the age of a
+    dead file.
     """
     monkeypatch.setattr(upload, "TOUCH_SECONDS", 0.01)
 

@@ -1,5 +1,5 @@
-"""Death while a transform works, settles what must be unique and publishes: the file is there whole
-or not at all, and in the end it is the one of a run that nobody disturbed.
+"""Death while a transform works, rejects duplicates and publishes: the file is complete or absent,
+and in the end it is that of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -63,9 +63,7 @@ KILLS = (
 def test_a_transform_killed_at_each_step_makes_the_file_of_an_undisturbed_one(
     engine: Engine, data: bytes
 ) -> None:
-    """One job that dies while it writes parts, settles what must be unique, has the file flushed,
-    and has it named.
-    """
+    """One job dies while it writes parts, rejects duplicates, flushes the file and names it."""
     job_id = ""
     for point in KILLS:
         engine.start(GRANULA_FAIL=point, COMPUTE_PROCESSES=1)
@@ -96,11 +94,11 @@ def test_a_transform_killed_at_each_step_makes_the_file_of_an_undisturbed_one(
     assert not list((engine.storage / "outputs").iterdir())
 
 
-def test_a_transform_with_a_failed_chunk_makes_no_file_until_a_retry_has_done_it(
+def test_a_transform_with_a_failed_chunk_writes_no_file_until_a_retry_completes_it(
     engine: Engine, data: bytes
 ) -> None:
-    """The stored file is damaged in its last chunk, and mended. What the other chunks left waits
-    for the retry, and is not made again.
+    """The stored file is damaged in its last chunk, and restored. The output of the other chunks
+    waits for the retry.
     """
     engine.start(GRANULA_FAIL="output.part_written=kill", COMPUTE_PROCESSES=1)
     with engine.api() as api:
@@ -144,7 +142,7 @@ def test_a_transform_with_a_failed_chunk_makes_no_file_until_a_retry_has_done_it
 
 
 def test_a_cancelled_transform_leaves_no_file_and_no_part(engine: Engine, data: bytes) -> None:
-    """It is caught while its output cannot be finished."""
+    """The job is stopped when its output cannot be finished."""
     engine.start(GRANULA_FAIL="output.written=transient@1+", COMPUTE_PROCESSES=1)
     with engine.api() as api:
         job_id = begin(api, data)

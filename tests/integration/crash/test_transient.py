@@ -1,5 +1,5 @@
-"""Transient is not failed: waiting for something burns no attempt, holds no worker, and ends by
-itself.
+"""Transient is not failed: waiting costs no attempt, holds no worker, and ends without an
+operator.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from tests.engine import Engine
 WAITING = "tests.crash.processors:WaitingProcessor"
 
 
-def test_a_processor_that_has_to_wait_burns_no_attempt_and_holds_no_worker(
+def test_a_waiting_processor_costs_no_attempt_and_holds_no_worker(
     engine: Engine,
 ) -> None:
     waiting, other = Input.clean(500), Input.clean(800, "other")
@@ -31,8 +31,8 @@ def test_a_processor_that_has_to_wait_burns_no_attempt_and_holds_no_worker(
         assert {(c["attempt"], c["deaths"]) for c in engine.chunks(upload["job_id"])} == {(1, 0)}
 
 
-def test_what_waits_goes_on_when_the_clock_is_set_back(engine: Engine) -> None:
-    """For what is stored, the same as if all waits and leases were an hour longer."""
+def test_waiting_work_continues_when_the_clock_is_set_back(engine: Engine) -> None:
+    """Make all stored waits and leases an hour longer."""
     given = Input.clean(500)
     engine.start(PROCESSORS=WAITING, MAX_CONCURRENCY=1, MAX_BACKOFF=2)
     with engine.api() as api:

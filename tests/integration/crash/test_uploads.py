@@ -1,5 +1,5 @@
-"""Resumable uploads over a service that dies: the file is the one that was sent, once, and what was
-acknowledged is there.
+"""Resumable uploads across deaths of the service: the file equals the sent one, is stored once, and
+no acknowledged byte is lost.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PIECE = 20_000
 
 
 def send_rest(client: httpx.Client, url: str, *, with_checksum: bool) -> None:
-    """From where the service is, piece by piece."""
+    """Send from the offset of the service, piece by piece."""
     offset = offset_of(client, url)
     while offset < len(GIVEN.data):
         piece = GIVEN.data[offset : offset + PIECE]
@@ -43,7 +43,7 @@ def send_rest(client: httpx.Client, url: str, *, with_checksum: bool) -> None:
         ("upload.after_commit", 1),
     ],
 )
-def test_a_service_that_dies_in_the_middle_loses_nothing_that_it_acknowledged(
+def test_a_killed_service_loses_no_acknowledged_bytes(
     engine: Engine, point: str, occurrence: int, with_checksum: bool
 ) -> None:
     url = ""
@@ -64,7 +64,7 @@ def test_a_service_that_dies_in_the_middle_loses_nothing_that_it_acknowledged(
         upload = api.client.get(url).json()
         if point == "tus.piece_written":
             assert upload["offset"] >= PIECE * (occurrence - 1)
-            if with_checksum:  # what was written when it died was never compared with its checksum
+            if with_checksum:  # bytes written at the death were never compared with their checksum
                 assert upload["offset"] == PIECE * (occurrence - 1)
         if upload["state"] == "uploading":
             send_rest(api.client, url, with_checksum=with_checksum)

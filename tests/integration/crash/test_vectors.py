@@ -1,6 +1,4 @@
-"""Death while records get their vectors: in the end each valid record has one, and it is the right
-one.
-"""
+"""Death while records get their vectors: in the end each valid record has the right one."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ DATA = ("name,email,age,department\n" + ROWS).replace("p13@", "nobody ").encode(
 @pytest.mark.parametrize(
     "point", ["chunk.after_commit", "vectors.before_commit", "vectors.after_commit@3"]
 )
-def test_vectors_cut_short_are_made_once_and_right(engine: Engine, point: str) -> None:
+def test_interrupted_vectors_are_computed_once_and_correctly(engine: Engine, point: str) -> None:
     name, _, occurrence = point.partition("@")
     engine.environment["EMBEDDING_MODEL_DIR"] = ROOT / "storage/models/all-MiniLM-L6-v2"
     engine.start(GRANULA_FAIL=f"{name}=kill@{occurrence or 1}")

@@ -1,7 +1,5 @@
-"""The wall clock was set back by an hour: nothing waits for it to get there again.
-
-For the database that is the same as if everything had been stored an hour too far ahead, which is
-what these tests do.
+"""The wall clock was set back by an hour, and nothing waits for it to catch up. For the database
+that is as if all times had been stored an hour ahead, which is what these tests do.
 """
 
 from __future__ import annotations
@@ -71,7 +69,7 @@ async def claim(database: Database, job_id: UUID, **more: Any) -> list[int]:
     return [each.index for each in claimed]
 
 
-def test_a_waiting_chunk_is_due_when_no_backoff_explains_its_wait(
+def test_a_chunk_that_waits_longer_than_any_backoff_is_due(
     check: Callable[[Check], None],
 ) -> None:
     longest = RetryPolicy(3, 1.0, 30.0).longest_wait
@@ -88,12 +86,12 @@ def test_a_waiting_chunk_is_due_when_no_backoff_explains_its_wait(
         async with database.reading() as connection:
             waiting = await chunks.next_waiting(connection, job_id, longest)
         assert waiting is not None
-        assert 10 < waiting <= 20  # what a backoff explains is waited for
+        assert 10 < waiting <= 20  # a wait that a backoff explains is kept
 
     check(run)
 
 
-def test_a_wait_of_a_day_that_is_set_is_kept(check: Callable[[Check], None]) -> None:
+def test_a_configured_wait_of_a_day_is_kept(check: Callable[[Check], None]) -> None:
     longest = RetryPolicy(3, 1.0, 86_400.0).longest_wait
 
     async def run(database: Database) -> None:
@@ -104,7 +102,7 @@ def test_a_wait_of_a_day_that_is_set_is_kept(check: Callable[[Check], None]) -> 
     check(run)
 
 
-def test_the_lease_of_a_dead_worker_ends_in_the_time_of_a_lease(
+def test_the_lease_of_a_dead_worker_ends_within_one_lease_time(
     check: Callable[[Check], None],
 ) -> None:
     async def run(database: Database) -> None:
@@ -117,13 +115,13 @@ def test_the_lease_of_a_dead_worker_ends_in_the_time_of_a_lease(
         async with database.reading() as connection:
             ends, at = (await connection.execute(select(Chunk.lease_expires_at, now()))).one()
         assert ends is not None
-        # not at once: its worker may be alive
+        # not immediately: its worker may be alive
         assert timedelta(0) < ends - at <= timedelta(seconds=LEASE)
 
     check(run)
 
 
-def test_a_message_is_sent_when_no_wait_of_its_own_explains_that_it_waits(
+def test_a_message_that_waits_longer_than_any_backoff_is_sent(
     check: Callable[[Check], None],
 ) -> None:
     hook = NewWebhook(owner="local", url="https://example.com/", events=[], secret=b"x")
@@ -139,7 +137,7 @@ def test_a_message_is_sent_when_no_wait_of_its_own_explains_that_it_waits(
         (0, [], HOUR),  # new
         (1, [silent], HOUR + 5),
         (2, [silent, silent], HOUR + 300),
-        (3, [silent, silent, silent], HOUR),  # of up to ten hours
+        (3, [silent, silent, silent], HOUR),  # a wait of up to ten hours
         (1, [asked], HOUR),  # of nearly two hours, as the receiver asked
         (1, [silent], 4.0),
     ]
@@ -171,7 +169,7 @@ def test_a_message_is_sent_when_no_wait_of_its_own_explains_that_it_waits(
 
 
 class NoJobs(JobStarter):
-    """For a time at which no run is due."""
+    """Set a time at which no run is due."""
 
     def __init__(self) -> None: ...
 
@@ -179,7 +177,7 @@ class NoJobs(JobStarter):
         raise AssertionError("no run is due")
 
 
-def test_a_schedule_runs_at_the_next_moment_that_its_cron_names(
+def test_a_schedule_runs_at_the_next_time_of_its_cron_expression(
     check: Callable[[Check], None],
 ) -> None:
     async def run(database: Database) -> None:
@@ -197,7 +195,7 @@ def test_a_schedule_runs_at_the_next_moment_that_its_cron_names(
     check(run)
 
 
-def test_tokens_and_workers_of_the_future_are_those_of_now(
+def test_tokens_and_workers_dated_in_the_future_count_as_of_now(
     postgres: Postgres, templates: dict[str, str], tmp_path: Path
 ) -> None:
     name = postgres.create(templates["postgresql"])

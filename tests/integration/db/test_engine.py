@@ -1,4 +1,4 @@
-"""Transactions: what the database takes back is run again."""
+"""Transactions that the database rolls back are run again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.conftest import Databases
 
 
 @pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
-def test_the_loser_of_a_deadlock_is_run_again(databases: Databases, tmp_path: Path) -> None:
+def test_the_loser_of_a_deadlock_is_retried(databases: Databases, tmp_path: Path) -> None:
     asyncio.run(deadlock(databases.create(tmp_path), tmp_path))
 
 
@@ -53,7 +53,7 @@ async def deadlock(url: str, storage: Path) -> None:
 
 
 @pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
-async def test_one_process_is_alone_with_a_thing_until_it_is_done_or_has_stopped(
+async def test_an_advisory_lock_is_exclusive_until_released_or_its_process_stops(
     databases: Databases, tmp_path: Path
 ) -> None:
     url = await asyncio.to_thread(databases.create, tmp_path)
@@ -70,7 +70,7 @@ async def test_one_process_is_alone_with_a_thing_until_it_is_done_or_has_stopped
             assert (mine, theirs, another) == (True, False, True)
         async with other.alone("split") as theirs:
             assert theirs
-        # A process that has stopped sends no heartbeat: here one that sends its next in an hour.
+        # A stopped process sends no heartbeat: here one that sends its next in an hour.
         async with one.alone("split"):
             async with asyncio.timeout(20):
                 while True:
@@ -83,7 +83,7 @@ async def test_one_process_is_alone_with_a_thing_until_it_is_done_or_has_stopped
 
 
 @pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
-async def test_who_stopped_between_the_preparation_of_a_statement_and_its_run_is_ended(
+async def test_a_session_stopped_between_prepare_and_execute_is_ended(
     databases: Databases, tmp_path: Path
 ) -> None:
     url = await asyncio.to_thread(databases.create, tmp_path)
@@ -98,7 +98,7 @@ async def test_who_stopped_between_the_preparation_of_a_statement_and_its_run_is
             driver = (await sleeping.get_raw_connection()).driver_connection
             assert driver is not None
             pid = driver.get_server_pid()
-            await driver.prepare("SELECT 2")  # the server waits for what is to be done with it
+            await driver.prepare("SELECT 2")  # the server waits for the next statement
             async with asyncio.timeout(20):
                 while not (ended := await other.end_stopped()):
                     await waiting.execute(text("SELECT 3"))
@@ -106,14 +106,14 @@ async def test_who_stopped_between_the_preparation_of_a_statement_and_its_run_is
             there = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
             async with asyncio.timeout(20):
                 while (await waiting.execute(there, {"pid": pid})).scalar_one():
-                    await waiting.rollback()  # what it shows stays the same within a transaction
+                    await waiting.rollback()  # the view stays the same within a transaction
             await sleeping.invalidate()
     finally:
         await one.close()
         await other.close()
 
 
-async def test_what_is_to_follow_a_commit_does_not_follow_a_rollback(
+async def test_a_callback_after_commit_does_not_run_after_a_rollback(
     databases: Databases, tmp_path: Path
 ) -> None:
     url = await asyncio.to_thread(databases.create, tmp_path)
@@ -136,7 +136,7 @@ async def test_what_is_to_follow_a_commit_does_not_follow_a_rollback(
         await database.close()
 
 
-async def test_sqlite_errors_are_told_by_their_code_not_by_their_words(tmp_path: Path) -> None:
+async def test_sqlite_errors_are_recognised_by_code_and_not_by_message(tmp_path: Path) -> None:
     database = Database(load_settings(database_url="", storage_dir=tmp_path))
 
     async def fill(connection: AsyncConnection) -> None:

@@ -1,5 +1,5 @@
-"""The time left, from the chunks in the database: nothing at first, and the same in the status and
-in the list.
+"""The time left, computed from the chunks in the database: unknown at first, and the same in the
+status and in the list.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ async def told(database: Database, job_id: Any) -> list[float | None]:
     return [status["eta_seconds"], page["items"][0]["eta_seconds"]]
 
 
-async def test_the_time_left_is_not_told_at_first_and_then_alike(
+async def test_the_time_left_is_unknown_at_first_and_then_the_same_on_both_databases(
     databases: Databases, tmp_path: Path
 ) -> None:
     async with opened(databases, tmp_path) as database:

@@ -1,4 +1,4 @@
-"""The factory makes jobs, their files and their tokens together, or nothing."""
+"""The factory creates jobs, their files and their tokens together, or nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVERYTHING = JobFilter()
 
 
 class Made:
-    """A factory over a database, and the jobs that it told the queue of."""
+    """A factory over a database, and the jobs that it enqueued."""
 
     def __init__(self, database: Database, tmp_path: Path, *, max_jobs: int = 0) -> None:
         settings = Settings(storage_dir=tmp_path, owner_max_queued_jobs=max_jobs)
@@ -60,7 +60,7 @@ def a_file(name: str = "data.csv") -> NewFile:
     )
 
 
-async def test_a_job_with_parts_is_made_at_once_and_failed_parts_do_not_wait(
+async def test_a_job_with_parts_is_created_in_one_transaction_and_failed_parts_do_not_wait(
     databases: Databases, tmp_path: Path
 ) -> None:
     async with opened(databases, tmp_path) as database:
@@ -83,7 +83,7 @@ async def test_a_job_with_parts_is_made_at_once_and_failed_parts_do_not_wait(
         assert parts[1].split_done
 
 
-async def test_more_jobs_than_the_owner_may_have_are_not_made(
+async def test_jobs_over_the_limit_of_the_owner_are_refused(
     databases: Databases, tmp_path: Path
 ) -> None:
     async with opened(databases, tmp_path) as database:
@@ -97,7 +97,9 @@ async def test_more_jobs_than_the_owner_may_have_are_not_made(
         assert len(await made.listed()) == 1
 
 
-async def test_all_that_a_filter_says_must_hold(databases: Databases, tmp_path: Path) -> None:
+async def test_a_filter_combines_its_conditions_with_and(
+    databases: Databases, tmp_path: Path
+) -> None:
     async with opened(databases, tmp_path) as database:
         made = Made(database, tmp_path)
         files = [a_file("Über.csv"), a_file("100%.csv"), a_file("part.csv")]
@@ -117,7 +119,7 @@ async def test_all_that_a_filter_says_must_hold(databases: Databases, tmp_path: 
         assert part.id in await made.listed(JobFilter(since=newest.created_at))
 
 
-async def test_a_filter_chooses_what_is_counted_too(databases: Databases, tmp_path: Path) -> None:
+async def test_a_filter_applies_to_the_counts_too(databases: Databases, tmp_path: Path) -> None:
     async with opened(databases, tmp_path) as database:
         made = Made(database, tmp_path)
         files = [a_file(f"{number}.csv") for number in range(4)]
@@ -147,9 +149,7 @@ async def test_a_filter_chooses_what_is_counted_too(databases: Databases, tmp_pa
         assert fourth not in await made.listed()
 
 
-async def test_a_job_whose_chunks_are_cut_waits_for_no_split(
-    databases: Databases, tmp_path: Path
-) -> None:
+async def test_a_split_job_waits_for_no_split(databases: Databases, tmp_path: Path) -> None:
     async with opened(databases, tmp_path) as database:
         made = Made(database, tmp_path)
         of, file = a_file("corrected"), a_file("correction")

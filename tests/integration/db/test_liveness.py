@@ -1,6 +1,4 @@
-"""Connections to PostgreSQL that die in silence: behind a proxy that goes on accepting bytes and
-hands none of them on.
-"""
+"""Connections to PostgreSQL that die silently: a proxy keeps accepting bytes and forwards none."""
 
 from __future__ import annotations
 
@@ -25,11 +23,11 @@ from tests.conftest import Databases
 
 pytestmark = pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
 SECONDS = 15
-"""Within this time nobody waits for a dead connection any more."""
+"""Within this time every wait for a dead connection ends."""
 
 
 class Wire:
-    """Carries connections to PostgreSQL. `silence` mutes those that are there; new ones work."""
+    """Carries connections to PostgreSQL. `silence` mutes the existing ones; new ones work."""
 
     def __init__(self, url: str) -> None:
         where = make_url(url)
@@ -38,7 +36,7 @@ class Wire:
         self._generation = 0
         self._carried: set[asyncio.Task[None]] = set()
         self.url = ""
-        """Of the database, over the wire."""
+        """URL of the database through the wire."""
         self.is_deaf = False
         """Whether new connections are accepted and never served."""
         self.accepted = 0
@@ -94,7 +92,7 @@ class Wire:
 
 @asynccontextmanager
 async def wired(databases: Databases, folder: Path) -> AsyncIterator[tuple[Database, Wire]]:
-    """A database whose connections go over a wire, started as in the service."""
+    """A database whose connections pass through a wire, started as in the service."""
     url = await asyncio.to_thread(databases.create, folder)
     wire = Wire(url)
     server = await asyncio.start_server(wire.carry, "127.0.0.1", 0)
@@ -122,7 +120,7 @@ async def one(database: Database) -> int:
         return int((await connection.execute(text("SELECT 1"))).scalar_one())
 
 
-async def test_an_idle_connection_is_asked_and_all_are_made_anew(
+async def test_an_idle_connection_is_tested_and_all_are_replaced(
     databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(liveness, "TRUSTED_SECONDS", 0)
@@ -141,7 +139,7 @@ async def hold(database: Database, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("ending", ["statement", "commit"])
-async def test_who_waits_for_a_connection_that_died_gets_an_error_that_passes(
+async def test_a_wait_on_a_dead_connection_gets_a_transient_error(
     databases: Databases, tmp_path: Path, ending: str
 ) -> None:
     async with wired(databases, tmp_path) as (database, wire):
@@ -164,7 +162,7 @@ async def test_a_long_statement_is_left_alone(databases: Databases, tmp_path: Pa
         assert await one(database) == 1
 
 
-async def test_a_server_that_does_not_answer_at_all_is_an_error_in_time(
+async def test_a_silent_server_is_an_error_after_the_timeout(
     databases: Databases, tmp_path: Path
 ) -> None:
     async with wired(databases, tmp_path) as (database, wire):
@@ -176,7 +174,7 @@ async def test_a_server_that_does_not_answer_at_all_is_an_error_in_time(
                 await hold(database, 0)
 
 
-async def test_a_worker_takes_tokens_again_after_the_connections_of_its_queue_died(
+async def test_a_worker_takes_tokens_again_after_its_queue_connections_died(
     databases: Databases, tmp_path: Path
 ) -> None:
     async with wired(databases, tmp_path) as (database, wire):
@@ -195,7 +193,7 @@ async def test_a_worker_takes_tokens_again_after_the_connections_of_its_queue_di
             async with asyncio.timeout(SECONDS):
                 assert await taken.get() == before
             wire.silence()
-            with suppress(DatabaseUnavailable):  # the other connections died, too
+            with suppress(DatabaseUnavailable):  # the other connections died too
                 await database.transact(partial(queue.enqueue, job_id=after))
             await database.transact(partial(queue.enqueue, job_id=after))
             async with asyncio.timeout(SECONDS):
@@ -205,7 +203,9 @@ async def test_a_worker_takes_tokens_again_after_the_connections_of_its_queue_di
             await asyncio.wait([running])
 
 
-async def test_the_kernel_is_told_to_find_dead_peers(databases: Databases, tmp_path: Path) -> None:
+async def test_keepalive_options_are_set_on_the_socket(
+    databases: Databases, tmp_path: Path
+) -> None:
     async with wired(databases, tmp_path) as (database, _), database.reading_singly() as connection:
         raw = await connection.get_raw_connection()
         assert raw.driver_connection is not None

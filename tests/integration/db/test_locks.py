@@ -1,5 +1,5 @@
-"""On PostgreSQL: what one process is just writing holds up no other, and what it has written is
-seen by the next.
+"""On PostgreSQL: a process that writes does not block others, and the next one sees what it
+wrote.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ async def while_open(
     first: Callable[[AsyncConnection], Awaitable[Any]],
     other: Awaitable[Any],
 ) -> Any:
-    """What `other` gives, begun when `first` has done its part and has not committed it."""
+    """Return the result of `other`, started after `first` has done its part and before its
+    commit.
+    """
     done, go = asyncio.Event(), asyncio.Event()
 
     async def held(connection: AsyncConnection) -> None:
@@ -91,9 +93,7 @@ def test_the_leases_of_others_are_renewed_while_one_chunk_is_written(
     asyncio.run(run())
 
 
-def test_a_whole_is_cleared_by_the_second_of_two_parts_that_are_cleared_at_once(
-    url: str, tmp_path: Path
-) -> None:
+def test_two_parts_cleared_concurrently_clear_their_parent(url: str, tmp_path: Path) -> None:
     async def run() -> None:
         database = Database(load_settings(database_url=url, storage_dir=tmp_path))
         whole, one, other = [(await database.transact(made))[1] for _ in range(3)]
@@ -119,8 +119,8 @@ def test_a_whole_is_cleared_by_the_second_of_two_parts_that_are_cleared_at_once(
     asyncio.run(run())
 
 
-def test_two_undos_at_once_leave_no_row_of_either(url: str, tmp_path: Path) -> None:
-    """The one puts back what the other has to remove, and has not committed it yet."""
+def test_two_concurrent_undos_leave_no_row_of_either(url: str, tmp_path: Path) -> None:
+    """One restores what the other has to remove, and has not committed it yet."""
 
     async def run() -> None:
         database = Database(load_settings(database_url=url, storage_dir=tmp_path))

@@ -1,6 +1,4 @@
-"""The migrations make the schema that the models describe, on both databases, from any earlier
-state.
-"""
+"""The migrations create the schema of the models, on both databases, from any earlier state."""
 
 from __future__ import annotations
 
@@ -58,10 +56,10 @@ def test_upgrade_head_equals_the_models(empty_url: str) -> None:
     assert look(empty_url, differences) == []
 
 
-def test_every_revision_upgrades_and_downgrades_and_head_is_reached_from_each(
+def test_every_revision_upgrades_to_head_and_downgrades(
     empty_url: str,
 ) -> None:
-    """One after another: each is a step of the ways from all that are older."""
+    """One after another: each step is part of the ways from all older revisions."""
     config = _config(empty_url)
     scripts = list(ScriptDirectory.from_config(config).walk_revisions())
     for script in reversed(scripts):
@@ -90,7 +88,7 @@ def test_an_interrupted_migration_leaves_nothing_behind(
         raise InterruptedError
 
     with monkeypatch.context() as patched:
-        patched.setattr(op, "execute", stop)  # the view is made last, when every table is there
+        patched.setattr(op, "execute", stop)  # the view is created last, when every table exists
         with pytest.raises(InterruptedError):
             command.upgrade(_config(empty_url), "head")
     assert "files" not in look(empty_url, lambda c: inspect(c).get_table_names())

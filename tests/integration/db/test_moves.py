@@ -1,5 +1,5 @@
-"""The tables of legal moves are law: the databases of tests refuse every other change of status,
-and no guard can be built for one.
+"""The tables of legal transitions are enforced: the databases of tests refuse every other change of
+status, and it has no guard.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.integration.pipeline.test_leases import a_job_of_two_chunks
 
 
 async def changed(database: Database, table: str, before: str, after: str) -> bool:
-    """Whether a row of this table, with the one status, may be given the other."""
+    """Return whether a row of this table with one status may get the other."""
 
     async def change(connection: AsyncConnection) -> None:
         await connection.execute(text(f"DELETE FROM {table}"))
@@ -36,7 +36,7 @@ async def changed(database: Database, table: str, before: str, after: str) -> bo
         await connection.execute(text(f"DROP TABLE IF EXISTS kept_{table}"))
         await connection.execute(text(f"CREATE TABLE kept_{table} AS SELECT * FROM {table}"))
         await connection.execute(text(f"UPDATE kept_{table} SET status = '{before}'"))
-        if table == "chunks":  # a chunk that is completed has a fate for each of its rows
+        if table == "chunks":  # a completed chunk has an outcome for each of its rows
             await connection.execute(text("UPDATE kept_chunks SET rows_ok = row_count"))
 
     await database.transact(keep)
@@ -50,7 +50,7 @@ async def changed(database: Database, table: str, before: str, after: str) -> bo
 
 
 @pytest.mark.parametrize("table", ["jobs", "chunks"])
-async def test_every_move_that_the_table_lacks_is_refused(
+async def test_every_transition_outside_the_table_is_refused(
     databases: Databases, tmp_path: Path, table: str
 ) -> None:
     statuses: type[JobStatus | ChunkStatus] = JobStatus if table == "jobs" else ChunkStatus
@@ -64,7 +64,7 @@ async def test_every_move_that_the_table_lacks_is_refused(
             assert await changed(database, table, before, after) is is_legal, (before, after)
 
 
-def test_a_guard_names_the_states_that_a_move_may_begin_in() -> None:
+def test_a_guard_names_the_states_that_a_transition_may_start_from() -> None:
     assert set(origins(JobStatus.COMPLETED)) == {
         JobStatus.PROCESSING,
         JobStatus.COMPLETED_WITH_ERRORS,
@@ -82,7 +82,7 @@ def test_a_guard_names_the_states_that_a_move_may_begin_in() -> None:
         (JobStatus.CANCELLED, (JobStatus.FAILED,)),
     ],
 )
-def test_no_guard_can_be_built_for_an_illegal_move(
+def test_an_illegal_transition_has_no_guard(
     to: JobStatus | ChunkStatus, among: tuple[JobStatus | ChunkStatus, ...] | None
 ) -> None:
     with pytest.raises(ValueError, match="no legal move"):

@@ -1,4 +1,4 @@
-"""Result pages are stored byte for byte, whichever form the database takes them in."""
+"""Result pages are stored byte for byte, in each form that a database accepts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.crash.service import Input, post
 from tests.engine import Engine
 
 FIRST = 1_000_000
-"""Behind the rows of the upload."""
+"""After the rows of the upload."""
 
 DATA = [
     '[["1","a"]]',
@@ -42,7 +42,7 @@ def job_id(engine: Engine) -> UUID:
     return UUID(str(job_id))
 
 
-def test_pages_are_stored_as_they_are(engine: Engine, job_id: UUID) -> None:
+def test_pages_are_stored_unchanged(engine: Engine, job_id: UUID) -> None:
     pages = [
         Page(first, 2, [first, first + 5] if i % 2 else None, data.encode())
         for i, (first, data) in enumerate(zip(range(FIRST, FIRST + 5000, 1000), DATA, strict=True))

@@ -1,6 +1,4 @@
-"""Those who read do not wait for those who work, however many there are of both, and work makes way
-for them.
-"""
+"""Readers do not wait for work, however much there is of both, and work yields to readers."""
 
 from __future__ import annotations
 
@@ -42,7 +40,7 @@ async def opened(databases: Databases, tmp_path: Path) -> AsyncIterator[Database
 
 
 async def hold_all_for_work(database: Database, stack: AsyncExitStack) -> asyncio.Task[Any]:
-    """Every connection that work may have: to the end of the stack. The task ends then."""
+    """Take every connection of work until the stack ends. The task ends then."""
     held, release = asyncio.Event(), asyncio.Event()
 
     async def write(connection: AsyncConnection) -> None:
@@ -113,7 +111,7 @@ async def test_long_reads_leave_connections_to_short_ones(
         await asyncio.wait(taken)
 
 
-async def test_a_crowd_that_asks_whether_the_database_answers_asks_once(
+async def test_concurrent_health_checks_share_one_query(
     databases: Databases, tmp_path: Path
 ) -> None:
     async with opened(databases, tmp_path) as database:
@@ -124,7 +122,7 @@ async def test_a_crowd_that_asks_whether_the_database_answers_asks_once(
         await asyncio.gather(*(database.ping() for _ in range(100)))
         assert seen.count("SELECT 1") == 1
         await database.ping()
-        assert seen.count("SELECT 1") == 2  # an answer is not kept
+        assert seen.count("SELECT 1") == 2  # a response is not kept
 
 
 async def _one(connected: Any) -> int:
@@ -139,7 +137,7 @@ async def _select(connection: AsyncConnection) -> int:
 # ---------------------------------------------------------------------- status
 
 
-async def test_a_crowd_of_askers_is_served_by_a_few_statements(
+async def test_many_status_requests_are_served_by_a_few_statements(
     databases: Databases, tmp_path: Path
 ) -> None:
     async with opened(databases, tmp_path) as database:
@@ -153,13 +151,13 @@ async def test_a_crowd_of_askers_is_served_by_a_few_statements(
         crowd = await asyncio.gather(
             *(statuses.get(job_id, OWNER) for job_id in ids for _ in range(25))
         )
-        assert len(seen) <= 4  # two for a read, and nobody asks later than the second
+        assert len(seen) <= 4  # two for a read, and no request comes after the second
         unlike = [name for name in alone[0] if name not in ("eta_seconds", "rows_per_second")]
         for position, status in enumerate(crowd):
             assert {n: status[n] for n in unlike} == {n: alone[position // 25][n] for n in unlike}
 
 
-async def test_each_asker_gets_the_own_job_by_either_id_or_a_404(
+async def test_each_status_request_gets_its_own_job_by_either_id_or_a_404(
     databases: Databases, tmp_path: Path
 ) -> None:
     async with opened(databases, tmp_path) as database:
@@ -179,12 +177,8 @@ async def test_each_asker_gets_the_own_job_by_either_id_or_a_404(
 
 
 @pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
-async def test_nobody_is_told_what_was_before_they_asked(
-    databases: Databases, tmp_path: Path
-) -> None:
-    """A read is under way when the job is cancelled; who asks after that is not given what it
-    finds.
-    """
+async def test_no_status_is_older_than_its_request(databases: Databases, tmp_path: Path) -> None:
+    """A read is running when the job is cancelled; a later request does not get its result."""
     async with opened(databases, tmp_path) as database:
         job_id = await a_job_of_two_chunks(database)
         url = database.engine.url.render_as_string(hide_password=False)
@@ -209,7 +203,7 @@ async def test_nobody_is_told_what_was_before_they_asked(
         assert (await after)["status"] == "cancelled"
 
 
-async def test_a_read_that_fails_fails_for_its_askers_and_no_later_ones(
+async def test_a_failed_read_fails_only_the_requests_that_share_it(
     databases: Databases, tmp_path: Path
 ) -> None:
     async with opened(databases, tmp_path) as database:
@@ -230,13 +224,13 @@ async def test_a_read_that_fails_fails_for_its_askers_and_no_later_ones(
         assert (await statuses.get(job_id, OWNER))["job_id"] == str(job_id)
 
 
-def test_lists_of_all_lengths_make_a_few_statements() -> None:
+def test_lists_of_all_lengths_need_a_few_statements() -> None:
     lists = [list(range(count)) for count in range(257)]
     assert all(set(padded(each)) == set(each) for each in lists)
     assert sorted({len(padded(each)) for each in lists}) == [0, 1, 2, 4, 8, 16, 32, 64, 128, 256]
 
 
-# ---------------------------------------------------------------------- work makes way
+# ---------------------------------------------------------------------- work yields
 
 
 async def test_work_takes_one_turn_at_a_time_while_readers_wait(
@@ -266,7 +260,7 @@ async def test_work_takes_one_turn_at_a_time_while_readers_wait(
             await asyncio.sleep(3 * PATIENCE_SECONDS)
             assert not next_turn.done()
             end.set()
-            # the turn before has ended: work never stands still
+            # the turn before has ended: work never stops
             await asyncio.wait_for(next_turn, 20)
             end.clear()
             pool._start(_until(end), pool._turns, "turn")
@@ -283,7 +277,7 @@ async def _until(end: asyncio.Event) -> None:
     await end.wait()
 
 
-def test_the_wait_that_counts_is_the_longest() -> None:
+def test_the_longest_wait_counts() -> None:
     at = 0.0
     waiting = WaitingReaders(lambda: at)
     with waiting.counted() as first_served:

@@ -1,4 +1,4 @@
-"""Records that have vectors from before there were words get their words by the migration."""
+"""The migration adds words to records whose vectors are older."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RECORDS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_records_with_vectors_from_before_get_their_words_in_steps(
+def test_older_records_with_vectors_get_their_words_in_steps(
     kind: str, postgres: Postgres, tmp_path: Path
 ) -> None:
     name = postgres.create()
@@ -52,8 +52,8 @@ def shown_of(value: Any) -> str:
 
 
 def folded(words: str) -> str:
-    """Without what the two databases show in ways of their own: the spaces of nested JSON, and the
-    second letter that a large dotted I becomes.
+    """Ignore what the two databases show differently: the spaces of nested JSON, and the second
+    letter of a lowercased dotted I.
     """
     return words.replace(" ", "").replace("i\u0307", "i").replace("İ", "i")
 
@@ -95,7 +95,7 @@ def fill(connection: Connection) -> None:
 
 
 def required(table: Table) -> dict[str, Any]:
-    """Some value for every column that must have one."""
+    """A value for every required column."""
     values: dict[str, Any] = {}
     for column in table.columns:
         if column.nullable or column.server_default is not None or column.identity is not None:

@@ -1,6 +1,4 @@
-"""The vectors are those of sentence-transformers, whatever is batched with what; and a model that
-is not right is not used.
-"""
+"""The vectors equal those of sentence-transformers in any batch, and a wrong model is not used."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ def reference() -> Any:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def test_every_vector_is_the_one_of_sentence_transformers(
+def test_every_vector_equals_that_of_sentence_transformers(
     embedder: Embedder, reference: Any
 ) -> None:
     for vectors in (
@@ -49,7 +47,7 @@ def test_every_vector_is_the_one_of_sentence_transformers(
         assert cosines.min() >= 0.99999, TEXTS[int(cosines.argmin())][:60]
 
 
-def test_int8_is_near_but_says_that_it_is_another_precision(
+def test_int8_vectors_are_close_and_named_as_another_precision(
     model_dir: Path, reference: Any
 ) -> None:
     embedder = Embedder(model_dir, precision="int8")
@@ -60,10 +58,10 @@ def test_int8_is_near_but_says_that_it_is_another_precision(
     assert cosines.min() < 0.9999, "this is not int8"
 
 
-def test_a_text_has_the_same_vector_in_any_company_and_order(
+def test_a_text_has_the_same_vector_in_any_batch_and_order(
     embedder: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # so that texts meet in several slabs and many batches
+    # so that texts are spread over several slabs and many batches
     monkeypatch.setattr(model, "SLAB_TEXTS", 50)
     alone = np.concatenate([embedder.encode([text]) for text in TEXTS])
     places = [*range(len(TEXTS)), *range(0, len(TEXTS), 3)]
@@ -74,7 +72,7 @@ def test_a_text_has_the_same_vector_in_any_company_and_order(
     assert len({vector.tobytes() for vector in np.round(alone, 3)}) > len(TEXTS) - 10
 
 
-def test_equal_texts_are_computed_once(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_texts_are_embedded_once(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
     computed: list[int] = []
 
     def count(tokenizer: Any, session: Any, texts: list[str], vectors: Any, spread: Any) -> None:
@@ -88,7 +86,7 @@ def test_equal_texts_are_computed_once(embedder: Embedder, monkeypatch: pytest.M
     assert [int(v[0]) for v in vectors] == [hash(text) % 1000 for text in texts]
 
 
-def test_no_text_and_half_a_surrogate_pair_are_no_errors(embedder: Embedder) -> None:
+def test_empty_texts_and_lone_surrogates_are_no_errors(embedder: Embedder) -> None:
     assert embedder.encode([]).shape == (0, embedder.dimensions)
     assert (
         np.abs(embedder.encode(["broken \ud83d pair"]) - embedder.encode(["broken ? pair"])).max()
@@ -96,7 +94,7 @@ def test_no_text_and_half_a_surrogate_pair_are_no_errors(embedder: Embedder) -> 
     )
 
 
-def test_a_long_text_is_read_no_further_than_needed_and_gets_the_same_tokens(
+def test_a_long_text_is_truncated_before_tokenising_with_the_same_tokens(
     embedder: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The oracle tokenises the whole text and then cuts, as sentence-transformers does."""
@@ -141,7 +139,7 @@ def test_a_long_text_is_read_no_further_than_needed_and_gets_the_same_tokens(
     assert min(long.count(model.MAX_TOKENS), len(long) - long.count(model.MAX_TOKENS)) > 50
 
 
-def test_what_is_tokenised_at_a_time_is_bounded_by_texts_and_by_characters() -> None:
+def test_batches_of_the_tokeniser_are_bounded_by_texts_and_by_characters() -> None:
     texts = [str(i) for i in range(10_000)] + ["x" * 100_000 + str(i) for i in range(1_000)]
     slabs = list(model._slabs(texts))
     assert [text for slab in slabs for text in slab] == texts
@@ -150,7 +148,7 @@ def test_what_is_tokenised_at_a_time_is_bounded_by_texts_and_by_characters() -> 
     assert max(seen) < model.SLAB_CHARACTERS + model.FIRST_LOOK
 
 
-def test_batches_take_every_text_once_and_stay_small() -> None:
+def test_batches_hold_every_text_once_and_stay_small() -> None:
     ids = [[0] * length for length in [256] * 40 + [100] * 90 + [3] * 300]
     batches = list(model._batches(range(len(ids)), ids))
     assert [i for batch in batches for i in batch] == list(range(len(ids)))
@@ -182,7 +180,7 @@ def test_many_threads_open_the_model_once(model_dir: Path, monkeypatch: pytest.M
     assert np.abs(vectors - embedder.encode([f"text {i}" for i in range(8)])).max() < 1e-5
 
 
-def test_a_model_that_is_not_there_says_how_to_install_it(tmp_path: Path) -> None:
+def test_a_missing_model_says_how_to_install_it(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailable, match=r"there is no .*Run \./scripts/install_model"):
         Embedder(tmp_path).encode(["text"])
     assert issubclass(ModelUnavailable, TerminalError)
@@ -204,12 +202,12 @@ def test_a_damaged_file_is_not_loaded(model_dir: Path, tmp_path: Path, name: str
         Embedder(tmp_path, precision="fp32").load()  # which does not read it
 
 
-def test_an_unknown_precision_is_told_at_once() -> None:
+def test_an_unknown_precision_is_refused_immediately() -> None:
     with pytest.raises(ValueError, match="fp32, int8"):
         Embedder(Path(), precision="fp16")
 
 
-def test_a_service_that_never_embeds_does_not_pay_for_it() -> None:
+def test_a_service_that_never_embeds_does_not_load_the_model() -> None:
     check = (
         "import sys, app.main, app.embeddings.model; print({'onnxruntime', 'tokenizers', 'onnx'} &"
         " set(sys.modules))"

@@ -1,6 +1,4 @@
-"""Cancel, retry, reprioritise and delete, asked of the use cases themselves while the machine is at
-work.
-"""
+"""Cancel, retry, reprioritise and delete, called directly while the machine works."""
 
 from __future__ import annotations
 
@@ -18,13 +16,15 @@ INPUT = Input.clean(1_000)
 
 
 def begun(engine: Engine, api: EngineApi) -> tuple[UUID, UUID]:
-    """(file, job) with a chunk in work that does not end before the flag `open` is raised."""
+    """Return (file, job) with a running chunk that does not end before the flag `open` is
+    raised.
+    """
     upload = api.upload(INPUT.data, chunk_size=100, processor="gated")
     engine.wait_until(lambda: engine.flagged("began"), 15, "a chunk in work")
     return UUID(upload["file_id"]), UUID(upload["job_id"])
 
 
-def test_no_row_is_written_once_a_cancel_has_returned(engine: Engine) -> None:
+def test_no_row_is_written_after_a_cancel_has_returned(engine: Engine) -> None:
     engine.start(PROCESSORS=GATED)
     with engine.api() as api:
         file_id, job_id = begun(engine, api)
@@ -39,7 +39,7 @@ def test_no_row_is_written_once_a_cancel_has_returned(engine: Engine) -> None:
             engine.run(control.retry(job_id, LOCAL_OWNER))
 
 
-def test_what_has_ended_is_not_cancelled_nor_retried_nor_reprioritised(engine: Engine) -> None:
+def test_finished_jobs_are_not_cancelled_retried_or_reprioritised(engine: Engine) -> None:
     engine.start()
     with engine.api() as api:
         job_id = UUID(api.run(INPUT.data)["job_id"])
@@ -52,8 +52,8 @@ def test_what_has_ended_is_not_cancelled_nor_retried_nor_reprioritised(engine: E
             engine.run(control.reprioritise(job_id, LOCAL_OWNER, 9))
 
 
-def test_a_priority_counts_for_the_token_that_waits(engine: Engine) -> None:
-    """One slot is taken; of two jobs that wait, the one that was raised goes first."""
+def test_a_new_priority_applies_to_the_waiting_token(engine: Engine) -> None:
+    """One slot is busy; of two waiting jobs, the raised one goes first."""
     engine.start(PROCESSORS=GATED, MAX_CONCURRENCY=1)
     with engine.api() as api:
         begun(engine, api)
@@ -68,7 +68,7 @@ def test_a_priority_counts_for_the_token_that_waits(engine: Engine) -> None:
         assert api.finished(second["file_id"])["status"] == "completed"
 
 
-def test_of_a_deleted_file_nothing_is_left_and_nobody_finds_it_before(engine: Engine) -> None:
+def test_a_deleted_file_is_hidden_immediately_and_leaves_nothing(engine: Engine) -> None:
     engine.start()
     with engine.api() as api:
         status = api.run(INPUT.data, chunk_size=100)
@@ -81,7 +81,7 @@ def test_of_a_deleted_file_nothing_is_left_and_nobody_finds_it_before(engine: En
             assert engine.count(table, status["job_id"]) == 0
 
 
-def test_jobs_and_files_of_others_do_not_exist(engine: Engine) -> None:
+def test_jobs_and_files_of_other_owners_are_not_found(engine: Engine) -> None:
     engine.start()
     with engine.api() as api:
         status = api.run(INPUT.data)

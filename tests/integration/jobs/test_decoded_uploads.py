@@ -1,6 +1,4 @@
-"""Files that come compressed: the rows are those of the plain file, and the job says what was
-decoded.
-"""
+"""Compressed files: the rows are those of the plain file, and the job reports the decoding."""
 
 from __future__ import annotations
 

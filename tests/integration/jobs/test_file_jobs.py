@@ -1,6 +1,4 @@
-"""Jobs over files that are here already: what they read, what is refused, and which earlier job is
-the answer instead of a new one.
-"""
+"""Jobs over stored files: what they read, what is refused, and which earlier job is reused."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ from app.db.rows import JobRow, NewFile
 from app.errors import InvalidParameter, MissingColumn, NotFound, NotRows, StoredBytesGone
 from app.formats.base import Rows
 from app.jobs.factory import JobFactory
-from app.jobs.file_jobs import FileJobs, Plan, SubmittedJob
+from app.jobs.file_jobs import FileJobs, JobRequest, Plan, PlannedFile, SubmittedJob, refused
 from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
 from app.processors.base import ChunkContext, ChunkOutcome, Processor
@@ -61,7 +59,7 @@ class Chosen(Processor):
 
 
 class Service:
-    """The use case over a database, and the jobs that it told the queue of."""
+    """The use case over a database, and the jobs that it enqueued."""
 
     def __init__(self, database: Database, storage: Path) -> None:
         settings = load_settings(storage_dir=storage)
@@ -113,11 +111,11 @@ class Service:
         )
 
     def plan(self, **options: Any) -> Plan:
-        """As a type of jobs makes it; raises InvalidParameter."""
+        """Create a job as a job type does; raises InvalidParameter."""
         return Plan("chosen", JobTypes(self.processors).options("chosen", options))
 
     async def end(self, *job_ids: UUID, status: JobStatus = JobStatus.COMPLETED) -> None:
-        """By way of `processing`, as a job does."""
+        """End a job by way of `processing`."""
 
         async def move(connection: AsyncConnection) -> None:
             of_these = update(Job).where(Job.id.in_(job_ids))
@@ -157,7 +155,7 @@ async def test_a_job_reads_the_stored_file_from_its_first_row(service: Service) 
     assert (job.columns, job.options) == (["b"], {"column": "b"})
 
 
-async def test_columns_and_rows_of_a_chunk_may_be_said(service: Service) -> None:
+async def test_columns_and_rows_of_a_chunk_can_be_set(service: Service) -> None:
     file_id = await service.file()
     plan = replace(service.plan(), columns=["x", "y"], chunk_size=3)
     made = await service.file_jobs.submit_plan(OWNER, file_id, plan, 0)
@@ -165,7 +163,7 @@ async def test_columns_and_rows_of_a_chunk_may_be_said(service: Service) -> None
     assert (job.columns, job.chunk_size) == (["x", "y"], 3)
 
 
-async def test_what_cannot_be_read_is_refused_and_nothing_is_made(service: Service) -> None:
+async def test_an_unreadable_file_is_refused_and_creates_no_job(service: Service) -> None:
     refused: list[tuple[UUID, type[Exception]]] = [
         (uuid4(), NotFound),
         (await service.file(owner="somebody else"), NotFound),
@@ -189,7 +187,7 @@ async def test_what_cannot_be_read_is_refused_and_nothing_is_made(service: Servi
 # ---------------------------------------------------------------------- an earlier job
 
 
-async def test_the_same_asked_of_the_same_bytes_is_answered_by_the_job_that_ended(
+async def test_a_request_for_the_same_bytes_returns_the_finished_job(
     service: Service,
 ) -> None:
     first = await service.submit(await service.file(), column="b")
@@ -201,7 +199,7 @@ async def test_the_same_asked_of_the_same_bytes_is_answered_by_the_job_that_ende
     assert service.queued == [first.job_id, still_in_work.job_id], "nothing is queued for it"
 
 
-async def test_a_fresh_job_is_made_though_there_is_an_earlier_one(service: Service) -> None:
+async def test_fresh_creates_a_job_despite_an_earlier_one(service: Service) -> None:
     file_id = await service.file()
     first = await service.submit(file_id)
     await service.end(first.job_id)
@@ -209,7 +207,7 @@ async def test_a_fresh_job_is_made_though_there_is_an_earlier_one(service: Servi
     assert (fresh.is_cached, fresh.job_id != first.job_id) == (False, True)
 
 
-async def test_only_what_the_result_depends_on_makes_another_job(service: Service) -> None:
+async def test_only_inputs_of_the_result_lead_to_another_job(service: Service) -> None:
     file_id, other = await service.file(), await service.file()
     first = await service.submit(file_id, column="a", other_file=str(file_id))
     await service.end(first.job_id)
@@ -230,7 +228,7 @@ async def test_only_what_the_result_depends_on_makes_another_job(service: Servic
     assert not (await service.submit(file_id, other_file=str(file_id))).is_cached
 
 
-async def test_nothing_is_known_of_what_may_come_out_otherwise_or_of_bytes_without_a_hash(
+async def test_nondeterministic_jobs_and_bytes_without_a_hash_are_not_reused(
     service: Service,
 ) -> None:
     unhashed = await service.file(sha256="")
@@ -243,15 +241,13 @@ async def test_nothing_is_known_of_what_may_come_out_otherwise_or_of_bytes_witho
 
 
 @pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED])
-async def test_a_job_that_did_not_end_well_is_no_answer(
-    service: Service, status: JobStatus
-) -> None:
+async def test_an_unsuccessful_job_is_not_reused(service: Service, status: JobStatus) -> None:
     file_id = await service.file()
     await service.end((await service.submit(file_id)).job_id, status=status)
     assert not (await service.submit(file_id)).is_cached
 
 
-async def test_the_job_of_another_owner_is_no_answer(service: Service) -> None:
+async def test_a_job_of_another_owner_is_not_reused(service: Service) -> None:
     theirs = await service.file(owner="somebody else")
     made = await service.file_jobs.submit_plan("somebody else", theirs, service.plan(), 0)
     await service.end(made.job_id)
@@ -266,7 +262,7 @@ async def with_parts(service: Service, *file_ids: UUID, fresh: bool = False) -> 
     return await service.file_jobs.submit_plan(OWNER, file_ids[0], plan, 3, fresh=fresh)
 
 
-async def test_a_job_of_parts_has_one_for_each_file_in_their_order(service: Service) -> None:
+async def test_a_job_has_one_part_for_each_file_in_order(service: Service) -> None:
     one, two = await service.file(), await service.file(sha256="6b" * 32)
     made = await with_parts(service, two, one, two)
     parent = await service.job(made.job_id)
@@ -280,7 +276,7 @@ async def test_a_job_of_parts_has_one_for_each_file_in_their_order(service: Serv
     assert service.queued == [parent.id, *(part.id for part in parts)]
 
 
-async def test_one_part_that_cannot_be_read_keeps_all_from_being_made(service: Service) -> None:
+async def test_one_unreadable_part_prevents_all_from_being_created(service: Service) -> None:
     good, gone = await service.file(), await service.file(uri=None)
     for bad, error in ((gone, StoredBytesGone), (uuid4(), NotFound)):
         with pytest.raises(error):
@@ -288,7 +284,7 @@ async def test_one_part_that_cannot_be_read_keeps_all_from_being_made(service: S
     assert service.queued == []
 
 
-async def test_an_earlier_job_of_the_same_parts_is_the_answer_in_the_same_order_alone(
+async def test_an_earlier_job_of_the_same_parts_is_reused_only_in_the_same_order(
     service: Service,
 ) -> None:
     one, two = await service.file(), await service.file(sha256="6b" * 32)
@@ -301,13 +297,17 @@ async def test_an_earlier_job_of_the_same_parts_is_the_answer_in_the_same_order_
     assert not (await with_parts(service, one, two, fresh=True)).is_cached
 
 
-async def test_a_part_that_had_failed_before_it_could_begin_says_why(service: Service) -> None:
+async def test_a_part_that_failed_before_its_start_has_the_reason(service: Service) -> None:
     file_id = await service.file()
     async with service.database.reading() as connection:
         file = await files.find_file(connection, file_id, OWNER)
     assert file is not None
-    job = service.file_jobs.failed_job(
-        OWNER, file, Plan("chosen", {}), 5, uuid4(), MissingColumn("There is no column a.")
-    )
+    request = JobRequest(OWNER, "chosen", {}, 5)
+    failed = refused(request, file, MissingColumn("There is no column a."))
+    good = PlannedFile(file, Plan("chosen", {}))
+    family = service.file_jobs.family(request, [good, failed], {file.id: file}, whole=file)
+    parent, _, job = family.jobs
+    assert family.parts[1] is job
+    assert (job.parent_id, parent.child_count) == (parent.id, 2)
     assert (job.status, job.priority, job.split_done) == ("failed", 5, True)
     assert job.error == {"code": "missing_column", "message": "There is no column a."}

@@ -1,4 +1,4 @@
-"""A job with more rejects than it may have fails, whatever it does with rows."""
+"""A job with too many rejects fails, whatever its processor."""
 
 from __future__ import annotations
 

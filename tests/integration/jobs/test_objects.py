@@ -1,5 +1,5 @@
-"""Mappings and transforms of objects where they lie, over each way to name them: they give what
-they give of an upload.
+"""Mappings and transforms of objects in place, named in each way: the results equal those of an
+upload.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ UPPER: dict[str, Any] = {
     }
 }
 UPPER_CUSTOMERS = b"name,year\nANN,1988\nEVE,1990\n"
-"""What UPPER makes of CUSTOMERS."""
+"""Result of UPPER over CUSTOMERS."""
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def ended(api: EngineApi, job_id: str) -> dict[str, Any]:
 
 
 def parts_of(api: EngineApi, job_id: str) -> list[dict[str, Any]]:
-    """In the order of their objects."""
+    """Return the files in the order of their objects."""
     items = api.client.get("/api/v1/jobs", params={"parent": job_id}).json()["items"]
     return sorted(items, key=lambda item: str(item["filename"]))
 
@@ -58,12 +58,12 @@ def made_file(api: EngineApi, job_id: str) -> bytes:
 
 
 def pairs(api: EngineApi, job_id: str) -> dict[str, list[str]]:
-    """The mapping that a job proposes: for each wanted column those that it comes from."""
+    """Return the mapping that a job proposes: source columns by wanted column."""
     result = api.client.get(f"/api/v1/jobs/{job_id}/result").json()["result"]
     return {each["reference_column"]: each["input_columns"] for each in result["mappings"]}
 
 
-def test_an_object_is_transformed_where_it_lies(api: EngineApi, bucket: Bucket) -> None:
+def test_an_object_is_transformed_in_place(api: EngineApi, bucket: Bucket) -> None:
     bucket.put("day/customers.csv", CUSTOMERS)
     source = f"s3://{bucket.name}/day/customers.csv"
     job_id = started(api, type="transform", source=source, options=UPPER)
@@ -87,7 +87,7 @@ def test_an_object_is_mapped_to_a_reference_that_was_uploaded(
     assert pairs(api, job_id) == {"born": ["born"], "customer": ["customer"]}
 
 
-def test_each_object_of_a_prefix_becomes_a_file_or_costs_itself_alone(
+def test_each_object_of_a_prefix_becomes_a_file_or_fails_alone(
     api: EngineApi, bucket: Bucket
 ) -> None:
     bucket.put("day/a.csv", CUSTOMERS)
@@ -105,7 +105,7 @@ def test_each_object_of_a_prefix_becomes_a_file_or_costs_itself_alone(
     assert_problem(api.client.post("/api/v1/jobs", json=all_refused), 422, "invalid_transform")
 
 
-def test_each_object_of_a_prefix_is_mapped_and_the_reference_outlives_them(
+def test_each_object_of_a_prefix_is_mapped_and_the_reference_is_kept(
     api: EngineApi, engine: Engine, bucket: Bucket
 ) -> None:
     reference = api.run(REFERENCE)["file_id"]
@@ -141,7 +141,9 @@ def test_a_schedule_transforms_an_object(api: EngineApi, bucket: Bucket) -> None
     assert again["job_id"] != run.json()["job_id"]
 
 
-def test_what_is_wrong_is_said_before_a_job_is_made(api: EngineApi, bucket: Bucket) -> None:
+def test_invalid_requests_are_refused_before_a_job_is_created(
+    api: EngineApi, bucket: Bucket
+) -> None:
     bucket.put("customers.csv", CUSTOMERS)
     source = f"s3://{bucket.name}/customers.csv"
     unknown = "00000000-0000-4000-8000-000000000000"
@@ -156,7 +158,7 @@ def test_what_is_wrong_is_said_before_a_job_is_made(api: EngineApi, bucket: Buck
     assert api.client.get("/api/v1/jobs").json()["items"] == []
 
 
-def test_an_object_is_previewed_where_it_lies(api: EngineApi, bucket: Bucket) -> None:
+def test_an_object_is_previewed_in_place(api: EngineApi, bucket: Bucket) -> None:
     bucket.put("day/b.csv", CUSTOMERS)
     bucket.put("day/a.csv", b"id,town\n1,Bonn\n2,Oslo\n")
     for source in ("day/a.csv", "day/*.csv"):

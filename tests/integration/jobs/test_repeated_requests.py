@@ -1,6 +1,4 @@
-"""POST /api/v1/jobs with an Idempotency-Key: a request that comes again, or twice at once, makes one
-job.
-"""
+"""POST /api/v1/jobs with an Idempotency-Key: a repeated or concurrent request creates one job."""
 
 from __future__ import annotations
 
@@ -40,7 +38,7 @@ def job_count(engine: Engine) -> int:
     return int(engine.sql("SELECT count(*) FROM jobs")[0][0])
 
 
-def test_the_same_request_gets_the_same_answer(engine: Engine, api: EngineApi) -> None:
+def test_a_repeated_request_gets_the_same_response(engine: Engine, api: EngineApi) -> None:
     file_id = api.run(ROWS)["file_id"]
     first = posted(api, "k", type="rows", file_id=file_id, priority=0)
     again = posted(api, "k", file_id=file_id, type="rows")  # written otherwise
@@ -54,7 +52,7 @@ def test_the_same_request_gets_the_same_answer(engine: Engine, api: EngineApi) -
     assert other.json()["job_id"] != first.json()["job_id"]
 
 
-def test_another_request_under_the_key_is_refused(engine: Engine, api: EngineApi) -> None:
+def test_another_request_with_the_same_key_is_refused(engine: Engine, api: EngineApi) -> None:
     file_id = api.run(ROWS)["file_id"]
     assert posted(api, "k", type="rows", file_id=file_id).status_code == 202
     for changed in ({"type": "analyze"}, {"priority": 3}, {"chunk_size": 100}):
@@ -71,7 +69,7 @@ def test_another_request_under_the_key_is_refused(engine: Engine, api: EngineApi
     assert job_count(engine) == 2
 
 
-def test_of_requests_at_once_one_makes_the_job(engine: Engine, api: EngineApi) -> None:
+def test_one_of_several_concurrent_requests_creates_the_job(engine: Engine, api: EngineApi) -> None:
     file_id = UUID(api.run(ROWS)["file_id"])
     starter = engine.services.of(JobStarter)
     job = NewJob(type="rows", file_id=file_id)
@@ -89,7 +87,7 @@ def test_of_requests_at_once_one_makes_the_job(engine: Engine, api: EngineApi) -
         engine.run(starter.start_once(LOCAL_OWNER, other, "k"))
 
 
-def test_different_requests_at_once_under_one_key_make_one_job(
+def test_different_concurrent_requests_with_one_key_create_one_job(
     engine: Engine, api: EngineApi
 ) -> None:
     file_id = UUID(api.run(ROWS)["file_id"])
@@ -106,7 +104,7 @@ def test_different_requests_at_once_under_one_key_make_one_job(
     assert job_count(engine) == 2
 
 
-def test_an_earlier_job_is_remembered_as_the_answer(engine: Engine, api: EngineApi) -> None:
+def test_an_earlier_job_is_remembered_as_the_response(engine: Engine, api: EngineApi) -> None:
     file_id = api.run(ROWS)["file_id"]
     earlier = posted(api, "first", type="analyze", file_id=file_id).json()["job_id"]
     api.finished(earlier)
@@ -115,14 +113,14 @@ def test_an_earlier_job_is_remembered_as_the_answer(engine: Engine, api: EngineA
     assert posted(api, "k", type="analyze", file_id=file_id).json() == answer.json()
 
 
-def test_a_request_that_was_refused_does_not_use_up_its_key(api: EngineApi) -> None:
+def test_a_refused_request_does_not_use_up_its_key(api: EngineApi) -> None:
     unknown = "00000000-0000-4000-8000-000000000000"
     assert_problem(posted(api, "k", type="rows", file_id=unknown), 404, "not_found")
     file_id = api.run(ROWS)["file_id"]
     assert posted(api, "k", type="rows", file_id=file_id).status_code == 202
 
 
-def test_the_key_of_a_job_over_an_object_goes_with_its_file(
+def test_the_key_of_a_job_over_an_object_is_deleted_with_its_file(
     engine: Engine, api: EngineApi, bucket: Bucket
 ) -> None:
     bucket.put("rows.csv", ROWS)

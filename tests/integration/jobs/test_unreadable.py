@@ -1,4 +1,4 @@
-"""Files that are here and that no job can read rows from: each way to start a job says so."""
+"""Stored files without rows: each way to start a job refuses them with the reason."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def api(engine: Engine) -> Iterator[EngineApi]:
 
 @pytest.fixture
 def parquet(api: EngineApi) -> str:
-    """The file that a transform has made."""
+    """Return the file that a transform has written."""
     body = {"input_file_id": api.run(ROWS)["file_id"], "output_format": "parquet", **COLUMNS}
     job_id = api.client.post("/api/v1/jobs/transform", json=body).json()["job_id"]
     api.finished(job_id)
@@ -40,7 +40,7 @@ def options_of(job_type: str, file_id: str) -> dict[str, Any]:
     return options.get(job_type, {})
 
 
-def test_no_type_of_job_is_made_of_parquet(api: EngineApi, parquet: str) -> None:
+def test_no_job_type_accepts_parquet(api: EngineApi, parquet: str) -> None:
     reference = api.run(b"id\n1\n")["file_id"]
     names = [each["name"] for each in api.client.get("/api/v1/job-types").json()["items"]]
     assert {"rows", "analyze", "sentiment", "scoring", "mapping", "transform"} <= set(names)
@@ -63,7 +63,7 @@ def test_no_type_of_job_is_made_of_parquet(api: EngineApi, parquet: str) -> None
 
 
 @pytest.mark.parametrize("job_type", ["analyze", "transform", "mapping"])
-def test_in_a_batch_it_costs_itself_alone(api: EngineApi, parquet: str, job_type: str) -> None:
+def test_a_parquet_file_in_a_batch_fails_alone(api: EngineApi, parquet: str, job_type: str) -> None:
     readable = api.run(ROWS)["file_id"]
     body = {
         "job_type": job_type,
@@ -85,7 +85,7 @@ def test_in_a_batch_it_costs_itself_alone(api: EngineApi, parquet: str, job_type
     assert {item["status"] for item in listed} == {"failed", "completed"}
 
 
-def test_files_that_stand_for_others_hold_no_rows_either(api: EngineApi) -> None:
+def test_the_file_of_a_batch_holds_no_rows_to_read(api: EngineApi) -> None:
     file_id = api.run(ROWS)["file_id"]
     batch = {"job_type": "analyze", "file_ids": [file_id]}
     job_id = api.client.post("/api/v1/jobs/batch", json=batch).json()["job_id"]

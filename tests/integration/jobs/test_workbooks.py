@@ -77,6 +77,12 @@ def test_a_sheet_becomes_rows_and_rejects_with_their_cells(api: EngineApi) -> No
     assert api.proof(answer["file_id"])["closes"]
 
 
+def test_a_workbook_cannot_be_read_again_since_it_is_not_stored(api: EngineApi) -> None:
+    book = upload(api, ORDERS)
+    refused = api.client.post(f"/api/v1/files/{book['file_id']}/read-again")
+    assert "workbook" in assert_problem(refused, 409, "stored_bytes_gone")["detail"]
+
+
 def test_only_the_rejects_are_mended(api: EngineApi) -> None:
     file_id = upload(api, ORDERS)["file_id"]
     api.finished(file_id)

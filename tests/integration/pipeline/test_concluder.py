@@ -1,5 +1,5 @@
-"""What a job ends with: drawn once all of it is final, from summaries in the order of the file, in
-an amount of memory that does not grow with it.
+"""The result of a job: computed once when all of it is final, from summaries in file order, in
+bounded memory.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Written(MakesFile):
 
 
 class Settling(Pages, StagedResults):
-    """Results of which one row turns out to be bad when all are there."""
+    """Results of which one row proves invalid when all are there."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(SqliteWriter(1))
@@ -126,7 +126,7 @@ class Settling(Pages, StagedResults):
 
 
 class Service:
-    """A concluder over a database, and the jobs that it is asked about."""
+    """A concluder over a database, and its jobs."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -148,7 +148,7 @@ class Service:
         parent_id: UUID | None = None,
         child_count: int | None = None,
     ) -> UUID:
-        """A job of this processor, with so many chunks of two rows."""
+        """Create a job of this processor with this many chunks of two rows."""
         file = NewFile(
             owner=OWNER,
             filename=name,
@@ -197,8 +197,8 @@ class Service:
         )
 
     async def complete(self, claims: Sequence[Claim], *, rejects: int = 0) -> None:
-        """Each with `rejects` rows that are no numbers; those without any good row have no
-        summary.
+        """End each chunk with `rejects` rows that are not numbers; chunks without a valid row have
+        no summary.
         """
         values = [
             ChunkCompletion(
@@ -230,7 +230,7 @@ async def service(databases: Databases, tmp_path: Path) -> AsyncIterator[Service
 
 
 async def conclusion_of(service: Service, job_id: UUID) -> Conclusion | None:
-    """Of a job that is due."""
+    """Return the conclusion of a job that is due."""
     concluded = await service.concluder.conclude(await service.loaded(job_id))
     assert concluded is not None
     return concluded.conclusion
@@ -239,7 +239,7 @@ async def conclusion_of(service: Service, job_id: UUID) -> Conclusion | None:
 # ---------------------------------------------------------------------- of chunks
 
 
-async def test_a_job_is_not_due_while_a_chunk_is_or_may_still_be_to_run(service: Service) -> None:
+async def test_a_job_is_not_due_while_a_chunk_may_still_run(service: Service) -> None:
     job_id = await service.job(chunk_count=2)
     job = await service.loaded(job_id)
     assert await service.concluder.conclude(job) is None
@@ -253,7 +253,7 @@ async def test_a_job_is_not_due_while_a_chunk_is_or_may_still_be_to_run(service:
     assert await service.concluder.conclude(await service.loaded(not_cut)) is None
 
 
-async def test_summaries_are_combined_in_the_order_of_the_file_and_a_few_at_a_time(
+async def test_summaries_are_combined_in_file_order_in_small_groups(
     service: Service,
 ) -> None:
     count = 3 * SUMMARIES_AT_ONCE + 1
@@ -267,7 +267,7 @@ async def test_summaries_are_combined_in_the_order_of_the_file_and_a_few_at_a_ti
     assert service.counted.most_at_once == SUMMARIES_AT_ONCE + 1
 
 
-async def test_the_facts_are_those_of_the_file_and_of_all_of_its_rejects(service: Service) -> None:
+async def test_the_facts_describe_the_file_and_all_of_its_rejects(service: Service) -> None:
     job_id = await service.job(name="people.csv", chunk_count=3)
     one, two, three = await service.claim(job_id)
     await service.complete([one], rejects=1)
@@ -287,7 +287,7 @@ async def test_the_facts_are_those_of_the_file_and_of_all_of_its_rejects(service
     }
 
 
-async def test_of_a_file_without_a_good_row_there_is_something_to_say_and_of_failed_ones_nothing(
+async def test_a_file_without_valid_rows_has_a_conclusion_and_a_failed_job_has_none(
     service: Service,
 ) -> None:
     empty = await service.job(chunk_count=0)
@@ -303,8 +303,8 @@ async def test_of_a_file_without_a_good_row_there_is_something_to_say_and_of_fai
     assert await conclusion_of(service, failed) is None
 
 
-async def test_chunks_that_are_run_again_give_another_basis(service: Service) -> None:
-    """So that what was concluded before is not taken for theirs."""
+async def test_retried_chunks_change_the_basis(service: Service) -> None:
+    """An earlier conclusion must not be taken for theirs."""
     job_id = await service.job(chunk_count=2)
     job = await service.loaded(job_id)
     first, second = await service.claim(job_id)
@@ -325,7 +325,7 @@ async def test_chunks_that_are_run_again_give_another_basis(service: Service) ->
 
 
 async def family(service: Service, *statuses: JobStatus) -> tuple[UUID, list[UUID]]:
-    """A job with a part in each of these states; those that are whole have a result."""
+    """A job with a part in each of these states; completed parts have a result."""
     parent = await service.job("compared", child_count=len(statuses))
     parts = []
     for number, status in enumerate(statuses):
@@ -336,7 +336,7 @@ async def family(service: Service, *statuses: JobStatus) -> tuple[UUID, list[UUI
     return parent, parts
 
 
-async def test_a_job_of_parts_ends_with_what_they_found_out(service: Service) -> None:
+async def test_a_job_with_parts_ends_with_the_results_of_the_parts(service: Service) -> None:
     parent, _ = await family(service, JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
     conclusion = await conclusion_of(service, parent)
     assert conclusion is not None
@@ -349,7 +349,7 @@ async def test_a_job_of_parts_ends_with_what_they_found_out(service: Service) ->
 
 
 @pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.PROCESSING])
-async def test_a_job_of_parts_is_not_due_before_the_last_of_them(
+async def test_a_job_with_parts_is_due_after_its_last_part(
     service: Service, status: JobStatus
 ) -> None:
     parent, _ = await family(service, JobStatus.COMPLETED, status)
@@ -357,14 +357,14 @@ async def test_a_job_of_parts_is_not_due_before_the_last_of_them(
 
 
 @pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED])
-async def test_without_one_of_its_parts_a_job_concludes_nothing(
+async def test_a_job_without_one_of_its_parts_concludes_nothing(
     service: Service, status: JobStatus
 ) -> None:
     parent, _ = await family(service, JobStatus.COMPLETED, status)
     assert await conclusion_of(service, parent) is None
 
 
-async def test_a_part_that_is_not_there_is_missed(service: Service) -> None:
+async def test_a_missing_part_is_noticed(service: Service) -> None:
     """Its file was deleted."""
     parent, parts = await family(service, JobStatus.COMPLETED, JobStatus.COMPLETED)
     missing = update(Job).where(Job.id == parts[0]).values(parent_id=None)
@@ -372,7 +372,7 @@ async def test_a_part_that_is_not_there_is_missed(service: Service) -> None:
     assert await conclusion_of(service, parent) is None
 
 
-async def test_a_part_that_is_run_again_gives_another_basis(service: Service) -> None:
+async def test_a_retried_part_changes_the_basis(service: Service) -> None:
     parent, (part,) = await family(service, JobStatus.COMPLETED)
     job = await service.loaded(parent)
     before = await service.concluder.conclude(job)

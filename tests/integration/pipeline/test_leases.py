@@ -1,4 +1,4 @@
-"""The heartbeat of chunks in work."""
+"""The heartbeat of running chunks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEASE_SECONDS = 15
 
 @pytest.fixture
 def url(postgres: Postgres, templates: dict[str, str]) -> Iterator[str]:
-    """Of a database on PostgreSQL: on SQLite nobody claims while somebody else writes."""
+    """A database on PostgreSQL: on SQLite nobody claims while somebody writes."""
     name = postgres.create(templates["postgresql"])
     yield postgres.url(name)
     postgres.drop(name)
@@ -85,11 +85,11 @@ async def a_job_of_two_chunks(database: Database) -> UUID:
     return job_id
 
 
-async def test_a_chunk_claimed_while_leases_are_renewed_is_no_stray(
+async def test_a_chunk_claimed_during_the_renewal_of_leases_is_not_stray(
     database: Database, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Renewing may take long where the database is busy. What is claimed meanwhile was taken from
-    its worker, and all its calls to a model service were made again.
+    """Renewing may take long on a busy database. A chunk claimed meanwhile used to be taken from
+    its worker, and all its calls to a model service were repeated.
     """
     job = await load(
         database,

@@ -1,5 +1,5 @@
-"""The file of a job: put together from what its chunks left, in the order of the rows, and nothing
-of it where a part is not what was written.
+"""The file of a job: assembled from the output of its chunks in row order, and absent if a part is
+damaged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LETTERS = "tests.crash.letters:LettersProcessor"
 CHUNK_ROWS = 100
 NAMES = [f"row {number}" for number in range(1, 351)]
 NOBODY = range(100, 200)
-"""Rows, from 0, that have no line in the file: all of the second chunk."""
+"""Rows, from 0, without a line in the file: all of the second chunk."""
 
 
 def data() -> bytes:
@@ -31,7 +31,7 @@ def expected(greeting: str) -> bytes:
 
 
 def written(engine: Engine, api: EngineApi, **said: Any) -> dict[str, Any]:
-    """The status of the job at its end."""
+    """Return the final status of the job."""
     upload = api.upload(data(), processor="letters", chunk_size=CHUNK_ROWS, **said)
     return {**ended(api, upload["job_id"]), "job_id": upload["job_id"]}
 
@@ -50,8 +50,8 @@ def result_of(api: EngineApi, job_id: str) -> dict[str, Any]:
     return dict(answer.json()["result"])
 
 
-def test_the_file_holds_what_each_chunk_left_in_the_order_of_the_rows(engine: Engine) -> None:
-    """The parts are written in any order, and a chunk without a good row leaves none."""
+def test_the_file_holds_the_output_of_every_chunk_in_row_order(engine: Engine) -> None:
+    """The parts are written in any order, and a chunk without a valid row leaves none."""
     engine.start(PROCESSORS=LETTERS)
     with engine.api() as api:
         status = written(engine, api, **{"option.greeting": "Hello"}, name="people.csv")
@@ -81,7 +81,7 @@ def test_the_file_holds_what_each_chunk_left_in_the_order_of_the_rows(engine: En
     assert not list((engine.storage / "outputs").iterdir()), "the parts are gone"
 
 
-def test_a_dry_run_tells_the_same_and_makes_no_file(engine: Engine) -> None:
+def test_a_dry_run_reports_the_same_and_writes_no_file(engine: Engine) -> None:
     engine.start(PROCESSORS=LETTERS)
     with engine.api() as api:
         real = result_of(api, written(engine, api)["job_id"])
@@ -95,7 +95,7 @@ def test_a_dry_run_tells_the_same_and_makes_no_file(engine: Engine) -> None:
 
 
 @pytest.mark.one_database
-def test_the_file_is_called_as_the_one_that_it_was_made_of(engine: Engine) -> None:
+def test_the_output_file_is_named_after_its_source(engine: Engine) -> None:
     called = {
         "people.csv": "people.transformed.csv",
         "People.TSV": "People.transformed.csv",
@@ -125,10 +125,8 @@ def cut(part: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [remove, damage, cut])
-def test_without_a_part_as_it_was_written_there_is_no_file(
-    engine: Engine, harm: Callable[[Path], None]
-) -> None:
-    """It happens while the service is down, between the last part and the name of the file."""
+def test_a_damaged_part_prevents_the_file(engine: Engine, harm: Callable[[Path], None]) -> None:
+    """It happens while the service is down, between the last part and the naming of the file."""
     engine.start(PROCESSORS=LETTERS, GRANULA_FAIL="output.written=kill")
     with engine.api() as api:
         upload = api.upload(data(), processor="letters", chunk_size=CHUNK_ROWS)

@@ -1,6 +1,4 @@
-"""Tokens in PostgreSQL: how many a job has, who goes first, and what becomes of those of a worker
-that is gone.
-"""
+"""Tokens in PostgreSQL: their number per job, their order, and the tokens of a dead worker."""
 
 from __future__ import annotations
 
@@ -32,7 +30,7 @@ Take = Callable[[UUID], Awaitable[None]]
 
 
 class Clock:
-    """Goes on only when it is told to."""
+    """Continues only when a test lets it."""
 
     def __init__(self) -> None:
         self.now = time.time()
@@ -59,7 +57,7 @@ class Shared:
         )
 
     async def waiting(self) -> dict[UUID, int]:
-        """How many tokens of each job wait."""
+        """Return the number of waiting tokens by job."""
         return await asyncio.to_thread(self._waiting)
 
     def _waiting(self) -> dict[UUID, int]:
@@ -69,7 +67,7 @@ class Shared:
         return Counter(UUID(lane.partition("/")[0]) for (lane,) in lanes)
 
     async def until(self, job_id: UUID, count: int) -> None:
-        """So many tokens of the job wait."""
+        """Put this many tokens of the job."""
         await asyncio.to_thread(
             wait_until,
             lambda: self._waiting().get(job_id, 0) == count,
@@ -81,7 +79,7 @@ class Shared:
     async def running(
         self, take: Take, *, queue: SharedQueue | None = None, concurrency: int = 1
     ) -> AsyncIterator[asyncio.Task[None]]:
-        """Within, tokens are given to `take`."""
+        """Inside the block, `take` gets the tokens."""
         task = asyncio.create_task(
             (queue or self.queue).run(
                 take, url=self.url, concurrency=concurrency, heartbeat=0.2, lease=LEASE
@@ -94,7 +92,7 @@ class Shared:
             await asyncio.wait([task])
 
     async def taken(self, count: int) -> list[UUID]:
-        """The jobs of the next tokens, in the order in which one worker takes them."""
+        """Return the jobs of the next tokens, in the order in which one worker takes them."""
         jobs: list[UUID] = []
         enough = asyncio.Event()
 
@@ -119,7 +117,7 @@ async def shared(databases: Databases, tmp_path: Path) -> AsyncIterator[Shared]:
 # ---------------------------------------------------------------------- how many
 
 
-async def test_a_job_has_as_many_tokens_as_turns_and_no_more_than_there_are_lanes(
+async def test_a_job_has_one_token_per_turn_up_to_the_number_of_lanes(
     shared: Shared,
 ) -> None:
     one, three, many = uuid4(), uuid4(), uuid4()
@@ -132,7 +130,7 @@ async def test_a_job_has_as_many_tokens_as_turns_and_no_more_than_there_are_lane
     assert await shared.waiting() == expected, "a lane that is taken is not taken twice"
 
 
-async def test_a_token_of_a_transaction_that_is_rolled_back_was_never_there(shared: Shared) -> None:
+async def test_a_token_of_a_rolled_back_transaction_does_not_exist(shared: Shared) -> None:
     async def fail(connection: AsyncConnection) -> None:
         await shared.queue.enqueue(connection, uuid4())
         raise ZeroDivisionError
@@ -142,9 +140,9 @@ async def test_a_token_of_a_transaction_that_is_rolled_back_was_never_there(shar
     assert await shared.waiting() == {}
 
 
-async def test_two_that_put_the_same_token_at_once_put_one(shared: Shared) -> None:
-    """Also where the transaction of the first is still open when the second puts it: that one goes
-    on, and what else it did is kept.
+async def test_two_concurrent_puts_of_one_token_leave_one(shared: Shared) -> None:
+    """Also while the transaction of the first is open when the second puts it: the second
+    continues, and its other changes are kept.
     """
     job_id, other = uuid4(), uuid4()
 
@@ -168,7 +166,7 @@ async def test_two_that_put_the_same_token_at_once_put_one(shared: Shared) -> No
 # ---------------------------------------------------------------------- who goes first
 
 
-async def test_the_higher_priority_goes_first_and_who_waits_rises_by_a_step_in_each_span(
+async def test_higher_priority_goes_first_and_waiting_jobs_rise_one_step_per_ageing_time(
     shared: Shared,
 ) -> None:
     early, equal, risen, urgent = (uuid4() for _ in range(4))
@@ -176,12 +174,12 @@ async def test_the_higher_priority_goes_first_and_who_waits_rises_by_a_step_in_e
     shared.clock.now += 1
     await shared.enqueue(equal, 0)
     shared.clock.now += 2 * AGEING
-    await shared.enqueue(risen, 1)  # of those who have waited for two spans, none is before it
+    await shared.enqueue(risen, 1)  # none is before those that have waited for two steps
     await shared.enqueue(urgent, 5)
     assert await shared.taken(4) == [urgent, early, equal, risen]
 
 
-async def test_another_priority_counts_for_tokens_that_wait(shared: Shared) -> None:
+async def test_a_new_priority_applies_to_waiting_tokens(shared: Shared) -> None:
     first, second = uuid4(), uuid4()
     await shared.enqueue(first, 5, turns=2)
     await shared.enqueue(second, 0)
@@ -190,7 +188,7 @@ async def test_another_priority_counts_for_tokens_that_wait(shared: Shared) -> N
     assert (await shared.taken(1)) == [second]
 
 
-async def test_a_token_without_a_priority_has_that_which_was_known_last(shared: Shared) -> None:
+async def test_a_token_without_a_priority_has_the_last_known_one(shared: Shared) -> None:
     known, other = uuid4(), uuid4()
     shared.queue.know(known, 7)
     await shared.enqueue(other, 3)
@@ -201,8 +199,8 @@ async def test_a_token_without_a_priority_has_that_which_was_known_last(shared: 
 # ---------------------------------------------------------------------- turns
 
 
-async def test_who_puts_back_the_token_of_its_turn_puts_it_in_its_own_lane(shared: Shared) -> None:
-    """So that two turns at once stay two tokens: the other one waits in the first lane meanwhile."""
+async def test_a_token_is_put_back_in_the_lane_of_its_turn(shared: Shared) -> None:
+    """Two concurrent turns stay two tokens: the other one waits in the first lane meanwhile."""
     job_id = uuid4()
     turns = 0
     are_two = asyncio.Event()
@@ -223,7 +221,7 @@ async def test_who_puts_back_the_token_of_its_turn_puts_it_in_its_own_lane(share
         await are_two.wait()
 
 
-async def test_outside_of_a_turn_a_token_is_put_in_the_first_lane(shared: Shared) -> None:
+async def test_a_token_is_put_in_the_first_lane_outside_of_a_turn(shared: Shared) -> None:
     job_id = uuid4()
     shared.queue.put(job_id)
     shared.queue.put(job_id)
@@ -231,7 +229,7 @@ async def test_outside_of_a_turn_a_token_is_put_in_the_first_lane(shared: Shared
     assert await shared.taken(1) == [job_id]
 
 
-async def test_workers_are_counted_that_were_heard_of_within_a_lease(shared: Shared) -> None:
+async def test_workers_seen_within_a_lease_are_counted(shared: Shared) -> None:
     assert await shared.queue.count_workers(LEASE) == 0
     async with App(connector=_Connector(shared.url)).open_async() as app:
         for _ in range(2):
@@ -241,11 +239,11 @@ async def test_workers_are_counted_that_were_heard_of_within_a_lease(shared: Sha
     assert await shared.queue.count_workers(LEASE) == 0
 
 
-# ---------------------------------------------------------------------- workers that are gone
+# ---------------------------------------------------------------------- dead workers
 
 
 async def abandon(shared: Shared, seconds: float) -> None:
-    """The next token is taken by a worker that was not heard of for so long."""
+    """Let a worker last seen this long ago take the next token."""
     async with App(connector=_Connector(shared.url)).open_async() as app:
         worker = await app.job_manager.register_worker()
         assert await app.job_manager.fetch_job(queues=[QUEUE], worker_id=worker) is not None
@@ -253,7 +251,7 @@ async def abandon(shared: Shared, seconds: float) -> None:
 
 
 async def heard_of(shared: Shared, seconds: float) -> None:
-    """All workers were heard of so many seconds from now."""
+    """Set the time at which all workers were last seen, in seconds from now."""
     change = text(
         "UPDATE procrastinate_workers SET last_heartbeat = now() + make_interval(secs => :seconds)"
     )
@@ -261,7 +259,7 @@ async def heard_of(shared: Shared, seconds: float) -> None:
 
 
 async def run_and_rescue(shared: Shared) -> None:
-    """As the reconciler does, beside a worker that is at nothing."""
+    """Rescue as the reconciler does, next to an idle worker."""
 
     async def take(job_id: UUID) -> None:
         await asyncio.Event().wait()
@@ -274,7 +272,7 @@ async def run_and_rescue(shared: Shared) -> None:
         await rescuer.rescue(LEASE)
 
 
-async def test_the_token_of_a_worker_that_is_gone_is_put_back_in_its_lane(shared: Shared) -> None:
+async def test_the_token_of_a_dead_worker_is_put_back_in_its_lane(shared: Shared) -> None:
     job_id = uuid4()
     await shared.enqueue(job_id, 4, turns=2)
     await abandon(shared, LEASE + 1)
@@ -283,7 +281,7 @@ async def test_the_token_of_a_worker_that_is_gone_is_put_back_in_its_lane(shared
     await shared.until(job_id, 2)
 
 
-async def test_a_worker_that_was_heard_of_within_its_lease_keeps_its_token(shared: Shared) -> None:
+async def test_a_worker_seen_within_its_lease_keeps_its_token(shared: Shared) -> None:
     job_id = uuid4()
     await shared.enqueue(job_id)
     await abandon(shared, LEASE / 2)
@@ -291,8 +289,8 @@ async def test_a_worker_that_was_heard_of_within_its_lease_keeps_its_token(share
     assert await shared.waiting() == {}
 
 
-async def test_a_worker_that_was_heard_of_in_the_future_is_missed_in_time(shared: Shared) -> None:
-    """The clock was set back: by an hour it would be missed too late."""
+async def test_a_worker_last_seen_in_the_future_expires_in_time(shared: Shared) -> None:
+    """The clock was set back: an hour would delay the rescue too long."""
     job_id = uuid4()
     await shared.enqueue(job_id)
     await abandon(shared, -3_600)
@@ -301,7 +299,7 @@ async def test_a_worker_that_was_heard_of_in_the_future_is_missed_in_time(shared
     assert await asyncio.to_thread(query, shared.url, newest) == [(True,)]
 
 
-async def test_a_token_of_the_future_does_not_come_after_all_others(shared: Shared) -> None:
+async def test_a_token_dated_in_the_future_is_not_last(shared: Shared) -> None:
     future, late = uuid4(), uuid4()
     await shared.enqueue(future, 0)
     change = text(
@@ -315,7 +313,7 @@ async def test_a_token_of_the_future_does_not_come_after_all_others(shared: Shar
     assert await shared.taken(2) == [future, late]
 
 
-async def test_before_it_runs_there_is_nothing_to_rescue_with(shared: Shared) -> None:
+async def test_a_queue_that_does_not_run_rescues_nothing(shared: Shared) -> None:
     job_id = uuid4()
     await shared.enqueue(job_id)
     await abandon(shared, LEASE + 1)

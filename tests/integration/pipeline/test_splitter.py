@@ -1,4 +1,4 @@
-"""The splitter cuts a file stretch by stretch; of two that are at the same stretch one wins."""
+"""The splitter cuts a file stretch by stretch; of two at the same stretch, one wins."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ INPUT = Input.clean(1_000)
 
 @pytest.fixture
 def job_id(engine: Engine) -> str:
-    """Of a job that is stored and not cut yet."""
+    """Return a stored job that is not split yet."""
     engine.start(GRANULA_FAIL="upload.after_commit=kill")
     with engine.api() as api:
         assert post(api, INPUT, chunk_size=100) is None
@@ -57,7 +57,7 @@ async def loaded(database: Database, job_id: str) -> RunningJob:
     return RunningJob(snapshot)
 
 
-async def test_of_two_at_the_same_stretch_one_wins_and_no_chunk_is_there_twice(
+async def test_one_of_two_splitters_of_a_stretch_wins_and_no_chunk_is_doubled(
     engine: Engine, job_id: str
 ) -> None:
     async with database_of(engine) as database:
@@ -72,9 +72,7 @@ async def test_of_two_at_the_same_stretch_one_wins_and_no_chunk_is_there_twice(
         assert again.position == one.snapshot.position
 
 
-async def test_chunks_tile_the_file_and_a_token_is_put_for_them(
-    engine: Engine, job_id: str
-) -> None:
+async def test_chunks_tile_the_file_and_get_a_token(engine: Engine, job_id: str) -> None:
     async with database_of(engine) as database:
         queue = JobQueue(1.0)
         await Splitter(database, sources(engine), queue).advance(await loaded(database, job_id))
@@ -91,7 +89,7 @@ async def test_chunks_tile_the_file_and_a_token_is_put_for_them(
     assert (offset, row) == (len(INPUT.data), INPUT.row_count + 1)
 
 
-async def test_a_file_that_is_not_what_was_received_is_found_out_at_its_end(
+async def test_a_file_that_differs_from_the_received_one_is_detected_at_its_end(
     engine: Engine, job_id: str
 ) -> None:
     (path,) = (engine.storage / "uploads").iterdir()

@@ -1,6 +1,4 @@
-"""The lines of `python -m app pipeline`: one for each chunk, whichever transaction commits first
-and whatever the clocks say.
-"""
+"""The lines of `python -m app pipeline`: one for each chunk, in any order of commits and clocks."""
 
 from __future__ import annotations
 
@@ -41,14 +39,14 @@ def all_ok(claim: Claim) -> ChunkCompletion:
 
 @pytest.fixture
 def url(postgres: Postgres, templates: dict[str, str]) -> Iterator[str]:
-    """On PostgreSQL: SQLite has one writer, so there no commit overtakes another."""
+    """On PostgreSQL: SQLite has one writer, so no commit overtakes another."""
     name = postgres.create(templates["postgresql"])
     yield postgres.url(name)
     postgres.drop(name)
 
 
 async def claimed(connection: AsyncConnection, rows: Sequence[int]) -> list[Claim]:
-    """Chunks of a new job, of so many rows each, in work."""
+    """Claim chunks of a new job, of so many rows each."""
     _, job_id = await made(connection)
     spans = [Span(i, i + 1, i + 1, count, i + 1, 0) for i, count in enumerate(rows)]
     await chunks.insert_chunks(connection, job_id, 0, spans, ChunkStatus.PENDING)
@@ -63,7 +61,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == "pipeline"]
 
 
-def test_a_chunk_whose_commit_is_held_back_gets_its_line(
+def test_a_chunk_with_a_delayed_commit_gets_its_line(
     url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "pipeline")
@@ -97,7 +95,7 @@ def test_a_chunk_whose_commit_is_held_back_gets_its_line(
     asyncio.run(run())
 
 
-def test_lines_do_not_depend_on_the_moments_that_chunks_ended(
+def test_lines_do_not_depend_on_the_order_in_which_chunks_end(
     databases: Databases, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A clock that was set back; more than a page of chunks that ended in the same moment; parts of

@@ -1,4 +1,4 @@
-"""Files that are loaded without HTTP, for tests of what is done with them afterwards."""
+"""Loads files without HTTP, for tests of what happens afterwards."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def body(*pieces: bytes) -> AsyncIterator[bytes]:
 
 
 def loaded(engine: Engine, data: bytes, **wanted: Any) -> tuple[UUID, UUID]:
-    """(file, job) of an upload whose job has ended."""
+    """Return (file, job) of an upload whose job has ended."""
     submission = Submission(LOCAL_OWNER, filename="data.csv", **wanted)
     accepted = engine.run(engine.services.submitter.submit(submission, body(data)))
     engine.run_until_idle()

@@ -1,6 +1,4 @@
-"""Corrections, asked of their service: rejects come back, and what may not be corrected is
-refused.
-"""
+"""The service of corrections: corrected rejects are loaded, and invalid corrections are refused."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ ROWS = b"id,name\n1,Ann\n2\n3,Eve\n4,too,many\n"
 
 
 def corrected_file(*rows: tuple[object, ...]) -> bytes:
-    """As somebody sends it: `_row` and the columns of the file."""
+    """Return a correction as users send it: `_row` and the columns of the file."""
     out = io.StringIO()
     csv.writer(out).writerows([("_row", "id", "name"), *rows])
     return out.getvalue().encode()
@@ -43,7 +41,7 @@ def submitted(engine: Engine, data: bytes, file_id: UUID, **how: Any) -> dict[st
 
 
 def cells(engine: Engine, job_id: UUID) -> dict[int, list[str]]:
-    """Results by row number, as the database has them."""
+    """Return results by row number, as stored."""
     mine = f"WHERE job_id = {engine.key(str(job_id))}"
     pages = engine.sql(f"SELECT first_row, row_numbers, data FROM result_pages {mine}")
     found: dict[int, list[str]] = {}
@@ -59,7 +57,7 @@ def rejected(engine: Engine, job_id: UUID) -> list[int]:
     return [row for (row,) in engine.sql(f"SELECT row_number FROM rejects {mine} ORDER BY 1")]
 
 
-def test_corrected_rows_take_their_old_places(engine: Engine) -> None:
+def test_corrected_rows_keep_their_positions(engine: Engine) -> None:
     engine.start()
     file_id, job_id = loaded(engine, ROWS)
     assert rejected(engine, job_id) == [2, 4]
@@ -94,7 +92,7 @@ def test_single_cells_are_changed_and_the_rest_of_the_row_stays(engine: Engine) 
         engine.run(corrections.patch(request, other))
 
 
-def test_what_corrects_nothing_changes_nothing(engine: Engine) -> None:
+def test_a_correction_without_changes_changes_nothing(engine: Engine) -> None:
     engine.start()
     file_id, job_id = loaded(engine, ROWS)
     before = cells(engine, job_id)
@@ -110,7 +108,7 @@ def test_what_corrects_nothing_changes_nothing(engine: Engine) -> None:
     assert len(engine.files()) == 1
 
 
-def test_only_ones_own_rows_of_a_plain_job_are_corrected(engine: Engine) -> None:
+def test_only_own_rows_of_a_plain_job_are_corrected(engine: Engine) -> None:
     engine.start()
     file_id, _ = loaded(engine, ROWS)
     corrections = engine.services.of(Corrections)

@@ -1,4 +1,4 @@
-"""POST /api/v1/preview over HTTP: where the file comes from, and that nothing is stored."""
+"""POST /api/v1/preview over HTTP: the sources of a file, and that nothing is stored."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The proof, asked of the function that the route calls: it closes over what is stored right, and
-names what is not.
+"""The proof, computed by the function of the route: valid over intact rows, and naming what is
+wrong.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def proof(engine: Engine, identifier: UUID, owner: str = LOCAL_OWNER) -> dict[st
     return engine.run(prove(services.database, services.destinations, identifier, owner))
 
 
-def test_it_sums_the_hashes_of_the_rows_as_the_file_has_them(engine: Engine) -> None:
+def test_the_proof_sums_the_hashes_of_the_rows_of_the_file(engine: Engine) -> None:
     """Each row is hashed as docs/decisions/0004 says: XXH3-64 of its cells, seeded with its
     number.
     """
@@ -47,7 +47,7 @@ def test_it_sums_the_hashes_of_the_rows_as_the_file_has_them(engine: Engine) -> 
             proof(engine, identifier, owner)
 
 
-def test_a_row_that_is_changed_or_gone_breaks_it(engine: Engine) -> None:
+def test_a_changed_or_missing_row_breaks_the_proof(engine: Engine) -> None:
     engine.start()
     file_id, job_id = loaded(engine, ROWS)
     mine = f"WHERE job_id = {engine.key(str(job_id))}"

@@ -1,4 +1,4 @@
-"""Pages of results and rejects, asked of the functions that the routes call."""
+"""Pages of results and rejects, from the functions of the routes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rejects(engine: Engine, file_id: UUID, **how: Any) -> dict[str, Any]:
     return dict(json.loads(page))
 
 
-def test_pages_by_offset_and_by_cursor_give_each_result_once(engine: Engine) -> None:
+def test_pages_by_offset_and_by_cursor_return_each_result_once(engine: Engine) -> None:
     engine.start()
     file_id, job_id = loaded(engine, ROWS, chunk_size=100)
     by_offset = [results(engine, file_id, limit=70, offset=offset) for offset in range(0, 280, 70)]
@@ -55,7 +55,7 @@ def test_pages_by_offset_and_by_cursor_give_each_result_once(engine: Engine) -> 
     assert results(engine, file_id, after=300)["items"] == []
 
 
-def test_pages_of_rejects_say_where_each_stands(engine: Engine) -> None:
+def test_pages_of_rejects_have_the_location_of_each(engine: Engine) -> None:
     engine.start()
     file_id, _ = loaded(engine, ROWS + b"301,\xff\n", chunk_size=100)
     page = rejects(engine, file_id, limit=500)
@@ -76,7 +76,7 @@ def test_pages_of_rejects_say_where_each_stands(engine: Engine) -> None:
     assert [item["row_number"] for item in behind["items"]] == BAD[10:12]
 
 
-def test_pages_of_others_do_not_exist(engine: Engine) -> None:
+def test_pages_of_other_owners_are_not_found(engine: Engine) -> None:
     engine.start()
     file_id, _ = loaded(engine, b"id\n1\n")
     database = engine.services.database

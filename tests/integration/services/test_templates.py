@@ -1,4 +1,4 @@
-"""Templates of mappings, asked of their service."""
+"""The service of mapping templates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def column(reference: str, *given: str) -> dict[str, Any]:
     return {"reference_column": reference, "input_columns": list(given), "conversion": []}
 
 
-async def test_an_edit_is_a_version_and_the_one_before_stays(
+async def test_an_edit_creates_a_version_and_keeps_the_previous_one(
     databases: Databases, tmp_path: Path
 ) -> None:
     async with opened(databases, tmp_path) as database:
@@ -48,7 +48,9 @@ async def test_an_edit_is_a_version_and_the_one_before_stays(
             await templates.delete(template_id, OWNER)
 
 
-async def test_templates_of_others_do_not_exist(databases: Databases, tmp_path: Path) -> None:
+async def test_templates_of_other_owners_are_not_found(
+    databases: Databases, tmp_path: Path
+) -> None:
     async with opened(databases, tmp_path) as database:
         templates = Templates(database)
         made = await templates.create(OWNER, "mine", [column("mail", "email")], None)
@@ -64,9 +66,7 @@ async def test_templates_of_others_do_not_exist(databases: Databases, tmp_path: 
         assert await templates.get(template_id, OWNER, None) == made
 
 
-async def test_headers_that_were_accepted_are_remembered(
-    databases: Databases, tmp_path: Path
-) -> None:
+async def test_accepted_headers_are_remembered(databases: Databases, tmp_path: Path) -> None:
     async with opened(databases, tmp_path) as database:
         templates = Templates(database)
         await templates.create(OWNER, "first", [column("mail", "email"), column("born")], None)
@@ -77,7 +77,7 @@ async def test_headers_that_were_accepted_are_remembered(
         assert sorted(accepted["mail"]) == ["e_mail", "email"]
 
 
-async def test_a_template_keeps_what_a_mapping_job_found(
+async def test_a_template_keeps_the_result_of_a_mapping_job(
     databases: Databases, tmp_path: Path
 ) -> None:
     async with opened(databases, tmp_path) as database:

@@ -1,4 +1,4 @@
-"""The undo, asked of its service."""
+"""The service of undos."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEDGER = "tests.undo.processors:Ledger"
 
 
 def written(engine: Engine, **accounts: str) -> UUID:
-    """A job that writes these accounts by their transaction."""
+    """Run a job that writes these accounts by transaction."""
     rows = "".join(f"{key},{account}\n" for key, account in accounts.items())
     data = f"transaction_id,account_id\n{rows}".encode()
     return loaded(engine, data, processor="ledger")[1]
@@ -31,7 +31,7 @@ def undone(engine: Engine, job_id: UUID, owner: str = LOCAL_OWNER) -> dict[str, 
     return engine.run(engine.services.of(Undos).undo(job_id, owner))
 
 
-def test_rows_of_the_job_go_and_those_that_they_replaced_come_back(engine: Engine) -> None:
+def test_an_undo_removes_the_rows_of_a_job_and_restores_the_replaced_ones(engine: Engine) -> None:
     engine.start(PROCESSORS=LEDGER)
     written(engine, a="first", b="first")
     second = written(engine, b="second", c="second")
@@ -43,7 +43,7 @@ def test_rows_of_the_job_go_and_those_that_they_replaced_come_back(engine: Engin
     assert accounts(engine) == {"a": "first", "b": "first"}
 
 
-def test_what_wrote_nothing_or_is_not_there_is_not_undone(engine: Engine) -> None:
+def test_a_job_without_rows_or_an_unknown_job_is_not_undone(engine: Engine) -> None:
     engine.start(PROCESSORS=LEDGER)
     job_id = written(engine, a="first")
     _, plain = loaded(engine, b"id\n1\n")

@@ -1,4 +1,4 @@
-"""Resumable uploads, asked of their service: bytes are kept once, and become a file once."""
+"""The service of resumable uploads: bytes are kept once, and become a file once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def found(engine: Engine, upload_id: UUID) -> Upload:
     return engine.run(engine.services.of(Uploads).get(upload_id, LOCAL_OWNER))
 
 
-def test_pieces_become_the_file_with_the_last_byte(engine: Engine) -> None:
+def test_pieces_become_a_file_with_the_last_byte(engine: Engine) -> None:
     engine.start()
     upload = created(engine)
     assert (upload.offset, upload.length, upload.sent_metadata) == (0, len(ROWS), "filename x")
@@ -76,7 +76,7 @@ def test_bytes_with_a_wrong_checksum_are_not_kept(engine: Engine) -> None:
     assert appended(engine, upload.id, ROWS[:half], 0, checksum=right).offset == half
 
 
-def test_what_came_before_an_interruption_is_kept(engine: Engine) -> None:
+def test_bytes_before_an_interruption_are_kept(engine: Engine) -> None:
     engine.start()
     upload = created(engine)
 
@@ -92,7 +92,7 @@ def test_what_came_before_an_interruption_is_kept(engine: Engine) -> None:
     assert appended(engine, upload.id, ROWS[5:], 5).answer is not None
 
 
-def test_complete_parts_are_put_together_in_their_order(engine: Engine) -> None:
+def test_complete_parts_are_concatenated_in_order(engine: Engine) -> None:
     engine.start()
     second, first = (created(engine, len(part), is_partial=True) for part in (ROWS[9:], ROWS[:9]))
     with pytest.raises(BadTusRequest):
@@ -110,7 +110,7 @@ def test_complete_parts_are_put_together_in_their_order(engine: Engine) -> None:
         appended(engine, whole.id, b"more", len(ROWS))
 
 
-def test_what_is_terminated_or_expired_is_gone(engine: Engine) -> None:
+def test_terminated_and_expired_uploads_are_removed(engine: Engine) -> None:
     engine.start()
     uploads = engine.services.of(Uploads)
     ended, old = created(engine), created(engine)
@@ -130,8 +130,8 @@ def test_what_is_terminated_or_expired_is_gone(engine: Engine) -> None:
             engine.run(uploads.terminate(upload_id, owner))
 
 
-def test_what_is_complete_becomes_a_file_without_its_client(engine: Engine) -> None:
-    """The client went away with its last byte; another life of the service finds the bytes."""
+def test_a_complete_upload_becomes_a_file_without_its_client(engine: Engine) -> None:
+    """The client disconnected after its last byte; another life of the service finds the bytes."""
     engine.start(GRANULA_FAIL="tus.appended=kill")
     upload = created(engine)
     with pytest.raises(SystemExit):

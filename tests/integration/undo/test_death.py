@@ -1,4 +1,4 @@
-"""Death in the middle of an undo: it goes on at the next start."""
+"""Death in the middle of an undo: it resumes at the next start."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ PROCESSORS = "tests.undo.processors:Ledger"
 
 
 def ledger(api: Api, **accounts: str) -> str:
-    """The id of a job that writes these accounts by their transaction."""
+    """Return the id of a job that writes these accounts by transaction."""
     rows = "".join(f"{key},{account}\n" for key, account in accounts.items())
     status = api.run(f"transaction_id,account_id\n{rows}".encode(), processor="ledger")
     return str(status["job_id"])
 
 
-def test_an_undo_cut_short_goes_on_at_the_next_start(engine: Engine) -> None:
+def test_an_interrupted_undo_resumes_at_the_next_start(engine: Engine) -> None:
     """One step of 1,000 rows is done and the next is not."""
     engine.environment["PROCESSORS"] = PROCESSORS
     engine.start(GRANULA_FAIL="undo.before_commit=kill@2")

@@ -1,4 +1,4 @@
-"""The undoer finishes what was begun, wherever it was stopped, and counts each row once."""
+"""The undoer finishes every started undo, wherever it stopped, and counts each row once."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def rows(job: int, count: int = ROWS) -> list[Row]:
 
 
 async def written(database: Database, destinations: Destinations, rows_of_job: list[Row]) -> UUID:
-    """A job that wrote these rows, each into two tables."""
+    """Create a job that wrote these rows, each into two tables."""
     _, job_id = await database.transact(made)
     await database.transact(writing(destinations, job_id, tables(rows_of_job)))
     return job_id
@@ -65,7 +65,7 @@ async def begin(database: Database, *job_ids: UUID) -> None:
 
 
 async def states(database: Database, *job_ids: UUID) -> list[tuple[str | None, Any]]:
-    """(state, rows removed) of the undo of each."""
+    """Return (state, rows removed) of each undo."""
     query = select(Job.id, Job.undo_state, Job.undo_counts).where(Job.id.in_(job_ids))
     async with database.reading() as connection:
         found = {
@@ -81,7 +81,7 @@ async def keys(database: Database, table: Any = TransactionRow) -> list[str]:
         return list((await connection.execute(query)).scalars())
 
 
-async def test_every_undo_that_was_begun_is_finished_and_no_other_job_is_touched(
+async def test_every_started_undo_is_finished_and_no_other_job_is_changed(
     database: Database, destinations: Destinations
 ) -> None:
     first, second, other = [
@@ -100,7 +100,7 @@ async def test_every_undo_that_was_begun_is_finished_and_no_other_job_is_touched
     assert (await states(database, first))[0] == ("undone", 2 * ROWS), "there was nothing left"
 
 
-async def test_only_the_jobs_that_are_named_are_undone(
+async def test_only_the_named_jobs_are_undone(
     database: Database, destinations: Destinations
 ) -> None:
     first, second = [await written(database, destinations, rows(number)) for number in (1, 2)]
@@ -110,7 +110,7 @@ async def test_only_the_jobs_that_are_named_are_undone(
 
 
 @pytest.mark.parametrize("point", ["undo.before_commit", "undo.after_commit"])
-async def test_an_undo_that_was_stopped_goes_on_where_it_was(
+async def test_a_stopped_undo_resumes_where_it_was(
     database: Database, destinations: Destinations, point: str
 ) -> None:
     job_id = await written(database, destinations, rows(1))
@@ -121,12 +121,12 @@ async def test_an_undo_that_was_stopped_goes_on_where_it_was(
         await service.run()
     ((state, removed),) = await states(database, job_id)
     assert (state, removed) == ("undoing", 3 if point == "undo.before_commit" else 6)
-    await service.run()  # it is no longer at this job
+    await service.run()  # it does not have this job any more
     assert await states(database, job_id) == [("undone", 2 * ROWS)]
     assert await keys(database) == []
 
 
-async def test_of_two_that_are_at_one_undo_each_row_is_taken_back_once(
+async def test_two_processes_that_share_an_undo_take_back_each_row_once(
     database: Database, destinations: Destinations
 ) -> None:
     job_id = await written(database, destinations, rows(1, 40))
@@ -137,7 +137,7 @@ async def test_of_two_that_are_at_one_undo_each_row_is_taken_back_once(
 
 
 @pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
-async def test_what_another_process_is_at_is_left_to_it(
+async def test_an_undo_of_another_process_is_left_to_it(
     database: Database, destinations: Destinations
 ) -> None:
     mine, theirs = [await written(database, destinations, rows(number)) for number in (1, 2)]
@@ -151,10 +151,12 @@ async def test_what_another_process_is_at_is_left_to_it(
     assert await states(database, theirs) == [("undone", 2 * ROWS)]
 
 
-async def test_versions_are_forgotten_once_they_are_older_than_they_are_kept(
+async def test_versions_are_deleted_after_their_retention(
     database: Database, destinations: Destinations
 ) -> None:
-    """The same ten rows by three jobs: those of the first two are kept for an undo of the last."""
+    """Three jobs wrote the same ten rows: those of the first two are kept for an undo of the
+    last.
+    """
     for _ in range(3):
         await written(database, destinations, rows(1))
     names = [key for key, _, _ in rows(1)]

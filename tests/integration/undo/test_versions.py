@@ -1,6 +1,4 @@
-"""Whatever jobs wrote in whatever order, and whichever were undone when: the tables are as if these
-had never been.
-"""
+"""For any order of writes and undos, the tables look as if the undone jobs had never run."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ Row = tuple[str, int, str]
 
 @dataclass
 class Writer:
-    """A job that has chunks left to write."""
+    """Create a job with chunks left to write."""
 
     number: int
     id: UUID
@@ -77,7 +75,7 @@ def tables(rows: list[Row]) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def expected(writers: list[Writer]) -> dict[str, tuple[int, int, str]]:
-    """By key the (job number, row number, value) that wins."""
+    """Return by key the (job number, row number, value) that wins."""
     best: dict[str, tuple[int, int, str]] = {}
     for writer in writers:
         for key, row, value in writer.written:
@@ -86,8 +84,8 @@ def expected(writers: list[Writer]) -> dict[str, tuple[int, int, str]]:
 
 
 async def begin(connection: AsyncConnection) -> None:
-    """As a chunk does by its fence: COPY goes past SQLAlchemy, which begins a transaction with its
-    first statement.
+    """Write as a chunk does after its fence: COPY bypasses SQLAlchemy, which begins a transaction
+    with its first statement.
     """
     await connection.execute(text("SELECT 1"))
 
@@ -157,11 +155,11 @@ async def undone(database: Database, destinations: Destinations, job_id: UUID) -
         pass
 
 
-def test_the_tables_are_as_if_the_undone_jobs_had_never_been(
+def test_the_tables_look_as_if_the_undone_jobs_had_never_run(
     databases: Databases, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    """Random writes of five jobs in random order, with undos between them and after them, one step
-    of two rows at a time.
+    """Random writes of five jobs in random order, with undos between and after them, in steps of
+    two rows.
     """
     monkeypatch.setattr(undoer, "ROWS_AT_ONCE", 2)
     for seed in range(3):
@@ -169,9 +167,7 @@ def test_the_tables_are_as_if_the_undone_jobs_had_never_been(
         asyncio.run(run(databases.create(folder), folder, seed))
 
 
-def test_a_restored_row_is_what_it_was_to_the_last_bit(
-    databases: Databases, tmp_path: Path
-) -> None:
+def test_a_restored_row_is_identical(databases: Databases, tmp_path: Path) -> None:
     asyncio.run(exact(databases.create(tmp_path), tmp_path))
 
 
@@ -205,7 +201,7 @@ async def exact(url: str, folder: Path) -> None:
     await database.close()
 
 
-def test_old_versions_are_forgotten_and_a_deleted_job_does_not_come_back(
+def test_old_versions_are_deleted_and_a_deleted_job_does_not_return(
     databases: Databases, tmp_path: Path
 ) -> None:
     asyncio.run(forgotten(databases.create(tmp_path), tmp_path))
@@ -224,10 +220,10 @@ async def forgotten(url: str, folder: Path) -> None:
         pass
     await undone(database, destinations, third)
     async with database.reading() as connection:
-        # not the deleted one's
+        # not those of the deleted job
         assert [found["k"][2] for found in await stored(connection)] == ["a", "a"]
     await database.transact(writing(destinations, second, tables([("k", 1, "d")])))
-    # nothing is so old
+    # nothing is old enough
     assert not await database.transact(lambda c: destinations.forget_versions(c, 3600.0, 2))
     while await database.transact(lambda c: destinations.forget_versions(c, -1.0, 2)):
         pass

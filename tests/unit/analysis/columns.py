@@ -1,4 +1,4 @@
-"""Columns that tempt a program to guess, with the type that they have."""
+"""Columns that invite wrong guesses, with their types."""
 
 from __future__ import annotations
 

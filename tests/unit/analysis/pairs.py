@@ -1,12 +1,12 @@
-"""Ten pairs of headers as real exports have them: the same meaning, other words. In the order of
-the reference.
+"""Ten pairs of headers as in real exports: the same meaning in other words. In the order of the
+reference.
 """
 
 from __future__ import annotations
 
 Row = tuple[str | None, str | None, str, str]
 """(input column or None, reference column or None, values of the input, values of the reference),
-values parted by `|`
+values separated by `|`
 """
 
 PAIRS: dict[str, list[Row]] = {

@@ -1,4 +1,4 @@
-"""The values under the keys of JSON objects, against records written from values that are known."""
+"""The values under the keys of JSON objects, compared with records written from known values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.profiling import json_columns
 from app.profiling.json_columns import columns_of
 
 Pairs = list[tuple[str, str]]
-"""Of a record: keys and values, both as they are written."""
+"""Keys and values of a record, both as written."""
 
 FLAT = [
     "0", "-1.50", "1E+5", "true", "false", "null", '""', '"a"', '"a, \\"b\\": 1"', '", "', '": "',
@@ -73,7 +73,7 @@ def test_flat_records_of_one_shape_are_not_decoded(
 ) -> None:
     raw = [written(record, spacing) for record in records]
     with pytest.MonkeyPatch.context() as patch:
-        if spacing != SPACINGS[2]:  # blanks before the comma are part of no value
+        if spacing != SPACINGS[2]:  # blanks before the comma belong to no value
             patch.delattr(json_columns, "_columns_decoded")
         assert found(raw) == expected(records)
 
@@ -112,15 +112,15 @@ def test_records_of_any_shape_keep_their_values(
         [('"a"', '{"b": 1}')],
     ],
 )
-def test_one_record_of_another_shape_is_seen(second: Pairs) -> None:
+def test_one_record_of_another_shape_is_noticed(second: Pairs) -> None:
     usual = [('"a"', "1"), ('"b"', '"x"')]
     records = [usual, second, usual]
     raw = [written(record, SPACINGS[0]) for record in records]
     assert found(raw) == expected(records)
 
 
-def test_records_whose_marks_add_up_to_those_of_others_are_told_apart() -> None:
-    """One record has a key more and one a key less: together they have as many as they should."""
+def test_records_with_equal_structural_characters_are_told_apart() -> None:
+    """One record has an extra key and one lacks a key: together they have the right number."""
     records = [
         [('"a"', "1"), ('"b"', "2")],
         [('"a"', "1"), ('"b"', "2"), ('"c"', "3")],
@@ -129,7 +129,7 @@ def test_records_whose_marks_add_up_to_those_of_others_are_told_apart() -> None:
     assert found([written(record, SPACINGS[1]) for record in records]) == expected(records)
 
 
-def test_keys_beyond_those_wanted_are_counted() -> None:
+def test_keys_beyond_the_wanted_ones_are_counted() -> None:
     raw = [b'{"a":1,"b":2,"c":3}'] * 3
     columns, left_out = columns_of(raw, 2)
     assert ([column.name for column in columns], left_out) == (["a", "b"], 1)

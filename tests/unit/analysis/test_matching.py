@@ -1,5 +1,5 @@
-"""Columns of other words are found by what they mean and hold, and a wrong pair is never a sure
-one.
+"""Columns with other names are matched by meaning and content, and a wrong match is never
+certain.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def mapped(
 def sides(
     pair: Sequence[Row],
 ) -> tuple[dict[str, list[str]], dict[str, list[str]], dict[str, str | None]]:
-    # The input is turned round, so that the order of the columns says nothing.
+    # The input is reversed, so that the order of the columns gives no hint.
     given = {name: values.split("|") for name, _, values, _ in reversed(pair) if name}
     wanted = {name: values.split("|") for _, name, _, values in pair if name}
     return given, wanted, {want: have for have, want, _, _ in pair if want}
@@ -58,7 +58,7 @@ def sides(
 def outcome(
     embedder: Embedder | None, *, with_values: bool
 ) -> tuple[int, int, list[str], list[str]]:
-    """(right, all, wrong ones, wrong ones that were sure)."""
+    """Return (right, all, wrong, wrong but certain)."""
     right, total, wrong, sure = 0, 0, [], []
     for name, pair in PAIRS.items():
         given, wanted, truth = sides(pair)
@@ -82,10 +82,10 @@ def outcome(
 
 @pytest.mark.parametrize("with_values", [True, False], ids=["rows", "headers alone"])
 @pytest.mark.parametrize("with_model", [True, False], ids=["model", "no model"])
-def test_nine_of_ten_columns_are_found_and_no_wrong_one_is_sure(
+def test_nine_of_ten_columns_are_matched_and_no_wrong_match_is_certain(
     with_model: bool, with_values: bool, request: pytest.FixtureRequest
 ) -> None:
-    """Also without the sentence model, and with headers alone."""
+    """Also without the sentence model, and with only headers."""
     folder: Path | None = request.getfixturevalue("model_dir") if with_model else None
     right, total, wrong, sure = outcome(
         Embedder(folder) if folder else None, with_values=with_values
@@ -95,7 +95,7 @@ def test_nine_of_ten_columns_are_found_and_no_wrong_one_is_sure(
     assert not sure
 
 
-def test_tables_that_have_nothing_in_common_are_not_matched() -> None:
+def test_unrelated_tables_are_not_matched() -> None:
     given = {
         "glucose_mmol": ["5.1", "6.2"],
         "ward": ["B2", "C1"],
@@ -112,7 +112,7 @@ def test_accepted_pairs_win_over_similar_names() -> None:
     assert found["runners_up"][0]["input_column"] == "Title"
 
 
-def test_the_assignment_is_the_best_as_a_whole_and_may_leave_columns_alone() -> None:
+def test_the_assignment_is_optimal_and_may_leave_columns_unmatched() -> None:
     greedy_is_wrong = np.array([[0.9, 0.85], [0.88, 0.1]])
     assert assign(greedy_is_wrong) == {0: 1, 1: 0}
     assert assign(np.array([[0.9, 0.8], [0.85, THRESHOLD - 0.01]])) == {0: 1, 1: 0}
@@ -172,7 +172,7 @@ def test_an_ambiguous_conversion_is_left_open() -> None:
         (["1_234_567", "12"], "decide"),
     ],
 )
-def test_marks_of_numbers_are_recognised_by_their_position(
+def test_number_separators_are_recognised_by_position(
     given: list[str], marks: tuple[str, str | None] | str
 ) -> None:
     *_, step = mapped({"x": given}, {"x": ["1", "20", "300", "4567", "12345"]})["x"]["conversion"]
@@ -192,9 +192,7 @@ def test_marks_of_numbers_are_recognised_by_their_position(
         ("employer", "employee"),
     ],
 )
-def test_a_value_that_is_only_written_alike_is_suggested_and_left_open(
-    value: str, likely: str
-) -> None:
+def test_a_value_with_similar_spelling_is_suggested_and_left_open(value: str, likely: str) -> None:
     given, wanted = {"x": [value, "other"] * 3}, {"x": [likely, "other"] * 3}
     (step,) = mapped(given, wanted)["x"]["conversion"]
     assert step == {
@@ -206,7 +204,7 @@ def test_a_value_that_is_only_written_alike_is_suggested_and_left_open(
     }
     alone = mapped({"x": [value] * 3}, {"x": [likely] * 3})["x"]["conversion"][0]
     assert (alone["table"], alone["unknown"], alone["suggested"]) == ({}, [value], {value: likely})
-    # Once it is decided, what was suggested is no part of the step.
+    # Once decided, the suggestion is no part of the step.
     chosen = {name: member for name, member in step.items() if name != "decide"} | {
         "otherwise": "keep"
     }
@@ -232,9 +230,7 @@ def test_a_value_that_is_only_written_alike_is_suggested_and_left_open(
         ("complete", ["incomplete"], None),
     ],
 )
-def test_what_surely_means_the_same_is_taken(
-    value: str, among: list[str], same: str | None
-) -> None:
+def test_certain_equivalents_are_accepted(value: str, among: list[str], same: str | None) -> None:
     assert meaning(value, among) == same
 
 

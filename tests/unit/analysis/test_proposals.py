@@ -1,5 +1,5 @@
-"""What a mapping proposes keeps every value that is known, or asks: held against the transform that
-it becomes.
+"""A proposed mapping keeps every known value, or asks for a decision: checked against the transform
+that it becomes.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ def proposed(
 def carried_out(
     mappings: dict[str, dict[str, Any]], given: dict[str, list[str]]
 ) -> tuple[list[list[Any]], list[str]]:
-    """(rows, codes of rejects) of the transform as it is proposed, or as somebody decides to leave
-    it.
-    """
+    """Return (rows, codes of rejects) of the transform, as proposed or as decided."""
     columns = [
         each
         | {
@@ -53,7 +51,7 @@ def asks(found: dict[str, Any]) -> bool:
 @pytest.mark.parametrize(
     "odd", ["Jan van Dyk", "Cher", "Eva  Maria", " Ann Lee", "Ludwig van der Rohe"]
 )
-def test_a_name_that_is_not_two_words_is_asked_for_and_no_word_is_lost(odd: str) -> None:
+def test_a_name_that_is_not_two_words_needs_a_decision_and_loses_no_word(odd: str) -> None:
     given = {"full name": [*NAMES, odd]}
     found = proposed(given, {"first_name": ["Al", "Cy"], "last_name": ["Kay", "Ide"]})
     assert asks(found["first_name"])
@@ -71,7 +69,7 @@ def test_a_name_that_is_not_two_words_is_asked_for_and_no_word_is_lost(odd: str)
     ]
 
 
-def test_names_of_two_words_are_split_and_those_that_are_not_known_keep_their_words() -> None:
+def test_names_of_two_words_are_split_and_unknown_ones_keep_their_words() -> None:
     few = proposed({"full name": NAMES}, {"first_name": ["Al"], "last_name": ["Kay"]})
     assert not any(map(asks, few.values()))
     assert carried_out(few, {"full name": NAMES})[0] == [name.split() for name in NAMES]
@@ -101,11 +99,11 @@ def test_names_of_two_words_are_split_and_those_that_are_not_known_keep_their_wo
         (["1.5", "2.5", "about 7.5 or 8"], ["1.5", "2.25"], []),
     ],
 )
-def test_a_number_that_would_be_refused_is_asked_for(
+def test_a_number_that_would_be_refused_needs_a_decision(
     given: list[str], wanted: list[str], numbers: list[str] | None
 ) -> None:
-    """`numbers`: of what is offered, which takes all; none: nothing to ask; empty: nothing can be
-    offered.
+    """`numbers` of the accepted offers: all by default; none: nothing to decide; empty: nothing can
+    be offered.
     """
     found = proposed({"total": given}, {"total": wanted})
     rows, codes = carried_out(found, {"total": given})
@@ -131,20 +129,20 @@ def test_a_number_that_would_be_refused_is_asked_for(
         (["2026-01-31", "2026-02-30"], ["31.01.2026"], True),
     ],
 )
-def test_a_date_that_would_be_refused_or_lose_its_time_is_asked_for(
+def test_a_date_that_would_be_refused_or_lose_its_time_needs_a_decision(
     given: list[str], wanted: list[str], is_asked: bool
 ) -> None:
     found = proposed({"born": given}, {"born": wanted})["born"]
     assert (found["conversion"][0]["operation"], asks(found)) == ("date_format", is_asked)
 
 
-def test_words_that_are_only_known_by_their_beginnings_are_in_no_table() -> None:
+def test_words_known_only_by_a_prefix_are_in_no_table() -> None:
     long = ["M" + "x" * 300, "F" + "x" * 300] * 4
     found = proposed({"x": long}, {"x": ["male", "female"] * 4})["x"]
     assert not any(step["operation"] == "value_table" for step in found["conversion"])
 
 
-def test_values_that_are_in_another_column_outvote_a_word_of_the_name() -> None:
+def test_values_of_another_column_outweigh_a_word_of_the_name() -> None:
     given = {
         "status": ["open", "closed", "held"], "tumour_phase": ["Phase I", "Phase II", "Phase III"], "position": ["3", "1", "2"],
         "played": ["oboe", "harp", "tuba"],

@@ -1,6 +1,4 @@
-"""A type is given only if every value comes back from it as it was written; the answer does not
-depend on the chunks.
-"""
+"""A type is reported only if every value round trips; the result does not depend on the chunks."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ def test_the_corpus_is_large_enough_to_mean_something() -> None:
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_no_nasty_column_gets_a_wrong_type(name: str) -> None:
+def test_no_adversarial_column_gets_a_wrong_type(name: str) -> None:
     kind, detail, values = COLUMNS[name]
     for pieces in (1, len(values)):
         found = column(values, pieces=pieces)
@@ -47,7 +45,7 @@ def test_no_nasty_column_gets_a_wrong_type(name: str) -> None:
                 assert found["counter_examples"]
 
 
-def test_counter_examples_say_in_which_row_they_stand_and_what_is_wrong() -> None:
+def test_counterexamples_have_their_row_and_reason() -> None:
     found = column(["1", "2", "NA", "4", "007"])
     assert found["counter_examples"] == [
         {"row": 5, "value": "007", "why": "begins with a zero that a number would lose"},
@@ -55,7 +53,7 @@ def test_counter_examples_say_in_which_row_they_stand_and_what_is_wrong() -> Non
     ]
 
 
-def test_json_keeps_the_types_that_it_states() -> None:
+def test_json_values_keep_their_declared_types() -> None:
     rows = [
         (
             b'{"n": 1, "s": "1", "e": 1e5, "b": true, "mixed": 1, "id": 1234567890123456789, "o":'
@@ -100,15 +98,15 @@ def test_json_keeps_the_types_that_it_states() -> None:
         ("id", ["1234567", "7654321"], []),
     ],
 )
-def test_personal_data_are_flagged_by_what_the_values_look_like(
+def test_personal_data_is_flagged_by_the_form_of_its_values(
     name: str, values: list[str], kinds: list[str]
 ) -> None:
     assert report(of_cells([[v] for v in values], [name], [1, 2]))[0]["personal_data"] == kinds
 
 
-def test_a_chunk_read_in_any_way_and_in_any_pieces_says_the_same() -> None:
-    """Clean lines, cells and pieces of them: the counts are equal, and so are types, ends, examples
-    and distinct.
+def test_a_chunk_gives_the_same_profile_for_every_path_and_split() -> None:
+    """Clean lines, cells and pieces of them give equal counts, types, bounds, examples and distinct
+    values.
     """
     rows = [
         [str(i), f"{i % 7}.5", f"2026-01-{1 + i % 28:02}", f"word {i % 300}", ""]
@@ -133,8 +131,8 @@ def test_a_chunk_read_in_any_way_and_in_any_pieces_says_the_same() -> None:
     assert whole[1]["top"] == pieces[1]["top"]  # few values are counted exactly
 
 
-def test_frequent_values_are_found_whatever_chunks_they_are_in() -> None:
-    """Misra-Gries: a value more frequent than the error cannot be missed, and its count is within
+def test_frequent_values_are_found_across_chunks() -> None:
+    """Misra-Gries: a value more frequent than the error is always found, and its count is within
     the error.
     """
     parts = []
@@ -160,7 +158,7 @@ def test_ragged_rows_and_many_columns_are_bounded() -> None:
     assert (len(table.columns), table.left_out) == (1000, 500)
 
 
-def test_json_that_no_database_would_take_is_shown_all_the_same() -> None:
+def test_json_that_no_database_accepts_is_shown_anyway() -> None:
     """Numbers beyond any double, NULs: the report is JSON that can be stored."""
     rows = [b'{"n": 1e400, "z": "\\u0000", "m": 1E5}', b'{"n": -5, "m": -0}']
     found = {c["name"]: c for c in report(of_objects(rows, [1, 2]))}
@@ -184,7 +182,7 @@ def test_a_mean_beyond_any_double_is_not_reported(greatest: str, pieces: int) ->
     assert (found["type"], found["stddev"], found["max"]) == ("number", None, greatest)
 
 
-def test_a_byte_order_mark_that_begins_a_chunk_is_part_of_a_value() -> None:
+def test_a_byte_order_mark_at_the_start_of_a_chunk_is_data() -> None:
     found = report(of_lines("\ufeff1\n2\n".encode(), b",", False, ["x"], [1, 2]))
     assert found[0]["examples"] == ["\ufeff1", "2"]
     assert found == report(of_cells([["\ufeff1"], ["2"]], ["x"], [1, 2]))
@@ -201,10 +199,10 @@ def test_an_empty_chunk_of_a_column_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_however_distinct_values_are_found_they_are_those_of_python(
+def test_every_path_to_distinct_values_agrees_with_python(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By their hashes, or by numbering them."""
+    """Distinct values are found by their hashes, or by numbering them."""
     values = [
         *COLUMNS[name][2] * 3,
         "",
@@ -220,7 +218,7 @@ def test_however_distinct_values_are_found_they_are_those_of_python(
     for alike in (-1, 2):
         monkeypatch.setattr(columns, "ALIKE", alike)
         found.append(Column.of(pa.array(values, pa.string()), rows))
-        found[-1].numbers.digest = b""  # draws by lot
+        found[-1].numbers.digest = b""  # chosen at random
     assert found[0] == found[1]
     there = [(value, int(row)) for value, row in zip(values, rows, strict=True) if value]
     assert (found[0].values, found[0].empty, found[0].nulls) == (len(there), values.count(""), 1)
@@ -234,7 +232,7 @@ def test_however_distinct_values_are_found_they_are_those_of_python(
     assert shown == [count for _, count in counts][: len(shown)]
 
 
-def test_values_that_share_a_hash_are_not_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_with_equal_hashes_stay_distinct(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         columns, "hash_texts", lambda texts: np.arange(len(texts), dtype=np.uint64) // 2
     )
@@ -243,12 +241,12 @@ def test_values_that_share_a_hash_are_not_taken_for_one(monkeypatch: pytest.Monk
     assert found.classes["text"] == 1
 
 
-# ---------------------------------------------------------------------- values that are nested, or long
+# ---------------------------------------------------------------------- nested and long values
 
 
-def test_nested_values_are_counted_by_what_they_hold() -> None:
-    """Equal but for spaces and the order of keys is equal; a number is equal if it is written
-    so.
+def test_nested_values_are_counted_by_content() -> None:
+    """Values that differ only in spaces and the order of keys are equal; numbers are equal if
+    written alike.
     """
     values = [
         '{"a": 1, "b": [1, 2.50]}', '{ "b" : [1,2.50], "a":1 }', '{"a": 1, "b": [1, 2.5]}', "[]", "[ ]", '["x", null, true]',
@@ -282,7 +280,7 @@ def test_nested_values_are_counted_by_what_they_hold() -> None:
         )
 
 
-def test_lengths_are_those_of_the_values_that_have_one() -> None:
+def test_lengths_count_only_values_that_have_one() -> None:
     huge = "9" * 400
     raw = [
         b'{"x": "four"}',

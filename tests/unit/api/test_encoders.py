@@ -1,5 +1,5 @@
-"""Rows as CSV, JSON Lines, Parquet, Arrow and workbooks: the same rows in whatever pieces, and no file whose end
-cannot be held.
+"""Rows as CSV, JSON Lines, Parquet, Arrow and workbooks: the same rows in any pieces, and no file
+whose end does not fit in memory.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def pages(rows: Sequence[Any], size: int) -> list[PageRow]:
 
 
 def whole(encoder: Encoder, rows: Sequence[Any], size: int) -> tuple[bytes, list[int]]:
-    """(the file, the sizes of its pieces)."""
+    """Return (the file, the sizes of its pieces)."""
     pieces = [piece for page in pages(rows, size) for piece in encoder.encode(page)] + [
         encoder.finish()
     ]
@@ -63,7 +63,7 @@ OBJECTS_READ = [["2", "", '"'], ["", LONG, ""], ["", "", ""], ["1.5", "", ""]] *
 
 @pytest.mark.parametrize(("rows", "expected"), [(CELLS, CELLS_READ), (OBJECTS, OBJECTS_READ)])
 @pytest.mark.parametrize("size", [1, 7, 40])
-def test_csv_has_each_row_once_in_pieces_of_about_a_megabyte(
+def test_csv_output_has_each_row_once_in_pieces_of_about_a_megabyte(
     rows: list[Any], expected: list[list[str]], size: int
 ) -> None:
     data, sizes = whole(CsvEncoder(COLUMNS, False), rows, size)
@@ -73,7 +73,7 @@ def test_csv_has_each_row_once_in_pieces_of_about_a_megabyte(
 
 
 @pytest.mark.parametrize("size", [1, 7, 40])
-def test_json_lines_and_parquet_have_each_row_once(size: int) -> None:
+def test_json_lines_and_parquet_output_have_each_row_once(size: int) -> None:
     data, sizes = whole(JsonLinesEncoder(COLUMNS), OBJECTS, size)
     assert [json.loads(line) for line in data.splitlines()] == OBJECTS
     assert max(sizes) < 2 * PIECE_BYTES
@@ -189,13 +189,13 @@ def test_without_rows_there_is_a_header_and_a_footer() -> None:
         (100_000_000, 2_000, 100 << 30, False),
     ],
 )
-def test_a_parquet_file_is_made_if_its_footer_can_be_held(
+def test_a_parquet_file_is_written_if_its_footer_fits_in_memory(
     rows: int, columns: int, size: int, fits: bool
 ) -> None:
     assert fits_parquet(rows, columns, size) is fits
 
 
-# ---------------------------------------------------------------------- beside the plain way
+# ---------------------------------------------------------------------- other paths
 
 SIGNS = "=+-@,;\"'\\ \t\r\n1.e%\uff1d\x01\x02\x03\x04é😀"
 TEXT = st.text(st.sampled_from(SIGNS), max_size=5) | st.sampled_from(
@@ -227,7 +227,7 @@ def csv_of(rows: Sequence[Sequence[str | None]]) -> bytes:
 
 
 def with_apostrophe(cell: str | None) -> str | None:
-    """docs/formats.md, written down a second time."""
+    """The rules of docs/formats.md, written a second time."""
     if not cell or cell[0] not in "=+-@\t\r\uff1d\uff0b\uff0d\uff20":
         return cell
     digits = cell.lstrip("+-") if cell[0] in "+-" and cell[1:2] not in ("+", "-") else ""
@@ -242,7 +242,7 @@ def with_apostrophe(cell: str | None) -> str | None:
 
 @given(data=st.data(), names=NAMES, guard=st.booleans(), nulls=st.booleans())
 @settings(max_examples=600, deadline=None)
-def test_cells_come_out_as_the_csv_and_json_modules_write_them(
+def test_cells_are_encoded_as_by_the_csv_and_json_modules(
     data: st.DataObject, names: list[str], guard: bool, nulls: bool
 ) -> None:
     cells = TEXT | st.none() if nulls else TEXT
@@ -262,7 +262,7 @@ def test_cells_come_out_as_the_csv_and_json_modules_write_them(
 
 @given(data=st.data(), names=NAMES, guard=st.booleans(), most=st.sampled_from([0, 256]))
 @settings(max_examples=600, deadline=None)
-def test_objects_come_out_as_cells_that_keep_their_digits(
+def test_objects_are_encoded_as_cells_that_keep_their_digits(
     data: st.DataObject, names: list[str], guard: bool, most: int
 ) -> None:
     keys = st.sampled_from([*names, "other"])

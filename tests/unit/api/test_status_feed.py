@@ -1,4 +1,4 @@
-"""The feed behind the event stream: whoever watches sees the end, however slowly they read."""
+"""The feed of the event stream: every watcher sees the end, however slowly it reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ JOB = str(uuid4())
 
 @pytest.fixture
 def states(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the database says, step by step; the last one stays, an empty list is a deleted job."""
+    """The states of the database, step by step; the last one stays, an empty list is a deleted
+    job.
+    """
     steps: list[dict[str, Any]] = []
 
     async def read(_: Statuses, identifier: UUID, owner: str) -> dict[str, Any]:

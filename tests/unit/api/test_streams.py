@@ -1,4 +1,4 @@
-"""A stream that is cut off while it waits for its next event leaves in order."""
+"""A stream that is cancelled while it waits for its next event ends cleanly."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import anyio
 
 from app.api.streams import event_stream
 
-NOBODY: Any = None  # is asked for nothing within the first seconds
+NOBODY: Any = None  # is not read within the first seconds
 
 
-async def test_a_watcher_that_is_cancelled_waits_for_what_it_reads_from() -> None:
+async def test_a_cancelled_watcher_waits_for_its_source() -> None:
     steps: list[str] = []
     waits = asyncio.Event()
 
@@ -23,7 +23,7 @@ async def test_a_watcher_that_is_cancelled_waits_for_what_it_reads_from() -> Non
             waits.set()
             await asyncio.Event().wait()
         finally:
-            for _ in range(5):  # to let go of something takes a while
+            for _ in range(5):  # releasing takes a while
                 await asyncio.sleep(0)
             steps.append("has ended")
 

@@ -1,4 +1,4 @@
-"""The time left, against the time that was left in the end, on courses of jobs of many kinds."""
+"""The estimated time left, compared with the real one, for many kinds of jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from app.jobs.pace import MARKS, Mark, rows_left, rows_per_second, seconds_left
 
 Course = list[Mark]
-"""The ends of all chunks of a job that began at 0."""
+"""Times at which the chunks of a job end that started at 0."""
 
 
 def course(intervals: list[float], rows: int = 1000, begins: float = 0.0) -> Course:
@@ -28,12 +28,12 @@ def jittered() -> Course:
 
 
 def bursty() -> Course:
-    """Sixteen chunks a transaction."""
+    """Sixteen chunks per transaction."""
     return [Mark(0.7 * burst + 0.0005 * n, 500) for burst in range(1, 61) for n in range(16)]
 
 
 def slow_to_start() -> Course:
-    """Processes had to be started first."""
+    """Compute processes had to start first."""
     return course([0.05] * 200, begins=9.0)
 
 
@@ -51,7 +51,7 @@ def long_chunks() -> Course:
 
 
 def paused() -> Course:
-    """A model service was away for an hour, a quarter of the way."""
+    """A model service was down for an hour, after a quarter of the work."""
     return course([0.5] * 100 + [3600.0] + [0.5] * 299)
 
 
@@ -61,7 +61,7 @@ def uneven() -> Course:
 
 
 def _uneven(rng: random.Random) -> list[tuple[int, int]]:
-    """Chunks of very different sizes, each as long as it has rows."""
+    """Chunks of very different sizes, with times in proportion to their rows."""
     counts = [rng.choice([10, 200, 1500]) for _ in range(300)]
     return list(zip(accumulate(counts), counts, strict=True))
 
@@ -72,14 +72,14 @@ COURSES: list[Callable[[], Course]] = [
 
 
 def told(marks: Course, now: float) -> float | None:
-    """What is said at this moment."""
+    """Return the estimate at this moment."""
     ended = [mark for mark in marks if mark.at <= now]
     left = sum(mark.rows for mark in marks) - sum(mark.rows for mark in ended)
     return seconds_left(ended[-MARKS:], left, now)
 
 
 @pytest.mark.parametrize("make", COURSES)
-def test_at_half_it_is_within_a_fifth(make: Callable[[], Course]) -> None:
+def test_the_estimate_at_half_is_within_a_fifth(make: Callable[[], Course]) -> None:
     marks = make()
     half, done = sum(mark.rows for mark in marks) / 2, 0
     for mark in marks:
@@ -92,12 +92,12 @@ def test_at_half_it_is_within_a_fifth(make: Callable[[], Course]) -> None:
 
 
 @pytest.mark.parametrize("make", COURSES)
-def test_nothing_is_said_at_first_and_never_a_wild_guess(make: Callable[[], Course]) -> None:
+def test_the_estimate_is_absent_at_first_and_never_wild(make: Callable[[], Course]) -> None:
     marks = make()
     assert told(marks, 0.0) is None
     assert told(marks, marks[0].at) is None
     pauses = [(a.at, b.at) for a, b in pairwise(marks) if b.at - a.at > 60]
-    longest = {slow_then_fast: 4.0}.get(make, 2.0)  # nobody can know that it will become faster
+    longest = {slow_then_fast: 4.0}.get(make, 2.0)  # no estimate can foresee that it gets faster
     for mark in marks:
         truth = (
             marks[-1].at - mark.at - sum(end - start for start, end in pauses if start >= mark.at)
@@ -107,7 +107,7 @@ def test_nothing_is_said_at_first_and_never_a_wild_guess(make: Callable[[], Cour
 
 
 @pytest.mark.parametrize("make", [steady, bursty, slow_to_start, short])
-def test_it_falls_as_time_passes_and_hardly_ever_rises(make: Callable[[], Course]) -> None:
+def test_the_estimate_falls_over_time_and_rarely_rises(make: Callable[[], Course]) -> None:
     marks = make()
     between = [
         (a.at, b.at) for a, b in pairwise(marks) if b.at - a.at > 0.02
@@ -119,7 +119,7 @@ def test_it_falls_as_time_passes_and_hardly_ever_rises(make: Callable[[], Course
     assert said[0] > said[-1]
 
 
-def test_a_job_that_stands_still_is_not_about_to_end() -> None:
+def test_a_stalled_job_has_no_short_estimate() -> None:
     marks = steady()[:200]
     left = 200_000.0
     assert (seconds_left(marks, left, marks[-1].at + 3600) or 0) >= 19
@@ -136,15 +136,15 @@ def test_a_clock_that_is_set_back_does_no_harm() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_a_few_chunks_tell_nothing(count: int) -> None:
+def test_a_few_chunks_give_no_estimate(count: int) -> None:
     assert seconds_left(long_chunks()[:count], 5000, 100.0) is None
 
 
-def test_when_nothing_is_left_to_do_but_the_end_it_is_not_known() -> None:
+def test_the_estimate_is_absent_during_the_final_step() -> None:
     assert seconds_left(steady(), 0, 41.0) is None
 
 
-def test_rows_are_known_by_chunks_and_else_by_bytes() -> None:
+def test_remaining_rows_are_known_from_chunks_or_estimated_from_bytes() -> None:
     assert rows_left(known_rows=0, known_bytes=0, done_rows=0, all_bytes=900) == 0
     assert rows_left(known_rows=100, known_bytes=300, done_rows=40, all_bytes=900) == 60 + 200
     assert rows_left(known_rows=100, known_bytes=300, done_rows=100, all_bytes=300) == 0

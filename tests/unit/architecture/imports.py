@@ -1,4 +1,4 @@
-"""Every module that a module of the application imports, in whatever form it says so."""
+"""Every module that a module of the application imports, in any form of import."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ APP = ROOT / "app"
 
 
 def name_of(path: Path) -> str:
-    """`app.db.jobs` of app/db/jobs.py."""
+    """Return `app.db.jobs` for app/db/jobs.py."""
     parts = path.relative_to(APP.parent).with_suffix("").parts
     return ".".join(parts).removesuffix(".__init__")
 
@@ -23,19 +23,19 @@ MODULES = {name_of(path): path for path in sorted(APP.rglob("*.py"))}
 
 @cache
 def nodes(path: Path) -> tuple[ast.AST, ...]:
-    """All that the module consists of, which many tests look at."""
+    """All nodes of the module, which many tests read."""
     return tuple(ast.walk(ast.parse(path.read_text())))
 
 
 def imports(path: Path) -> set[str]:
-    """Names under `app`: of modules, or of packages where something of the package itself is
-    imported.
+    """Return the imported names under `app`: modules, or packages if a name of the package itself
+    is imported.
     """
     return _imports(nodes(path), name_of(path), is_package=path.name == "__init__.py")
 
 
 def imports_of(source: str, module: str) -> set[str]:
-    """Those of a module with this source."""
+    """Return those of a module with this source."""
     return _imports(ast.walk(ast.parse(source)), module, is_package=False)
 
 

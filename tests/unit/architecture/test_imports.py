@@ -1,5 +1,5 @@
-"""Who may import whom: the core imports the core, downwards; a feature imports the core, and what
-another feature exports; nobody else imports a feature.
+"""Which module may import which: the core imports the core, downwards; a feature imports the core
+and what another feature exports; nothing else imports a feature.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ LAYERS: dict[str, set[str]] = {
     "config": {"errors"},
     "failpoints": {"errors"},
     "telemetry": {"config"},
+    "clients": set(),
     "decoders": {"formats", "errors"},
     "formats": {"errors"},
     "embeddings": {"errors"},
     "schemas": {"errors"},
     "profiling": {"formats", "errors"},
     "processors": {"formats", "schemas", "errors"},
-    "sources": {"decoders", "formats", "errors", "failpoints"},
+    "sources": {"clients", "decoders", "formats", "errors", "failpoints"},
     "db": {"formats", "states", "errors", "config", "telemetry"},
     "destinations": {"formats", "processors", "sources", "db", "states", "errors", "failpoints"},
     "pipeline": {
@@ -58,16 +59,16 @@ LAYERS: dict[str, set[str]] = {
     },
     "__main__": {"cli"},
 }  # fmt: skip
-"""What each package of the core may import. `features` is the list of features; what it holds is
+"""What each package of the core may import. `features` is the list of features; its contents are
 below.
 """
-FOR_ALL = {"lazy", "loading", "extras", "data_files"}
-"""They import nothing of ours."""
+FOR_ALL = {"lazy", "loading", "extras", "data_files", "setting_names"}
+"""Packages that import nothing of ours."""
 FOR_FEATURES = set(LAYERS) - {"main", "plugins", "worker", "cli", "__main__"}
 COMMANDS_MAY_SEE = {"cli"}
 ENDPOINTS_MAY_SEE_OF_DB = {"app.db.engine", "app.db.jobs", "app.db.migrations"}
 WRITE_SQL = ("app.db.", "app.destinations.", "app.pipeline.shared_queue")
-"""The last asks the tables of another library."""
+"""The last one reads the tables of another library."""
 STATEMENTS = {"select", "insert", "update", "delete", "text", "func", "exists", "case"}
 
 
@@ -81,7 +82,7 @@ def feature_of(module: str) -> str | None:
 
 
 def exported(feature: str) -> set[str]:
-    """The names in `__all__` of the feature's package."""
+    """Return the names in `__all__` of the feature's package."""
     for node in ast.parse(MODULES[f"app.features.{feature}"].read_text()).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return set(ast.literal_eval(node.value))
@@ -89,7 +90,7 @@ def exported(feature: str) -> set[str]:
 
 
 def problem(importer: str, imported: str) -> str | None:
-    """What forbids this import; None if nothing does."""
+    """Return the rule that this import breaks; None if it is allowed."""
     mine, theirs = feature_of(importer), feature_of(imported)
     if room_of(imported) in ("", "__version__") or room_of(imported) in FOR_ALL:
         return None
@@ -184,8 +185,8 @@ def test_every_package_of_features_is_in_the_list() -> None:
     assert {feature.name for feature in FEATURES} == packages
 
 
-def test_features_are_listed_without_what_they_need() -> None:
-    """The list is read in every process, also in those that only compute."""
+def test_listing_the_features_imports_no_heavy_package() -> None:
+    """Every process reads the list, even compute processes."""
     heavy = ("fastapi", "sqlalchemy", "pydantic", "numpy", "pyarrow", "typer", "aiohttp")
     for feature in FEATURES:
         tree = ast.parse(MODULES[f"app.features.{feature.name}.feature"].read_text())
@@ -210,8 +211,8 @@ def test_endpoints_hold_no_sql(path: Path) -> None:
 
 
 def test_the_core_names_no_table_of_a_feature() -> None:
-    """It asks the destinations that the features register, so that a further table needs no change
-    in the core.
+    """It uses the destinations that the features register, so a further table needs no change in
+    the core.
     """
     tables = {table.name for feature in FEATURES for table in feature.tables}
     tables |= {
@@ -248,7 +249,7 @@ def test_sql_is_written_in_db_and_in_queries(module: str) -> None:
             assert not {alias.name for alias in node.names} & STATEMENTS
 
 
-def test_processors_and_formats_do_no_input_or_output() -> None:
+def test_processors_and_formats_do_no_io() -> None:
     paths = [*(APP / "formats").glob("*.py"), *(APP / "processors").glob("*.py")]
     for path in paths:
         names = {
@@ -272,8 +273,8 @@ def test_processors_and_formats_do_no_input_or_output() -> None:
         }, path
 
 
-def test_only_the_factory_makes_jobs() -> None:
-    """It asks the limits of the owner first, and tells the queue."""
+def test_only_the_factory_creates_jobs() -> None:
+    """It checks the limits of the owner first, and enqueues the job."""
     callers = {name_of(path): called(path) for path in APP.rglob("*.py")}
     inserting = {module for module, names in callers.items() if "insert_job" in names}
     of_rows = {name_of(path) for path in APP.rglob("*.py") if imports_new_job(path)}
@@ -282,7 +283,7 @@ def test_only_the_factory_makes_jobs() -> None:
 
 
 def imports_new_job(path: Path) -> bool:
-    """The row; a request to POST /api/v1/jobs has the same name."""
+    """The row NewJob; a request to POST /api/v1/jobs has the same name."""
     return any(
         isinstance(node, ast.ImportFrom)
         and node.module == "app.db.rows"
@@ -292,15 +293,15 @@ def imports_new_job(path: Path) -> bool:
 
 
 def called(path: Path) -> set[str]:
-    """The names of the functions and methods that a module calls."""
+    """Return the names of the functions and methods that a module calls."""
     calls = [node.func for node in nodes(path) if isinstance(node, ast.Call)]
     return {
         func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "") for func in calls
     }
 
 
-def test_what_endpoints_depend_on_are_coroutines() -> None:
-    """FastAPI would call a function in a thread, for each request."""
+def test_dependencies_of_endpoints_are_coroutines() -> None:
+    """FastAPI would call a plain function in a thread, for each request."""
     all_nodes = [node for path in endpoints() for node in nodes(path)]
     calls = [
         n for n in all_nodes if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "Depends"
@@ -311,8 +312,8 @@ def test_what_endpoints_depend_on_are_coroutines() -> None:
     assert not wanted - coroutines
 
 
-def test_only_endpoints_need_a_web_server() -> None:
-    """So that the pipeline, which is started by cron, need not load one."""
+def test_only_endpoints_import_the_web_framework() -> None:
+    """The pipeline, which cron starts, need not load a web framework."""
     web = {
         name_of(p)
         for p in APP.rglob("*.py")
@@ -328,8 +329,8 @@ def test_only_endpoints_need_a_web_server() -> None:
     }
 
 
-def test_rows_leave_the_sql_as_structs() -> None:
-    """A mapping has whatever names its statement has, and nobody checks them."""
+def test_queries_return_structs() -> None:
+    """The names in a mapping are those of its statement, and nothing checks them."""
     for path in APP.rglob("*.py"):
         imported = {
             alias.name
@@ -348,9 +349,9 @@ JSON_RESULTS = {
     ("app.db.chunks", "summaries_after"),
     ("app.db.undo", "body"),
 }
-"""What answers with JSON documents; the first two are for the SQL that is around them."""
+"""Functions that return JSON documents; the first two are part of larger SQL."""
 JSON_PARAMETERS = {("app.features.imports.queries", "fields")}
-"""Documents that no column of this name holds: the values that a search asks for."""
+"""Documents that are in no column of this name: the values that a search binds."""
 
 
 def json_columns() -> set[str]:
@@ -364,8 +365,8 @@ def holds_documents(annotation: ast.expr | None) -> bool:
 
 
 def untyped(module: str, source: str) -> set[str]:
-    """Where a module that writes SQL takes or gives something without declared names that is no
-    JSON document: a parameter or a field that is called like no JSON column, an answer.
+    """Return the places where a module that writes SQL takes or returns undeclared names that are
+    no JSON document: a parameter or field that is not named like a JSON column, a return value.
     """
     documents = json_columns()
     problems: set[str] = set()
@@ -391,11 +392,11 @@ def untyped(module: str, source: str) -> set[str]:
     return problems
 
 
-def test_written_values_have_declared_names_too() -> None:
-    """Columns are changed by parameters and structs, so that no name can be wrong; what is passed
-    on as it is are JSON documents, under the names of their columns.
+def test_written_values_use_declared_names() -> None:
+    """Columns are changed by parameters and structs, so that no name can be wrong; values passed on
+    unchanged are JSON documents, under the names of their columns.
     """
-    bind = {"values"}  # of statements, in the functions that run them
+    bind = {"values"}  # calls of statements, in the functions that run them
     for module, path in MODULES.items():
         if not module.startswith("app.db.") and not module.endswith(".queries"):
             continue
@@ -414,5 +415,5 @@ def test_written_values_have_declared_names_too() -> None:
         ("def finish(summary: dict[str, Any]) -> None: ...", set()),
     ],
 )
-def test_columns_without_declared_names_are_found(source: str, problems: set[str]) -> None:
+def test_undeclared_column_names_are_reported(source: str, problems: set[str]) -> None:
     assert untyped("app.db.jobs", source) == problems

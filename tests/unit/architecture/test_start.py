@@ -1,4 +1,6 @@
-"""What a start does not import: most of the time until the service is ready goes into imports."""
+"""Modules that a start does not import: imports take most of the time until the service is
+ready.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ SAY_WHAT_IS_LOADED = "print(*sorted(name for name in sys.modules if '.' not in n
 
 
 @pytest.mark.parametrize("module", ["app.main", "app.worker"])
-def test_what_only_some_need_is_not_imported_at_the_start(module: str) -> None:
+def test_optional_packages_are_not_imported_at_startup(module: str) -> None:
     code = f"import sys, {module}; {SAY_WHAT_IS_LOADED}"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -34,6 +36,6 @@ def test_garbage_is_collected_again_once_the_service_is_loaded() -> None:
     assert done.stdout.split() == ["True", "True"], done.stderr
 
 
-def test_the_newest_revision_is_the_one_that_alembic_finds() -> None:
+def test_the_newest_revision_is_that_of_alembic() -> None:
     directory = ScriptDirectory.from_config(Config(str(ALEMBIC_INI)))
     assert migrations.head() == directory.get_current_head()

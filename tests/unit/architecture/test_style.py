@@ -1,4 +1,4 @@
-"""The words of docs/style.md are kept, and the check that holds them finds what it should."""
+"""The repository follows docs/style.md, and the check finds each kind of violation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from scripts.check_style import check_module, check_page, check_tree
 
 
-def test_the_repository_keeps_to_its_words() -> None:
+def test_the_repository_follows_the_style() -> None:
     assert not check_tree()
 
 
@@ -26,11 +26,11 @@ def test_each_kind_of_finding_is_reported(source: str, message: str) -> None:
     assert [finding.message for finding in check_module("app/a.py", source)] == [message]
 
 
-def test_plain_words_are_no_finding() -> None:
+def test_plain_words_give_no_finding() -> None:
     source = '"""Return the column `door`."""\nrows = [1]  # the job continues\n'
     assert not list(check_module("app/a.py", source))
 
 
-def test_code_in_a_page_is_left_out() -> None:
+def test_code_in_a_page_is_ignored() -> None:
     page = "The upload continues.\n\n```\nprint('goes on')\n```\nThe service is told.\n"
     assert [finding.line for finding in check_page("a.md", page)] == [6]

@@ -1,4 +1,4 @@
-"""What the command line takes for parameters of an upload is what the upload takes."""
+"""The upload parameters of the command line are those of the service."""
 
 from __future__ import annotations
 

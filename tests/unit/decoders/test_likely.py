@@ -9,6 +9,7 @@ import pytest
 from app.decoders.base import Wanted
 from app.decoders.chain import Chain
 from app.decoders.likely import likely_encoding
+from tests.unit.decoders.languages import LANGUAGES, rows_of
 
 ROWS = {
     "cp1252": "id,name,ort\n" + "1,Müller,Köln\n2,Schäfer,Straße 5\n" * 40,
@@ -65,3 +66,64 @@ def test_nothing_is_guessed_unless_that_is_asked_for() -> None:
     data = ROWS["cp1252"].encode("cp1252")
     chain = Chain()
     assert b"".join([*chain.feed(data), *chain.finish(Wanted())]) == data
+
+
+CAPITALS = [
+    ("russian", "koi8_r"),
+    ("russian", "cp1251"),
+    ("polish", "cp1250"),
+    ("greek", "cp1253"),
+]
+PAIRS = [
+    (name, encoding) for name, language in LANGUAGES.items() for encoding in language.encodings
+]
+
+
+def written(
+    name: str, encoding: str, words: int, first: int, *, in_capitals: bool = False
+) -> tuple[str, bytes]:
+    """A table with words of a language, in an encoding that may lack some of its signs."""
+    text = rows_of(LANGUAGES[name].text, words, first)
+    data = (text.upper() if in_capitals else text).encode(encoding, "ignore")
+    return data.decode(encoding), data
+
+
+@pytest.mark.parametrize(("name", "encoding"), [pair for pair in PAIRS if pair[1] != "mac_iceland"])
+@pytest.mark.parametrize("first", [0, 13])
+def test_some_sentences_of_a_language_show_its_encoding(
+    name: str, encoding: str, first: int
+) -> None:
+    text, data = written(name, encoding, 50, first)
+    likely = likely_encoding(data)
+    assert likely is not None
+    assert data.decode(likely[0]) == text
+    assert likely[1] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    CAPITALS,
+)
+def test_capitals_alone_show_it_too(name: str, encoding: str) -> None:
+    text, data = written(name, encoding, 50, 0, in_capitals=True)
+    likely = likely_encoding(data)
+    assert likely is not None
+    assert data.decode(likely[0]) == text
+
+
+def test_the_confidence_is_as_high_as_the_encoding_is_often_right() -> None:
+    """Few words, some of them too few to tell."""
+    dice = random.Random(5)
+    right: dict[bool, list[bool]] = {True: [], False: []}
+    for name, encoding in PAIRS:
+        words = LANGUAGES[name].text.replace(",", "").split()
+        for count in (6, 10, 20):
+            text = "id,text\n" + "".join(f"{n},{dice.choice(words)}\n" for n in range(count))
+            data = text.encode(encoding, "ignore")
+            likely = likely_encoding(data)
+            if likely is not None and encoding != "mac_iceland":
+                is_right = data.decode(likely[0], "replace") == data.decode(encoding)
+                right[likely[1] >= 0.9].append(is_right)
+    assert len(right[True]) > 100
+    assert sum(right[True]) / len(right[True]) > 0.97
+    assert 0.5 < sum(right[False]) / len(right[False]) < 0.97

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from app.decoders.base import Wanted
 from app.decoders.chain import Chain
-from app.decoders.text import TextDecoder
+from app.decoders.text import TextDecoder, encoded_back
 from app.errors import UnsupportedEncoding
+from app.formats.detect import Declared
 from app.formats.encodings import decoded_on_arrival, restored
+from tests.formats.reading import detected, read_all, stored
 
 SAMPLES = {
     "shift_jis": "番号,都市\n1,東京\n",
@@ -76,7 +78,58 @@ def test_utf_32_is_known_by_its_mark(encoding: str) -> None:
     assert chain.reports(0)[0].facts == {"encoding": encoding}
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "koi8-r", "utf-16", "ascii", None])
+TEXT = "id,näme\n1,é\n"
+LE, BE = TEXT.encode("utf-16-le"), TEXT.encode("utf-16-be")
+
+
+@pytest.mark.parametrize(
+    ("data", "declared", "encoding"),
+    [
+        (b"\xff\xfe" + LE, None, "utf-16-le"),
+        (b"\xfe\xff" + BE, None, "utf-16-be"),
+        (b"\xff\xfe" * 2 + LE, None, "utf-16-le"),
+        (LE, None, "utf-16-le"),
+        (BE, None, "utf-16-be"),
+        (BE, "utf-16", "utf-16-be"),
+        (b"\xfe\xff" + BE, "UTF-16", "utf-16-be"),
+        (b"a\0", "utf-16", "utf-16-le"),
+        ("номер,город\n1,Казань\n".encode("utf-16-be"), None, "utf-16-be"),
+        ("番号,都市\r\n1,東京\r\n".encode("utf-16-le"), None, "utf-16-le"),
+        ("ä,b\nx\0,y\nz,\0\n".encode() + b"1,2\n" * 9, None, None),
+        (b"\0\1\2\0\0abc\0\0\0\7\0", None, None),
+        (TEXT.encode("utf-8-sig"), None, None),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 1000])
+def test_utf_16_is_known_by_its_mark_or_its_zeros(
+    data: bytes, declared: str | None, encoding: str | None, size: int
+) -> None:
+    assert decoded_on_arrival(data, declared) == encoding
+    kept, _ = decoded(data, declared, size)
+    if encoding is None:
+        assert kept == data
+    else:
+        assert kept.decode() == data.decode(encoding).lstrip("\ufeff")
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_what_is_no_utf_16_costs_its_row_alone(order: str) -> None:
+    codec = f"utf-16-{order}"
+    half = "\ud83d".encode(codec, "surrogatepass")
+    data = "a,b\n1,".encode(codec) + half + "\n\0,2\n3,4\n5,6".encode(codec) + b"\x07"
+    kept, said = stored(data, Declared(encoding=codec))
+    rows, rejects = read_all(kept, detected(kept, said))
+    assert rows == [(3, ["3", "4"])]
+    assert [(reject.row_number, reject.code) for reject in rejects] == [
+        (1, "invalid_encoding"),
+        (2, "nul_character"),
+        (4, "invalid_encoding"),
+    ]
+    assert restored(rejects[0].raw, codec) == "1,".encode(codec) + half
+    assert restored(rejects[2].raw, codec) == "5,6".encode(codec) + b"\x07"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "koi8-r", "ascii", None])
 def test_what_can_be_cut_into_rows_is_stored_as_it_is(encoding: str | None) -> None:
     data = b"a,b\n\xe4,\xff\n"
     stored, chain = decoded(data, encoding, 4)
@@ -110,3 +163,19 @@ def test_long_text_comes_in_bounded_pieces() -> None:
     data = (SAMPLES["big5"] * 100_000).encode("big5")
     sizes = [len(piece) for piece in TextDecoder("big5").feed(data)]
     assert max(sizes) < 1 << 20
+
+
+@pytest.mark.parametrize("encoding", sorted(SAMPLES))
+def test_what_was_received_is_told_from_what_is_stored(encoding: str) -> None:
+    text = SAMPLES[encoding]
+    received = text.encode(encoding)
+    if encoding in ("cp932", "euc_kr", "gbk"):
+        received += b"2,\xff\xff\n"  # bytes that are no text in these
+    stored, _ = decoded(received, encoding, 7)
+    name = decoded_on_arrival(received, encoding)
+    assert name is not None
+    for size in (1, 2, 5, 100):
+        pieces = (stored[at : at + size] for at in range(0, len(stored), size))
+        assert b"".join(encoded_back(pieces, name)).decode(encoding, "replace") == received.decode(
+            encoding, "replace"
+        )

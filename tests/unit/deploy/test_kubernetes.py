@@ -1,4 +1,4 @@
-"""deploy/kubernetes: what Kubernetes' own schemas accept, and what we promise beyond them."""
+"""deploy/kubernetes against the schemas of Kubernetes, and against our own rules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.harness import ROOT
 FOLDER = ROOT / "deploy" / "kubernetes"
 NOT_APPLIED = {"kustomization.yaml", "secret.example.yaml", "ingress.yaml"}
 VERSIONS = ("1.30", "1.37")
-"""The oldest that has every field we use, and the newest that the schemas know."""
+"""The oldest version that has every field we use, and the newest that the schemas know."""
 
 
 def documents() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -42,7 +42,7 @@ PODS = {
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_kubernetes_knows_every_field(version: str) -> None:
+def test_every_field_is_valid_for_kubernetes(version: str) -> None:
     wrong = []
     for file, document in documents():
         try:
@@ -62,7 +62,7 @@ def test_all_manifests_are_applied_except_placeholders() -> None:
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_a_pod_can_do_nothing_but_its_work(name: str) -> None:
+def test_pods_have_no_privileges(name: str) -> None:
     pod = PODS[name]["spec"]
     assert pod["automountServiceAccountToken"] is False
     assert pod["securityContext"]["runAsNonRoot"] is True
@@ -80,7 +80,7 @@ def test_a_pod_can_do_nothing_but_its_work(name: str) -> None:
     assert all(volume["emptyDir"]["sizeLimit"] for volume in pod["volumes"])
 
 
-def test_what_serves_is_probed_and_may_end_what_it_began() -> None:
+def test_services_have_probes_and_time_to_shut_down() -> None:
     for name, deployment in named("Deployment").items():
         pod = deployment["spec"]["template"]["spec"]
         (container,) = pod["containers"]
@@ -98,8 +98,8 @@ def test_what_serves_is_probed_and_may_end_what_it_began() -> None:
         assert named("PodDisruptionBudget")[name]["spec"]["selector"]["matchLabels"] == labels
 
 
-def test_the_commands_are_those_of_docker_compose() -> None:
-    """Which are held against the command line."""
+def test_the_commands_equal_those_of_docker_compose() -> None:
+    """The commands, which are checked against the command line."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     for name, deployment in named("Deployment").items():
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
@@ -132,7 +132,7 @@ def test_referenced_objects_exist() -> None:
         assert rule["http"]["paths"][0]["backend"]["service"]["name"] in named("Service")
 
 
-def test_variables_are_settings_and_secrets_are_not_in_the_config_map() -> None:
+def test_variables_are_settings_and_secrets_stay_out_of_the_config_map() -> None:
     (settings,) = named("ConfigMap").values()
     (secret,) = named("Secret").values()
     assert {name.lower() for name in (*settings["data"], *secret["stringData"])} <= set(

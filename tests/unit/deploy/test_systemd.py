@@ -25,7 +25,7 @@ def service_of(path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
-def test_a_unit_starts_a_command_that_is_there(path: Path) -> None:
+def test_a_unit_starts_an_existing_command(path: Path) -> None:
     program, *words = service_of(path)["ExecStart"].split()
     assert program.endswith("/bin/granula")
     group = typer.main.get_command(commands)

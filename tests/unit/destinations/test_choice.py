@@ -1,5 +1,5 @@
-"""Where the rows of a job go is chosen by what the database says of it; all that is done with its
-results is asked there.
+"""The destination of a job's rows follows from its row in the database; all operations on its
+results go there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PAGE = Page(1, 1, None, b'[["a"]]')
 
 
 class Place(ResultDestination):
-    """Remembers what it was asked for."""
+    """Records its calls."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -63,7 +63,7 @@ class Place(ResultDestination):
 
 
 class Into:
-    """Results of jobs with an option `into` go to the place of that name."""
+    """Results of jobs with an option `into` go to the destination of that name."""
 
     def __init__(self, **places: Place) -> None:
         self.places = places
@@ -73,7 +73,7 @@ class Into:
 
 
 class Table(Destination):
-    """Counts the rows that it is given."""
+    """Counts the rows that it gets."""
 
     async def write(self, connection: Any, job_id: UUID, rows: Sequence[Any]) -> dict[str, int]:
         return {"inserted": len(rows)} if rows[0] != "uncounted" else {}
@@ -83,7 +83,7 @@ class Table(Destination):
 
 
 @pytest.mark.parametrize("is_sqlite", [True, False])
-def test_each_job_has_the_destination_that_its_row_says(is_sqlite: bool) -> None:
+def test_each_job_has_the_destination_that_its_row_names(is_sqlite: bool) -> None:
     orders, prices = Place(), Place()
     destinations = Destinations((), is_sqlite=is_sqlite)
     destinations.add(Into(orders=orders))
@@ -91,12 +91,12 @@ def test_each_job_has_the_destination_that_its_row_says(is_sqlite: bool) -> None
     assert destinations.of(JobWork("rows", {"into": "orders"})).results is orders
     assert destinations.of(JobWork("rows", {"into": "prices"})).results is prices
     assert isinstance(destinations.of(JobWork("rows", {})).results, Pages)
-    # of a processor that is not there any more, too
+    # also of a processor that no longer exists
     gone = JobWork("gone", {"into": "nowhere"})
     assert isinstance(destinations.of(gone).results, Pages)
 
 
-async def test_all_that_is_done_with_results_is_asked_of_their_destination() -> None:
+async def test_all_operations_on_results_go_to_their_destination() -> None:
     place = Place()
     destinations = Destinations((), is_sqlite=True)
     destinations.add(Into(here=place))
@@ -109,7 +109,7 @@ async def test_all_that_is_done_with_results_is_asked_of_their_destination() -> 
 
 
 async def test_counts_are_reported_by_table() -> None:
-    """Tables that got no row, and those that count nothing, are left out."""
+    """Omits tables without rows, and those that count nothing."""
     job = JobDestination(Place(), {"a": Table(), "b": Table(), "c": Table()}, Rejects(NOTHING))
     rows: dict[str, list[Any]] = {"a": [1, 2], "b": [], "c": ["uncounted"]}
     assert await job.write(NOTHING, uuid4(), [], [], rows) == {"a": {"inserted": 2}}

@@ -1,6 +1,4 @@
-"""A table that a processor from outside brings is refused before the first row if it cannot be
-one.
-"""
+"""An invalid table of an external processor is refused before the first row."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ def own(*columns: str, name: str = "greetings", key: str = "row_number", **types
     return NewTable(OwnTable(name, columns, key=key), types)
 
 
-def test_a_table_with_a_key_has_the_columns_of_those_of_features() -> None:
+def test_a_table_with_a_key_has_the_columns_of_built_in_tables() -> None:
     new = NewTables([keyed(), own("row_number", "length", length="integer")])
     entries, versions = (new.metadata.tables[name] for name in ("entries", "entry_versions"))
     always = {"job_id", "job_number", "created_at", "updated_at"}
@@ -41,7 +39,7 @@ def test_a_table_with_a_key_has_the_columns_of_those_of_features() -> None:
     assert [table.name for table in new.tables] == ["entries", "greetings"]
 
 
-def test_the_same_table_of_two_processors_is_one() -> None:
+def test_two_processors_can_share_one_table() -> None:
     assert len(NewTables([keyed(), keyed()]).tables) == 1
 
 
@@ -64,9 +62,7 @@ def test_the_same_table_of_two_processors_is_one() -> None:
         ([own("length", length="integer")], "it needs a column `row_number`"),
     ],
 )
-def test_a_table_that_cannot_be_made_is_refused_with_a_sentence(
-    tables: list[NewTable], problem: str
-) -> None:
+def test_an_invalid_table_is_refused_with_a_sentence(tables: list[NewTable], problem: str) -> None:
     with pytest.raises(SettingsInvalid, match="PROCESSORS: the table ") as refused:
         NewTables(tables)
     assert problem in refused.value.detail

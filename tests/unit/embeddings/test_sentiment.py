@@ -1,4 +1,4 @@
-"""The head that is shipped says what plain sentences say, and where it comes from."""
+"""The shipped head rates plain sentences correctly, and names its origin."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ BLAME = [
 ]
 
 
-def test_praise_scores_above_blame_and_nothing_is_neutral(model_dir: Path) -> None:
+def test_praise_scores_above_blame_and_an_empty_text_is_neutral(model_dir: Path) -> None:
     found = classify([*PRAISE, *BLAME, "", " \n"], Embedder(model_dir))
     scores = [score for _, score in found]
     assert min(scores[:4]) > max(scores[4:8])
@@ -66,7 +66,7 @@ NO_TEXTS = [
 
 
 @pytest.mark.parametrize("text", NO_TEXTS)
-def test_what_the_model_cannot_read_says_nothing(text: str, model_dir: Path) -> None:
+def test_text_that_the_model_cannot_read_has_no_score(text: str, model_dir: Path) -> None:
     assert not is_readable(text)
     assert classify([text, PRAISE[0]], Embedder(model_dir))[0] == ("neutral", 0.0)
 

@@ -82,8 +82,7 @@ def sum_of_pages(pages: list[Page]) -> tuple[int, int]:
         CsvDialect(delimiter="\x1f"),
         CsvDialect(delimiter=" ", escape="\\"),
         CsvDialect(encoding="cp1252"),
-        CsvDialect(encoding="utf-16-le"),
-        CsvDialect(encoding="utf-16-be", newline="crlf", delimiter="|"),
+        CsvDialect(newline="crlf", delimiter="|"),
     ],
     ids=lambda d: f"{d.encoding}-{d.newline}-{d.delimiter!r}-{d.quote}",
 )

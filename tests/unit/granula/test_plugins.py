@@ -1,4 +1,4 @@
-"""The names that processors of others import."""
+"""Names of the plug-in API, which external processors import."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ PROMISED = {
     "Reduces", "ReducesParts", "Reject", "RequestError", "Rows", "Stage", "Stages", "TransientError",
     "WaitsForService", "WholeNumber", "WritesTables", "reject",
 }  # fmt: skip
-"""A name may be added. To take one away or rename it breaks what others have written."""
+"""Names may be added. Removing or renaming one breaks external processors."""
 
 
-def test_the_names_of_the_plugin_api_stay() -> None:
+def test_the_names_of_the_plugin_api_are_stable() -> None:
     assert set(plugins.__all__) >= PROMISED
     assert set(plugins.__all__) == {name for name in vars(plugins) if not _is_private(name)}
 
@@ -51,7 +51,7 @@ def test_the_package_is_typed_and_has_the_version_of_the_service() -> None:
 
 
 def test_the_package_imports_neither_the_engine_nor_a_web_server() -> None:
-    """So that a script with a client starts at once."""
+    """A script with a client starts fast."""
     code = "import sys, granula; print(*sorted(m for m in sys.modules if '.' not in m))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert not {"fastapi", "sqlalchemy", "numpy", "uvicorn", "pydantic"} & set(done.stdout.split())

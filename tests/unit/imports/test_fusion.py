@@ -1,4 +1,4 @@
-"""Orders put into one, held against exact fractions."""
+"""Fusion of ranked lists, checked with exact fractions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ orders = st.lists(st.sampled_from(KEYS), unique=True, max_size=12)
 
 @settings(deadline=None)
 @given(orders, orders)
-def test_a_record_counts_by_its_place_in_each_order(
+def test_a_record_scores_by_its_rank_in_each_order(
     first: list[tuple[UUID, int]], second: list[tuple[UUID, int]]
 ) -> None:
     score = {key: 1 - place / 100 for place, key in enumerate(KEYS)}
@@ -31,11 +31,11 @@ def test_a_record_counts_by_its_place_in_each_order(
     assert [key for key, _ in found] == expected
 
 
-def test_a_place_in_both_orders_counts_more_than_the_first_in_one() -> None:
+def test_a_rank_in_both_orders_scores_more_than_the_first_in_one() -> None:
     both, first, other = KEYS[:3]
     found = fused([[(first, 0.9), (both, 0.5)], [(other, 0.8), (both, 0.5)]])
     assert [key for key, _ in found] == [both, first, other]
 
 
-def test_nothing_is_fused_of_nothing() -> None:
+def test_fusing_empty_orders_gives_an_empty_one() -> None:
     assert fused([[], []]) == []

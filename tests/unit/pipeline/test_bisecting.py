@@ -1,6 +1,4 @@
-"""One bad row costs one row: those that raise are found among all others, whatever their number and
-place.
-"""
+"""One bad row costs one row: rows that raise are isolated, whatever their number and place."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ DATA = b"".join(b"%d,row %d\n" % (number, number) for number in range(1, ROWS + 
 
 
 class Calls:
-    """`process` and `rehearse` that raise for some rows, and how often they were called."""
+    """`process` and `rehearse` that raise for some rows, and count their calls."""
 
     def __init__(self, bad: set[int], error: Exception, *, in_database: bool) -> None:
         self.bad, self.error, self.in_database = bad, error, in_database
@@ -64,7 +62,7 @@ async def isolated(calls: Calls) -> Prepared:
 @pytest.mark.parametrize(
     "bad", [{1}, {ROWS}, {18, 19}, set(range(1, ROWS)), set(range(1, ROWS + 1, 2)), {7, 8, 9, 30}]
 )
-async def test_exactly_the_bad_rows_are_rejected_with_their_place(
+async def test_exactly_the_bad_rows_are_rejected_with_their_location(
     bad: set[int], in_database: bool
 ) -> None:
     prepared = await isolated(Calls(bad, ValueError("no"), in_database=in_database))
@@ -92,13 +90,13 @@ async def test_one_bad_row_costs_few_calls() -> None:
     assert calls.count <= 2 * (ROWS - 1).bit_length() + 1
 
 
-async def test_a_chunk_of_which_no_row_gets_through_fails() -> None:
+async def test_a_chunk_without_a_passing_row_fails() -> None:
     with pytest.raises(EveryRowFailed, match="ValueError: no"):
         await isolated(Calls(set(range(1, ROWS + 1)), ValueError("no"), in_database=False))
 
 
 @pytest.mark.parametrize("error", [TransientError("later"), TerminalError("never")])
-async def test_errors_that_no_row_causes_are_raised_at_once(error: Exception) -> None:
+async def test_errors_that_no_row_causes_are_raised_immediately(error: Exception) -> None:
     calls = Calls({20}, error, in_database=False)
     with pytest.raises(type(error)):
         await isolated(calls)

@@ -1,5 +1,5 @@
-"""What becomes of a chunk between the processor and the transaction: results gathered, rejects
-placed, outputs written.
+"""A chunk between the processor and the transaction: results merged, rejects located, outputs
+written.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def page_of(*numbers: int) -> Page:
 # ---------------------------------------------------------------------- prepared
 
 
-def test_the_outcomes_of_halves_are_those_of_the_whole() -> None:
+def test_the_outcomes_of_halves_equal_that_of_the_whole() -> None:
     whole, halves, processor = Prepared(), Prepared(), Adding()
     whole.add(
         ChunkOutcome(rows(1, 2, 3, 4), [reject(5)], {"rows": 4}, {"records": [1, 2]}), processor
@@ -71,7 +71,7 @@ def test_the_outcomes_of_halves_are_those_of_the_whole() -> None:
     ]
 
 
-def test_rows_that_could_not_be_done_are_counted_apart_from_those_that_are_wrong() -> None:
+def test_failed_rows_are_counted_apart_from_invalid_ones() -> None:
     prepared = Prepared()
     rejects = [reject(2), reject(3, kind="failed"), reject(4)]
     prepared.add(ChunkOutcome(rows(1), rejects), RowsProcessor())
@@ -91,7 +91,7 @@ def test_the_hash_does_not_depend_on_the_order_of_rows_but_on_their_numbers() ->
     assert hash_of(rows(1)) != hash_of(CellRows(["id"], [2], [["1"]]))
 
 
-def test_tables_are_gathered_in_the_order_of_their_parts() -> None:
+def test_tables_are_merged_in_the_order_of_their_parts() -> None:
     assert gathered([{"a": [1]}, {"b": [2]}, {"a": [3, 4]}]) == {"a": [1, 3, 4], "b": [2]}
 
 
@@ -103,7 +103,7 @@ def span() -> Span:
     return Span(start, len(DATA), 1, 3, 2, zlib.crc32(DATA[start:]))
 
 
-def test_a_refused_row_is_found_in_its_file() -> None:
+def test_a_refused_row_is_located_in_its_file() -> None:
     form = open_format(
         detect(DATA, complete=True, declared=Declared(), filename="a.csv", media_type="text/csv")
     )
@@ -115,7 +115,7 @@ def test_a_refused_row_is_found_in_its_file() -> None:
     assert (found[0].raw.strip(), found[1].raw.strip()) == (LINES[3].strip(), LINES[1].strip())
 
 
-def test_a_reject_whose_place_is_known_is_left_alone() -> None:
+def test_a_reject_with_a_known_location_is_unchanged() -> None:
     placed = Reject(2, 4, 10, 20, b"as read", "column_count", "It has other columns.")
     form = open_format(
         detect(DATA, complete=True, declared=Declared(), filename="a.csv", media_type="text/csv")
@@ -123,7 +123,7 @@ def test_a_reject_whose_place_is_known_is_left_alone() -> None:
     assert located(form, span(), DATA[span().byte_start :], [placed]) == [placed]
 
 
-def test_the_reason_of_a_failed_row_is_text_that_every_database_takes() -> None:
+def test_the_reason_of_a_failed_row_is_text_that_every_database_accepts() -> None:
     failed = failed_row(rows(7), ValueError("a\0b" + "x" * 1000))
     assert (failed.row_number, failed.kind, failed.code) == (7, "failed", "processing_failed")
     assert failed.message.startswith("ValueError: a\\x00b")
@@ -141,7 +141,7 @@ def pieces(data: bytes) -> Pieces:
     return held
 
 
-def test_a_part_is_all_of_its_pieces_in_their_order(tmp_path: Path) -> None:
+def test_a_part_is_all_of_its_pieces_in_order(tmp_path: Path) -> None:
     parts, job_id = OutputParts(tmp_path), uuid4()
     outputs = [
         Output(pieces(b"first"), pieces(b"k1"), [[1]]),
@@ -174,7 +174,7 @@ def held(page: Page) -> PageRow:
     return PageRow(page.first_row, page.row_count, page.numbers, page.data.decode())
 
 
-def test_corrected_rows_are_put_among_the_others_in_their_order() -> None:
+def test_corrected_rows_are_merged_with_the_others_in_order() -> None:
     merged = list(
         merged_pages([held(page_of(1, 2, 5)), held(page_of(6, 8))], [page_of(7), page_of(3, 4)])
     )
@@ -201,6 +201,6 @@ def test_rows_of_a_correction_get_the_numbers_of_the_corrected_job(changed: froz
     ]
 
 
-def test_some_rows_of_a_part_are_a_part() -> None:
+def test_a_subset_of_the_rows_of_a_part_is_a_part() -> None:
     part = only(Live(CorrectionPart(3, {10: 0, 30: 2, 40: 1}), frozenset({10})), [30, 40]).part
     assert (part.target_index, dict(part.seen)) == (3, {30: 2, 40: 1})

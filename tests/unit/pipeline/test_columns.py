@@ -1,4 +1,4 @@
-"""However many keys the rows of a job bring, its columns are bounded, and the rows without room are
+"""The columns of a job are bounded for any number of keys, and rows beyond the limit are
 rejects.
 """
 
@@ -21,7 +21,7 @@ def objects(rows: Sequence[Sequence[str]], first: int = 1) -> ObjectRows:
 
 
 def fitted(known: Columns, rows: ObjectRows) -> tuple[ChunkOutcome, int]:
-    """What is left of the rows, and how often the processor was run."""
+    """Return the remaining rows, and the number of runs of the processor."""
     fitting, runs = Fitting(known, rows), 0
     while True:
         runs += 1
@@ -34,7 +34,7 @@ def names_of(first: int, count: int) -> list[str]:
     return [f"k{number}" for number in range(first, first + count)]
 
 
-def test_rows_within_the_limit_pass_unchanged() -> None:
+def test_rows_within_the_column_limit_pass_unchanged() -> None:
     rows = objects([["a", "b"], ["b", "c"]])
     outcome, runs = fitted(Columns(["a"]), rows)
     assert (outcome.results, outcome.rejects, runs) == (rows, [], 1)
@@ -64,15 +64,15 @@ def test_a_row_with_too_many_new_keys_is_rejected_and_later_rows_may_fit() -> No
     )
 
 
-def test_if_no_row_fits_the_processor_is_not_run_again() -> None:
+def test_the_processor_does_not_run_again_if_no_row_fits() -> None:
     outcome, runs = fitted(Columns(names_of(0, MAX_COLUMNS)), objects([["a"], ["b"]], first=7))
     assert runs == 1
     assert len(outcome.results) == 0
     assert [reject.row_number for reject in outcome.rejects] == [7, 8]
 
 
-def test_names_from_rejected_rows_do_not_count() -> None:
-    """The reader names the keys of all rows of a chunk; the processor may have refused some of
+def test_column_names_of_rejected_rows_do_not_count() -> None:
+    """The reader names the keys of all rows of a chunk; the processor may have rejected some of
     them.
     """
     known = Columns(names_of(0, MAX_COLUMNS - 1))

@@ -1,4 +1,4 @@
-"""RowCounter: the number that is promised at once is the number that is split later."""
+"""RowCounter: the number reported first is the number that is split later."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALPHABETS = ('ab ,é"\n\r', "ab ,é\n", 'a"', "\r\n\r\nx")
 
 @pytest.fixture(autouse=True)
 def short_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that small files, too, go on after their dialect is known."""
+    """Small blocks, so that small files continue after their dialect is known."""
     monkeypatch.setattr("app.features.batches.counter.SAMPLE_BYTES", 200)
 
 
@@ -53,7 +53,7 @@ def counted(
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_count_is_that_of_the_splitter_however_the_bytes_come(seed: int) -> None:
+def test_the_count_equals_that_of_the_splitter_for_any_pieces(seed: int) -> None:
     rng = random.Random(seed)
     strict = Declared(
         format="csv", delimiter=",", quote='"', escape="", skip_rows=0, on_bad_row="keep"
@@ -92,7 +92,7 @@ def test_the_count_is_that_of_the_splitter_however_the_bytes_come(seed: int) -> 
     assert compared > 75
 
 
-def test_records_too_long_to_be_held_count_once_and_are_not_held() -> None:
+def test_oversized_records_count_once_and_are_not_kept() -> None:
     counter = RowCounter(
         lambda sample, complete: detect(
             sample, complete=complete, declared=Declared(format="csv", delimiter=",")

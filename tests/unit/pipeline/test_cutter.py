@@ -1,4 +1,4 @@
-"""The cutter: limits of chunks, records too long to be read, stopping and going on."""
+"""The cutter: limits of chunks, oversized records, stopping and continuing."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def json_row(length: int, end: bytes = b"\n") -> bytes:
 
 
 def tricky(count: int) -> bytes:
-    """Full of what would end it if it did not stand in a string or in brackets."""
+    """Full of characters that would end it outside a string or brackets."""
     return b'{"v":["' + rb"a,]}\"[{\\" * count + b'",{"w":[1,{"x":2}]}],"y":"\\\\"},'
 
 
 def csv_case(
     newline: str, encoding: str = "utf-8", delimiter: str = ","
 ) -> tuple[Dialect, bytes, bytes, bytes]:
-    """(dialect, small record, too long record, record as long as a window may be)."""
+    """(dialect, small record, oversized record, record of the size of a window)."""
     end = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}[newline]
     small = f"7,small{end}".replace(",", delimiter).encode(encoding)
     dialect = CsvDialect(
@@ -56,8 +56,6 @@ CASES: dict[str, tuple[Dialect, bytes, bytes, bytes]] = {
     "lf": csv_case("lf"),
     "crlf": csv_case("crlf"),
     "cr": csv_case("cr"),
-    "utf_16": csv_case("lf", "utf-16-le"),
-    "utf_16_crlf": csv_case("crlf", "utf-16-be"),
     "long_delimiter": csv_case("lf", delimiter="||"),
     "json_lines": (LINES, b'{"id":1}\n', json_row(5000), json_row(20_000)),
     "json_array": (
@@ -72,7 +70,7 @@ CASES: dict[str, tuple[Dialect, bytes, bytes, bytes]] = {
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("window_bytes", [1, 7, 64, 1000, 1001, 4999, 5000, 5002, 9000, 1 << 20])
-def test_a_record_too_long_to_be_read_is_one_reject_and_its_neighbours_come_through(
+def test_an_oversized_record_is_one_reject_and_its_neighbours_pass(
     name: str, window_bytes: int
 ) -> None:
     dialect, small, long, longer = CASES[name]
@@ -96,20 +94,15 @@ def test_a_record_too_long_to_be_read_is_one_reject_and_its_neighbours_come_thro
         for reject in rejects:
             start = sum(map(len, records[: reject.row_number - 1]))
             length = len(records[reject.row_number - 1])
-            # In an array the comma, and with it the line end, is the beginning of the next record.
+            # In an array the comma, and with it the line end, starts the next record.
             assert abs(reject.byte_start - start) <= 2
             assert abs(reject.byte_end - start - length) <= 2
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
-def test_the_end_of_a_record_too_long_to_be_read_is_found_wherever_the_blocks_end(
-    encoding: str,
-) -> None:
-    dialect = CsvDialect(columns=["a", "b"], newline="crlf", encoding=encoding)
+def test_the_end_of_an_oversized_record_is_found_at_every_block_boundary() -> None:
+    dialect = CsvDialect(columns=["a", "b"], newline="crlf")
     for length in range(1500, 1500 + 98):
-        # In UTF-16 the bytes of a line end also stand between two of these characters.
-        long = "\u0d41\u0a00\u4100\u0d00\u0a41" * (length // 5) + "x" * (length % 5)
-        data = f"1,2\r\n3,{long}\r\n5,6\r\n".encode(encoding)
+        data = f"1,2\r\n3,{'x' * length}\r\n5,6\r\n".encode()
         spans = cut_all(data, dialect, Setting(1000, 500, 200), ROW_BYTES)
         assert [span.is_oversize for span in spans] == [False, True, False]
         rows, rejects = read_spans(data, dialect, spans)
@@ -117,7 +110,7 @@ def test_the_end_of_a_record_too_long_to_be_read_is_found_wherever_the_blocks_en
         assert [reject.code for reject in rejects] == ["row_too_large"]
 
 
-def test_a_quoted_cell_too_long_to_be_read_costs_no_row_outside_it() -> None:
+def test_an_oversized_quoted_cell_costs_no_row_outside_it() -> None:
     data = b'1,2\n3,"' + b"x" * 5000 + b'"\n5,6\n'
     for window_bytes in (1, 100, 5000, 1 << 20):
         spans = cut_all(data, CSV, Setting(1000, 500, window_bytes), ROW_BYTES)
@@ -127,7 +120,7 @@ def test_a_quoted_cell_too_long_to_be_read_costs_no_row_outside_it() -> None:
 
 
 @pytest.mark.parametrize("window_bytes", [1, 700, 1500, 4000])
-def test_a_quote_that_is_never_closed_does_not_hold_the_whole_file(window_bytes: int) -> None:
+def test_an_unclosed_quote_does_not_hold_the_whole_file(window_bytes: int) -> None:
     table = [["3", f"x{i}"] for i in range(1000)]
     data = b'1,"2\n' + "".join(f"{a},{b}\n" for a, b in table).encode()
     spans = cut_all(data, CSV, Setting(100, 500, window_bytes), ROW_BYTES)
@@ -137,7 +130,7 @@ def test_a_quote_that_is_never_closed_does_not_hold_the_whole_file(window_bytes:
 
 
 @pytest.mark.parametrize("dialect", [CSV, LINES], ids=["csv", "lines"])
-def test_chunks_end_at_the_rows_or_the_bytes_whichever_comes_first(dialect: Dialect) -> None:
+def test_chunks_end_at_the_limit_of_rows_or_bytes(dialect: Dialect) -> None:
     record = b"1,2345\n" if isinstance(dialect, CsvDialect) else b'{"a":1}\n'
     data = record * 10
     for chunk_rows, chunk_bytes, counts in [
@@ -153,7 +146,7 @@ def test_chunks_end_at_the_rows_or_the_bytes_whichever_comes_first(dialect: Dial
         assert [span.row_count for span in spans] == counts
 
 
-def test_a_stretch_ends_with_its_budget_and_the_next_one_continues_there() -> None:
+def test_a_stretch_ends_at_its_budget_and_the_next_one_continues() -> None:
     data = b"".join(b"%d,x\n" % i for i in range(1000))
     form, position, stretches = open_format(CSV), Position(0, 0, 1), 0
     while True:
@@ -177,7 +170,7 @@ def test_a_stretch_ends_with_its_budget_and_the_next_one_continues_there() -> No
     assert stretches > 4
 
 
-def test_no_more_of_a_file_is_read_at_once_than_the_window_and_the_longest_record_ask_for() -> None:
+def test_reads_are_bounded_by_the_window_and_the_longest_record() -> None:
     class Watched(io.BytesIO):
         most = 0
 
@@ -214,9 +207,7 @@ OPEN_QUOTES = {
 
 @pytest.mark.parametrize("name", OPEN_QUOTES)
 @pytest.mark.parametrize("spaces", [False, True], ids=["", "spaces"])
-def test_open_quotes_cost_work_by_the_length_of_the_file_and_memory_by_that_of_a_record(
-    name: str, spaces: bool
-) -> None:
+def test_open_quotes_cost_linear_work_and_the_memory_of_a_record(name: str, spaces: bool) -> None:
     begin, repeated = OPEN_QUOTES[name]
     form = open_format(msgspec.structs.replace(CSV, skip_initial_space=spaces))
     scan, seen = form.scan, [0]
@@ -244,7 +235,7 @@ def test_open_quotes_cost_work_by_the_length_of_the_file_and_memory_by_that_of_a
     assert sum(seen) <= 8 * len(data)
 
 
-def test_a_file_that_became_shorter_ends_the_cutting() -> None:
+def test_a_truncated_file_ends_the_cutting() -> None:
     made = cut(
         io.BytesIO(b"1,2\n3,"),
         open_format(CSV),

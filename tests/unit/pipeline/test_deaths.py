@@ -1,4 +1,4 @@
-"""A process that dies while it concludes costs the job nothing, unless it dies each time."""
+"""A process that dies during a conclusion costs the job nothing, unless it dies every time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.pipeline.processes import WorkerDied
 
 
 class Dying:
-    """Computes in a process that dies so many times before it answers."""
+    """Computes in a process that dies this many times before it returns."""
 
     def __init__(self, deaths: int) -> None:
         self.deaths = deaths
@@ -26,7 +26,7 @@ class Dying:
 
 
 @pytest.mark.parametrize("deaths", [0, 1, 2])
-async def test_two_deaths_are_borne(deaths: int) -> None:
+async def test_two_deaths_are_tolerated(deaths: int) -> None:
     compute = Dying(deaths)
     assert await surviving_deaths(compute)(sum, [1, 2]) == 3
     assert compute.calls == deaths + 1
@@ -39,7 +39,7 @@ async def test_the_third_death_is_logged() -> None:
     assert compute.calls == 3
 
 
-async def test_an_error_of_the_work_itself_is_no_death() -> None:
+async def test_an_exception_of_the_work_is_not_a_death() -> None:
     compute = Dying(0)
     with pytest.raises(ZeroDivisionError):
         await surviving_deaths(compute)(lambda: 1 / 0)

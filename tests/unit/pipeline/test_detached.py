@@ -1,6 +1,4 @@
-"""What waits for others is bounded by its bytes, over all jobs of a processor, and nobody is
-forgotten for it.
-"""
+"""Detached work is bounded by its bytes, over all jobs of a processor, and no task is lost."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from uuid import uuid4
 from app.pipeline.detached import DetachedBudget
 
 
-def test_a_job_beyond_the_budget_is_called_once_there_is_capacity() -> None:
+def test_a_task_beyond_the_budget_starts_when_there_is_capacity() -> None:
     budget, first, second = DetachedBudget(100), uuid4(), uuid4()
     assert budget.take("scoring", first, 99)
     assert budget.take("scoring", first, 1000), (

@@ -1,5 +1,5 @@
-"""What is told of chunks in work: each is counted once, by whoever settles it, and has a span from
-its claim to its end.
+"""Telemetry of chunks: each is counted once, by its last holder, and has a span from its claim to
+its end.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def claims_of(job_id: UUID, count: int) -> list[Claim]:
 
 
 def stored(ok: int, invalid: int) -> ChunkCompletion:
-    """What is kept of a chunk that was completed."""
+    """Facts of a completed chunk."""
     return ChunkCompletion(
         rows_ok=ok,
         rows_invalid=invalid,
@@ -58,7 +58,7 @@ def stored(ok: int, invalid: int) -> ChunkCompletion:
 
 
 def counted() -> dict[str, float]:
-    """What the process says at /metrics of rows, chunks and seconds."""
+    """Return the values at /metrics of rows, chunks and seconds."""
     return {
         f"{sample.name} {' '.join(sample.labels.values())}": sample.value
         for metric in PROCESS.collect()
@@ -80,7 +80,9 @@ Spans = Callable[[], list[ReadableSpan]]
 
 @pytest.fixture
 def spans(monkeypatch: pytest.MonkeyPatch) -> Spans:
-    """Tracing is on; the call ends it and gives what was sent, in the order of the ends."""
+    """Start tracing; the returned function ends it and returns the spans in the order of their
+    ends.
+    """
     sent = InMemorySpanExporter()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(trace_exporter, "OTLPSpanExporter", lambda: sent)
@@ -105,12 +107,12 @@ def id_of(span: ReadableSpan) -> int:
 
 
 def by_chunk(spans: list[ReadableSpan]) -> list[ReadableSpan]:
-    """Those of chunks, in the order of their indexes."""
+    """Return the spans of chunks, in the order of their indexes."""
     of_chunks = [span for span in spans if span.name == "chunk"]
     return sorted(of_chunks, key=lambda span: str(said_of(span)["granula.chunk.index"]))
 
 
-def test_a_completed_chunk_counts_its_rows_and_its_share_of_the_transaction() -> None:
+def test_a_completed_chunk_counts_its_rows_and_its_share_of_the_transaction_time() -> None:
     before = counted()
     observing.completed(claims_of(uuid4(), 2), [stored(8, 2), stored(10, 0)], seconds=3.0)
     assert growth(before) == {
@@ -134,14 +136,14 @@ def test_a_failed_chunk_counts_all_of_its_rows_and_a_retried_one_none() -> None:
     assert growth(before) == {"granula_rows_total failed": 10, "granula_chunks_total failed": 1}
 
 
-def test_a_chunk_that_was_lost_is_counted_by_whoever_has_it() -> None:
+def test_a_lost_chunk_is_counted_by_its_new_holder() -> None:
     (claim,) = claims_of(uuid4(), 1)
     before = counted()
     observing.lost(claim, LeaseLost())
     assert growth(before) == {}
 
 
-def test_every_chunk_has_a_span_below_the_request_that_made_its_job(spans: Spans) -> None:
+def test_every_chunk_has_a_span_below_the_request_that_created_its_job(spans: Spans) -> None:
     job = traced_job()
     claims = claims_of(job.id, 3)
     with observing.at_work(job, claims):
@@ -176,7 +178,7 @@ def test_every_chunk_has_a_span_below_the_request_that_made_its_job(spans: Spans
         assert "somebody" not in span.to_json()
 
 
-def test_a_commit_is_below_the_first_of_its_chunks_and_linked_to_the_others(spans: Spans) -> None:
+def test_a_commit_span_is_below_its_first_chunk_and_linked_to_the_others(spans: Spans) -> None:
     job = traced_job()
     claims = claims_of(job.id, 3)
     with observing.at_work(job, claims), observing.committing(claims):
@@ -193,7 +195,7 @@ def test_a_commit_is_below_the_first_of_its_chunks_and_linked_to_the_others(span
     }
 
 
-def test_chunks_at_work_side_by_side_keep_their_spans_apart(spans: Spans) -> None:
+def test_concurrent_chunks_keep_separate_spans(spans: Spans) -> None:
     outer, inner = traced_job(), traced_job()
     (of_outer,), (of_inner,) = claims_of(outer.id, 1), claims_of(inner.id, 1)
     with observing.at_work(outer, [of_outer]):
@@ -208,7 +210,7 @@ def test_chunks_at_work_side_by_side_keep_their_spans_apart(spans: Spans) -> Non
     ]
 
 
-def test_nothing_of_a_trace_is_made_while_tracing_is_off() -> None:
+def test_no_span_is_created_while_tracing_is_off() -> None:
     job = traced_job()
     claims = claims_of(job.id, 2)
     assert not tracing.is_on()
@@ -216,7 +218,7 @@ def test_nothing_of_a_trace_is_made_while_tracing_is_off() -> None:
         assert observing.committing(claims) is tracing.NOTHING
 
 
-def test_log_lines_say_which_chunk_and_attempt_they_are_about() -> None:
+def test_log_lines_name_their_chunk_and_attempt() -> None:
     _, claim = claims_of(uuid4(), 2)
     record = logging.LogRecord("app", logging.INFO, "", 0, "a line", None, None)
     with observing.about(claim):

@@ -1,4 +1,4 @@
-"""JobQueue: higher first, equals in turns, the waiting rise."""
+"""JobQueue: higher priority first, equals take turns, waiting jobs rise."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def test_higher_priority_goes_first_and_equals_in_order_of_arrival() -> No
     assert await drain(queue) == [high, first, second, low]
 
 
-async def test_equals_take_turns_when_each_puts_its_token_back() -> None:
+async def test_equal_priorities_take_turns() -> None:
     clock = Clock()
     queue = JobQueue(10.0, clock)
     a, b = uuid4(), uuid4()
@@ -60,9 +60,7 @@ async def test_a_waiting_job_rises_one_step_for_each_ageing_time() -> None:
     assert await queue.get() == old
 
 
-async def test_under_a_constant_stream_of_priority_10_a_job_of_priority_0_gets_its_turn_in_time() -> (
-    None
-):
+async def test_a_job_of_priority_0_runs_in_time_under_a_stream_of_priority_10() -> None:
     clock = Clock()
     queue = JobQueue(10.0, clock)
     patient = uuid4()
@@ -75,7 +73,7 @@ async def test_under_a_constant_stream_of_priority_10_a_job_of_priority_0_gets_i
     assert 100 <= clock.now <= 101  # (10 - 0) x 10 s
 
 
-async def test_one_token_a_job_and_a_changed_priority_counts_at_once() -> None:
+async def test_a_job_has_one_token_and_a_new_priority_applies_immediately() -> None:
     queue = JobQueue(10.0, Clock())
     a, b = uuid4(), uuid4()
     queue.put(a, 1)
@@ -86,7 +84,7 @@ async def test_one_token_a_job_and_a_changed_priority_counts_at_once() -> None:
     assert await drain(queue) == [a, b]
 
 
-async def test_a_forgotten_job_does_not_come_back_even_from_a_wait() -> None:
+async def test_a_forgotten_job_does_not_return_even_after_a_wait() -> None:
     queue = JobQueue(10.0, Clock())
     a, b = uuid4(), uuid4()
     queue.put(a, 5)
@@ -97,7 +95,7 @@ async def test_a_forgotten_job_does_not_come_back_even_from_a_wait() -> None:
     assert a not in queue
 
 
-async def test_a_free_thread_goes_to_the_lowest_rank_and_one_who_gave_up_holds_nothing() -> None:
+async def test_a_free_thread_goes_to_the_lowest_rank_and_cancelled_waiters_hold_nothing() -> None:
     threads = Threads(1)
     order: list[float] = []
     gate = threading.Event()

@@ -13,9 +13,7 @@ from app.pipeline.retry import RetryPolicy
     ("attempt", "most"),
     [(1, 1.0), (2, 2.0), (3, 4.0), (5, 16.0), (6, 30.0), (50, 30.0)],  # 1 x 2^(n-1), capped at 30
 )
-def test_the_wait_doubles_up_to_the_cap_and_is_spread_evenly_below_it(
-    attempt: int, most: float
-) -> None:
+def test_the_backoff_doubles_up_to_the_cap_with_uniform_jitter(attempt: int, most: float) -> None:
     policy = RetryPolicy(max_retries=3, base_seconds=1.0, max_seconds=30.0)
     waits = [policy.delay_seconds(attempt, random.Random(seed)) for seed in range(2000)]
     assert 0 <= min(waits) < 0.02 * most

@@ -1,6 +1,4 @@
-"""What is known of a job in work: a snapshot that is never changed, only replaced by a newer
-one.
-"""
+"""The snapshot of a running job: never changed, only replaced by a newer one."""
 
 from __future__ import annotations
 
@@ -64,8 +62,8 @@ def test_a_snapshot_cannot_be_changed() -> None:
         job.snapshot = snapshot()
 
 
-def test_what_splitter_and_committer_tell_is_kept_together() -> None:
-    """Each replaces the newest snapshot, not the one that it began with."""
+def test_updates_of_splitter_and_committer_are_kept_together() -> None:
+    """Each update replaces the newest snapshot, not the one that it started with."""
     job = RunningJob(snapshot())
     begun = job.snapshot
     job.has_columns(Columns(["a", "b"]))
@@ -78,19 +76,19 @@ def test_what_splitter_and_committer_tell_is_kept_together() -> None:
     assert (begun.position.offset, begun.chunk_count, list(begun.columns)) == (2, 0, ["a"])
 
 
-def test_a_service_that_is_still_waited_for_is_no_change() -> None:
+def test_waiting_longer_for_the_same_service_is_no_change() -> None:
     job = RunningJob(snapshot())
     begun = job.snapshot
     job.waits_for(None)
     assert job.snapshot is begun
 
 
-async def test_what_was_read_before_a_change_of_our_own_is_read_again(
+async def test_a_snapshot_read_before_an_own_change_is_read_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Among several processes a job is read for each turn, while other turns of it commit. The
-    read below sees the database as it was before such a commit: taken as the newest, it would hide
-    that a service is waited for, and nobody would write that it answers again.
+    """Several processes read a job for each turn while other turns of it commit. The read below
+    sees the database as it was before such a commit: taken as the newest, it would hide that a
+    service is waited for, and nobody would write that it responds again.
     """
     nothing: Any = None
     workers = WorkerPool(
@@ -123,7 +121,7 @@ async def test_what_was_read_before_a_change_of_our_own_is_read_again(
     assert stored == []
 
 
-def test_a_claim_is_spared_only_while_all_chunks_are_known_to_be_taken() -> None:
+def test_a_claim_is_skipped_only_while_all_chunks_are_taken() -> None:
     at_work = InFlight(chunks={7})
     assert not at_work.are_all_taken(10, 0.0), "no claim has said so"
     at_work.claimed_too_few(10, moment=100.0)

@@ -1,4 +1,4 @@
-"""What a turn does for a job: every situation, and the one step that is right in it."""
+"""The step of a turn: each state of a job, and the one right step."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NOTHING = {"nothing_to_claim": True}
 @pytest.mark.parametrize(
     ("situation", "step"),
     [
-        # the file is still to be cut
+        # the file is not split yet
         ({}, Step.SPLIT),
         ({"is_shared": True}, Step.SPLIT),
         ({"has_chunks_in_work": True}, Step.SPLIT),
         ({"is_splitting": True}, Step.RUN),
-        # only so can its other rows be counted as not processed
+        # its other rows must be counted as not processed
         ({"is_cancelled": True}, Step.SPLIT),
         # chunks to run
         (SPLIT, Step.RUN),
@@ -38,12 +38,12 @@ NOTHING = {"nothing_to_claim": True}
         (SPLIT | {"waits_for_service": True, "detached_turns": MAX_DETACHED_TURNS}, Step.LEAVE),
         (SPLIT | {"waits_for_service": True, "is_held_up": True}, Step.RUN_DETACHED),
         (SPLIT | {"waits_for_service": True, "is_held_up": True, "detached_turns": 1}, Step.LEAVE),
-        # nothing to claim, and the file is not cut to its end
+        # nothing to claim, and the file is not split to its end
         (NOTHING, Step.REQUEUE),
         (NOTHING | {"is_splitting": True}, Step.LEAVE),
         (NOTHING | {"is_shared": True}, Step.LEAVE),
         (NOTHING | {"has_chunks_in_work": True}, Step.LEAVE),
-        # nothing to claim, and the file is cut
+        # nothing to claim, and the file is split
         (NOTHING | SPLIT, Step.FINISH),
         (NOTHING | SPLIT | {"has_chunks_in_work": True}, Step.LEAVE),
         (NOTHING | SPLIT | {"has_result": True}, Step.REDUCE),
@@ -52,7 +52,7 @@ NOTHING = {"nothing_to_claim": True}
         (NOTHING | SPLIT | {"has_result": True, "has_chunks_in_work": True}, Step.LEAVE),
     ],
 )
-def test_each_situation_has_its_step(situation: dict[str, Any], step: Step) -> None:
+def test_each_state_of_a_job_has_its_step(situation: dict[str, Any], step: Step) -> None:
     assert next_step(JobView(**situation)) is step
 
 
@@ -65,7 +65,7 @@ def every_view() -> list[JobView]:
     ]
 
 
-def test_a_job_is_ended_only_when_it_is_cut_and_nothing_of_it_is_in_work() -> None:
+def test_a_job_ends_only_when_it_is_split_and_has_no_chunk_in_flight() -> None:
     for view in every_view():
         if next_step(view) in (Step.FINISH, Step.REDUCE):
             assert view.is_split, view
@@ -74,7 +74,7 @@ def test_a_job_is_ended_only_when_it_is_cut_and_nothing_of_it_is_in_work() -> No
             assert not view.is_reducing, view
 
 
-def test_a_token_is_dropped_only_if_another_one_is_queued() -> None:
+def test_a_token_is_dropped_only_if_another_is_queued() -> None:
     for view in every_view():
         if next_step(view) is Step.LEAVE:
             others_at_work = (
@@ -83,7 +83,7 @@ def test_a_token_is_dropped_only_if_another_one_is_queued() -> None:
             assert others_at_work or view.detached_turns, view
 
 
-def test_a_file_is_never_cut_twice_at_once() -> None:
+def test_a_file_is_never_split_twice_at_a_time() -> None:
     assert not [
         view for view in every_view() if view.is_splitting and next_step(view) is Step.SPLIT
     ]

@@ -1,6 +1,4 @@
-"""Services that run beside the doors: one that dies is started again, one that is cancelled ends,
-whatever it dies of.
-"""
+"""Background services: one that fails is restarted, a cancelled one ends, whatever it raises."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ import asyncio
 from app.pipeline.machine import _supervise
 
 
-async def test_a_service_that_dies_while_it_is_cancelled_is_not_started_again() -> None:
+async def test_a_background_service_that_fails_during_its_cancellation_is_not_restarted() -> None:
     begun, starts = asyncio.Event(), 0
 
     async def service() -> None:

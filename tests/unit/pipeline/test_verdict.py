@@ -31,7 +31,7 @@ def by_status(*tallies: ChunkTally) -> dict[str, ChunkTally]:
             Stored(7, {"invalid": 2, "failed": 1}),
             JobStatus.COMPLETED_WITH_ERRORS,
         ),
-        # Rows of a failed chunk are in no table: the chunk says so.
+        # Rows of a failed chunk are in no table: the chunk counts them.
         (
             by_status(chunks("completed", ok=5), chunks("failed", failed=5)),
             Stored(5, {}),
@@ -40,7 +40,7 @@ def by_status(*tallies: ChunkTally) -> dict[str, ChunkTally]:
         (by_status(chunks("failed", failed=10)), Stored(0, {}), JobStatus.FAILED),
     ],
 )
-def test_counts_that_close_give_the_status(
+def test_counts_that_add_up_give_the_status(
     tally: dict[str, ChunkTally], stored: Stored, status: JobStatus
 ) -> None:
     rows = sum(each.rows for each in tally.values())
@@ -70,7 +70,7 @@ def test_a_row_that_a_chunk_does_not_account_for_fails_the_job() -> None:
     assert (status, problem) == (JobStatus.FAILED, "rows accounted for: 9, expected 10")
 
 
-def test_results_of_a_job_that_stores_none_are_too_many() -> None:
+def test_a_job_without_stored_results_fails_if_it_has_results() -> None:
     tally = by_status(chunks("completed", ok=10))
     assert verdict(tally, Stored(0, {}), rows=10, stores_results=False) == (
         JobStatus.COMPLETED,

@@ -39,12 +39,41 @@ def test_a_table_is_shown_as_it_would_be_loaded() -> None:
     assert found["sample"]["rows"] == {"total": 81, "ok": 80, "rejected": 1}
     assert found["sample"]["rejected_by_code"] == {"column_count": 1}
     assert found["rows"] == [
-        {"row_number": n, "data": [str(n), f"Town {n}", f"{n * 100},5"]} for n in range(1, 51)
+        {"row_number": n, "line": n + 2, "data": [str(n), f"Town {n}", f"{n * 100},5"]}
+        for n in range(1, 51)
     ]
     (reject,) = found["rejects"]
     assert (reject["row_number"], reject["line"], reject["code"]) == (81, 83, "column_count")
     assert found["confidence"]["delimiter"] > 0.8
     assert found["confidence"]["header"] > 0.99
+
+
+def test_the_types_of_the_columns_are_those_of_an_analysis() -> None:
+    lines = "\n".join(f"{n},{n}.5,2024-01-{n:02},x{n},0{n},true" for n in range(1, 9))
+    data = f"a,b,c,d,e,f\n{lines}\n".replace("\n", ",\n").encode()
+    types = look(data)["types"]
+    assert [(each["type"], each["subtype"]) for each in types[:7]] == [
+        ("number", "integer"),
+        ("number", "decimal"),
+        ("date", "date"),
+        ("text", None),
+        ("text", None),
+        ("boolean", None),
+        ("text", None),
+    ]
+    assert "zero" in types[4]["explanation"]
+    assert [each["confidence"] for each in types[:7]] == [1.0] * 6 + [0.0]
+    of_part = look(data, is_complete=False)["types"]
+    assert 0.8 < of_part[0]["confidence"] < 1.0
+    assert look(b'[{"n": 1, "s": "x"}]')["types"][0]["type"] == "number"
+
+
+def test_a_row_says_its_line_and_the_file_how_it_was_decoded() -> None:
+    data = gzip.compress(b'id,word\n1,"x\ny"\n\n2,z\n3,v\n')
+    beginning = of_pieces([data], SAID)
+    found = preview(beginning, beginning.declared(SAID), 10)
+    assert [row["line"] for row in found["rows"]] == [2, 5, 6]
+    assert found["decoding"] == [{"decoder": "gzip"}]
 
 
 def test_each_other_reading_gives_what_its_settings_give() -> None:

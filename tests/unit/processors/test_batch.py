@@ -1,4 +1,4 @@
-"""What a batch says of its files: all that the status and the result of its job need."""
+"""Status and result of a batch, from the states of its files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STORED = {
     "cached": {str(FIRST): str(EARLIER)},
     "of a later version": True,
 }
-"""The options of a job, as the database has them."""
+"""The options of a job, as stored."""
 
 
 def test_files_keep_their_order_and_the_jobs_that_replace_them() -> None:
@@ -28,7 +28,7 @@ def test_files_keep_their_order_and_the_jobs_that_replace_them() -> None:
     assert list(collected.items()) == [(THIRD, None), (FIRST, EARLIER), (SECOND, None)]
 
 
-def test_the_result_counts_the_files_by_what_became_of_them() -> None:
+def test_the_result_counts_the_files_by_outcome() -> None:
     processors = Processors(instances=[BatchProcessor()])
     options = processors.restored("batch", STORED)
     children = [{"status": "completed"}, {"status": "failed"}, {"status": "completed"}]

@@ -1,4 +1,4 @@
-"""The contract of processors: what is refused at the start, what is declared, and how options are
+"""The contract of processors: what is refused at startup, what is declared, and how options are
 read.
 """
 
@@ -160,7 +160,7 @@ def test_a_processor_that_cannot_be_used_stops_the_service_with_the_reason(
     assert reason in caught.value.detail
 
 
-def test_what_a_processor_can_do_is_the_classes_that_it_derives_from() -> None:
+def test_the_capabilities_of_a_processor_are_its_base_classes() -> None:
     processors = Processors([f"{HERE}:Counting", f"{HERE}:Asking"])
     counting = processors.get("counting")
     assert not counting.stores_results
@@ -172,9 +172,7 @@ def test_what_a_processor_can_do_is_the_classes_that_it_derives_from() -> None:
 
 
 def test_the_processors_of_the_service_keep_the_contract() -> None:
-    """As one from outside must: what the registry refuses there holds of those of the house as
-    well.
-    """
+    """The registry applies the rules for external processors to the built-in ones."""
     processors = plugins.make_processors(load_settings(_env_file=None))
     assert {name: problem_of(processors.get(name)) for name in processors.names} == dict.fromkeys(
         processors.names
@@ -203,7 +201,7 @@ def test_counts_of_the_same_name_are_added_up() -> None:
 def test_options_are_read_from_json_and_from_texts(
     given: dict[str, Any], stored: dict[str, Any]
 ) -> None:
-    """And kept as JSON, without what was not given."""
+    """Options are kept as JSON, without the defaults."""
     options = validated(Wanted, "the processor p", given)
     assert as_json(options) == stored
     assert restored(Wanted, "the processor p", {**stored, "source": "s3://bucket/key"}) == options
@@ -228,23 +226,21 @@ def test_options_are_read_from_json_and_from_texts(
         ({"limit": 1, "word": "a\0b"}, "An option of the processor p has a NUL character."),
     ],
 )
-def test_options_that_cannot_be_used_are_refused_by_name(
-    given: dict[str, Any], detail: str
-) -> None:
+def test_invalid_options_are_refused_by_name(given: dict[str, Any], detail: str) -> None:
     with pytest.raises(InvalidParameter) as caught:
         validated(Wanted, "the processor p", given)
     assert caught.value.detail.startswith(detail)
 
 
-def test_stored_options_that_no_longer_fit_raise_a_clear_error() -> None:
-    """A job that waited while its processor was changed fails with a sentence, and does not try for
-    ever.
+def test_stored_options_that_are_no_longer_valid_raise_a_clear_error() -> None:
+    """A job that waited while its processor was changed fails with a sentence and is not retried
+    forever.
     """
     with pytest.raises(InvalidParameter, match="limit: Field required"):
         restored(Wanted, "the processor p", {"word": "x"})
 
 
-def test_incomplete_options_are_refused_only_for_invalid_values() -> None:
+def test_incomplete_options_are_refused_only_if_a_value_is_invalid() -> None:
     assert validated_some(Wanted, "the processor p", {"is_loud": True}) is None
     with pytest.raises(InvalidParameter):
         validated_some(Wanted, "the processor p", {"is_loud": "perhaps"})
@@ -264,8 +260,8 @@ def test_a_table_that_was_not_declared_is_an_error_of_its_processor() -> None:
         _accounted(job, ChunkOutcome(rows, tables={"predictions": []}), rows)
 
 
-def test_the_stages_of_the_processors_begin_where_the_interface_says() -> None:
-    """The numbers are those of the interface that the job routes keep to the letter."""
+def test_the_stages_of_the_processors_start_at_the_documented_percentages() -> None:
+    """The percentages are part of the documented interface."""
     processors = plugins.make_processors(load_settings(_env_file=None))
     assert {
         name: processors.get(name).stages.named

@@ -1,5 +1,5 @@
-"""What docs/values.md says is read from a text and from JSON, in models and schemas in ordinary
-Pydantic, and nothing else.
+"""The forms of values in docs/values.md, and no others, are accepted from texts and from JSON, in
+ordinary Pydantic models.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def pairs(table: dict[str, Any]) -> list[Any]:
 
 
 def validated(model: str, name: str, text: str) -> list[Any]:
-    """What scoring makes of a row of a CSV file with this cell."""
+    """Score a row of a CSV file with this cell."""
     validator = strict.strict_validator(getattr(models, model), of_cells=True)
     return [getattr(validator.validate_python({name: text}), name)]
 
@@ -135,9 +135,7 @@ def wrong_object(_: str, name: str, value: str) -> Any:
 
 @pytest.mark.parametrize("model", ["Everything", "StrictEverything"])
 @pytest.mark.parametrize(("name", "text"), pairs(TEXTS))
-def test_a_documented_text_is_read_as_the_value_that_it_says(
-    model: str, name: str, text: str
-) -> None:
+def test_a_documented_text_is_parsed_as_its_value(model: str, name: str, text: str) -> None:
     assert not of_cell(model, name, text)
     assert not wrong_cell(model, name, text)
     (value,) = validated(model, name, text)
@@ -154,7 +152,7 @@ def test_any_other_text_is_refused(wrong: Callable[..., Any], name: str, text: s
 
 
 @pytest.mark.parametrize(("name", "value"), pairs(JSON))
-def test_a_documented_json_value_is_read_exactly(name: str, value: str) -> None:
+def test_a_documented_json_value_is_parsed_exactly(name: str, value: str) -> None:
     assert not of_object("Everything", name, value)
     assert not wrong_object("Record", name, value)
     decoded = msgspec.json.Decoder(float_hook=strict.Number).decode(value)
@@ -231,7 +229,7 @@ def shipped(**changed: str) -> Any:
     return check(SHIPPED, CellRows(COLUMNS, [1], [[(GOOD | changed)[name] for name in COLUMNS]]))
 
 
-def test_a_transaction_without_a_zone_is_in_utc_and_any_other_keeps_its_moment() -> None:
+def test_a_timestamp_without_a_zone_is_utc_and_others_keep_their_time() -> None:
     for text, moment in (
         ("2026-01-05T10:20:30", "2026-01-05T10:20:30Z"),
         ("2026-01-05", "2026-01-05T00:00:00Z"),
@@ -252,14 +250,12 @@ def test_a_transaction_without_a_zone_is_in_utc_and_any_other_keeps_its_moment()
         ("country", "D\u00cb"),
     ],
 )  # fmt: skip
-def test_a_value_of_a_transaction_that_is_not_as_documented_rejects_its_row(
-    name: str, text: str
-) -> None:
+def test_an_undocumented_value_of_a_transaction_rejects_its_row(name: str, text: str) -> None:
     (reject,) = shipped(**{name: text}).rejects
     assert (reject.code, reject.column, reject.value) == ("invalid_value", name, text)
 
 
-def test_json_transactions_are_read_and_sent_with_all_their_digits() -> None:
+def test_json_transactions_keep_all_their_digits() -> None:
     raw = b'{"transaction_id": "t", "data": {"a": 1}, "id": "mine", "x": 1e2}'
     (body,) = check(f"{HERE}:Anything", ObjectRows([], [7], [raw])).bodies
     assert (json.loads(body)["id"], body.count(b'"id"')) == ("7", 1)
@@ -276,7 +272,7 @@ def test_json_transactions_are_read_and_sent_with_all_their_digits() -> None:
 # ---------------------------------------------------------------------- names
 
 
-def test_a_model_with_aliases_takes_the_columns_that_they_name() -> None:
+def test_a_model_with_aliases_reads_the_columns_that_they_name() -> None:
     for header in (["TxnID", "Account", "Betrag", "When"], ["at", "Amount", "Account", "TxnID"]):
         by_name = {
             "TxnID": "t",
@@ -320,7 +316,7 @@ def test_a_model_may_accept_names_as_well_as_aliases_and_generate_aliases() -> N
     assert body.count(b'"id"') == 1
 
 
-def test_extra_cells_of_a_row_that_was_kept_stay_behind_its_prediction() -> None:
+def test_extra_cells_of_a_kept_row_stay_after_its_prediction() -> None:
     rows = CellRows(["transaction_id", "whole"], [1, 2], [["t", "5", "more"], ["u", "6"]])
     checked = check(f"{HERE}:Everything", rows)
     answers = [Prediction("legitimate", 0.25, "m-1", 3), Prediction("fraud", 0.75, "m-1", 3)]
@@ -332,7 +328,7 @@ def test_extra_cells_of_a_row_that_was_kept_stay_behind_its_prediction() -> None
     ]
 
 
-def test_a_naive_timestamp_of_a_model_of_ones_own_gets_its_column_too() -> None:
+def test_a_naive_timestamp_of_a_custom_model_gets_its_column_too() -> None:
     from app.features.scoring.scored import _typed
 
     model = load_model(f"{HERE}:Aliased")
@@ -341,7 +337,7 @@ def test_a_naive_timestamp_of_a_model_of_ones_own_gets_its_column_too() -> None:
 
 
 def test_the_page_on_values_shows_the_accepted_forms() -> None:
-    """Each example in the table of docs/values.md, in the columns that say so."""
+    """Each example in the table of docs/values.md, in the columns that it names."""
     rows = re.findall(
         r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", (ROOT / "docs/values.md").read_text(), re.MULTILINE
     )
@@ -357,7 +353,7 @@ def test_the_page_on_values_shows_the_accepted_forms() -> None:
             assert of_cell("Everything", fields[kind], text), text
 
 
-def test_a_csv_file_is_taken_if_each_required_field_has_one_of_its_columns() -> None:
+def test_a_csv_file_is_accepted_if_every_required_field_has_a_column() -> None:
     def columns(model: str, *header: str) -> list[str]:
         ml_api = MLApi("http://127.0.0.1:9", batch_size=1, max_workers=1, timeout_seconds=1)
         return list(ScoringProcessor(ml_api, f"{HERE}:{model}").columns(header, NoOptions()))

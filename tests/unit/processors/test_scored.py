@@ -1,5 +1,5 @@
-"""Cells beyond the header (on_bad_row=keep) in scoring: they stay beyond it, and take no other
-column's place.
+"""Cells beyond the header (on_bad_row=keep) in scoring: they stay last, and take no other column's
+place.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ HEADER = [
 ]  # fmt: skip
 
 
-def test_an_extra_cell_moves_no_prediction() -> None:
+def test_an_extra_cell_shifts_no_prediction() -> None:
     row: list[str | None] = [
         "t1",
         "2026-01-31T10:00:00Z",

@@ -1,6 +1,4 @@
-"""The lexicon scores as its library does, in linear time; a model's answers are checked before they
-are believed.
-"""
+"""The lexicon scores as its library does, in linear time; the output of a model is validated."""
 
 from __future__ import annotations
 

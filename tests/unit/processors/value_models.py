@@ -1,4 +1,4 @@
-"""Models in ordinary Pydantic, as users write them: of a transaction, and of a record."""
+"""Ordinary Pydantic models, as users write them: of a transaction, and of a record."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Record(RecordSchema):
 
 
 class Aliased(BaseModel):
-    """What a column is called is not what a field is called."""
+    """Columns and fields have different names."""
 
     transaction_id: str = Field(validation_alias="TxnID")
     account_id: str = Field(alias="Account")

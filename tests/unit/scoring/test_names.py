@@ -1,4 +1,4 @@
-"""What scoring adds to a row hides nothing that was in it."""
+"""Columns that scoring adds to a row hide none of its own."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from app.formats.base import CellRows, ObjectRows, cell_names
 ADDED = [Prediction(label="fraud", fraud_score=0.5, model_version="m1", latency_ms=1)]
 
 
-def test_a_column_of_the_file_keeps_its_name_next_to_added_ones() -> None:
+def test_a_file_column_keeps_its_name_next_to_added_columns() -> None:
     found = _with_predictions(CellRows(["id", "prediction"], [1], [["1", "mine"]]), ADDED)
     assert isinstance(found, CellRows)
     assert found.columns == ["id", "prediction", "prediction_2", "fraud_score", "model_version"]
     assert found.cells == [["1", "mine", "fraud", "0.5", "m1"]]
 
 
-def test_cells_beyond_the_header_stand_under_no_name_of_another() -> None:
+def test_cells_beyond_the_header_get_names_of_their_own() -> None:
     found = _with_predictions(CellRows(["id", "a"], [1], [["1", "2", "EXTRA"]]), ADDED)
     assert isinstance(found, CellRows)
     (row,) = found.cells
@@ -32,7 +32,7 @@ def test_cells_beyond_the_header_stand_under_no_name_of_another() -> None:
     }
 
 
-def test_a_member_of_the_record_keeps_its_name_next_to_added_ones() -> None:
+def test_a_record_member_keeps_its_name_next_to_added_members() -> None:
     for key in ("prediction", r"predi\u0063tion"):
         raw = b'{"id":1,"%s":"mine"}' % key.encode()
         found = _with_predictions(ObjectRows(["id", "prediction"], [1], [raw]), ADDED)

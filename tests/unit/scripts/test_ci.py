@@ -1,4 +1,4 @@
-"""What a public host runs is what this repository has and promises."""
+"""The CI workflow runs what this repository has and promises."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def jobs() -> dict[str, Any]:
     return dict(document["jobs"])
 
 
-def test_every_python_and_every_postgresql_that_we_support_is_tested() -> None:
+def test_every_supported_python_and_postgresql_is_tested() -> None:
     matrices = {
         name: job["strategy"]["matrix"] for name, job in jobs().items() if "strategy" in job
     }
@@ -35,7 +35,7 @@ def test_every_script_that_is_run_exists() -> None:
         assert (ROOT / script).stat().st_mode & 0o100, script
 
 
-def test_every_hook_before_a_commit_is_a_program_of_the_environment() -> None:
+def test_every_pre_commit_hook_is_a_program_of_the_environment() -> None:
     document = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
     entries = [hook["entry"].split()[0] for repo in document["repos"] for hook in repo["hooks"]]
     assert entries
@@ -43,7 +43,7 @@ def test_every_hook_before_a_commit_is_a_program_of_the_environment() -> None:
         assert (ROOT / entry).exists(), entry
 
 
-def test_forms_for_issues_can_be_read() -> None:
+def test_issue_forms_are_valid() -> None:
     for path in (GITHUB / "ISSUE_TEMPLATE").glob("*.yml"):
         form = yaml.safe_load(path.read_text())
         for element in form.get("body", []):

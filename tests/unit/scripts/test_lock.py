@@ -1,4 +1,4 @@
-"""The lock: what is installed is what was tested, and the ranges promise no more than that."""
+"""The lock: what is installed was tested, and the ranges promise no more."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PAIRS = (
 
 
 def asked(name: str) -> list[tuple[Requirement, str]]:
-    """(requirement, what it is for) of each line of a file of ranges."""
+    """Return (requirement, reason) of each line of a file of ranges."""
     lines = (ROOT / name).read_text().splitlines()
     split = [line.partition("# ") for line in lines if line and not line.startswith(("#", "-r"))]
     return [(Requirement(range_.strip()), reason.strip()) for range_, _, reason in split]
 
 
 def locked(name: str) -> dict[str, tuple[Requirement, list[str]]]:
-    """By package, its pin and its hashes."""
+    """Return the pin and the hashes by package."""
     text = (ROOT / name).read_text().replace("\\\n", " ")
     pins = [line for line in text.splitlines() if line and not line.startswith(("#", " "))]
     found: dict[str, tuple[Requirement, list[str]]] = {}
@@ -46,7 +46,7 @@ def version_of(pin: Requirement) -> Version:
 
 
 @pytest.mark.parametrize(("ranges", "lock"), PAIRS)
-def test_every_requirement_has_a_range_and_a_reason_and_is_locked_within_it(
+def test_every_requirement_has_a_range_a_reason_and_a_lock_within_it(
     ranges: str, lock: str
 ) -> None:
     pins = locked(lock)
@@ -76,7 +76,7 @@ def test_every_pin_is_exact_and_has_hashes(lock: str) -> None:
         assert hashes, pin
 
 
-def test_the_tests_run_with_what_users_get() -> None:
+def test_the_tests_run_with_the_packages_of_users() -> None:
     development = locked("requirements-dev.txt")
     for name, (pin, _) in locked("requirements.txt").items():
         assert development[name][0].specifier == pin.specifier
@@ -84,7 +84,7 @@ def test_the_tests_run_with_what_users_get() -> None:
             assert Version(version(name)) == version_of(pin)
 
 
-def test_install_image_and_ci_take_the_lock() -> None:
+def test_install_image_and_ci_use_the_lock() -> None:
     assert "--require-hashes" in (ROOT / "scripts" / "install").read_text()
     assert "--require-hashes -r requirements.txt" in (ROOT / "Dockerfile").read_text()
     assert "./scripts/test" in (ROOT / ".ci" / "run").read_text()

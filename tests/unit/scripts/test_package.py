@@ -1,4 +1,4 @@
-"""What the package asks for: the ranges of requirements.in, those of extras apart."""
+"""Requirements of the package: the ranges of requirements.in, those of extras separate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def names(requirements: list[str]) -> set[str]:
     return {canonicalize_name(Requirement(each).name) for each in requirements}
 
 
-def test_a_heading_begins_an_extra_and_may_name_another_one(tmp_path: Path) -> None:
+def test_a_heading_starts_an_extra_and_may_include_another(tmp_path: Path) -> None:
     path = tmp_path / "requirements.in"
     path.write_text(
         "# For all:\na>=1,<2 # why\n\n# [b] for b\nc[x]>=1,<2   # why\n"
@@ -35,14 +35,14 @@ def test_a_heading_begins_an_extra_and_may_name_another_one(tmp_path: Path) -> N
     assert extras(path)["all"] == ["c[x]>=1,<2", "e>=3,<4; platform_system != 'Windows'"]
 
 
-def test_every_requirement_is_of_every_installation_or_of_an_extra() -> None:
+def test_every_requirement_belongs_to_the_base_or_to_an_extra() -> None:
     written = re.findall(r"^[A-Za-z][\w.-]*", RANGES.read_text(), re.MULTILINE)
     given = names(sections(RANGES)[""]) | names(extras(RANGES)["all"])
     assert given == {canonicalize_name(name) for name in written}
 
 
 @pytest.mark.parametrize("extra", EXTRAS)
-def test_the_service_knows_what_an_extra_installs(extra: str) -> None:
+def test_the_service_knows_the_packages_of_each_extra(extra: str) -> None:
     """The packages that it looks for come from the requirements of this extra."""
     wanted = names(extras(RANGES)[extra])
     installed_by = packages_distributions()

@@ -1,4 +1,4 @@
-"""People and reviews of the sample generator: the truth beside the file is true."""
+"""People and reviews of the sample generator: their verdicts are right."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ RIGHT: dict[str, Callable[[str], object]] = {
 }
 
 
-def test_each_person_is_what_its_truth_says(tmp_path: Path) -> None:
+def test_each_generated_person_matches_its_verdict(tmp_path: Path) -> None:
     done = generate(tmp_path / "people.csv", ROWS, kind="people", dirty=0.4, seed=1)
     assert done.verdicts is not None
     with done.path.open(newline="") as file:
@@ -47,7 +47,7 @@ def test_each_person_is_what_its_truth_says(tmp_path: Path) -> None:
     assert min(kinds.values()) > ROWS * 0.04
 
 
-def test_clean_people_are_right_and_have_no_verdicts(tmp_path: Path) -> None:
+def test_clean_people_are_valid_and_have_no_verdicts(tmp_path: Path) -> None:
     done = generate(tmp_path / "people.csv", ROWS, kind="people", seed=1)
     with done.path.open(newline="") as file:
         people = list(csv.DictReader(file))
@@ -60,7 +60,9 @@ def test_clean_people_are_right_and_have_no_verdicts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("repeat", [0.0, 0.5, 1.0])
-def test_reviews_repeat_as_often_as_asked_and_are_counted(tmp_path: Path, repeat: float) -> None:
+def test_reviews_repeat_at_the_requested_rate_and_are_counted(
+    tmp_path: Path, repeat: float
+) -> None:
     path = generate(tmp_path / "reviews.csv", ROWS, kind="reviews", repeat=repeat, seed=1).path
     with path.open(newline="") as file:
         reviews = list(csv.DictReader(file, strict=True))
@@ -91,7 +93,9 @@ def test_reviews_repeat_as_often_as_asked_and_are_counted(tmp_path: Path, repeat
         {"kind": "reviews", "repeat": float("nan")},
     ],
 )
-def test_what_a_kind_does_not_have_is_refused(tmp_path: Path, arguments: dict[str, object]) -> None:
+def test_an_option_that_a_kind_does_not_have_is_refused(
+    tmp_path: Path, arguments: dict[str, object]
+) -> None:
     with pytest.raises(BadArgument):
         generate(tmp_path / "f.csv", 1, **arguments)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
@@ -18,21 +19,27 @@ DATA = b"id\n1\n2\n"
 
 
 class Shelf:
-    """Something that a scheme of its own stands for."""
+    """A source with a scheme of its own."""
 
     scheme = "shelf"
 
     def check_configured(self) -> None:
-        """It is."""
+        """Always exists."""
 
     def full(self, uri: str) -> str:
         return uri
 
-    def single(self, uri: str) -> Object | None:
+    def single(self, uri: str) -> Object:
         return Object(uri, len(DATA), "1")
 
     def find(self, uri: str, limit: int) -> list[Object]:
         return [Object(uri, len(DATA), "1")]
+
+    def matching(self, uri: str) -> Iterator[Object]:
+        yield self.single(uri)
+
+    def fetch(self, object_: Object, credentials: str = "") -> Any:
+        raise NotImplementedError
 
     def read(self, uri: str, start: int, end: int, etag: str | None) -> bytes:
         return DATA[start:end]
@@ -48,7 +55,7 @@ def made(folder: Path) -> Sources:
     return Sources(storage, unused, unused, remotes=(Shelf(),))
 
 
-def test_each_scheme_has_its_source(tmp_path: Path) -> None:
+def test_each_scheme_has_a_source(tmp_path: Path) -> None:
     sources = made(tmp_path)
     assert sources.read("shelf://a/b.csv", 3, 5, None) == DATA[3:5]
     assert sources.open("shelf://a/b.csv", len(DATA)).read() == DATA

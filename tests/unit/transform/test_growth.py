@@ -1,4 +1,4 @@
-"""A transform that makes much of little: what is too long is never made."""
+"""A transform that turns small values into large ones never builds one over the limit."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from tests.unit.transform.test_values import outcome
 Steps = list[dict[str, Any]]
 
 
-def test_a_value_may_be_as_long_as_a_record() -> None:
+def test_a_value_of_the_length_of_a_record_is_accepted() -> None:
     assert growth.MAX_VALUE_BYTES == MAX_ROW_BYTES
 
 
-def test_a_branch_that_is_not_taken_rejects_nothing() -> None:
+def test_an_unused_branch_rejects_nothing() -> None:
     expression = (
         "if(length(a) > 30, " + "replace(" * 4 + "a" + f", 'x', '{'x' * 99}')" * 4 + ", 'none')"
     )
@@ -42,8 +42,8 @@ def test_a_branch_that_is_not_taken_rejects_nothing() -> None:
 
 
 @pytest.mark.parametrize("columns", [20, 60])
-def test_a_row_may_be_as_long_as_a_record(columns: int) -> None:
-    """Each value is short enough; of 60 times 0.4 MB the row would be too large."""
+def test_a_row_of_the_length_of_a_record_is_accepted(columns: int) -> None:
+    """Each value is short enough; 60 times 0.4 MB make the row too large."""
     made = [
         {"name": f"c{i}", "from": "a", "steps": [times(100), times(100), times(40)]}
         for i in range(columns)
@@ -80,7 +80,7 @@ step = plain_steps | regex_steps | st.just({"operation": "case", "to": "upper"})
 def test_exactly_the_values_that_would_be_longer_are_refused(
     texts: list[str], steps: Steps
 ) -> None:
-    """The same code with a limit of 30 bytes, held against Python's own replacements."""
+    """The same code with a limit of 30 bytes, checked against Python's own replacements."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(growth, "MAX_VALUE_BYTES", 30)
         patch.setattr(growth, "SURELY_FINE", 0)
@@ -101,7 +101,7 @@ def test_exactly_the_values_that_would_be_longer_are_refused(
 
 
 class Counted:
-    """Calls functions, and counts how often."""
+    """Calls functions, and counts the calls."""
 
     calls = 0
 
@@ -126,8 +126,8 @@ def rows_of(kind: str, count: int) -> Any:
 
 @pytest.mark.parametrize("kind", ["plain", "cells", "objects"])
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
-def test_rows_that_cannot_be_held_at_once_are_done_some_at_a_time(kind: str, form: str) -> None:
-    """400 rows of up to 60 kB: the same file, rejects and numbers as with memory for all of
+def test_rows_that_do_not_fit_in_memory_are_transformed_in_batches(kind: str, form: str) -> None:
+    """400 rows of up to 60 kB: the same file, rejects and counts as with enough memory for all of
     them.
     """
     columns = [
@@ -168,7 +168,7 @@ def test_rows_that_cannot_be_held_at_once_are_done_some_at_a_time(kind: str, for
         assert other[3]["preview"][:2] == made[0][3]["preview"][:2]
 
 
-def test_a_preview_holds_no_more_than_can_be_shown() -> None:
+def test_a_preview_is_bounded_by_what_can_be_shown() -> None:
     done = outcome(
         [["x"]] * 30,
         [{"name": "b", "from": "a", "steps": [times(100), times(100), times(8)]}],
@@ -179,7 +179,7 @@ def test_a_preview_holds_no_more_than_can_be_shown() -> None:
     assert done.count == len(lines) == 30
 
 
-def test_pieces_come_back_as_they_were_given_however_many_they_are() -> None:
+def test_any_number_of_pieces_round_trips() -> None:
     given = [bytes([i]) * (i * 7000) for i in range(1, 200)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pieces, "IN_MEMORY", 1 << 20)

@@ -1,4 +1,4 @@
-"""Cells of JSON objects, against Python's own reader."""
+"""Cells of JSON objects, compared with Python's own parser."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ STRINGS_ALONE = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(st.one_of(RECORDS, ALIKE, STRINGS_ALONE))
-def test_cells_are_what_the_values_say(records: list[dict[str, str]]) -> None:
-    """`records`: values as they are written, by key."""
+def test_cells_equal_their_values(records: list[dict[str, str]]) -> None:
+    """`records`: values as written, by key."""
     raw = [
         (
             "{" + ", ".join(f"{json.dumps(key)}: {value}" for key, value in each.items()) + "}"

@@ -1,5 +1,5 @@
-"""Expressions, casts and dates held against Python's own: Decimal, datetime, str. Nothing may
-differ, and nothing be guessed.
+"""Expressions, casts and dates, compared with Python's Decimal, datetime and str. Nothing may
+differ, and nothing is guessed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def outcome(
 
 
 def values_of(texts: Sequence[str | None], *steps: dict[str, Any]) -> tuple[list[Any], list[str]]:
-    """(values that got through, codes of those that did not) of one column."""
+    """Return (accepted values, codes of the others) of one column."""
     columns = [{"name": "out", "from": "x", "steps": list(steps)}]
     done = outcome([[text] for text in texts], columns, ["x"])
     return [row[0] for _, row in done.preview], [each.code for each in done.findings]
@@ -57,8 +57,8 @@ wide_numbers = st.integers(-(10**30), 10**30).map(lambda i: Decimal(i).scaleb(-4
 
 @st.composite
 def trees(draw: st.DrawFn, depth: int = 3) -> tuple[str, Any]:
-    """An expression over the numbers a and b, and a function that says what Python makes of it;
-    None: no value.
+    """An expression over the numbers a and b, and a function that computes it in Python; None means
+    no value.
     """
     if depth == 0 or draw(st.booleans()):
         kind = draw(st.sampled_from(["a", "b", "literal"]))
@@ -99,7 +99,7 @@ def fits(value: Decimal) -> bool:
 
 @settings(max_examples=80, deadline=None)
 @given(trees(), st.lists(st.tuples(numbers | wide_numbers, numbers), min_size=1, max_size=6))
-def test_arithmetic_is_that_of_exact_decimals(
+def test_arithmetic_uses_exact_decimals(
     tree: tuple[str, Any], pairs: list[tuple[Decimal, Decimal]]
 ) -> None:
     expression, python = tree
@@ -129,7 +129,7 @@ def test_division_is_rounded_once_and_by_zero_rejects_its_row(
     with localcontext(WIDE):
         for place, (text,) in done.preview:
             a, b = pairs[place]
-            # Twice as many digits first, so that the last step is the only one that rounds.
+            # Twice as many digits first, so that only the last step rounds.
             assert Decimal(text) == (a / b).quantize(Decimal(1).scaleb(-18))
 
 
@@ -145,7 +145,7 @@ TRUTH = {"true": True, "false": False, "": None}
     ),
     st.data(),
 )
-def test_conditions_and_texts_are_those_of_python(
+def test_conditions_and_texts_agree_with_python(
     pairs: list[tuple[str, str]], data: st.DataObject
 ) -> None:
     operator = data.draw(st.sampled_from(["==", "!=", "<", "<=", ">", ">="]))
@@ -171,7 +171,7 @@ def test_conditions_and_texts_are_those_of_python(
     assert [row[1] for _, row in done.preview] == [(b + a)[-2:].upper() for a, b in pairs]
 
 
-def test_what_is_not_looked_at_rejects_nothing() -> None:
+def test_unevaluated_operands_reject_nothing() -> None:
     columns = [
         {"name": "safe", "expression": "if(n == '0', 0, 1 / number(n))"},
         {"name": "both", "expression": "n != '0' and 1 / number(n) > 0.3"},
@@ -224,7 +224,7 @@ def test_what_is_not_looked_at_rejects_nothing() -> None:
         ("1" * 39, "at most 38 digits"),
     ],
 )
-def test_a_wrong_expression_is_told_with_its_place(expression: str, told: str) -> None:
+def test_an_invalid_expression_is_reported_with_its_position(expression: str, told: str) -> None:
     document = {
         "mapping": {"columns": [{"name": "out", "expression": expression}]},
         "header": ["price"],
@@ -237,7 +237,7 @@ def test_a_wrong_expression_is_told_with_its_place(expression: str, told: str) -
 @settings(max_examples=100, deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60))
 def test_no_text_breaks_the_parser(expression: str) -> None:
-    """It says yes or that it cannot be used, and raises nothing else."""
+    """It accepts the text or says that it is invalid, and raises nothing else."""
     document = {
         "mapping": {"columns": [{"name": "out", "expression": expression or "1"}]},
         "header": ["price"],
@@ -257,7 +257,7 @@ ODD = [
 ]  # fmt: skip
 
 
-def test_integers_and_numbers_are_digits_or_nothing() -> None:
+def test_integers_and_numbers_are_only_digits() -> None:
     integers, codes = values_of(ODD, {"operation": "cast", "to": "integer"})
     good = [
         t
@@ -284,7 +284,7 @@ def test_integers_and_numbers_are_digits_or_nothing() -> None:
     assert all(kept[t] == t for t in kept if t), "digits were changed"
 
 
-def test_marks_are_taken_only_where_they_belong() -> None:
+def test_separators_are_accepted_only_in_their_places() -> None:
     texts = [
         "1.234,56",
         "1234,56",
@@ -329,7 +329,7 @@ def test_decimals_are_exact_and_rounded_only_on_request() -> None:
 @pytest.mark.parametrize(
     "texts", [["-922337203685477580.8"], ["-922337203685477580.8", "922337203685477580.7", "0.5"]]
 )
-def test_the_least_number_of_64_bits_keeps_its_sign(texts: list[str]) -> None:
+def test_the_smallest_64_bit_integer_keeps_its_sign(texts: list[str]) -> None:
     for rounding, mode in (("half_even", "ROUND_HALF_EVEN"), ("half_up", "ROUND_HALF_UP")):
         got, _ = values_of(
             texts,
@@ -342,7 +342,7 @@ def test_the_least_number_of_64_bits_keeps_its_sign(texts: list[str]) -> None:
 @pytest.mark.parametrize(
     "digits", ["12345678901234567.25", "0.1234567890123456", "1234567890123456.5e3"]
 )
-def test_a_number_that_json_rounds_is_refused_and_exact_in_an_expression(digits: str) -> None:
+def test_a_number_that_json_would_round_is_refused_but_exact_in_an_expression(digits: str) -> None:
     for document in (
         '{"mapping": {"columns": [{"name": "n", "constant": %s}]}, "header": ["x"]}',
         (
@@ -361,7 +361,7 @@ def test_a_number_that_json_rounds_is_refused_and_exact_in_an_expression(digits:
 @pytest.mark.parametrize(
     "digits", ["12345678901234567890", "123456789.012345", "-0.5", "1e18", "0.0"]
 )
-def test_a_number_that_json_keeps_stays_what_it_is(digits: str) -> None:
+def test_a_number_that_json_keeps_is_unchanged(digits: str) -> None:
     document = (
         '{"mapping": {"columns": [{"name": "n", "constant": ' + digits + '}]}, "header": ["x"]}'
     )
@@ -383,7 +383,7 @@ def test_a_number_that_json_keeps_stays_what_it_is(digits: str) -> None:
         ({"type": "boolean", "enum": ["true"], "max_length": 4}, ["true", ""]),
     ],
 )
-def test_a_text_that_is_held_to_be_of_a_type_keeps_the_rules_for_texts(
+def test_a_text_checked_for_a_type_keeps_the_rules_for_texts(
     rules: dict[str, Any], good: list[str]
 ) -> None:
     texts = ["12", "-3", "5", "12345", "7.50", "7.5", "true", "false", "x", ""]
@@ -417,7 +417,7 @@ def test_a_text_that_is_held_to_be_of_a_type_keeps_the_rules_for_texts(
         ),
     ],
 )
-def test_a_bound_that_would_not_be_held_is_refused(
+def test_a_bound_that_would_be_ignored_is_refused(
     steps: list[dict[str, Any]], right: list[Any], wrong: list[Any]
 ) -> None:
     def planned(bound: Any) -> None:
@@ -467,7 +467,7 @@ FORMATS = ["%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y %H:%M", "%Y%m%d%H%M%S", "%Y-%m-%dT%
     st.lists(st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)), min_size=1, max_size=5),
     st.sampled_from(FORMATS),
 )
-def test_dates_go_there_and_back(moments: list[datetime], pattern: str) -> None:
+def test_dates_round_trip(moments: list[datetime], pattern: str) -> None:
     texts = [_written(moment, pattern) for moment in moments]
     got, codes = values_of(texts, {"operation": "date_format", "from": pattern, "to": pattern})
     assert (got, codes) == (texts, [])
@@ -476,11 +476,11 @@ def test_dates_go_there_and_back(moments: list[datetime], pattern: str) -> None:
 
 
 def _written(moment: datetime, pattern: str) -> str:
-    """By Python, where %Y has four digits on every machine."""
+    """Expected by Python, where %Y has four digits on every machine."""
     return moment.strftime(pattern.replace("%Y", f"{moment.year:04}"))
 
 
-def test_only_what_is_to_the_letter_of_the_format_is_a_date() -> None:
+def test_only_exact_matches_of_the_format_are_dates() -> None:
     texts = ["31/01/2026", "1/2/2026", "31/02/2026", "29/02/2024", "29/02/2023", "00/01/2026", "01/13/2026", "01/01/0000",
              "01-01-2026", " 01/01/2026", "01/01/2026 ", "01/01/26", "٠١/01/2026", "01/01/20 6", ""]  # fmt: skip
     got, codes = values_of(texts, {"operation": "parse_date", "format": "%d/%m/%Y"})
@@ -497,8 +497,10 @@ def test_only_what_is_to_the_letter_of_the_format_is_a_date() -> None:
     assert codes == ["not_a_date"]
 
 
-def test_fractions_and_zones_are_read_as_they_are_found() -> None:
-    """Of 1 to 9 digits, but nothing finer than a microsecond; zones with and without minutes."""
+def test_fractions_of_a_second_and_zones_are_parsed() -> None:
+    """Fractions of 1 to 9 digits, but nothing finer than a microsecond; zones with and without
+    minutes.
+    """
     day = "2026-01-05 10:00:00"
     fractions = ["123456", "123", "5", "123456000", "1234567", "1234567890", "", "12x", "123 45"]
     texts = [f"{day}.{fraction}" for fraction in fractions]
@@ -518,7 +520,7 @@ def test_fractions_and_zones_are_read_as_they_are_found() -> None:
 
 
 @pytest.mark.parametrize("tail", [".123", ".5", ".123456789", "+00", "Z", ".12+02:00"])
-def test_a_format_that_was_found_in_values_reads_them(tail: str) -> None:
+def test_a_detected_format_parses_its_values(tail: str) -> None:
     text = f"2026-01-25 10:00:00{tail}".replace("123456789", "123456000")
     pattern = report(of_cells([[text]], ["x"], [1]))[0]["format"]
     got, codes = values_of([text], {"operation": "date_format", "from": pattern, "to": "%d.%m.%Y"})
@@ -548,7 +550,7 @@ texts_like_dates = st.builds(
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(texts_like_dates, min_size=1, max_size=3))
-def test_whatever_the_analysis_calls_a_date_a_transform_reads(texts: list[str]) -> None:
+def test_every_date_that_the_analysis_detects_is_parsed_by_a_transform(texts: list[str]) -> None:
     (found,) = report(of_cells([[text] for text in texts], ["x"], range(1, len(texts) + 1)))
     if found["type"] == "date":
         _, codes = values_of(texts, {"operation": "parse_date", "format": found["format"]})
@@ -563,14 +565,14 @@ def test_whatever_the_analysis_calls_a_date_a_transform_reads(texts: list[str]) 
     [("keep", ["x", ""], []), ("empty", [None, None], []), ("reject", [None], ["not_in_table"])],
 )
 def test_a_value_table_may_be_empty(otherwise: str, got: list[Any], codes: list[str]) -> None:
-    """As one is proposed of which no value was sure."""
+    """A table as proposed when no value was certain."""
     found, told = values_of(
         ["x", ""], {"operation": "value_table", "table": {}, "otherwise": otherwise}
     )
     assert ([value or None for value in found], told) == ([value or None for value in got], codes)
 
 
-# ---------------------------------------------------------------------- values that repeat
+# ---------------------------------------------------------------------- repeated values
 
 REPEATED = [
     "",
@@ -604,8 +606,8 @@ STEPS: list[list[dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
-def test_a_value_that_repeats_becomes_what_it_becomes_alone(form: str) -> None:
-    """Many rows are transformed by their distinct values, a few one by one."""
+def test_a_repeated_value_gives_the_same_result_as_a_single_one(form: str) -> None:
+    """Many rows are transformed by their distinct values, few rows one by one."""
     rng = random.Random(form)
     rows = [[rng.choice(REPEATED), str(i), rng.choice(REPEATED[2:])] for i in range(3000)]
     header = ["a", "id", "b"]
@@ -636,7 +638,7 @@ def test_a_value_that_repeats_becomes_what_it_becomes_alone(form: str) -> None:
             assert tables[0].combine_chunks() == pa.concat_tables(tables[1:]).combine_chunks()
 
 
-def test_lines_are_the_same_with_and_without_a_cell_that_needs_quotes() -> None:
+def test_plain_lines_are_the_same_next_to_lines_that_need_quotes() -> None:
     rows = [[str(i), "é", "", "x" * (i % 5)] for i in range(50)]
     columns = [{"name": name, "from": name} for name in "abcd"]
     plain = outcome(rows, columns, "abcd").output
@@ -645,7 +647,7 @@ def test_lines_are_the_same_with_and_without_a_cell_that_needs_quotes() -> None:
     assert quoted == plain + b'1,"say ""x"", or","\n","\r"\n'
 
 
-def test_a_byte_order_mark_that_begins_a_chunk_is_part_of_a_value() -> None:
+def test_a_byte_order_mark_at_the_start_of_a_chunk_is_data() -> None:
     columns = [{"name": name, "from": name} for name in "ab"]
     document = json.dumps({"mapping": {"columns": columns}, "header": ["a", "b"]}).encode()
     lines = "\ufeffx,1\ny,2\n".encode()
@@ -653,7 +655,7 @@ def test_a_byte_order_mark_that_begins_a_chunk_is_part_of_a_value() -> None:
     assert done.output == lines
 
 
-def test_whole_numbers_are_those_that_are_written_so() -> None:
+def test_integers_are_digits_with_an_optional_minus() -> None:
     texts = ["1", "-1", "0", None, "9223372036854775807", "-9223372036854775808"]
     cast = {"operation": "cast", "to": "integer"}
     assert values_of(texts, cast) == (texts, [])
@@ -671,7 +673,7 @@ def test_whole_numbers_are_those_that_are_written_so() -> None:
     st.text(alphabet="aeiouxyz .,;$", min_size=1, max_size=5),
     st.sampled_from(["_", "a", ".", "$", " "]),
 )
-def test_signs_are_replaced_by_one_as_regular_expressions_of_python_do(
+def test_characters_are_replaced_as_pythons_re_does(
     texts: list[str | None], signs: str, by: str
 ) -> None:
     step = {"operation": "replace", "find": f"[{signs}]", "by": by, "regex": True}
@@ -689,7 +691,7 @@ def test_signs_are_replaced_by_one_as_regular_expressions_of_python_do(
     ),
     st.integers(0, 6),
 )
-def test_whole_numbers_get_their_decimals(texts: list[str], scale: int) -> None:
+def test_whole_numbers_are_padded_with_decimals(texts: list[str], scale: int) -> None:
     step = {"operation": "cast", "to": "decimal", "scale": scale}
     got, codes = values_of(texts, step)
     right = [text for text in texts if text not in ("00", "-")]

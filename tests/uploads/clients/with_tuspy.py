@@ -1,6 +1,5 @@
-"""tuspy as a process: `with_tuspy.py ENDPOINT FILE KILL_AT CHUNK [URL]`. Dies by SIGKILL after
-sending KILL_AT bytes, if that is not 0; with URL it goes on with that upload. Prints the URL as
-soon as it is known.
+"""tuspy as a process: `with_tuspy.py ENDPOINT FILE KILL_AT CHUNK [URL]`. Kills itself after sending
+KILL_AT bytes, if not 0; with URL it resumes that upload. Prints the URL as soon as it is known.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from tusclient import client
 
 
 class DyingSocket(socket.socket):
-    """Counts the bytes that go out, and takes the process with it in the middle of them."""
+    """Counts the sent bytes, and kills the process in the middle of them."""
 
     left = 0
 

@@ -26,7 +26,7 @@ const TABS = [
     name: "results",
     label: "Results",
     load: () => import("./results.js"),
-    fits: (job) => !job.parts && job.processor !== "profile",
+    fits: (job) => !job.parts && !["profile", "load"].includes(job.processor),
   },
   {
     name: "rejects",
@@ -52,6 +52,17 @@ const TABS = [
 const UNCORRECTED = new Set(["profile", "mapping"]);
 
 const SETTLE_MS = 700;
+
+/** Whether the job has loaded rows into a table. */
+const isLoaded = (job) =>
+  job.processor === "load" &&
+  ["completed", "completed_with_errors"].includes(job.status) &&
+  !job.error &&
+  !job.summary?.dry_run;
+
+/** Whether the job reads an upload of its own: no part, no sheet of a workbook. */
+const canReadAgain = (job) =>
+  !job.parts && !job.parent_id && !(job.decoding ?? []).some((each) => each.sheet);
 
 export default function job({ id, tab }) {
   const path = `/api/v1/jobs/${encodeURIComponent(id)}`;
@@ -79,6 +90,7 @@ export default function job({ id, tab }) {
   const actions = h("div.row");
   const tabs = h("nav.tabs", { "aria-label": "Views of this job" });
   const body = h("div.tab-body");
+  const proposal = h("p.note", { hidden: true });
   const back = h("a.back", { href: "#/jobs" }, icon("back"), "All jobs");
   const top = h(
     "div.job-head",
@@ -87,6 +99,7 @@ export default function job({ id, tab }) {
     h("div.page-head", {}, h("div.grow", {}, title, h("div.row.tight", {}, mark, about)), actions),
     bar,
     h("div.stats", {}, Object.values(stats)),
+    proposal,
     tabs,
   );
   const node = h("div.page", {}, spinner());
@@ -105,6 +118,7 @@ export default function job({ id, tab }) {
         bytes(fresh.size_bytes),
         `priority ${fresh.priority}`,
         when(fresh.created_at),
+        ...(fresh.undo ? ["undone"] : []),
       ].join(" · "),
     );
     bar.show(fresh.progress_percent, isFinal(fresh.status) ? TONES[standing(fresh)] : "busy");
@@ -126,7 +140,11 @@ export default function job({ id, tab }) {
           ? `waits for ${fresh.waiting_on}`
           : duration(fresh.eta_seconds),
     );
-    if (before?.status !== fresh.status || before.counts.failed !== fresh.counts.failed) {
+    if (
+      before?.status !== fresh.status ||
+      before.counts.failed !== fresh.counts.failed ||
+      Boolean(before.undo) !== Boolean(fresh.undo)
+    ) {
       if (before && before.status !== fresh.status)
         announce(`${fresh.filename}: ${NAMES[standing(fresh)]}`);
       drawActions();
@@ -139,6 +157,8 @@ export default function job({ id, tab }) {
 
   function drawActions() {
     const final = isFinal(status.status);
+    const table = h("div.row");
+    if (isLoaded(status)) showTable(table);
     replace(
       actions,
       !final && button("Cancel", call("cancel", "Cancelled"), { iconName: "cancel" }),
@@ -147,6 +167,8 @@ export default function job({ id, tab }) {
           kind: "primary",
           iconName: "retry",
         }),
+      isLoaded(status) && table,
+      final && canReadAgain(status) && button("Read again with …", () => openSheet({})),
       button(
         "Delete",
         () => {
@@ -159,6 +181,34 @@ export default function job({ id, tab }) {
         { iconName: "remove" },
       ),
     );
+  }
+
+  /** Links the table of a load, and offers to undo it. */
+  async function showTable(place) {
+    const undone = ({ removed, restored }) => {
+      announce(`Undone: ${count(removed)} rows removed, ${count(restored)} restored`);
+      watch();
+    };
+    try {
+      const { tableLink, undoButton } = await import("./tables.js");
+      const { result } = await api.get(`${path}/result`);
+      replace(place, tableLink(result), !status.undo && undoButton(status, undone));
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  const openSheet = (settings) =>
+    import("../sheet.js").then(({ readAgain }) => readAgain(status, settings), fail);
+
+  /** Proposes other settings if rows were rejected and the file looks as if it were read wrongly. */
+  async function propose() {
+    if (!isFinal(status.status) || !canReadAgain(status) || !status.counts.rejected) return;
+    const { likelyFix } = await import("../likely_fix.js");
+    const fix = await likelyFix(status);
+    if (!fix || isOver) return;
+    proposal.hidden = false;
+    replace(proposal, `${fix.why} `, button(fix.label, () => openSheet(fix.settings)));
   }
 
   function drawTabs() {
@@ -256,7 +306,10 @@ export default function job({ id, tab }) {
           head(fresh);
           drawTabs();
           current?.update?.(fresh);
-          if (isFinal(fresh.status)) watchForDeletion();
+          if (isFinal(fresh.status)) {
+            watchForDeletion();
+            propose().catch(() => {}); // without a proposal the button still opens the sheet
+          }
           settle();
         },
       },
@@ -281,8 +334,10 @@ export default function job({ id, tab }) {
       replace(node, top, body);
       head(fresh);
       show(name);
-      if (isFinal(fresh.status)) watchForDeletion();
-      else watch();
+      if (isFinal(fresh.status)) {
+        watchForDeletion();
+        propose().catch(() => {}); // without a proposal the button still opens the sheet
+      } else watch();
       settle();
     },
     (error) =>

@@ -31,6 +31,13 @@ const narrow = matchMedia("(max-width: 720px)");
 const uploads = h("ul.uploads", { "aria-label": "Uploads" });
 export const deletePath = (job) => `/api/v1/files/${job.file_id}`;
 
+/** The import sheet, which is loaded when it is first opened. */
+const withSheet = (use) => import("../sheet.js").then(use, fail);
+
+/** Opens the import sheet for these files. */
+const choose = (files, settings = {}) =>
+  withSheet(({ importFiles }) => importFiles(files, start, settings));
+
 /** A row for a running upload. */
 function start(file, options) {
   const bar = progressBar(`Upload of ${file.name}`);
@@ -76,7 +83,11 @@ function refused(file, options, { title, message, remedy }) {
     "li.refused",
     { role: "listitem" },
     icon("warn"),
-    h("b.clip", {}, file.name),
+    h("b.clip.grow", {}, file.name),
+    button("Change settings", () => (row.remove(), choose([file], options.settings)), {
+      kind: "quiet",
+      "aria-label": `Change the settings of ${file.name}`,
+    }),
     button("Try again", () => (row.remove(), start(file, options)), {
       kind: "quiet",
       iconName: "retry",
@@ -110,69 +121,19 @@ export default function jobs({ params }) {
     id: "files",
     "aria-label": "Files to upload",
     tabindex: -1,
-    onchange: () => (send([...files.files]), (files.value = "")),
+    onchange: () => (choose([...files.files]), (files.value = "")),
   });
-  const processor = select([["rows", "rows"]], "rows", {
-    "aria-label": "Processor",
-  });
-  const priority = select(
-    Array.from({ length: 11 }, (_, i) => [
-      i,
-      i === 0 ? "0 · no hurry" : i === 10 ? "10 · first of all" : i,
-    ]),
-    0,
-    { "aria-label": "Priority of the upload" },
-  );
-  let schemas = new Set();
-  system().then((about) => {
-    schemas = new Set(about.schemas);
-    say(
-      limit,
-      `CSV, JSON, JSON Lines or workbooks, plain or compressed, up to ${bytes(about.limits.max_upload_bytes)} each`,
-    );
-  }, fail);
-  const options = h("div.row", { hidden: true });
-  let types = [];
-  /** Whether text fields suffice for its options: a document, or the id of something, has a
-   *  separate view. */
-  const isSimple = ({ options }) =>
-    Object.values(options.properties ?? {})
-      .flatMap((property) => property.anyOf ?? [property])
-      .every(({ type, format, $ref }) => type !== "object" && format !== "uuid" && !$ref);
-  /** A field for each option of the processor; an empty one means the default. */
-  const ask = () => {
-    const { properties = {}, required = [] } =
-      types.find((type) => type.processor === processor.value)?.options ?? {};
-    replace(
-      options,
-      Object.entries(properties).map(([name, { title = name, description, default: usual }]) =>
-        h(
-          "label.inline",
-          { title: description },
-          h("span", {}, title),
-          h("input", {
-            name,
-            required: required.includes(name),
-            placeholder: typeof usual === "string" ? usual : JSON.stringify(usual),
-          }),
-        ),
+  system().then(
+    (about) =>
+      say(
+        limit,
+        `CSV, JSON, JSON Lines or workbooks, plain or compressed, up to ${bytes(about.limits.max_upload_bytes)} each`,
       ),
-    );
-    options.hidden = !options.children.length;
-  };
-  processor.addEventListener("change", ask);
+    fail,
+  );
   api.get("/api/v1/job-types").then(({ items }) => {
-    types = items;
-    const usable = types.filter(
-      (type) => type.is_uploadable && type.is_configured && isSimple(type),
-    );
-    usable.sort((a, b) => (a.processor !== "rows") - (b.processor !== "rows"));
-    replace(
-      processor,
-      usable.map((type) => h("option", { value: type.processor }, type.title)),
-    );
     const names = new Set(
-      [...types.map((type) => type.processor), filter.processor].filter(Boolean),
+      [...items.map((type) => type.processor), filter.processor].filter(Boolean),
     );
     replace(
       kind,
@@ -180,7 +141,6 @@ export default function jobs({ params }) {
       [...names].sort().map((name) => h("option", { value: name }, name)),
     );
     kind.value = filter.processor;
-    ask();
   }, fail);
   const limit = h("p.muted", {}, "CSV, JSON, JSON Lines or workbooks, plain or compressed");
   const drop = h(
@@ -196,19 +156,16 @@ export default function jobs({ params }) {
         h(
           "p.lead",
           {},
-          "Drop files here, or ",
+          "Drop files here, ",
           button("choose files", () => files.click(), { kind: "link" }),
+          " or ",
+          button("paste a table", () => withSheet(({ pasteTable }) => pasteTable(start)), {
+            kind: "link",
+          }),
         ),
         limit,
       ),
     ),
-    h(
-      "div.row",
-      {},
-      h("label.inline", {}, h("span", {}, "Processor"), processor),
-      h("label.inline", {}, h("span", {}, "Priority"), priority),
-    ),
-    options,
     files,
   );
   for (const stopped of [...uploads.querySelectorAll("[data-name]")]) stopped.remove();
@@ -232,24 +189,20 @@ export default function jobs({ params }) {
   const dropped = (event) => {
     depth = 0;
     drop.classList.remove("over");
-    if (event.dataTransfer?.files.length) send([...event.dataTransfer.files]);
+    if (event.dataTransfer?.files.length) choose([...event.dataTransfer.files]);
+  };
+  /** Text with several cells or lines that is pasted anywhere but in a field. */
+  const pasted = (event) => {
+    if (event.target.closest?.("input, textarea, select, dialog")) return;
+    if (event.clipboardData.files.length) return choose([...event.clipboardData.files]);
+    const text = event.clipboardData.getData("text/plain");
+    if (/[\t\n]/.test(text.trim()))
+      withSheet(({ importFiles, pastedFile }) => importFiles([pastedFile(text)], start));
   };
   addEventListener("dragenter", over);
   addEventListener("dragleave", out);
   addEventListener("drop", dropped);
-
-  function send(chosen) {
-    const given = [...options.querySelectorAll("input")]
-      .filter((input) => input.value)
-      .map((input) => [`option.${input.name}`, input.value]);
-    const wanted = {
-      processor: processor.value,
-      priority: priority.value,
-      isSchema: schemas.has(processor.value),
-      option: Object.fromEntries(given),
-    };
-    chosen.forEach((file) => start(file, wanted));
-  }
+  addEventListener("paste", pasted);
 
   // ---------------------------------------------------------------- the list
 
@@ -574,6 +527,7 @@ export default function jobs({ params }) {
       removeEventListener("dragenter", over);
       removeEventListener("dragleave", out);
       removeEventListener("drop", dropped);
+      removeEventListener("paste", pasted);
     },
   };
 }

@@ -37,7 +37,8 @@ export default function rejects({ id, status: first, correctable, refresh, again
   const edits = new Map();
   const path = `/api/v1/rejects/${encodeURIComponent(id)}`;
   const header = status.dialect.columns ?? [];
-  const isCsv = status.format === "csv" && header.length > 0;
+  const isFixed = status.format === "fixed";
+  const isCsv = (status.format === "csv" || isFixed) && header.length > 0;
   const place = h("div", {}, spinner());
   const note = h("p.muted", { role: "status" });
   const codes = select([["", "Every reason"]], "", { "aria-label": "Reason" });
@@ -94,10 +95,16 @@ export default function rejects({ id, status: first, correctable, refresh, again
 
   /** The cells of a reject in the order of the file's columns; one for JSON. */
   function cellsOf(reject) {
-    reject.cells ??= isCsv
-      ? splitRecord(textOf(reject, status.dialect.encoding), status.dialect)
-      : [textOf(reject)];
+    reject.cells ??= cellsIn(reject);
     return reject.cells;
+  }
+  function cellsIn(reject) {
+    if (!isCsv) return [textOf(reject)];
+    const text = textOf(reject, status.dialect.encoding);
+    if (!isFixed) return splitRecord(text, status.dialect);
+    const characters = [...text];
+    const starts = status.dialect.starts;
+    return starts.map((start, i) => characters.slice(i && start, starts[i + 1]).join("").trim());
   }
   /** The correctable cells: those beyond the header are joined to the last one, as in the
    *  download. */
@@ -506,8 +513,10 @@ export default function rejects({ id, status: first, correctable, refresh, again
         fresh.counts.rejected !== status.counts.rejected ||
         missing(fresh) !== missing(status) ||
         fresh.status !== status.status;
+      const couldEdit = canEdit();
       status = fresh;
       offer();
+      if (shownRow && canEdit() !== couldEdit) show(shownRow);
       if (changed) {
         cursors = new Map([[0, 0]]); // rows are gone: all pages start elsewhere
         table?.reload();

@@ -15,6 +15,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -23,20 +24,30 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, jobs
 from app.db.engine import Database
 from app.db.rows import ChunkRow
-from app.destinations.base import ResultDestination
+from app.destinations.base import ReadBack, ResultDestination, TakenBack
 from app.destinations.rejects import Rejects
 from app.destinations.staged import Assembly, Compute, StagedJob, StagedResults
 from app.errors import TerminalError, TransientError
 from app.failpoints import hit
+from app.features.tables import queries
 from app.features.tables.catalogue import read_definition
 from app.features.tables.ddl import add_key, create_table
-from app.features.tables.loading import preview
+from app.features.tables.definition import quoted
+from app.features.tables.loading import preview, undoing
 from app.features.tables.loading.loader import Loader, LoadRefused, Range, RowsRefused
 from app.features.tables.loading.processor import NAME
+from app.features.tables.loading.record import (
+    BEFORE_PREFIX,
+    RECORD_PREFIX,
+    Record,
+    is_recorded,
+    recorded_job,
+)
 from app.features.tables.loading.refusals import Refusal, clashes, found_by
-from app.features.tables.loading.statements import Finder, Statements
+from app.features.tables.loading.statements import Finder, Statements, Step, stage_of
 from app.features.tables.loading.stored import from_text
-from app.features.tables.plan import LoadPlan, Mode
+from app.features.tables.loading.undoing import TableMoved
+from app.features.tables.plan import DELETING, KEYED, LoadPlan, Mode
 from app.formats.base import Page, Reject, Span
 from app.formats.rejecting import located
 from app.processors.base import Conclusion
@@ -95,9 +106,16 @@ class LoadedTables:
     """The destinations of loads, one for each job."""
 
     def __init__(
-        self, database: Database, sources: Sources, rejects: Rejects, loader: Loader
+        self,
+        database: Database,
+        sources: Sources,
+        rejects: Rejects,
+        loader: Loader,
+        keep_days: float,
     ) -> None:
+        """`keep_days`: how long records are kept."""
         self._parts = LoadParts(database, sources, rejects, loader, Counter())
+        self._keep = timedelta(days=keep_days)
 
     def of(self, processor: str, options: Mapping[str, Any]) -> ResultDestination | None:
         if processor != NAME:
@@ -111,12 +129,27 @@ class LoadedTables:
             await asyncio.sleep(SWEEP_SECONDS)
 
     async def sweep(self) -> None:
-        """Remove staging tables that no job needs any more."""
+        """Remove staging tables that no job needs any more, and records that are too old."""
         parts = self._parts
         async with parts.database.working() as connection:
             job_ids = await parts.loader.staged_jobs(connection)
+            names = await parts.loader.list_tables(connection, RECORD_PREFIX)
+            names += await parts.loader.list_tables(connection, BEFORE_PREFIX)
         for job_id in job_ids:
             await parts.database.transact(lambda c, j=job_id: _drop_unneeded(c, parts.loader, j))  # type: ignore[misc]
+        recorded = dict.fromkeys(recorded_job(name) for name in names)
+        for recorded_id in recorded:
+            if recorded_id is not None:
+                await parts.database.transact(lambda c, j=recorded_id: self._drop_old(c, j))  # type: ignore[misc]
+
+    async def _drop_old(self, connection: AsyncConnection, job_id: UUID) -> None:
+        job = await jobs.lock_job(connection, job_id)
+        is_kept = job is not None and (
+            job.finished_at is None or datetime.now(UTC) - job.finished_at < self._keep
+        )
+        if not is_kept:
+            logger.info("Dropping the record of %s", job_id)
+            await drop_record(connection, self._parts.loader, job_id)
 
 
 class LoadedTable(StagedResults):
@@ -141,13 +174,16 @@ class LoadedTable(StagedResults):
         return {}
 
     async def count(self, connection: AsyncConnection, job_id: UUID) -> int:
-        """Staged, or loaded by a job that has ended."""
-        if await self._loader.has_stage(connection, job_id):
-            return await self._loader.count(connection, self._statements(job_id).count_staged)
+        """Return the rows that a running job has staged, or that an ended one has loaded."""
         job = await jobs.load_job(connection, job_id)
-        if job is None or not job.stores_results or JobStatus(job.status) not in WHOLE:
+        if job is None:
             return 0
-        return int((job.summary or {})["rows"])
+        if JobStatus(job.status) in WHOLE:
+            return int((job.summary or {})["rows"]) if job.stores_results else 0
+        is_staged = JobStatus(job.status) in ACTIVE_JOBS
+        if not is_staged or not await self._loader.has_stage(connection, job_id):
+            return 0
+        return await self._loader.count(connection, self._statements(job_id).count_staged)
 
     # ------------------------------------------------------------------ a correction
 
@@ -181,19 +217,78 @@ class LoadedTable(StagedResults):
         self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page], start: int, end: int
     ) -> dict[str, int]:
         """What `refuse` has staged goes into the table: the load itself is there already."""
-        statements = self._corrected(job_id)
-        count = await self._loader.count(connection, statements.count_staged)
-        return {"rows": count, **await self._apply(connection, job_id, statements)}
+        record = Record(self._corrected_plan, job_id)
+        count = await self._loader.count(connection, record.statements.count_staged)
+        has_record = await self._loader.has_table(connection, record.name)
+        return {"rows": count, **await self._apply(connection, record, is_recorded=has_record)}
 
-    def _corrected(self, job_id: UUID) -> Statements:
+    @property
+    def _corrected_plan(self) -> LoadPlan:
         """Rows that come later are added: they exchange and delete nothing."""
         plan = self._plan
-        mode = CORRECTED.get(plan.mode, plan.mode)
-        return Statements(replace(plan, mode=mode), job_id)
+        return replace(plan, mode=CORRECTED.get(plan.mode, plan.mode))
+
+    def _corrected(self, job_id: UUID) -> Statements:
+        return Statements(self._corrected_plan, job_id)
 
     async def remove(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> bool:
-        """What was loaded is the user's."""
+        """Drop the record. What was loaded is the user's."""
+        await drop_record(connection, self._loader, job_id)
         return False
+
+    # ------------------------------------------------------------------ what was loaded
+
+    async def read_back(
+        self, connection: AsyncConnection, job_id: UUID, first_rows: Sequence[int]
+    ) -> ReadBack:
+        """Compare the record of the load with the table. Rows that differ were changed since by
+        others, which is no fault; rows that the record lacks are one.
+        """
+        record = Record(self._plan, job_id)
+        recorded = await undoing.find_recorded(connection, self._loader, record)
+        if recorded is None:
+            return ReadBack()
+        reason = await undoing.fits(connection, self._plan)
+        if reason:
+            return ReadBack(since={"same": 0, "changed": 0, "removed": 0, "table": reason})
+        job = await jobs.load_job(connection, job_id)
+        rows = int((job.summary or {})["rows"]) if job is not None else 0
+        have = await self._loader.count(connection, f"SELECT count(*) FROM {record.table}")  # noqa: S608
+        problems = [] if have == rows else [f"rows in the record: {have}, expected {rows}"]
+        since = await undoing.compare(connection, self._loader, recorded)
+        return ReadBack(problems=problems, since=since)
+
+    async def has_rows(self, connection: AsyncConnection, job_ids: Sequence[UUID]) -> bool:
+        """Return whether one of the loads has a record."""
+        for job_id in job_ids:
+            if await self._loader.has_table(connection, Record(self._plan, job_id).name):
+                return True
+        return False
+
+    async def take_back(
+        self, connection: AsyncConnection, job_id: UUID, at_most: int
+    ) -> TakenBack | None:
+        """Take back all of the load at once: readers see the table before or after."""
+        loader, record = self._loader, Record(self._plan, job_id)
+        await loader.begin(connection)
+        await loader.take_turns(connection, self._plan.definition.name)
+        recorded = await undoing.find_recorded(connection, loader, record)
+        job = await jobs.load_job(connection, job_id)
+        if recorded is None or job is None:
+            return None
+        name = self._plan.definition.name
+        ended = await queries.list_ended(
+            connection, NAME, str(name), name.connection, after=job.finished_at
+        )
+        later: list[undoing.Recorded] = []
+        for load in ended:
+            other = Record(from_text(load.options["plan"]), load.id)
+            found_record = await undoing.find_recorded(connection, loader, other)
+            if load.id != job_id and found_record is not None:
+                later.append(found_record)
+        taken = await undoing.take_back(connection, loader, recorded, later)
+        hit("load.undone")
+        return taken
 
     def _statements(self, job_id: UUID) -> Statements:
         return Statements(self._plan, job_id)
@@ -309,7 +404,7 @@ class LoadedTable(StagedResults):
 
         async def attempt(connection: AsyncConnection) -> None:
             await self._open(connection)
-            await self._delete(connection, statements)
+            await self._delete(connection, statements.before())
             refusals.extend(await self._loader.attempt(connection, statements, ranges))
             raise _RolledBack
 
@@ -398,6 +493,12 @@ class LoadedTable(StagedResults):
             "mode": self._plan.mode,
             "dry_run": self._plan.is_dry_run,
             "statements": list(self._plan.statements),
+            "columns": [
+                {"column": column.name, "type": column.type, "from": column.source}
+                for column in self._plan.columns
+            ],
+            "defaulted": list(self._plan.defaulted),
+            "ignored": list(self._plan.ignored),
             "rows": {"total": job.rows, "ok": rows, "rejected": job.rows - rows},
         }
         summary: dict[str, Any] = {"rows": rows}
@@ -429,7 +530,8 @@ class LoadedTable(StagedResults):
         if self._plan.mode == "mirror":
             await self._check_deletes(connection, statements, rejected=assembly.payload)
         told = await self._preview(connection, statements) if is_dry_run else {}
-        counts = await self._apply(connection, job_id, statements)
+        record = Record(self._plan, job_id)
+        counts = await self._apply(connection, record, is_recorded=is_recorded(self._plan))
         if self._keys_at_the_end:
             await loader.run(connection, add_key(self._plan.definition))
         if is_dry_run:
@@ -450,14 +552,20 @@ class LoadedTable(StagedResults):
         return preview.told(statements.loaded, rows, changed)
 
     async def _apply(
-        self, connection: AsyncConnection, job_id: UUID, statements: Statements
+        self, connection: AsyncConnection, record: Record, *, is_recorded: bool
     ) -> dict[str, int]:
-        """The staged rows go into the table, and the staging table away."""
-        loader = self._loader
-        counts = {"inserted": 0, "updated": 0, "unchanged": 0, "skipped": 0, "deleted": 0}
+        """Write the staged rows into the table. The staging table becomes the record of the load,
+        or is dropped.
+        """
+        loader, statements = self._loader, record.statements
         staged = await loader.count(connection, statements.count_staged)
+        if is_recorded:
+            counts = await self._apply_recorded(connection, record, staged)
+            await self._keep_record(connection, record)
+            return counts
+        counts = {"inserted": 0, "updated": 0, "unchanged": 0, "skipped": 0, "deleted": 0}
         matched = 0
-        counts["deleted"] = await self._delete(connection, statements)
+        counts["deleted"] = await self._delete(connection, statements.before())
         if statements.updates:
             matched = await loader.count(connection, statements.count_matched)
         for step in statements.steps():
@@ -465,17 +573,53 @@ class LoadedTable(StagedResults):
         await loader.end(connection)
         counts["unchanged"] = matched - counts["updated"]
         counts["skipped"] = staged - matched - counts["inserted"]
-        await loader.drop_stage(connection, job_id)
+        await loader.drop_stage(connection, record.job_id)
         return counts
 
-    async def _delete(self, connection: AsyncConnection, statements: Statements) -> int:
-        """Rows that make way for those of the file. Raises LoadRefused where they cannot: no row of
-        the file is to blame for that.
+    async def _apply_recorded(
+        self, connection: AsyncConnection, record: Record, staged: int
+    ) -> dict[str, int]:
+        """Write the staged rows, and what they replace into the record."""
+        loader, statements, mode = self._loader, record.statements, record.plan.mode
+        counts = {"inserted": 0, "updated": 0, "unchanged": 0, "skipped": 0, "deleted": 0}
+        if mode in KEYED or mode in DELETING:
+            await loader.run(connection, record.create_before)
+        counts["deleted"] = await self._delete(connection, record.deletions())
+        if statements.updates:
+            counts["updated"] = await loader.run(connection, record.keep_updated)
+            counts["unchanged"] = await loader.run(connection, record.keep_matched("unchanged"))
+        elif mode == "insert_new":
+            counts["skipped"] = await loader.run(connection, record.keep_matched("skipped"))
+        written = {"updated": 0, "inserted": 0}
+        for step in statements.steps():
+            written[step.counted] += await loader.run(connection, step.sql)
+        await loader.end(connection)
+        matched = counts["updated"] + counts["unchanged"] + counts["skipped"]
+        counts["inserted"] = written["inserted"]
+        is_as_kept = written["updated"] == counts["updated"]
+        if mode != "update":
+            is_as_kept = is_as_kept and matched + counts["inserted"] == staged
+        if not is_as_kept and not record.definition.triggers:
+            raise TableMoved  # others have written rows of the file meanwhile
+        return counts
+
+    async def _keep_record(self, connection: AsyncConnection, record: Record) -> None:
+        loader, stage = self._loader, stage_of(record.job_id)
+        if await loader.has_table(connection, record.name):
+            await loader.run(connection, record.add_staged)
+            await loader.drop_stage(connection, record.job_id)
+        else:
+            await loader.rename(connection, stage, record.name)
+
+    async def _delete(self, connection: AsyncConnection, steps: Sequence[Step]) -> int:
+        """Delete the rows that make way for those of the file; return their number. Raises
+        LoadRefused where they cannot be: no row of the file is to blame for that.
         """
         deleted = 0
         try:
-            for step in statements.before():
-                deleted += await self._loader.run(connection, step.sql)
+            for step in steps:
+                rows = await self._loader.run(connection, step.sql)
+                deleted += rows if step.counted == "deleted" else 0
         except RowsRefused as error:
             raise LoadRefused(f"Rows of the table cannot be deleted: {error.detail}") from error
         return deleted
@@ -495,6 +639,7 @@ class LoadedTable(StagedResults):
         """
         plan, planned = self._plan, self._plan.definition
         await self._loader.begin(connection)
+        await self._loader.take_turns(connection, planned.name)
         if plan.mode == "create":
             if await read_definition(connection, planned.name) is not None:
                 raise TableChanged(f"There is a table {planned.name} by now. Nothing was loaded.")
@@ -593,6 +738,12 @@ async def _drop_unneeded(connection: AsyncConnection, loader: Loader, job_id: UU
             return
     logger.info("Dropping the staging table of %s", job_id)
     await loader.drop_stage(connection, job_id)
+
+
+async def drop_record(connection: AsyncConnection, loader: Loader, job_id: UUID) -> None:
+    """Drop the record of a job, if it has one."""
+    for prefix in (RECORD_PREFIX, BEFORE_PREFIX):
+        await loader.run(connection, f"DROP TABLE IF EXISTS {quoted(prefix + job_id.hex)}")
 
 
 async def _left_for_the_sweep(work: Awaitable[Any]) -> None:

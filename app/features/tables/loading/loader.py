@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import TerminalError, TransientError
-from app.features.tables.definition import quoted
+from app.features.tables.definition import TableName, quoted
 from app.features.tables.loading.refusals import Refusal
-from app.features.tables.loading.statements import Statements, stage_of
+from app.features.tables.loading.statements import STAGE_PREFIX, Statements, Step, job_of, stage_of
 from app.features.tables.plan import LoadPlan
 
 Range = tuple[int, int]
@@ -40,6 +40,13 @@ class TableLocked(TransientError):
     waiting_on = "table"
 
 
+class Stepwise(Protocol):
+    """Statements that can be run for some rows alone."""
+
+    def steps(self, low: str = "", high: str = "") -> Sequence[Step]:
+        """Return the statements, for all rows or for those with the numbers from `low` to `high`."""
+
+
 class Loader(ABC):
     @abstractmethod
     async def stage(
@@ -47,12 +54,36 @@ class Loader(ABC):
     ) -> None:
         """Put rows into the staging table of the job, which is made where it is not there."""
 
-    @abstractmethod
-    async def has_stage(self, connection: AsyncConnection, job_id: UUID) -> bool: ...
+    async def has_stage(self, connection: AsyncConnection, job_id: UUID) -> bool:
+        """Return whether the job has a staging table."""
+        return await self.has_table(connection, stage_of(job_id))
 
     @abstractmethod
+    async def has_table(self, connection: AsyncConnection, name: str) -> bool:
+        """Return whether there is a table of this name among those of the service."""
+
+    @abstractmethod
+    async def list_tables(self, connection: AsyncConnection, prefix: str) -> list[str]:
+        """Return the names of tables that begin like this, among those of the service."""
+
     async def staged_jobs(self, connection: AsyncConnection) -> list[UUID]:
-        """All that have a staging table."""
+        """Return the jobs that have a staging table."""
+        names = await self.list_tables(connection, STAGE_PREFIX)
+        return [job_id for name in names if (job_id := job_of(name)) is not None]
+
+    @abstractmethod
+    async def rename(self, connection: AsyncConnection, old: str, new: str) -> None:
+        """Rename a table of the service."""
+
+    @abstractmethod
+    async def take_turns(self, connection: AsyncConnection, table: TableName) -> None:
+        """Let loads and undos of this table end one after the other. Raises TableLocked."""
+
+    @abstractmethod
+    async def mark(
+        self, connection: AsyncConnection, work: str, refusals: Sequence[Refusal]
+    ) -> None:
+        """Mark rows that an undo has to leave, with the reason."""
 
     async def drop_stage(self, connection: AsyncConnection, job_id: UUID) -> None:
         await self.run(connection, f"DROP TABLE IF EXISTS {quoted(stage_of(job_id))}")
@@ -84,7 +115,7 @@ class Loader(ABC):
 
     @abstractmethod
     async def attempt(
-        self, connection: AsyncConnection, statements: Statements, ranges: Sequence[Range]
+        self, connection: AsyncConnection, statements: Stepwise, ranges: Sequence[Range]
     ) -> list[Refusal]:
         """Write the staged rows with the numbers of these ranges, one range after the other and
         each halved where a row is refused, and say which those are. What was written stays.

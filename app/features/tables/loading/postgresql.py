@@ -11,7 +11,15 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.features.tables.loading.loader import Loader, LoadRefused, Range, RowsRefused, TableLocked
+from app.features.tables.definition import TableName, quoted
+from app.features.tables.loading.loader import (
+    Loader,
+    LoadRefused,
+    Range,
+    RowsRefused,
+    Stepwise,
+    TableLocked,
+)
 from app.features.tables.loading.refusals import (
     Diagnosis,
     Refusal,
@@ -20,9 +28,7 @@ from app.features.tables.loading.refusals import (
 )
 from app.features.tables.loading.statements import (
     ROW,
-    STAGE_PREFIX,
     Statements,
-    job_of,
     stage_of,
 )
 from app.features.tables.loading.stored import staged_columns
@@ -31,7 +37,7 @@ from app.features.tables.plan import LoadPlan
 STATEMENT_SECONDS = 86_400.0
 """Of one that moves all rows of a load: as long as it takes."""
 LOCK_SECONDS = 3
-HAS_STAGE = """
+HAS_TABLE = """
 SELECT EXISTS (
     SELECT FROM pg_class WHERE relname = $1 AND relnamespace = current_schema()::regnamespace
 )
@@ -103,18 +109,34 @@ class PostgresLoader(Loader):
         if not await self.has_stage(connection, job_id):
             await self.run(connection, Statements(plan, job_id).create_stage)
 
-    async def has_stage(self, connection: AsyncConnection, job_id: UUID) -> bool:
+    async def has_table(self, connection: AsyncConnection, name: str) -> bool:
         driver = await _driver(connection)
-        return bool(await driver.fetchval(HAS_STAGE, stage_of(job_id)))
+        return bool(await driver.fetchval(HAS_TABLE, name))
 
-    async def staged_jobs(self, connection: AsyncConnection) -> list[UUID]:
+    async def list_tables(self, connection: AsyncConnection, prefix: str) -> list[str]:
         driver = await _driver(connection)
         names = await driver.fetch(
             "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND starts_with(relname, $1)"
             " AND relnamespace = current_schema()::regnamespace",
-            STAGE_PREFIX,
+            prefix,
         )
-        return [job_id for (name,) in names if (job_id := job_of(name)) is not None]
+        return [name for (name,) in names]
+
+    async def rename(self, connection: AsyncConnection, old: str, new: str) -> None:
+        await self.run(connection, f"ALTER TABLE {quoted(old)} RENAME TO {quoted(new)}")
+
+    async def take_turns(self, connection: AsyncConnection, table: TableName) -> None:
+        driver = await _driver(connection)
+        lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+        with _told():
+            await driver.execute(lock, f"granula table {table.sql}")
+
+    async def mark(
+        self, connection: AsyncConnection, work: str, refusals: Sequence[Refusal]
+    ) -> None:
+        driver = await _driver(connection)
+        query = f"INSERT INTO {work} SELECT unnest($1::bigint[]), 'refused', NULL"
+        await driver.execute(query, [refusal.row_number for refusal in refusals])
 
     async def run(self, connection: AsyncConnection, sql: str) -> int:
         driver = await _driver(connection)
@@ -144,7 +166,7 @@ class PostgresLoader(Loader):
         await self.run(connection, "SET CONSTRAINTS ALL IMMEDIATE")
 
     async def attempt(
-        self, connection: AsyncConnection, statements: Statements, ranges: Sequence[Range]
+        self, connection: AsyncConnection, statements: Stepwise, ranges: Sequence[Range]
     ) -> list[Refusal]:
         steps = [step.sql for step in statements.steps("$1", "$2")]
         await self.run(connection, "SET CONSTRAINTS ALL IMMEDIATE")
@@ -159,6 +181,8 @@ class PostgresLoader(Loader):
             firsts, lasts = zip(*ranges, strict=True)
             await driver.execute(ATTEMPT, firsts, lasts, timeout=STATEMENT_SECONDS)
         rows = await driver.fetch("SELECT * FROM pg_temp.granula_refused ORDER BY number")
+        await self.run(connection, "DROP FUNCTION pg_temp.granula_try(bigint, bigint)")
+        await self.run(connection, "DROP TABLE pg_temp.granula_refused")
         return [
             told_by_database(row[0], Diagnosis(*(each or "" for each in row[1:]))) for row in rows
         ]

@@ -14,14 +14,12 @@ import msgspec
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.features.tables.loading.loader import Loader, LoadRefused, Range, RowsRefused
+from app.features.tables.definition import TableName, quoted
+from app.features.tables.loading.loader import Loader, LoadRefused, Range, RowsRefused, Stepwise
 from app.features.tables.loading.refusals import Diagnosis, Refusal, told_by_database
 from app.features.tables.loading.statements import (
     ROW,
-    STAGE_PREFIX,
     Statements,
-    job_of,
-    stage_of,
 )
 from app.features.tables.plan import LoadPlan
 
@@ -52,14 +50,33 @@ class SqliteLoader(Loader):
             )
             await connection.exec_driver_sql(statements.insert_staged, rows)
 
-    async def has_stage(self, connection: AsyncConnection, job_id: UUID) -> bool:
+    async def has_table(self, connection: AsyncConnection, name: str) -> bool:
         query = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?"
-        return (await connection.exec_driver_sql(query, (stage_of(job_id),))).first() is not None
+        return (await connection.exec_driver_sql(query, (name,))).first() is not None
 
-    async def staged_jobs(self, connection: AsyncConnection) -> list[UUID]:
+    async def list_tables(self, connection: AsyncConnection, prefix: str) -> list[str]:
         query = "SELECT name FROM sqlite_schema WHERE type = 'table' AND substr(name, 1, ?) = ?"
-        names = await connection.exec_driver_sql(query, (len(STAGE_PREFIX), STAGE_PREFIX))
-        return [job_id for (name,) in names.all() if (job_id := job_of(name)) is not None]
+        names = await connection.exec_driver_sql(query, (len(prefix), prefix))
+        return [name for (name,) in names.all()]
+
+    async def rename(self, connection: AsyncConnection, old: str, new: str) -> None:
+        """In the way of older versions, which do not look at views of the user that are broken."""
+        await connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")
+        try:
+            await self.run(connection, f"ALTER TABLE {quoted(old)} RENAME TO {quoted(new)}")
+        finally:
+            await connection.exec_driver_sql("PRAGMA legacy_alter_table = OFF")
+
+    async def take_turns(self, connection: AsyncConnection, table: TableName) -> None:
+        """Nobody else writes meanwhile."""
+
+    async def mark(
+        self, connection: AsyncConnection, work: str, refusals: Sequence[Refusal]
+    ) -> None:
+        query = f"INSERT INTO {work} VALUES (?, 'refused', NULL)"  # noqa: S608
+        numbers = [(refusal.row_number,) for refusal in refusals]
+        if numbers:
+            await connection.exec_driver_sql(query, numbers)
 
     async def run(self, connection: AsyncConnection, sql: str) -> int:
         with _told():
@@ -83,7 +100,7 @@ class SqliteLoader(Loader):
         """Deferred foreign keys were looked at before: their check cannot be asked for."""
 
     async def attempt(
-        self, connection: AsyncConnection, statements: Statements, ranges: Sequence[Range]
+        self, connection: AsyncConnection, statements: Stepwise, ranges: Sequence[Range]
     ) -> list[Refusal]:
         refused: list[Refusal] = []
         left = [*reversed(ranges)]

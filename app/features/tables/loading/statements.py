@@ -25,13 +25,21 @@ def stage_of(job_id: UUID) -> str:
     return STAGE_PREFIX + job_id.hex
 
 
-def job_of(stage: str) -> UUID | None:
-    """The job whose staging table has this name; None if no job's has."""
-    digits = stage.removeprefix(STAGE_PREFIX)
+def job_of(table: str, prefix: str = STAGE_PREFIX) -> UUID | None:
+    """Return the job whose staging table, or other table with this prefix, has this name; None if
+    it is not such a name.
+    """
+    digits = table.removeprefix(prefix)
     try:
         return UUID(hex=digits) if len(digits) == 32 else None
     except ValueError:
         return None
+
+
+def same(left: Sequence[str], right: Sequence[str], mine: str, other: str) -> str:
+    """Return whether two rows have the same values in these columns."""
+    pairs = zip(left, right, strict=True)
+    return " AND ".join(f"{mine}.{quoted(a)} = {other}.{quoted(b)}" for a, b in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +144,22 @@ class Statements:
 
     def _update(self, source: str) -> Step:
         changes = ", ".join(f"{name} = s.{name}" for name in self._changed)
-        differs = " OR ".join(self._differ(column) for column in self._loaded)
         update = (
             f"UPDATE {self.table} AS t SET {changes} FROM {source} AS s"  # noqa: S608
-            f" WHERE {self._same_key} AND ({differs})"
+            f" WHERE {self.same_key} AND ({self.differs})"
         )
         return Step("updated", update)
 
-    def _differ(self, name: str) -> str:
+    @property
+    def differs(self) -> str:
+        """Whether a row of the table and the staged one with its key have different values."""
+        return " OR ".join(self.differ(name) for name in self._loaded)
+
+    def differ(self, name: str, mine: str = "t", other: str = "s") -> str:
+        """Return whether two rows have different values in a column."""
         column = self._definition.column(name)
         assert column is not None
-        mine, other = f"t.{quoted(name)}", f"s.{quoted(name)}"
+        mine, other = f"{mine}.{quoted(name)}", f"{other}.{quoted(name)}"
         if self._is_sqlite:
             return f"{mine} IS NOT {other}"
         if _base(column) in WITHOUT_EQUALITY:
@@ -154,27 +167,22 @@ class Statements:
         return f"{mine} IS DISTINCT FROM {other}"
 
     @property
-    def _same_key(self) -> str:
-        return self._same(self._plan.key, self._plan.key, "t", "s")
+    def same_key(self) -> str:
+        return same(self._plan.key, self._plan.key, "t", "s")
 
     def _not_in(self, mine: str, other: str, alias: str) -> str:
         key = self._plan.key
         return (
             f"NOT EXISTS (SELECT 1 FROM {other} AS {alias}"  # noqa: S608
-            f" WHERE {self._same(key, key, mine, alias)})"
+            f" WHERE {same(key, key, mine, alias)})"
         )
-
-    @staticmethod
-    def _same(left: Sequence[str], right: Sequence[str], mine: str, other: str) -> str:
-        pairs = zip(left, right, strict=True)
-        return " AND ".join(f"{mine}.{quoted(a)} = {other}.{quoted(b)}" for a, b in pairs)
 
     @property
     def count_matched(self) -> str:
         """Staged rows whose key the table has."""
         return (
             f"SELECT count(*) FROM {self.stage} AS s JOIN {self.table} AS t"  # noqa: S608
-            f" ON {self._same_key}"
+            f" ON {self.same_key}"
         )
 
     @property
@@ -201,10 +209,9 @@ class Statements:
         if self._plan.mode != "update":
             questions["inserted"] = f"SELECT s.{ROW}, {given} FROM {self.stage} AS s{new} {order}"  # noqa: S608
         if self.updates and self._changed:
-            differs = " OR ".join(map(self._differ, self._loaded))
             questions["updated"] = (
                 f"SELECT s.{ROW}, {given}, {self._texts('t')} FROM {self.stage} AS s"  # noqa: S608
-                f" JOIN {self.table} AS t ON {self._same_key} WHERE {differs} {order}"
+                f" JOIN {self.table} AS t ON {self.same_key} WHERE {self.differs} {order}"
             )
         if self._plan.mode in DELETING:
             missing = ""
@@ -219,10 +226,10 @@ class Statements:
         """How many rows change in each of the columns `loaded`."""
         if not (self.updates and self._changed):
             return None
-        counts = [f"sum(CASE WHEN {self._differ(n)} THEN 1 ELSE 0 END)" for n in self._loaded]
+        counts = [f"sum(CASE WHEN {self.differ(n)} THEN 1 ELSE 0 END)" for n in self._loaded]
         return (
             f"SELECT {', '.join(counts)} FROM {self.stage} AS s"  # noqa: S608
-            f" JOIN {self.table} AS t ON {self._same_key}"
+            f" JOIN {self.table} AS t ON {self.same_key}"
         )
 
     @property
@@ -252,7 +259,7 @@ class Statements:
         constraint = self._definition.unique_on(self._plan.key)
         if self._plan.mode != "update" or constraint is None:
             return None
-        shown = self._shown("s", constraint.columns)
+        shown = self.shown("s", constraint.columns)
         missing = self._not_in("s", self.table, "t")
         sql = (
             f"SELECT s.{ROW}, {shown}, NULL FROM {self.stage} AS s"  # noqa: S608
@@ -277,7 +284,7 @@ class Statements:
             is_whole = self._has([column.name for column in self._definition.columns])
             is_known = self._has(constraint.columns) if constraint.columns else is_whole
             if constraint.kind == "check" and condition is not None and is_known:
-                shown = self._shown("s", constraint.columns)
+                shown = self.shown("s", constraint.columns)
                 sql = (
                     f"SELECT s.{ROW}, {shown}, NULL FROM {self.stage} AS s"  # noqa: S608
                     f" WHERE NOT ({condition[1]}) ORDER BY 1"
@@ -325,7 +332,7 @@ class Statements:
     def _has(self, columns: Sequence[str]) -> bool:
         return bool(columns) and set(columns) <= set(self._loaded)
 
-    def _shown(self, alias: str, columns: Sequence[str]) -> str:
+    def shown(self, alias: str, columns: Sequence[str]) -> str:
         """Values as a text."""
         if not columns:
             return "NULL"
@@ -337,19 +344,19 @@ class Statements:
         listed = ", ".join(map(quoted, columns))
         there = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in columns)
         sql = (
-            f"SELECT s.{ROW}, {self._shown('s', columns)}, d.first FROM {self.stage} AS s"  # noqa: S608
+            f"SELECT s.{ROW}, {self.shown('s', columns)}, d.first FROM {self.stage} AS s"  # noqa: S608
             f" JOIN (SELECT {listed}, min({ROW}) AS first FROM {self.stage} WHERE {there}"
             f" GROUP BY {listed} HAVING count(*) > 1) AS d"
-            f" ON {self._same(columns, columns, 's', 'd')} ORDER BY 1"
+            f" ON {same(columns, columns, 's', 'd')} ORDER BY 1"
         )
         return Finder(constraint, "not_unique", sql)
 
     def _there(self, constraint: Constraint) -> Finder:
         columns = constraint.columns
-        other = self._shown("t", self._definition.primary_key)
+        other = self.shown("t", self._definition.primary_key)
         sql = (
-            f"SELECT s.{ROW}, {self._shown('s', columns)}, {other} FROM {self.stage} AS s"  # noqa: S608
-            f" JOIN {self.table} AS t ON {self._same(columns, columns, 's', 't')} ORDER BY 1"
+            f"SELECT s.{ROW}, {self.shown('s', columns)}, {other} FROM {self.stage} AS s"  # noqa: S608
+            f" JOIN {self.table} AS t ON {same(columns, columns, 's', 't')} ORDER BY 1"
         )
         return Finder(constraint, "already_there", sql)
 
@@ -364,11 +371,11 @@ class Statements:
             places.append(self.stage)
         missing = " AND ".join(
             f"NOT EXISTS (SELECT 1 FROM {place} AS r"  # noqa: S608
-            f" WHERE {self._same(referenced, columns, 'r', 's')})"
+            f" WHERE {same(referenced, columns, 'r', 's')})"
             for place in places
         )
         sql = (
-            f"SELECT s.{ROW}, {self._shown('s', columns)}, NULL FROM {self.stage} AS s"  # noqa: S608
+            f"SELECT s.{ROW}, {self.shown('s', columns)}, NULL FROM {self.stage} AS s"  # noqa: S608
             f" WHERE {given} AND {missing} ORDER BY 1"
         )
         return Finder(constraint, "foreign_key", sql)

@@ -1,4 +1,4 @@
-"""Looks up the names of receivers. Apart from the client, which is imported at every start, because
+"""Looks up the names of servers. Apart from the client, which is imported at every start, because
 aiohttp takes a tenth of a second to import.
 """
 
@@ -8,7 +8,7 @@ import socket
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from app.features.webhooks.addresses import AddressRefused, is_public
+from app.clients.addresses import AddressRefused, is_public
 
 
 class PublicResolver(AbstractResolver):
@@ -21,7 +21,7 @@ class PublicResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         infos = await self._inner.resolve(host, port, family)
-        if not all(is_public(each["host"]) for each in infos):
+        if not all(is_public(info["host"]) for info in infos):
             raise AddressRefused
         return infos
 

@@ -46,7 +46,7 @@ ISATAP = (0x00005EFE, 0x02005EFE)
 
 
 class AddressRefused(OSError):
-    """The receiver's address is not one of the public Internet."""
+    """The address of the server is not one of the public Internet."""
 
 
 def is_public(address: str) -> bool:

@@ -1,0 +1,79 @@
+"""The view of tables: a file becomes a table, another is tried and loaded into it, a reject is
+corrected, and the load is undone. On SQLite alone: other tests hold loads on both databases.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.acceptance.dashboard.conftest import NewPage
+from tests.forks import Server
+from tests.harness import Api, query
+
+pytestmark = pytest.mark.one_database
+
+
+def rows(server: Server) -> list[tuple[object, ...]]:
+    return query(server.url, "SELECT sku, price, stock FROM prices ORDER BY sku")
+
+
+def test_a_price_list_goes_into_a_table_and_out_again(server: Server, new_page: NewPage) -> None:
+    with server.client() as client:
+        api = Api(client)
+        api.run(b"sku,price,stock\nA,1.50,3\nB,2.00,4\n", name="november.csv")
+        api.run(b"SKU,price,stock\nA,1.75,3\nC,9.00,many\nD,0.50,1\n", name="december.csv")
+    page = new_page()
+
+    page.goto("/#/tables")
+    expect(page.get_by_role("heading", name="No tables yet")).to_be_visible()
+    choose(page, "november.csv")
+    page.get_by_label("Name of the table").fill("prices")
+    page.get_by_role("textbox", name=re.compile("^Key")).fill("sku")
+    page.get_by_role("button", name="Try it").click()
+    expect(page.get_by_text("This load would end with 2 inserted.")).to_be_visible()
+    expect(page.get_by_text("CREATE TABLE")).to_be_visible()
+    page.get_by_role("button", name="Load", exact=True).click()
+    page.get_by_role("link", name="Open table").click()
+    expect(page.get_by_role("region", name="Columns").get_by_text("INTEGER")).to_be_visible()
+    assert rows(server) == [("A", "1.50", 3), ("B", "2.00", 4)]
+
+    choose(page, "december.csv")
+    page.get_by_role("combobox", name=re.compile("^Rows that")).select_option("upsert")
+    page.get_by_role("button", name="Try it").click()
+    expect(page.get_by_text("This load would end with 1 inserted, 1 updated.")).to_be_visible()
+    expect(page.get_by_role("link", name="1 row would be rejected.")).to_be_visible()
+    expect(page.get_by_role("cell", name="SKU", exact=True)).to_be_visible()
+    expect(page.locator("del", has_text="1.50")).to_be_visible()
+    violations = Axe().run(page).response["violations"]
+    assert [violation["id"] for violation in violations] == []
+    assert rows(server) == [("A", "1.50", 3), ("B", "2.00", 4)], "it was only tried"
+    page.get_by_role("button", name="Load", exact=True).click()
+
+    page.get_by_role("link", name="Rejects").click()
+    expect(page.get_by_role("option", name="not_an_integer (1)")).to_have_count(1)
+    page.get_by_role("gridcell", name="many", exact=True).first.dblclick()
+    page.get_by_label("stock, corrected").fill("7")
+    page.get_by_role("button", name="Correct and run again").click()
+    expect(page.locator(".correction")).to_have_text("1 corrected row is a result now.")
+    assert rows(server) == [("A", "1.75", 3), ("B", "2.00", 4), ("C", "9.00", 7), ("D", "0.50", 1)]
+
+    page.get_by_role("link", name="Overview").click()
+    page.get_by_role("button", name="Undo …").click()
+    dialog = page.get_by_role("dialog", name="Undo the load")
+    expect(dialog.get_by_text("1 restored")).to_be_visible()
+    dialog.get_by_role("button", name="Undo", exact=True).click()
+    expect(page.get_by_text("· undone")).to_be_visible()
+    expect(page.get_by_role("button", name="Undo …")).to_be_hidden()
+    assert rows(server) == [("A", "1.50", 3), ("B", "2.00", 4)]
+
+
+def choose(page: Page, filename: str) -> None:
+    """Choose a file of the list, whose labels have numbers and times."""
+    choice = page.get_by_role("combobox", name=re.compile("^File"))
+    expect(choice.locator("option", has_text=filename)).to_have_count(1)
+    label = choice.locator("option", has_text=filename).inner_text()
+    choice.select_option(label=label)
