@@ -15,7 +15,7 @@ import msgspec
 
 from app.db.rows import PageRow
 from app.decoders.places import column_letters
-from app.features.files.drain import Drain
+from app.features.files.drain import Archive, Drain
 from app.features.files.encoders import PIECE_BYTES, cell_text
 from app.jobs.formulas import GUARD, needs_guard
 from app.jobs.stored_rows import StoredRow
@@ -70,7 +70,7 @@ class SheetWriter:
         self._starts: list[str] = []
         self.rows = 0
         """Number of rows so far, the header among them."""
-        self._archive = zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION)
+        self._archive = Archive(out, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION)
         workbook = (
             f'<workbook xmlns="{MAIN}" xmlns:r="{RELATIONS}"><sheets>'
             f'<sheet name={quoteattr(sheet)} sheetId="1" r:id="rId1"/></sheets></workbook>'
