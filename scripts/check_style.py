@@ -27,7 +27,6 @@ NOT_SWEPT = (
     "app/features/mapping",
     "app/features/preview",
     "app/features/sentiment",
-    "app/features/tables",
     "app/formats",
 )
 """Packages whose words have not been rewritten yet."""

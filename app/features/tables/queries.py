@@ -72,8 +72,8 @@ async def list_ended(
 async def list_loads(
     connection: AsyncConnection, owner: str, processor: str, table: str, source: str, *, limit: int
 ) -> list[LoadRow]:
-    """Of this owner, the newest first. `table` is written with its schema, `source` is the name of
-    the connection.
+    """Return the loads of this owner, the newest first. `table` is written with its schema,
+    `source` is the name of the connection.
     """
     query = (
         select(*columns_of(LoadRow, Job, File))
