@@ -29,7 +29,6 @@ from app.destinations.rejects import Rejects
 from app.destinations.staged import Assembly, Compute, StagedJob, StagedResults
 from app.errors import TerminalError, TransientError
 from app.failpoints import hit
-from app.features.tables import queries
 from app.features.tables.catalogue import read_definition
 from app.features.tables.ddl import add_key, create_table
 from app.features.tables.definition import quoted
@@ -279,16 +278,10 @@ class LoadedTable(StagedResults):
         job = await jobs.load_job(connection, job_id)
         if recorded is None or job is None:
             return None
-        name = self._plan.definition.name
-        ended = await queries.list_ended(
-            connection, NAME, str(name), name.connection, after=job.finished_at
+        loads = await undoing.find_loads(
+            connection, loader, self._plan.definition.name, after=job.finished_at
         )
-        later: list[undoing.Recorded] = []
-        for load in ended:
-            other = Record(from_text(load.options["plan"]), load.id)
-            other_recorded = await undoing.find_recorded(connection, loader, other)
-            if load.id != job_id and other_recorded is not None:
-                later.append(other_recorded)
+        later = [other for load, other in loads if load.id != job_id]
         taken = await undoing.take_back(connection, loader, recorded, later)
         hit("load.undone")
         return taken
