@@ -40,6 +40,8 @@ DEFAULT_CONTENT_TYPES = (
     "application/x-jsonlines,application/geo+json,application/xml,text/xml,"
     "application/gzip,application/x-gzip,application/zstd,application/x-bzip2,application/x-bzip,"
     "application/x-xz,application/x-lz4,application/zlib,"
+    "application/zip,application/x-zip-compressed,application/x-tar,application/x-gtar,"
+    "application/x-compressed-tar,"
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet,"
     "application/vnd.ms-excel.sheet.macroenabled.12,"
     "application/vnd.ms-excel.sheet.binary.macroenabled.12,"

@@ -18,6 +18,7 @@ from app.errors import TransientError
 NAMES = frozenset(
     {
         "upload.first_byte",
+        "upload.part_written",
         "upload.before_fsync",
         "upload.before_rename",
         "upload.after_rename",
@@ -60,6 +61,7 @@ NAMES = frozenset(
         "load.staged",
         "load.settled",
         "load.published",
+        "load.undone",
         "vectors.encoded",
         "vectors.before_commit",
         "vectors.after_commit",

@@ -200,6 +200,12 @@ class DialectOptions(BaseModel):
             " line. Names are in the first line, or in `columns`."
         ),
     )
+    members: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description="Files of an archive to read, as names or patterns: `*.csv,2024/*.xlsx`.",
+    )
     records: str | None = Field(
         default=None,
         max_length=1000,
@@ -254,6 +260,7 @@ class DialectOptions(BaseModel):
         return Declared(
             format=self.format,
             sheet=self.sheet,
+            members=self.members,
             encoding=self.encoding or charset_of(content_type),
             delimiter=self.delimiter,
             quote=self.quote,

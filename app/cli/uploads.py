@@ -51,6 +51,7 @@ PARAMETERS = frozenset(
         "filename",
         "format",
         "sheet",
+        "members",
         "encoding",
         "delimiter",
         "quote",

@@ -174,6 +174,7 @@ class LocalWriter:
     def finish(self) -> None:
         with self._lock, translated_wholly(self._folder):
             os.fsync(self._file.fileno())
+            self._file.close()
 
     def publish(self) -> Stored:
         """Publish the file. A failure leaves neither part nor name: nothing refers to the file

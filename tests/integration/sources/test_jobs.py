@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,18 @@ def test_a_file_of_a_web_server_becomes_a_job(api: EngineApi, web: WebServer) ->
     assert api.client.get(f"/api/v1/jobs/{job_id}/proof").json()["closes"]
     assert isinstance(file, File)
     assert {each.headers["Authorization"] for each in file.requests} == {"Bearer secret"}
+
+
+def test_an_archive_in_a_folder_has_a_part_for_each_file(api: EngineApi, folder: Path) -> None:
+    with zipfile.ZipFile(folder / "data.zip", "w") as archive:
+        archive.writestr("a.csv", ROWS)
+        archive.writestr("b.csv.gz", gzip.compress(ROWS)[:-3])
+    job_id = started(api, source=(folder / "data.zip").as_uri())
+    status = api.finished(job_id)
+    assert status["status"] == "completed_with_errors"
+    assert (status["parts"]["total"], status["parts"]["failed"]) == (2, 1)
+    assert status["errors"][0]["error"]["code"] == "corrupt_gzip"
+    assert status["counts"]["loaded"] == 2
 
 
 def test_a_transfer_that_cannot_go_on_begins_again(api: EngineApi, web: WebServer) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.corrections.tables import ended, patch
 from tests.engine import Engine, EngineApi
-from tests.integration.crash.test_load import stages
+from tests.integration.crash.test_load import records, stages
 from tests.integration.tables.test_load import load
 from tests.integration.tables.test_modes import (
     TABLE,
@@ -33,16 +34,6 @@ def undo(api: EngineApi, job_id: str, **parameters: Any) -> dict[str, Any]:
     answer = api.client.post(f"/api/v1/undo/{job_id}", params=parameters)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
-
-
-def records(engine: Engine) -> list[tuple[Any, ...]]:
-    catalogue = "sqlite_schema" if engine.url.startswith("sqlite") else "pg_class"
-    name = "name" if engine.url.startswith("sqlite") else "relname::text"
-    kind = "type = 'table'" if engine.url.startswith("sqlite") else "relkind = 'r'"
-    return engine.sql(
-        f"SELECT {name} FROM {catalogue} WHERE {kind} AND ({name} LIKE 'granula_record%'"
-        f" OR {name} LIKE 'granula_before%' OR {name} LIKE 'granula_undo%')"
-    )
 
 
 def rows_of(source: random.Random, there: Prices) -> Rows:
@@ -189,3 +180,56 @@ def test_a_load_without_a_record_cannot_be_undone(engine: Engine) -> None:
         answer = api.client.post(f"/api/v1/undo/{job['job_id']}")
         assert (answer.status_code, answer.json()["code"]) == (409, "nothing_to_undo")
         assert "table" not in api.proof(job["job_id"])
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert", "replace"])
+def test_corrected_rows_are_taken_back_with_their_load(engine: Engine, mode: str) -> None:
+    there: Prices = {1: ("a", 1), 2: ("b", 2)}
+    engine.sql(TABLE, *inserts(there))
+    engine.start()
+    with engine.api() as api:
+        job = load(api, "id,name,price\n7,n,7\nx,B,20\n8,m,y\n", table="prices", mode=mode)
+        second = "2" if mode == "upsert" else "9"
+        changes = [
+            {"_row": 2, "values": {"id": second}},
+            {"_row": 3, "values": {"price": "8"}},
+        ]
+        ended(api, patch(api, job["job_id"], *changes))
+        rows = {7: ("n", 7), int(second): ("B", 20), 8: ("m", 8)}
+        assert table(engine) == (rows if mode == "replace" else there | rows)
+        proof = api.proof(job["job_id"])
+        assert proof["closes"], proof["problems"]
+        assert proof["table"] == {"same": 3, "changed": 0, "removed": 0}
+        undo(api, job["job_id"])
+        assert table(engine) == there
+        assert not records(engine)
+
+
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+def test_rows_that_the_database_numbers_are_found_by_their_numbers(engine: Engine) -> None:
+    """Two loads of the same values: each takes back its own rows."""
+    engine.sql(
+        "CREATE TABLE serials (id SERIAL PRIMARY KEY, name TEXT)",
+        "CREATE TABLE identities (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name TEXT)",
+        "INSERT INTO identities (name) VALUES ('own')",
+    )
+    engine.start()
+    with engine.api() as api:
+        for name in ("serials", "identities"):
+            own = len(engine.sql(f"SELECT id FROM {name}"))
+            first = load(api, "name\na\nb\n", table=name)
+            second = load(api, "name\nb\na\n", table=name)
+            ids = [own + number for number in range(1, 5)]
+            assert [row for (row,) in engine.sql(f"SELECT id FROM {name} ORDER BY id")][own:] == ids
+            told = undo(api, first["job_id"])
+            assert told["removed"] == 2
+            rows = engine.sql(f"SELECT id, name FROM {name} ORDER BY id")[own:]
+            assert rows == [(ids[2], "b"), (ids[3], "a")]
+            undo(api, second["job_id"])
+            assert len(engine.sql(f"SELECT id FROM {name}")) == own
+        job = load(api, "id,name\n1,changed\n9,new\n", table="identities", mode="upsert")
+        assert job["status"] == "completed", job
+        rows = engine.sql("SELECT id, name FROM identities ORDER BY id")
+        assert rows == [(1, "changed"), (9, "new")]
+        undo(api, job["job_id"])
+        assert engine.sql("SELECT id, name FROM identities") == [(1, "own")]

@@ -13,9 +13,10 @@ import lz4.frame
 import pytest
 import zstandard
 
-from app.decoders.base import Kind, Wanted
+from app.decoders.base import Kind, NeedsMemory, Wanted
 from app.decoders.chain import Chain
 from app.decoders.compression import COMPRESSIONS as KINDS
+from app.decoders.compression import xz_dictionary
 from app.decoders.registry import by_coding, by_content
 from app.errors import ContentMismatch, CorruptCompression, CorruptGzip, RequestError
 
@@ -135,3 +136,62 @@ def test_a_frame_that_needs_much_memory_is_refused() -> None:
     data = packed.compress(TEXT) + packed.flush()
     with pytest.raises(CorruptCompression, match="too much memory"):
         decoded(next(kind for kind in KINDS if kind.name == "zstd"), data, 4096)
+
+
+def kind_of(name: str) -> Kind:
+    return next(kind for kind in KINDS if kind.name == name)
+
+
+def needed(name: str, data: bytes) -> int:
+    """Return the memory that a decoder asks for before it takes the data."""
+    decoder = kind_of(name).open()
+    assert isinstance(decoder, NeedsMemory)
+    assert next(iter(decoder.feed(data))) == b""
+    return decoder.memory_bytes
+
+
+@pytest.mark.parametrize(("preset", "dictionary"), [(0, 256 << 10), (6, 8 << 20), (9, 64 << 20)])
+def test_memory_of_xz_is_that_of_its_dictionary(preset: int, dictionary: int) -> None:
+    """The dictionaries are those of the manual of xz."""
+    data = lzma.compress(TEXT, preset=preset)
+    assert xz_dictionary(data) == dictionary
+    assert needed("xz", data) == min(dictionary + (1 << 20), 80 << 20)
+    assert decoded(kind_of("xz"), data, 1 << 16) == TEXT
+
+
+def test_memory_of_xz_is_found_behind_other_filters_and_sizes() -> None:
+    filters = [
+        {"id": lzma.FILTER_DELTA, "dist": 2},
+        {"id": lzma.FILTER_LZMA2, "dict_size": 3 << 20},
+    ]
+    data = lzma.compress(TEXT, filters=filters)
+    assert xz_dictionary(data) == 3 << 20
+    assert xz_dictionary(lzma.compress(b"")) == 0
+    assert decoded(kind_of("xz"), data, 1 << 16) == TEXT
+    for end in (7, 13, 15):
+        assert needed("xz", data[:end]) == 80 << 20
+
+
+def test_memory_of_zstd_is_that_of_its_window() -> None:
+    parameters = zstandard.ZstdCompressionParameters(window_log=22)
+    packed = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    data = packed.compress(TEXT) + packed.flush()
+    assert needed("zstd", data) == (4 << 20) + (512 << 10)
+    assert needed("zstd", data[:5]) == (32 << 20) + (512 << 10)
+
+
+def test_memory_is_asked_for_each_member_and_given_back() -> None:
+    decoder = kind_of("xz").open()
+    assert isinstance(decoder, NeedsMemory)
+    data = lzma.compress(TEXT, preset=0) + lzma.compress(TEXT, preset=9)
+    asked = [decoder.memory_bytes for piece in decoder.feed(data) if not piece]
+    assert asked == [(256 << 10) + (1 << 20), 65 << 20]
+    assert decoder.memory_bytes == 0
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_nothing_and_a_rest_are_no_member(kind: Kind) -> None:
+    for data in (b"", COMPRESS[kind.name](TEXT) + b"rest", bytes(9)):
+        with pytest.raises(RequestError):
+            decoded(kind, data, 4096)
+    assert decoded(kind, COMPRESS[kind.name](b""), 1) == b""
