@@ -1,5 +1,5 @@
-"""Every row of an odd file is a result or a reject that names its place, and a JSON array that was
-cut keeps the records before the cut.
+"""Every row of an unusual file is a result or a reject with its location, and a truncated JSON
+array keeps the records before the cut.
 """
 
 from __future__ import annotations
