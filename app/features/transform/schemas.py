@@ -33,7 +33,7 @@ class PreviewedRow(Answer):
 
 
 class ReportedReject(Answer):
-    """A row that did not get through."""
+    """A rejected row."""
 
     row_number: int = Field(description="Its number in the file, from 1.")
     line: int = Field(description="The line where it begins, from 1.")
