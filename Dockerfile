@@ -14,7 +14,7 @@ COPY granula granula
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 FROM build AS model
-COPY app/__init__.py app/config.py app/
+COPY app/__init__.py app/
 COPY app/errors app/errors
 COPY app/embeddings app/embeddings
 COPY scripts/install_model.py scripts/

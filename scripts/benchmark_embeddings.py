@@ -3,11 +3,11 @@
     python scripts/benchmark_embeddings.py
     /tmp/reference/bin/python scripts/benchmark_embeddings.py --reference MODEL_FOLDER    # with sentence-transformers
 
-- The texts are the two files in GRANULA_CORPORA/sentiment, mixed, if they are there, else made up;
+- The texts are the two files in GRANULA_CORPORA/sentiment, mixed, if they exist, otherwise generated;
   of all lengths either way.
 - "plain batches" is the same network without sorting and without finding equal texts, 64 texts a
   batch as they come.
-- "half repeated" is a column in which each text stands twice, as often in real tables; rates count
+- "half repeated" is a column with each text twice, as often in real tables; rates count
   all of its texts.
 - Every contestant runs once per round, so that other load hits all alike; the ratio is the median
   over the rounds. On a busy machine only the ratios mean something.
@@ -88,7 +88,7 @@ def plain(embedder: Embedder, texts: Sequence[str]) -> None:
                 list(texts[start : start + model.BATCH_TEXTS])
             )
         ]
-        # the longest first is what _padded wants; within a batch it changes nothing
+        # _padded expects the longest first; within a batch the order has no effect
         ids.sort(key=len, reverse=True)
         session.run(None, model._padded(ids))
 

@@ -67,9 +67,9 @@ def check_page(path: str, text: str) -> Iterator[Finding]:
 
 
 def check_tree(root: Path = ROOT) -> list[Finding]:
-    """Return the findings in app, scripts and docs, sorted."""
+    """Return the findings in app, granula, scripts and docs, sorted."""
     findings: list[Finding] = []
-    for folder in ("app", "scripts"):
+    for folder in ("app", "granula", "scripts"):
         for file in (root / folder).rglob("*.py"):
             path = file.relative_to(root).as_posix()
             if not path.startswith(NOT_SWEPT):

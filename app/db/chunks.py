@@ -651,7 +651,7 @@ async def totals(
 async def demote(
     connection: AsyncConnection, job_id: UUID, index: int, *, rows_ok: int, by: int, code: str
 ) -> bool:  # completed -> completed
-    """Turn `by` good rows of a chunk into invalid ones with this code, after a decision about the
+    """Turn `by` valid rows of a chunk into invalid ones with this code, after a decision about the
     whole file. Returns whether the chunk still had `rows_ok`. The job must be locked.
     """
     kept = select(Chunk.reject_codes, Chunk.rows_invalid + Chunk.rows_failed)

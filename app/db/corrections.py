@@ -133,8 +133,8 @@ async def rejects_of(
 async def places_of(
     connection: AsyncConnection, job_id: UUID, first: int, last: int
 ) -> dict[int, RejectPlace]:
-    """Return the rejects from `first` to `last`, both included, by row number: kind, code, place in
-    the file, corrections so far.
+    """Return the rejects from `first` to `last`, both included, by row number: kind, code, location
+    in the file, corrections so far.
     """
     query = select(*columns_of(RejectPlace, RejectedRow))
     query = query.where(RejectedRow.job_id == job_id, RejectedRow.row_number.between(first, last))

@@ -472,7 +472,7 @@ class RejectRow(msgspec.Struct, frozen=True):
 
 
 class RejectPlace(msgspec.Struct, frozen=True):
-    """The place of a reject in the file, and its number of corrections."""
+    """The location of a reject in the file, and its number of corrections."""
 
     row_number: int
     kind: str

@@ -36,7 +36,7 @@ class ReadBack:
     """Hash sum of the rows of each chunk, by the place of the chunk in its job."""
     problems: list[str] = field(default_factory=list)
     since: dict[str, Any] | None = None
-    """What has become of the rows since, where they belong to the user."""
+    """What has become of the rows since; for rows in tables of users."""
 
 
 class Destination(ABC):
@@ -100,7 +100,7 @@ class ResultDestination(Destination):
     """
 
     keeps_rows: ClassVar[bool] = True
-    """Whether rows can be read here one by one. Else they are the user's, who has them already."""
+    """Whether rows can be read here one by one. Otherwise they are in a table of the user."""
 
     @abstractmethod
     async def write(

@@ -58,8 +58,8 @@ class KeyedRows(Destination):
         return TakenBack() if await self._remove_versions(connection, job_id, at_most) else None
 
     async def _restore(self, connection: AsyncConnection, job_id: UUID, keys: list[Any]) -> int:
-        """Put the newest kept version of each row in its place, or remove the row; return how many
-        had a version.
+        """Restore the newest kept version of each row, or remove the row; return how many had a
+        version.
         """
         versions = self._versions
         latest = (

@@ -105,8 +105,8 @@ def layout_of(job: JobRow, *, formula_guard: bool = False, places: Places | None
 
 
 def place_of(row: RejectRow, columns: Sequence[str], places: Places) -> str:
-    """Return the place of a reject in the original file: the cell if the fault is in one, else the
-    row.
+    """Return the location of a reject in the original file: the cell if the fault is in one,
+    otherwise the row.
     """
     name, column = row.column_name, None
     if name is not None and name in columns:

@@ -18,11 +18,11 @@ from app.destinations.base import ResultDestination
 from app.formats.base import PAGE_ROWS, cell_names
 
 ANSWER_BYTES = 8 << 20
-"""Limit for the stored rows of one answer. A page has fewer rows than requested if they exceed it;
-a single row may exceed it.
+"""Limit for the stored rows of one response. A page has fewer rows than requested if they exceed
+it; a single row may exceed it.
 """
 ROW_OVERHEAD = 150
-"""Bytes of an answer for each row besides its cells."""
+"""Bytes of a response for each row besides its cells."""
 
 Row = tuple[int, msgspec.Raw]
 """(row number, its JSON)"""

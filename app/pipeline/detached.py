@@ -24,8 +24,8 @@ class DetachedBudget:
         self._held_back: dict[str, set[UUID]] = {}
 
     def take(self, processor: str, job_id: UUID, size: int) -> bool:
-        """Return whether a turn of `size` bytes may begin. It may if any budget is left, so that
-        nothing is too large. `give_back` returns the jobs that may not.
+        """Return whether a turn of `size` bytes may begin. It may if any budget is left, so that no
+        chunk is too large. A job whose turn may not begin is returned by a later `give_back`.
         """
         if self._bytes[processor] >= self._most_bytes:
             self._held_back.setdefault(processor, set()).add(job_id)

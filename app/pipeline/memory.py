@@ -27,9 +27,8 @@ def private_bytes(pid: int) -> int:
 
 
 def limit(most_bytes: int) -> None:
-    """Limit the memory of this process for good. The process that started it reads `private_bytes`
-    now and then. A faster growth gets a MemoryError here, before the kernel must choose a process
-    to end.
+    """Limit the memory of this process until its end. Its parent reads `private_bytes` from time to
+    time. A faster growth gets a MemoryError here, before the kernel must choose a process to end.
     """
     most = most_bytes + RESERVED_BYTES
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)

@@ -126,9 +126,7 @@ class _Classes:
 
 
 def classify(values: pa.StringArray) -> tuple[Codes, list[str]]:
-    """Return the place of each text's class among the classes, and the classes. No text may be
-    empty.
-    """
+    """Return the index of each text's class, and the classes. No text may be empty."""
     classes = _Classes(len(values))
     if not len(values):
         return classes.codes, classes.names

@@ -257,7 +257,7 @@ class Column(msgspec.Struct):
     def samples(self) -> list[Shown]:
         """Return some values unchanged, the first of each class."""
         distinct: dict[tuple[str, int], Shown] = {}
-        # Of equal values, show the first row in the place of the last.
+        # Of equal values, show the first row instead of the last.
         for value in sorted(self._all_examples(), reverse=True):
             distinct[value.text, value.length] = value
         return list(distinct.values())[::-1][:SHOWN_AGAINST]
@@ -320,7 +320,7 @@ End = tuple[str | None, int]
 """(beginning of a value, number of characters of the whole value if it was cut, else 0)."""
 
 Once = tuple[pa.StringArray, Hashes, Places, Places]
-"""(distinct values in the order of the rows, their hashes, their counts, place of the first of
+"""(distinct values in the order of the rows, their hashes, their counts, index of the first of
 each).
 """
 
@@ -378,8 +378,8 @@ def _by_hash(cells: pa.StringArray) -> Once | None:
 
 
 def _that_share_a_bucket(hashes: Hashes) -> Places:
-    """Return the places of values that may be equal to another: they share a bucket, of a few times
-    as many buckets as values. So the others are known to be unique without a sort.
+    """Return the indexes of values that may be equal to another: they share a bucket, of a few
+    times as many buckets as values. So the others are known to be unique without a sort.
     """
     bits = (BUCKETS_PER_VALUE * len(hashes)).bit_length()
     buckets = (hashes >> np.uint64(64 - bits)).astype(np.int64)
@@ -388,7 +388,7 @@ def _that_share_a_bucket(hashes: Hashes) -> Places:
 
 
 def _are_equal(cells: pa.StringArray, hashes: Hashes, some: Places, others: Places) -> bool:
-    """Return whether the texts at some places equal those at the others."""
+    """Return whether the texts at some indexes equal those at the others."""
     _, offsets = layout(cells)
     lengths = np.diff(offsets)
     longest = max(lengths[some].max(initial=0), lengths[others].max(initial=0))

@@ -54,8 +54,8 @@ class Format:
 
 
 def classify_dates(values: pa.StringArray) -> dict[str, npt.NDArray[np.int64]]:
-    """Return the places of the values of each class: `date:separator:orders that fit:paddings that
-    fit:time`, `invalid_date`, `date_unknown` or `date_too_fine`. A value that is no date is in
+    """Return the indexes of the values of each class: `date:separator:orders that fit:paddings that
+    fit:time`, `invalid_date`, `date_unknown` or `date_too_fine`. A value that is not a date is in
     none.
     """
     data, offsets = layout(values)
@@ -65,7 +65,7 @@ def classify_dates(values: pa.StringArray) -> dict[str, npt.NDArray[np.int64]]:
         places = np.flatnonzero(lengths == length)
         matrix = data[offsets[places][:, None] + np.arange(length)]
         shapes = np.frombuffer(matrix.tobytes().translate(_SHAPE), f"S{length}")
-        # Most columns are written in one way, and sorting shapes takes long.
+        # Most columns have one form of date, and sorting shapes takes long.
         kinds = shapes[:1] if (shapes == shapes[0]).all() else np.unique(shapes)
         for shape in kinds.tolist():
             rows = np.flatnonzero(shapes == shape)
@@ -168,7 +168,7 @@ def _is_clock(time: str, digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]
 
 
 def _is_zone(digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Return which values are hours, and perhaps minutes, with or without a colon."""
+    """Return which values are hours, optionally with minutes, with or without a colon."""
     fine = _number(digits[:, 0:2]) <= 14
     return fine & (_number(digits[:, -2:]) < 60)
 

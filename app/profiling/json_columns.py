@@ -101,8 +101,8 @@ def _every(pieces: pa.StringArray, place: int, width: int) -> pa.StringArray:
 
 
 def _marks(text: bytes, count: int, width: int) -> Places | None:
-    """Return the places of the colons and commas outside strings. Return None unless there are as
-    many as `count` flat records of `width` keys have, and no other bracket.
+    """Return the positions of the colons and commas outside strings. Return None unless there are
+    as many as `count` flat records of `width` keys have, and no other bracket.
     """
     if b"\\" in text:
         # An escaped character neither begins nor ends a string.
@@ -139,7 +139,7 @@ def _alternate(codes: Codes, table: Places, starts: Places, ends: Places) -> boo
 
 
 def _are_repeated(text: bytes, starts: Places, ends: Places) -> bool:
-    """Return whether the texts between each two of these places are equal."""
+    """Return whether the texts between each two of these positions are equal."""
     words = np.ndarray((len(text) - WORD_BYTES + 1,), "<u8", text, strides=(1,))
     length = int(ends[0] - starts[0])
     if not (ends - starts == length).all():

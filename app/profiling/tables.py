@@ -71,7 +71,9 @@ def of_lines(
     """
     names = [str(i) for i in range(len(columns))]
     if data.startswith(codecs.BOM_UTF8):
-        data = codecs.BOM_UTF8 + data  # Arrow drops one mark, and here it is part of a value
+        data = (
+            codecs.BOM_UTF8 + data
+        )  # Arrow drops a leading byte order mark, which is part of the value here
     table = csv.read_csv(
         pa.py_buffer(data),
         read_options=csv.ReadOptions(

@@ -72,7 +72,7 @@ class LostFound(Protocol):
     """Files that the database does not know, kept for some days."""
 
     def keep(self, file_id: UUID, /) -> None:
-        """Move the file here; its days are counted from now on."""
+        """Move the file here; its days are counted from now."""
 
     def give_back(self, file_id: UUID, /) -> bool:
         """Restore the file, which is known after all; return False if it is not here."""

@@ -1,4 +1,4 @@
-"""The places of everything outside the database, selected here alone by the scheme of
+"""The places of everything outside the database, selected only here, by the scheme of
 STORAGE_URL.
 """
 

@@ -1,4 +1,4 @@
-"""Log lines for people, or with LOG_FORMAT=json one object a line with the job, chunk and
+"""Log lines for people, or with LOG_FORMAT=json one object per line with the job, chunk and
 attempt.
 """
 

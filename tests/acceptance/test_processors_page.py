@@ -201,7 +201,7 @@ def entries(service: Server) -> list[tuple[Any, ...]]:
 
 
 def test_the_sample_table_is_created_written_and_undone(api: Api, service: Server) -> None:
-    """Of the same entry the later row wins, and an undo restores the row of the earlier job."""
+    """The later row of the same entry wins, and an undo restores the row of the earlier job."""
     first = api.run(b"entry,account\nt1,a\nt2,b\nt1,c\n", processor="ledger")
     assert first["status"] == "completed"
     assert api.proof(first["job_id"])["closes"]

@@ -1,5 +1,5 @@
-"""A web server over real HTTP, in a thread, that answers each path as it is told, and remembers what it
-was asked.
+"""A web server over real HTTP, in a thread, that sends configured responses for each path, and
+records requests.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class File:
-    """A file that is served with ranges, as far as it is told."""
+    """A file that is served with ranges, unless configured otherwise."""
 
     data: bytes
     etag: str | None = '"v1"'
     media_type: str = "text/csv"
     headers: dict[str, str] = field(default_factory=dict)
     cuts: list[int] = field(default_factory=list)
-    """After how many bytes of the body each answer breaks off, one after the other."""
+    """Numbers of bytes of the body after which each response breaks off, one after the other."""
     has_ranges: bool = True
     requests: list[web.Request] = field(default_factory=list)
 

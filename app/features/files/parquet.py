@@ -27,7 +27,7 @@ class _ColumnsEncoder(ABC):
     def __init__(
         self, columns: Sequence[str], types: Mapping[int, pa.DataType] | None = None
     ) -> None:
-        """`types`: by the place of a column; the others are text."""
+        """`types`: by the index of a column; the others are text."""
         self._types = types or {}
         self._schema = pa.schema(
             [(column, self._types.get(place, pa.string())) for place, column in enumerate(columns)]
@@ -75,7 +75,7 @@ class ParquetEncoder(_ColumnsEncoder):
 
 
 class ArrowEncoder(_ColumnsEncoder):
-    """Writes a stream of Arrow, which ends with a mark."""
+    """Writes an Arrow stream, which ends with a marker."""
 
     def _open(self, out: Drain, schema: pa.Schema) -> Any:
         options = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)

@@ -63,7 +63,7 @@ class TypeFinder:
             finder.narrow(values[place])
 
     def types(self) -> dict[int, pa.DataType]:
-        """Return the types of the columns that are not text, by their places."""
+        """Return the types of the columns that are not text, by their index."""
         types = {place: finder.type() for place, finder in self._finders.items()}
         return {place: kind for place, kind in types.items() if kind is not None}
 

@@ -203,7 +203,7 @@ def letters_of(text: str) -> int:
 
 
 def sheet_bytes(rows: int, columns: int, stored_bytes: int) -> int:
-    """Return about how large the sheet of so many rows is, as XML."""
+    """Return the approximate size of a sheet with this many rows, as XML."""
     return rows * columns * CELL_BYTES + 2 * stored_bytes
 
 

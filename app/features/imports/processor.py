@@ -110,7 +110,7 @@ class RecordsProcessor(ChecksRecords, WritesTables):
 
 
 def _reject(number: int, errors: list[dict[str, Any]]) -> Reject:
-    """Make a reject by the first error; the runner adds its place in the file."""
+    """Make a reject from the first error; the runner adds its location in the file."""
     first = errors[0]
     message = "; ".join(f"{error['field']}: {error['message']}" for error in errors)
     return Reject(

@@ -166,7 +166,7 @@ async def find_unfinished(connection: AsyncConnection, kind: Kind) -> Sequence[U
 
 
 async def remove_rejects(connection: AsyncConnection, job_id: UUID, at_most: int) -> bool:
-    """Delete at most so many rejects of the job; return True while there may be more."""
+    """Delete at most this many rejects of the job; return True while there may be more."""
     some = (
         select(RejectedRow.row_number)
         .where(RejectedRow.job_id == job_id)

@@ -26,7 +26,7 @@ class Days:
 
     default: float | None
     by_processor: Mapping[str, float]
-    """Days for the jobs of single processors, in the place of the default."""
+    """Days for the jobs of single processors, instead of the default."""
 
     @property
     def is_off(self) -> bool:

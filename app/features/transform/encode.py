@@ -21,7 +21,7 @@ from app.features.transform.types import Type
 from app.features.transform.values import Value
 
 ROW = "row number"
-"""Column of IPC parts that is not part of the output. The others are named by their places."""
+"""Column of IPC parts that is not part of the output. The others are named by their index."""
 COLUMNAR = ("parquet", "arrow")
 ASSEMBLED = (*COLUMNAR, "xlsx")
 """Formats that are made of all parts when all chunks are done."""

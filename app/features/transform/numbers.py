@@ -44,7 +44,7 @@ def of_literal(value: Decimal, count: int) -> Numbers:
 
 
 def whole(texts: pa.StringArray) -> Numbers | None:
-    """Return whole numbers and nulls if every text is written as a number of 64 bits would be; else
+    """Return whole numbers and nulls if every text is the usual form of a 64-bit integer; otherwise
     None.
     """
     try:
@@ -74,7 +74,7 @@ def _are_bare_digits(texts: pa.StringArray) -> bool:
 
 
 def of_texts(texts: pa.StringArray) -> Numbers:
-    """Return the numbers of plain texts (`-12.50`) and nulls."""
+    """Return the numbers of plain texts such as `-12.50`, and nulls."""
     valid = np.asarray(texts.is_valid())
     if not valid.any():
         return Numbers(np.zeros(len(texts), np.int64), 0, valid)
@@ -201,8 +201,8 @@ def absolute(numbers: Numbers) -> Numbers:
 
 
 def _negatable(numbers: Numbers) -> npt.NDArray[Any]:
-    """Return numbers that can be negated: the least number of 64 bits has no positive counterpart
-    of 64 bits.
+    """Return numbers that can be negated: the smallest 64-bit integer has no positive
+    counterpart.
     """
     return _wide(numbers.ints, _largest(numbers.ints) + 1)
 

@@ -46,7 +46,7 @@ ISO_BOUNDS = {"date": "%Y-%m-%d", "datetime": "%Y-%m-%dT%H:%M:%S", "instant": "%
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Mistake in the document, and its place: `mapping/columns/2/steps/0`."""
+    """Mistake in the document, and its location: `mapping/columns/2/steps/0`."""
 
     pointer: str
     message: str

@@ -55,7 +55,7 @@ def document_of(options: StoredOptions) -> bytes:
 
 
 class TransformOutput(OutputMaker):
-    """Output of a transform: the file of the good rows."""
+    """Output of a transform: the file of the valid rows."""
 
     preview_rows = PREVIEW_ROWS
 

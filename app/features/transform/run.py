@@ -46,7 +46,7 @@ class Transformed:
     rows: int
     """Number of these rows."""
     count: int
-    """Number of good rows."""
+    """Number of valid rows."""
     findings: list[Finding]
     output: bytes
     """Bytes of the file. They are Arrow IPC for Parquet, and if a rule compares rows of the whole
@@ -56,7 +56,7 @@ class Transformed:
     """Keys of the values that must be unique, with their rows."""
     key_counts: list[int]
     preview: list[tuple[int, list[Any]]]
-    """(place, values for JSON) of the first good rows."""
+    """(position, values for JSON) of the first valid rows."""
 
 
 @lru_cache(4)
@@ -108,7 +108,9 @@ def cells_of_lines(
     read = [places[name] for name in reads if name in places] or ["0"]
     names = [str(i) for i in range(len(columns))]
     if data.startswith(codecs.BOM_UTF8):
-        data = codecs.BOM_UTF8 + data  # Arrow drops one mark, and here it is part of a value
+        data = (
+            codecs.BOM_UTF8 + data
+        )  # Arrow drops a leading byte order mark, which is part of the value here
     table = csv.read_csv(
         pa.py_buffer(data),
         read_options=csv.ReadOptions(

@@ -36,7 +36,7 @@ NO_TEXT = pa.scalar(None, pa.string())
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Problem of one row. `row` is its place in the chunk, `column` that of the output."""
+    """Problem of one row. `row` is its index in the chunk, `column` that of the output."""
 
     row: int
     column: str
@@ -119,7 +119,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """Distinct values of a column that repeats most of them, and the place of each row's value."""
+    """Distinct values of a column that repeats most of them, and the index of each row's value."""
 
     texts: pa.StringArray
     places: Places

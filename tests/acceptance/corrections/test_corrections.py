@@ -491,8 +491,8 @@ def test_a_file_in_another_encoding_accepts_corrections_in_it_or_in_utf8(
 
 
 def test_concurrent_corrections_keep_one_version_of_each_row(server: Server, api: Api) -> None:
-    """Of corrections of the same row the first one holds, and the others report it; of different
-    rows all hold.
+    """Corrections of the same row: the first one holds, and the others report it. Corrections of
+    different rows all hold.
     """
     job = api.run(
         b"id,name\n" + b"".join(b"%d\n" % i if i % 2 else b"%d,x\n" % i for i in range(1, 301)),

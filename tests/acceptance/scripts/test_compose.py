@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +20,7 @@ from app.config import Settings
 from app.errors import request_errors
 from tests.harness import ROOT
 
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
 OF_UVICORN = {"forwarded_allow_ips"}
 BY_DEFAULT = {"postgres", "migrate", "api", "minio", "samples", "bucket", "ml-api"}
 
@@ -165,8 +171,24 @@ def test_volumes_are_declared_and_ports_are_bound_to_localhost(
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 
 
+def test_the_stage_of_the_model_has_what_its_command_imports(tmp_path: Path) -> None:
+    (stage,) = re.findall(r"^FROM build AS model$(.*?)^FROM ", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    for sources, target in re.findall(r"^COPY (.+) (\S+)$", stage, re.MULTILINE):
+        for source in sources.split():
+            copied = tmp_path / target / (Path(source).name if target.endswith("/") else "")
+            copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            copy(ROOT / source, copied)
+    (script,) = re.findall(r"^RUN /venv/bin/python (\S+) --to ", stage, re.MULTILINE)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, script, "--help"], cwd=tmp_path, env=environment, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
 def test_the_image_is_built_in_stages_and_runs_without_privileges() -> None:
-    stages = re.split(r"^FROM ", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)[1:]
+    stages = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[1:]
     assert len(stages) > 1
     (user,) = re.findall(r"^USER (\S+)$", stages[-1], re.MULTILINE)
     assert user not in ("root", "0")

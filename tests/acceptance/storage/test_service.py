@@ -226,8 +226,8 @@ def test_a_resumable_upload_is_stored_in_pieces_until_it_is_complete(
     assert offset_of(client, url) == 5_000
     right = f"sha256 {base64.b64encode(hashlib.sha256(LARGE[5_000:9_000]).digest()).decode()}"
     assert send(client, url, 5_000, LARGE[5_000:9_000], Upload_Checksum=right).status_code == 204
-    # Another process has continued meanwhile; the second one is told, and no acknowledged byte is
-    # lost.
+    # Another process has continued meanwhile; the second one gets a conflict, and no acknowledged
+    # byte is lost.
     bucket.client(place).put(f"partial/{upload_id}/{9_000:020}", LARGE[9_000:10_000])
     assert offset_of(client, url) == 10_000
     assert_problem(send(client, url, 9_000, LARGE[9_000:]), 409, "offset_mismatch")

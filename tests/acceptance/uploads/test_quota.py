@@ -16,7 +16,7 @@ from tests.uploads.tus import BYTES, TUS, UPLOADS, create, metadata, offset_of, 
 
 MAX_BYTES, MAX_UPLOADS = 1_000_000, 5
 ROWS = b"id\n" + b"12345678\n" * 100_000
-"""Of 900 003 bytes."""
+"""A file of 900 003 bytes."""
 
 
 @pytest.fixture

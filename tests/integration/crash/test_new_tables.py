@@ -40,7 +40,7 @@ def stock(engine: Engine) -> list[tuple[Any, ...]]:
 
 
 def expected(*files: list[tuple[str, int]]) -> list[tuple[Any, ...]]:
-    """Of two rows with the same key, the later file wins."""
+    """Return the expected rows: the later file wins among rows with the same key."""
     newest = {
         article: (article, amount, amount < 10, amount / 4, number)
         for file in files

@@ -11,13 +11,13 @@ from tests.harness import Postgres
 
 @pytest.fixture
 def databases_url(databases: Databases, tmp_path: Path) -> str:
-    """Of a migrated database of each kind."""
+    """URL of a migrated database of each kind."""
     return databases.create(tmp_path / "storage")
 
 
 @pytest.fixture
 def postgresql_url(postgres: Postgres) -> Iterator[str]:
-    """Of an empty database that is not the service's."""
+    """URL of an empty database that is not the service's."""
     name = postgres.create()
     yield postgres.url(name)
     postgres.drop(name)

@@ -1,4 +1,4 @@
-"""Who may use tables."""
+"""Access to tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the catalogue says of tables, against what the databases say of themselves."""
+"""The catalogue of tables, compared with the databases' own descriptions."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def sqlite(tmp_path: Path) -> AsyncIterator[AsyncConnection]:
 
 @pytest.fixture
 async def migrated(databases_url: str) -> AsyncIterator[AsyncConnection]:
-    """To a database of the service, of each kind."""
+    """Connection to a database of the service, of each kind."""
     async with connected(databases_url) as connection:
         yield connection
 

@@ -1,5 +1,5 @@
-"""The rows that a load rejects are those that the database refuses if they are inserted one by one
-in the order of the file, and the table ends with the same rows.
+"""A load rejects exactly the rows that the database refuses if they are inserted one by one in file
+order, and the table ends with the same rows.
 """
 
 from __future__ import annotations
@@ -113,7 +113,9 @@ async def _one_by_one(url: str, statement: str, given: Sequence[Row]) -> dict[in
 
 
 def inserted_one_by_one(engine: Engine, given: Sequence[Row]) -> dict[int, str]:
-    """Into the table `oracle`: the numbers of the rows that are refused, with the constraint."""
+    """Insert into the table `oracle`; return the numbers of the refused rows, with the
+    constraint.
+    """
     if not engine.url.startswith("sqlite"):
         marks = ", ".join(f"${i}" for i in range(1, 8))
         return asyncio.run(_one_by_one(engine.url, f"INSERT INTO oracle VALUES ({marks})", given))
@@ -179,7 +181,7 @@ def test_exactly_the_rows_that_the_database_refuses_are_rejected(engine: Engine,
 def test_clashing_rows_are_settled_a_few_at_a_time(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The oracle takes rows one by one: a row that is refused takes no value from later ones."""
+    """The oracle inserts rows one by one: a refused row takes no value from later ones."""
     monkeypatch.setattr(destination, "ROWS_AT_ONCE", 5)
     source = random.Random(3)
     pairs = [(source.randrange(40), source.randrange(25)) for _ in range(120)]
@@ -203,7 +205,7 @@ def test_clashing_rows_are_settled_a_few_at_a_time(
 
 
 def test_a_row_may_refer_to_one_behind_it(engine: Engine) -> None:
-    """Also when only an attempt in halves finds the row that the table refuses."""
+    """Also if only an attempt in halves isolates the row that the table refuses."""
     trigger = [
         "CREATE FUNCTION refuse_bad() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
         " IF NEW.name = 'bad' THEN RAISE EXCEPTION 'bad name'; END IF; RETURN NEW; END $$",
@@ -222,7 +224,7 @@ def test_a_row_may_refer_to_one_behind_it(engine: Engine) -> None:
     with engine.api() as api:
         count = 40
         lines = [f"{i},{i + 1},{'bad' if i in (11, 30) else 'good'}" for i in range(1, count)]
-        lines[10] = "11,,bad"  # nobody refers to it
+        lines[10] = "11,,bad"  # no row references it
         lines[9] = "10,12,good"
         lines += [f"{count},,good", "41,99,good"]
         job = load(api, "id,of_id,name\n" + "\n".join(lines) + "\n", table="parts")

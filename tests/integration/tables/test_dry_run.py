@@ -1,4 +1,4 @@
-"""A dry run tells what a load would do, against the rows that are there, and changes nothing."""
+"""A dry run reports what a load would do with the existing rows, and changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The history of a row says which lines of which files, and which corrections, made it what it is."""
+"""The history of a row shows which lines of which files, and which corrections, wrote it."""
 
 from __future__ import annotations
 

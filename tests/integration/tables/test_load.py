@@ -74,7 +74,7 @@ def test_rows_that_the_table_refuses_are_rejects(engine: Engine) -> None:
         job = load(api, DIRTY)
         assert job["status"] == "completed_with_errors", job
         rejects = api.client.get(f"/api/v1/rejects/{job['job_id']}").json()["items"]
-        # what a condition of SQLite is about, its catalogue does not say
+        # the catalogue of SQLite does not say which columns a condition concerns
         of_check = None if engine.url.startswith("sqlite") else "amount"
         assert {reject["row_number"]: (reject["code"], reject["column"]) for reject in rejects} == {
             2: ("foreign_key", "customer_id"),
@@ -150,7 +150,7 @@ def corrected(api: EngineApi, job_id: str, *rows: dict[str, Any]) -> dict[str, A
 
 
 def test_corrected_rows_go_into_the_table(engine: Engine) -> None:
-    """The one that is refused again is a reject again, and can be corrected again."""
+    """A row that is refused again is a reject again, and can be corrected again."""
     engine.sql(*ORDERS)
     engine.start()
     with engine.api() as api:
@@ -179,7 +179,7 @@ def test_corrected_rows_go_into_the_table(engine: Engine) -> None:
 
 
 def test_rows_may_reference_earlier_and_later_rows_of_the_file(engine: Engine) -> None:
-    """One that refers to a rejected row is rejected, too."""
+    """A row that references a rejected row is rejected too."""
     engine.sql(
         "CREATE TABLE nodes (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES nodes (id))",
         "INSERT INTO nodes VALUES (0, NULL)",

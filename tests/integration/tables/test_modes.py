@@ -1,6 +1,4 @@
-"""Each mode leaves the table as a reference says that is computed from the file and the rows that
-were there before.
-"""
+"""Each mode leaves the table as computed independently from the file and the earlier rows."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ def values(source: random.Random) -> tuple[str | None, int | None]:
 
 
 def first_rows(rows: list[tuple[int, tuple[str | None, int | None]]]) -> tuple[Prices, list[int]]:
-    """By id, and the numbers of the rows that repeat one."""
+    """Return the rows by id, and the numbers of the rows that repeat one."""
     by_id: Prices = {}
     repeated = []
     for number, (key, row) in enumerate(rows, 1):

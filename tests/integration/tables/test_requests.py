@@ -1,4 +1,4 @@
-"""Loads as requests ask for them: new tables, new columns, and what a table says of its loads."""
+"""Loads by requests: new tables, new columns, and the loads listed with a table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def uploaded(api: EngineApi, data: bytes, *, is_analysed: bool = False) -> str:
 
 
 def load(api: EngineApi, file_id: str, **options: Any) -> dict[str, Any]:
-    """The status of the job at its end."""
+    """Return the final status of the job."""
     body = {"type": "load", "file_id": file_id, "options": options}
     answer = api.client.post("/api/v1/jobs", json=body)
     assert answer.status_code == 202, answer.text
@@ -197,7 +197,7 @@ RECORDS = (
 
 
 def test_json_records_are_loaded_by_their_keys(engine: Engine) -> None:
-    """Their first ones tell which there are."""
+    """The first records show which columns there are."""
     engine.sql("CREATE TABLE prices (sku TEXT PRIMARY KEY, price NUMERIC, tags TEXT)")
     engine.start()
     with engine.api() as api:
@@ -221,7 +221,7 @@ def test_json_records_are_loaded_by_their_keys(engine: Engine) -> None:
 
 
 def test_a_key_that_only_a_late_record_has_is_no_silent_loss(engine: Engine) -> None:
-    """It was not among the first records, by which the load was planned."""
+    """It was not among the first records, on which the plan is based."""
     kind = "TEXT" if engine.url.startswith("sqlite") else "jsonb"
     engine.sql(f"CREATE TABLE numbers (n INTEGER, _rescued {kind})")
     engine.start()

@@ -1,4 +1,4 @@
-"""What the API says of tables and connections, over the routes of the service."""
+"""Tables and connections over the routes of the service."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PASSWORD = "s3cret"
 
 @pytest.fixture
 def warehouse(databases: Databases, tmp_path: Path, postgresql_url: str) -> Iterator[Engine]:
-    """With two named connections, of which the second does not answer."""
+    """With two named connections, of which the second does not respond."""
     connections = {
         "warehouse": postgresql_url.replace("+asyncpg", ""),
         "gone": f"postgresql://loader:{PASSWORD}@127.0.0.1:1/nothing",
@@ -101,7 +101,7 @@ def test_a_name_in_another_case_is_suggested(engine: Engine) -> None:
     engine.sql(*TABLES)
     engine.start()
     if engine.url.startswith("sqlite"):
-        return  # where capitals make no difference
+        return  # where case makes no difference
     with engine.api() as api:
         answer = api.client.get("/api/v1/tables/Orders").json()
         assert answer["detail"] == "There is no table 'public.Orders'. There is 'public.orders'."

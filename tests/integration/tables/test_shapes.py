@@ -1,5 +1,5 @@
-"""Tables of every shape: odd names, every type, no key, partitions; each is loaded, or refused with
-a clear error and left as it was.
+"""Tables of every shape: unusual names, every type, no key, partitions; each is loaded, or refused
+with a clear error and left unchanged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def quoted(name: str) -> str:
 
 
 on_postgresql = pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
-"""What only PostgreSQL has: its types, partitions, locks of tables and limits."""
+"""Features of PostgreSQL alone: types, partitions, locks of tables and limits."""
 
 
 @pytest.mark.parametrize("mode", ["append", "upsert", "replace", "mirror"])
@@ -82,7 +82,7 @@ def load_json(api: EngineApi, rows: list[dict[str, Any]], **options: Any) -> dic
 
 @on_postgresql
 def test_every_type_is_loaded_and_compared(engine: Engine) -> None:
-    """What is loaded again is unchanged."""
+    """Loading again changes nothing."""
     engine.sql(*TYPES.strip().split(";\n"))
     engine.start()
     with engine.api() as api:
@@ -131,7 +131,7 @@ def test_a_table_without_a_key_is_appended_to_and_replaced(engine: Engine) -> No
 
 @on_postgresql
 def test_rows_are_loaded_into_their_partitions(engine: Engine) -> None:
-    """A row for which there is none is a reject."""
+    """A row without a partition is a reject."""
     engine.sql(
         "CREATE TABLE sales (id INTEGER, year INTEGER, sum INTEGER, PRIMARY KEY (id, year))"
         " PARTITION BY RANGE (year)",

@@ -1,5 +1,5 @@
-"""Strict casts against PostgreSQL itself: whatever they accept, the database reads as the value
-that the cell has. They may refuse more than it does.
+"""Strict casts compared with PostgreSQL: the database reads every accepted text as the value of the
+cell. They may refuse more than it does.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ TYPES = {
     "numeric(3,1)[]": "numeric[]", "varchar(3)[]": "text[]", "boolean[]": "boolean[]", "inet": "inet",
     "positive": "numeric",
 }  # fmt: skip
-"""Types of columns, each with a type that loses nothing of what it reads."""
+"""Types of columns, each with a type that keeps all of what it reads."""
 SETUP = """
     CREATE TYPE mood AS ENUM ('sad', 'ok', 'it''s "fine"');
     CREATE DOMAIN positive AS numeric(5, 2) CHECK (VALUE > 0);
@@ -101,7 +101,7 @@ async def database(postgresql_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def cast_of(url: str, connection: asyncpg.Connection, type_: str) -> Cast:
-    """As the catalogue describes a column of this type."""
+    """Return a column of this type as in the catalogue."""
     await connection.execute(f"DROP TABLE IF EXISTS typed; CREATE TABLE typed (v {type_})")
     async with connected(url) as reader:
         definition = await catalogue.read_definition(reader, TableName("public", "typed"))
@@ -110,7 +110,7 @@ async def cast_of(url: str, connection: asyncpg.Connection, type_: str) -> Cast:
 
 
 def accepted(cells: strict.Cells, texts: list[str]) -> list[tuple[str, str | None]]:
-    """(cell, text for the database) of those without a problem."""
+    """Return (cell, text for the database) of the accepted ones."""
     bad = np.zeros(len(texts), bool)
     for problem in cells.problems:
         bad |= problem.rows
@@ -121,7 +121,7 @@ def accepted(cells: strict.Cells, texts: list[str]) -> list[tuple[str, str | Non
 async def copied(
     connection: asyncpg.Connection, type_: str, rows: list[tuple[str, str | None]]
 ) -> None:
-    """Into a column of the type, by COPY as it reads CSV."""
+    """Insert into a column of the type, by COPY as it reads CSV."""
     await connection.execute(
         "DROP TABLE IF EXISTS copied, originals;"
         f"CREATE TABLE copied (n int, v {type_}); CREATE TABLE originals (n int, v text)"
@@ -147,14 +147,16 @@ async def test_the_database_reads_every_accepted_text_as_the_same_value(
     texts = [text for text in CELLS if text or cast.kind == "text"]
     cells = strict.cast(cast, pa.array(texts, pa.string()), empty="text")
     rows = accepted(cells, texts)
-    if cast.kind == "database":  # which may refuse more: it is asked one by one
+    if cast.kind == "database":  # which may refuse more: each is tested separately
         rows = [row for row in rows if await is_valid(database, type_, row[0])]
-    if type_ == "positive":  # a condition is not a question of reading
+    if type_ == "positive":  # a condition does not affect reading
         rows = [row for row in rows if Decimal(row[0]) > 0]
     assert rows, "nothing is accepted"
     assert not [row for row in rows if row[1] is None]
     if cast.kind == "array":
-        rows = [row for row in rows if row[0].startswith("{")]  # the database reads no JSON list
+        rows = [
+            row for row in rows if row[0].startswith("{")
+        ]  # the database does not read a JSON list
     await copied(database, type_, rows)
     wide = TYPES[type_]
     through_text = "::text" if wide.startswith(("numeric", "text", "json", "boolean[")) else ""

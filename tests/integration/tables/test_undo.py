@@ -1,5 +1,5 @@
-"""Loads are taken back in any order: the table is as if they had never run. The oracle is a
-dictionary that the other loads alone are applied to.
+"""Loads are undone in any order: the table is as if they had never run. The oracle is a dictionary
+to which only the other loads are applied.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def test_loads_are_undone_in_any_order(engine: Engine, seed: int) -> None:
 
 @pytest.mark.parametrize("mode", ["append", "upsert", "update", "insert_new", "replace", "mirror"])
 def test_loads_in_each_mode_are_undone(engine: Engine, mode: str) -> None:
-    """What the undo would do is shown before."""
+    """A preview shows the effect of the undo."""
     there: Prices = {1: ("a", 1), 2: ("b", 2), 3: ("c", 3)}
     rows: Rows = [(7, ("new", 7)), (2, ("B", 2)), (3, ("c", 3)), (2, ("twice", 0))]
     if mode in ("append", "update", "mirror"):
@@ -138,7 +138,7 @@ def test_rows_that_others_changed_or_need_are_kept_and_reported(engine: Engine) 
 
 
 def test_an_undo_drops_the_table_that_the_load_created(engine: Engine) -> None:
-    """Unless somebody else has written into it."""
+    """Unless another writer has changed it."""
     engine.start()
     types = {"id": "INTEGER", "name": "TEXT"}
     if not engine.url.startswith("sqlite"):
@@ -207,7 +207,7 @@ def test_corrected_rows_are_taken_back_with_their_load(engine: Engine, mode: str
 
 @pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
 def test_rows_that_the_database_numbers_are_found_by_their_numbers(engine: Engine) -> None:
-    """Two loads of the same values: each takes back its own rows."""
+    """Two loads of the same values: each undo removes its own rows."""
     engine.sql(
         "CREATE TABLE serials (id SERIAL PRIMARY KEY, name TEXT)",
         "CREATE TABLE identities (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name TEXT)",

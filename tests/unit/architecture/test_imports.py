@@ -1,4 +1,4 @@
-"""Which module may import which: the core imports the core, downwards; a feature imports the core
+"""Rules of imports: the core imports the core, downwards; a feature imports the core
 and what another feature exports; nothing else imports a feature.
 """
 

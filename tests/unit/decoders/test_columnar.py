@@ -40,7 +40,7 @@ def texts(values: pa.Array) -> list[str]:
 
 
 def expected(value: Any, kind: pa.DataType) -> Any:
-    """What `parsed` must give for a value of `to_pylist`, of a type."""
+    """Return the expected `parsed` form of a value of `to_pylist`, by type."""
     if value is None:
         return None
     if pa.types.is_struct(kind):

@@ -1,4 +1,4 @@
-"""Whatever way bytes come in, and in whatever pieces: what is decoded is what was encoded."""
+"""Decoding restores the encoded bytes, for every way and every size of pieces."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "zlib": zlib.compress,
 }
 PADDING = {"gzip": bytes(512), "xz": bytes(8)}
-"""That programs may put behind the last member."""
+"""Bytes that programs may put after the last member."""
 ENCODED = {
     name: compress(TEXT[:10_000]) + compress(TEXT[10_000:]) + PADDING.get(name, b"")
     for name, compress in COMPRESS.items()
 }
-"""By kind: the text in two members."""
+"""The text in two members, by kind."""
 
 
 def decoded(kind: Kind, data: bytes, size: int) -> bytes:
@@ -152,7 +152,7 @@ def needed(name: str, data: bytes) -> int:
 
 @pytest.mark.parametrize(("preset", "dictionary"), [(0, 256 << 10), (6, 8 << 20), (9, 64 << 20)])
 def test_memory_of_xz_is_that_of_its_dictionary(preset: int, dictionary: int) -> None:
-    """The dictionaries are those of the manual of xz."""
+    """The dictionaries are those in the manual of xz."""
     data = lzma.compress(TEXT, preset=preset)
     assert xz_dictionary(data) == dictionary
     assert needed("xz", data) == min(dictionary + (1 << 20), 80 << 20)

@@ -1,5 +1,5 @@
-"""Records inside JSON documents: what is read is what Python's json reads at the path, however the
-document is cut into pieces and chunks, and a path that leads nowhere is refused with those that exist.
+"""Records inside JSON documents: the records equal those that Python's json reads at the path, for
+all pieces and chunks, and a wrong path is refused with the existing ones.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def some_object(dice: random.Random, depth: int = 2) -> dict[str, Any]:
 
 
 def located(data: bytes, size: int, **said: Any) -> JsonDialect:
-    """The dialect of an upload that comes in pieces of this size."""
+    """Return the dialect of an upload that arrives in pieces of this size."""
     declared = Declared(**said)
     chain = Chain()
     chain.or_likely = True
@@ -189,7 +189,7 @@ def test_a_stray_bracket_loses_no_row_silently() -> None:
 
 
 def test_long_values_before_and_after_the_records_are_skipped() -> None:
-    """Both are larger than what detection looks at, and the document is longer than a window."""
+    """Both are larger than the sample of detection, and the document is longer than a window."""
     random_ = random.Random(5)
     noise = [{"t": random_.choice('{}[]",\\é') * random_.randrange(40)} for _ in range(20_000)]
     records = [{"n": n, "s": 'x"]}' * (n % 7)} for n in range(5_000)]

@@ -1,4 +1,4 @@
-"""The likely encoding of text that is no UTF-8. What is UTF-8 but for some damage stays it."""
+"""The likely encoding of text that is not UTF-8. Damaged UTF-8 stays UTF-8."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_capitals_alone_identify_it_too(name: str, encoding: str) -> None:
 
 
 def test_the_confidence_is_the_share_of_right_guesses() -> None:
-    """Few words, some of them too few to tell."""
+    """Few words, some of them too few for a decision."""
     dice = random.Random(5)
     right: dict[bool, list[bool]] = {True: [], False: []}
     for name, encoding in PAIRS:

@@ -95,7 +95,7 @@ def table(rows: list[list[Any]], name: str = "Orders", **attributes: Any) -> Any
 
 
 def ods_cell(value: Any) -> Any:
-    """A cell as odfpy writes it."""
+    """A cell in the form of odfpy."""
     if value is None:
         return TableCell()
     if isinstance(value, bool):

@@ -1,5 +1,5 @@
-"""Text in any encoding that Python knows: what is stored is what Python's own decoder gives, and bytes
-that are no text are still there.
+"""Text in any encoding of Python: the stored text equals that of Python's decoder, and undecodable
+bytes are kept.
 """
 
 from __future__ import annotations

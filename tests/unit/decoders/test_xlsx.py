@@ -1,5 +1,5 @@
-"""Workbooks by XlsxWriter and openpyxl, read by us: each cell is what they wrote, as text that says all
-of it.
+"""Workbooks by XlsxWriter and openpyxl, read by us: each cell equals the written one, as complete
+text.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def read(data: bytes, wanted: str | None = None) -> tuple[str, Sheet]:
 
 
 def cells(text: str) -> list[list[str]]:
-    """By Python's reader of CSV, without blank lines."""
+    """Read by Python's csv, without blank lines."""
     return [row for row in csv.reader(io.StringIO(text, newline="")) if row]
 
 
@@ -156,7 +156,7 @@ VALUES = st.one_of(
 
 
 def as_text(value: Any) -> str:
-    """What a value is to be, by its type."""
+    """Return the expected text of a value, by its type."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -211,7 +211,7 @@ def test_random_sheets_of_xlsxwriter_round_trip(
 
 
 def compare(rows: list[list[Any]], text: str, sheet: Sheet) -> None:
-    """Each row that is not blank, at its place."""
+    """Return each row that is not blank, by its position."""
     lines = iter(text.split("\r\n"))
     filled = [(n, row) for n, row in enumerate(rows, 1) if any(v not in (None, "") for v in row)]
     found = cells(text)

@@ -1,5 +1,5 @@
-"""Records of XML documents: what is read is what Python's own tree says by the documented rules, and
-what could harm is refused.
+"""Records of XML documents: they equal those of Python's own tree by the documented rules, and
+dangerous documents are refused.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def test_the_declared_encoding_of_a_document_is_used(encoding: str) -> None:
 
 
 def by_rule(element: ElementTree.Element) -> Any:
-    """The documented rules, over the tree that Python makes."""
+    """Return the records by the documented rules, from the tree of Python."""
     value: dict[str, Any] = {f"@{name}": text for name, text in element.attrib.items()}
     for child in element:
         inner = by_rule(child)

@@ -12,8 +12,8 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(scope="session")
 def corpora() -> Path:
-    """Test files made by others, no part of the repository. Without them nothing is proved, so CI
-    must fail.
+    """Test files of others, which are not part of the repository. Without them nothing is proved,
+    so CI must fail.
     """
     folder = Path(os.environ.get("GRANULA_CORPORA") or REPOSITORY.parent / "shared" / "corpora")
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""Files made by others, with their truth: csv-spectrum and JSONTestSuite."""
+"""Files of others, with their expected rows: csv-spectrum and JSONTestSuite."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def embedded(text: bytes) -> list[tuple[bytes, Declared]]:
 
 
 def read_embedded(text: bytes) -> list[dict[int, bytes]]:
-    """Of each file the rows that came through, by row number, the same for every chunk size."""
+    """Return the accepted rows of each file, by row number, the same for every chunk size."""
     found = []
     for data, declared in embedded(text):
         dialect = detected(data, declared)

@@ -16,7 +16,7 @@ from tests.formats.reading import Setting, cut_all, read_spans
 
 Cells = list[str | None]
 Bad = tuple[str, int, str | None]
-"""What is expected of a row that is rejected: code, line, column."""
+"""Expectation of a rejected row: code, line, column."""
 
 
 USUAL = CsvDialect()

@@ -1,4 +1,4 @@
-"""detect(): what is found out about a file from its first bytes, and what is refused at once."""
+"""detect(): the properties of a file found from its first bytes, and files refused immediately."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Columns of fixed width: the cells are those of pandas, every line is a row or a reject with its bytes,
-and a ruler is only taken for one if the lines below it fit.
+"""Columns of fixed width: the cells agree with pandas, every line is a row or a reject with its
+bytes, and a ruler counts only if the lines below it fit.
 """
 
 from __future__ import annotations

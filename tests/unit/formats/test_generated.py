@@ -1,4 +1,4 @@
-"""Dirty files of scripts/generate_csv.py: every row ends exactly as the oracle says."""
+"""Dirty files of scripts/generate_csv.py: every row has exactly its expected verdict."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def dirty(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def value_of(row: Any) -> Any:
-    """Cells as they are, the bytes of a JSON object as its text and its exact value."""
+    """Return cells unchanged, the bytes of a JSON object as its text and its exact value."""
     return (row.decode(), json.loads(row, parse_float=Decimal)) if isinstance(row, bytes) else row
 
 

@@ -1,4 +1,4 @@
-"""Whether a table has a header, and of how many rows; and how often that is right."""
+"""Detection of a header and its number of rows, and how often it is right."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_declared_header_is_certain() -> None:
 
 @pytest.fixture(scope="module")
 def verdicts() -> Counter[str]:
-    """Of generated tables: how many were read as they were meant."""
+    """Count how many generated tables were read as intended."""
     counts: Counter[str] = Counter()
     for seed in range(TABLES):
         verdict = judge(make_table(Random(seed)))

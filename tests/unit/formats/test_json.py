@@ -20,7 +20,7 @@ from app.formats.registry import open_format
 from tests.formats.reading import Setting, cut_all, detected, read_all, read_spans
 
 Bad = tuple[str, int]
-"""What is expected of a record that is rejected: code, line."""
+"""Expectation of a rejected record: code, line."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Case:
     expected: list[bytes | Bad]
     newline: str = "lf"
     start: int = -1
-    """Offset of the first data byte; usually behind the bracket of the array."""
+    """Offset of the first data byte; usually after the bracket of the array."""
 
     def dialect(self, size: int | None = None) -> JsonDialect:
         start = self.start if self.start >= 0 else int(self.root == "array")
@@ -223,7 +223,7 @@ def values_of(text: str) -> list[Any]:
 
 
 def is_complete(data: bytes, root: str) -> bool:
-    """Whether Python's json finds nothing wrong with it."""
+    """Return whether Python's json accepts it."""
     try:
         text = data.decode("utf-8-sig")
         if root == "objects":
@@ -341,7 +341,7 @@ def record_of(value: bytes, root: str) -> tuple[bytes, JsonDialect]:
         (b"7" * 4000, None),
         (b"7" * 5000, "number_out_of_range"),
         (b"-" + b"7" * 5000, "number_out_of_range"),
-        (b'1,"w" :' + b"7" * 4300, None),  # takes the slower look for keys that stand twice
+        (b'1,"w" :' + b"7" * 4300, None),  # takes the slower check for repeated keys
         (b"0." + b"1" * 5000, None),
         (b"1e999", "number_out_of_range"),
         (b"12345678901234567890123", None),

@@ -1,6 +1,5 @@
-"""JSON records judged many at a time, beside the same records judged one at a time: rows, rejects,
-columns, pages and hashes are the same for any bytes. And the masks of the scanner, beside a loop
-over the characters.
+"""JSON records judged in groups and one at a time: rows, rejects, columns, pages and hashes are the
+same for any bytes. And the masks of the scanner, compared with a loop over the characters.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ BAD = {
     b'{"a":1,}': "json_syntax",
     b"x": "json_syntax",
 }
-# Records that are right together and wrong alone.
+# Records that are valid together and invalid alone.
 HALVES = [
     b'{"a":[1',
     b"2]}",
@@ -180,7 +179,7 @@ def test_a_bad_record_at_the_border_of_a_group_costs_only_itself(root: str, wron
         fast, careful = both(text[start:], dialect, Span(start, len(text), 1, count, 1, 0))
 
         assert_same(fast, careful)
-        if root != "objects":  # there, what is between two objects is a record of its own
+        if root != "objects":  # there, the text between two objects is a record of its own
             assert [reject.row_number for reject in fast.rejects] == [place + 1]
             assert fast.rejects[0].code == BAD[wrong]
             assert fast.rows.undecoded() == usual[:place] + usual[place + 1 :]
@@ -220,7 +219,7 @@ SIGNS = st.lists(st.sampled_from(list(b'{}[],"\\x\n')), max_size=60).map(bytes) 
 
 
 def outside(text: bytes, in_string: bool) -> tuple[list[tuple[int, int]], int]:
-    """([(place, byte) of what is outside strings], number of quotes), character by character."""
+    """([(position, byte) outside strings], number of quotes), character by character."""
     found = []
     quotes = slashes = 0
     for place, byte in enumerate(text):

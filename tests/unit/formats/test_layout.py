@@ -1,4 +1,4 @@
-"""Where the table stands in a file: no row is ever taken for a line above the table, and true
+"""The position of the table in a file: no row is ever skipped as a line above the table, and true
 titles are found.
 """
 
@@ -72,9 +72,7 @@ def cell(random: random.Random) -> str:
 
 
 def of_one_column(random: random.Random) -> list[str]:
-    """Lines as they are typed, nothing quoted, with what elsewhere is a delimiter in any of
-    them.
-    """
+    """Unquoted lines, with characters that are delimiters elsewhere."""
     style = random.choice([cell, sentence, joined, cell])
     header = random.choice([*NAMES, *WORDS, sentence(random)])
     lines = [style(random) for _ in range(random.randint(1, 60))]
@@ -87,8 +85,8 @@ def of_one_column(random: random.Random) -> list[str]:
 
 
 def of_several_columns(random: random.Random) -> list[str]:
-    """A header and rows, of which the first may be short, and any may be ragged; quoted where they
-    must be.
+    """A header and rows, of which the first may be short, and any may be ragged; quoted where
+    necessary.
     """
     width, delimiter = random.randint(2, 7), random.choice([",", ";", "\t", "|"])
     out = io.StringIO()
@@ -126,7 +124,7 @@ def test_no_row_of_two_thousand_tables_is_skipped_above_the_table(make) -> None:
             else data.decode().lstrip("\n").startswith(header)
         )
         if make is of_one_column and dialect.columns == [lines[0].strip()]:
-            # Nothing but quotes and blank lines may be read otherwise than line by line.
+            # Only quotes and blank lines may make a difference to reading line by line.
             assert len(rows) + len(rejects) == sum(line != "" for line in lines[1:]), (seed, lines)
 
 

@@ -1,4 +1,4 @@
-"""Names of columns: each its own, and none taken from the column that is called so."""
+"""Names of columns: each is unique, and none is taken from the column that has it."""
 
 from __future__ import annotations
 

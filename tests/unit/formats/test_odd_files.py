@@ -1,5 +1,5 @@
-"""Every row of an odd file is a result or a reject that names its place, and a JSON array that was
-cut keeps the records before the cut.
+"""Every row of an unusual file is a result or a reject with its location, and a truncated JSON
+array keeps the records before the cut.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ WHOLE = b'[{"a": 1}, {"a": "x]"}]\n'
 
 
 def declared(file: Content) -> Declared:
-    """By the type and the parameters of its upload."""
+    """Return the settings by the type and the parameters of its upload."""
     charset = file.type.partition("charset=")[2].strip('"')
     return Declared(**{"encoding": charset or None} | file.params)
 
 
 def shown(rows: list[tuple[int, Any]], dialect: Dialect) -> tuple[list[str], list[list[Any]]]:
-    """(columns, cells) as results show them: of JSON all keys there are, as they first come."""
+    """Return (columns, cells) as results show them: the columns of JSON are all keys in order of
+    appearance.
+    """
     if not isinstance(dialect, JsonDialect):
         return dialect.columns, [cells for _, cells in rows]
     objects = [json.loads(data) for _, data in rows]

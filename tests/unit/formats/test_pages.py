@@ -1,6 +1,4 @@
-"""The fast path and the careful one store and prove the same; and the proof notices every
-change.
-"""
+"""The fast path and the careful one store and hash the same; and the proof notices every change."""
 
 from __future__ import annotations
 
@@ -43,7 +41,7 @@ def span_of(data: bytes, dialect: CsvDialect) -> Span:
 
 
 def both_ways(data: bytes, dialect: CsvDialect) -> tuple[TextRows, CellRows]:
-    """Read at once, and the cells of the rows read one by one."""
+    """Return the rows read in bulk, and their cells read one by one."""
     form, span = CsvFormat(dialect), span_of(data, dialect)
     at_once, careful = form._read_at_once(data, span), form._read_with_care(data, span)
     assert at_once is not None
@@ -66,7 +64,7 @@ def numbers_of(page: Page) -> list[int]:
 
 
 def sum_of_pages(pages: list[Page]) -> tuple[int, int]:
-    """(rows, hash sum) of pages as the database has them."""
+    """(rows, hash sum) of pages as stored."""
     sums = [stored_hash_sum(page.data.decode(), numbers_of(page)) for page in pages]
     return sum(count for count, _ in sums), sum(hashed for _, hashed in sums) & MASK
 
@@ -176,9 +174,7 @@ def test_pages_say_which_rows_are_missing_between_the_first_and_the_last() -> No
 
 
 def test_pages_are_also_bounded_by_bytes() -> None:
-    """So that whoever reads some rows holds about a megabyte; a single longer row has a page of its
-    own.
-    """
+    """Reading some rows holds about a megabyte; a single longer row has a page of its own."""
     sizes = [10, PAGE_BYTES // 3, PAGE_BYTES // 3, PAGE_BYTES // 3, 3 * PAGE_BYTES, 10, 10]
     numbers = list(range(1, len(sizes) + 1))
     lines = [b"x" * size for size in sizes]
@@ -267,7 +263,7 @@ def test_cells_are_split_exactly_as_json_splits_them(cells: list[list[str]]) -> 
     marked = marked_cells(msgspec.json.encode(cells))
 
     if marked is None:
-        assert any("],[" in cell for row in cells for cell in row)  # looks as if a row ended
+        assert any("],[" in cell for row in cells for cell in row)  # looks like the end of a row
         return
     found = [
         [

@@ -1,5 +1,5 @@
-"""Properties: what random tables, texts and bytes must give however they are cut, judged by
-Python's csv and json and by the grammar written down a second time, character by character.
+"""Properties: the expected reading of random tables, texts and bytes for any cut, judged by
+Python's csv and json and by a second implementation of the grammar, character by character.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def behind_spaces(text: str, at: int, d: CsvDialect) -> int:
 
 
 def quoted_cell(text: str, at: int, d: CsvDialect) -> tuple[str, int] | None:
-    """The cell whose opening quote stands here, and where it ends; None if it is not properly
+    """Return the cell whose opening quote is here, and its end; None if it is not properly
     closed.
     """
     value, at = "", at + 1
@@ -152,7 +152,7 @@ def record_at(text: str, at: int, d: CsvDialect) -> tuple[list[str], bool, int]:
 
 
 def table_of(text: str, d: CsvDialect) -> list[list[str] | str]:
-    """What the grammar makes of the text: cells, or why the row is refused."""
+    """Return how the grammar reads the text: cells, or why the row is refused."""
     found: list[list[str] | str] = []
     at = 0
     while at < len(text):

@@ -1,5 +1,5 @@
-"""The two roads through a CSV chunk: all rows at once, and row by row. Whatever the bytes and the
-dialect, both give the same rows, rejects and hash.
+"""The two paths through a CSV chunk: all rows in bulk, and row by row. For any bytes and dialect,
+both give the same rows, rejects and hash.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ DAMAGE = [b"\xff", b"\xfe", b"\xfd", b"\xfb", b"\xc3", b"\xed\xa0\x80", b"\xe2\x
 
 
 def told(rows: Rows) -> list[Any]:
-    """All that is stored and proved of rows."""
+    """Everything that is stored and proved of rows."""
     pages = [(page.first_row, page.row_count, page.numbers, page.data) for page in rows.pages()]
     return [list(rows.numbers), rows.records(), rows.hash_sum(), pages]
 
 
 def assert_same_by_both_roads(data: bytes, dialect: CsvDialect) -> int:
-    """Of a file that is one chunk; how many rows were read at once."""
+    """Assert it for a file that is one chunk; return how many rows were read in bulk."""
     form = CsvFormat(dialect)
     span = Span(0, len(data), 1, len(form.scan(data, eof=True)), 1, 0)
     careful, read = form._read_with_care(data, span), form.read(data, span)
@@ -168,7 +168,7 @@ def test_a_table_with_some_bad_rows_is_read_in_bulk_with_the_same_result(
 
 
 def test_quoted_and_escaped_rows_are_read_in_bulk() -> None:
-    """No row of these needs care, so none is read by itself."""
+    """No row of these needs care, so none is read separately."""
     form = CsvFormat(CsvDialect(columns=["a", "b"]))
     text = '"1","a ""b"" c"\r\n2,"x\ny"\n\n"3,4",C:\\dir\n5,\t\x01é\n'
     span = Span(0, len(text.encode()), 1, 4, 1, 0)

@@ -1,4 +1,4 @@
-"""How a file with the same header was read before."""
+"""How an earlier file with the same header was read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a preview says of the beginning of a file, and how the beginning is taken out of a body."""
+"""The contents of a preview, and taking the beginning of a file from a body."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ANSWER = msgspec.json.Decoder()
 
 
 def look(data: bytes, rows: int = 50, *, is_complete: bool = True, **said: Any) -> dict[str, Any]:
-    """As it is answered."""
+    """Return it as in the response."""
     beginning = Beginning(data, is_complete)
     answer = preview(beginning, Declared(**said), rows)
     return dict(ANSWER.decode(msgspec.json.encode(answer)))

@@ -70,7 +70,7 @@ def test_every_rule_of_the_library_holds_in_any_mix_of_words() -> None:
 
 @pytest.mark.parametrize("apostrophe", "\u2019\u2018\u02bc\uff07")
 def test_a_text_scores_alike_with_whichever_apostrophe_it_is_written(apostrophe: str) -> None:
-    """Phones and word processors write a curly one, which the lexicon does not know."""
+    """Phones and word processors write a curly apostrophe, which the lexicon does not know."""
     texts = [
         "I don't like it", "It isn't good", "We can't recommend this", "The food wasn't great, but the staff were lovely",
         "'great'", "It'll be the best", "couldn't be happier :')", "She won't love it", "nothing's wrong",

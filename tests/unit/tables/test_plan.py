@@ -1,4 +1,4 @@
-"""Which column of a file goes into which of a table, and what is refused before a row is read."""
+"""Matching of file columns with table columns, and what is refused before a row is read."""
 
 from __future__ import annotations
 
