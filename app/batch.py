@@ -1,8 +1,8 @@
-"""`python -m app pipeline`: scores the objects of a bucket once, logs the progress, and tells the
+"""`python -m app pipeline`: scores the objects of a bucket once, logs the progress, and reports the
 outcome by its exit code.
 
-It runs only its own jobs, so it can share a PostgreSQL with the service. A run that was stopped, in
-whatever way, is continued by the next one with the same source.
+It runs only its own jobs, so it can share a PostgreSQL with the service. The next run with the same
+source continues one that was stopped in any way.
 """
 
 from __future__ import annotations
@@ -185,7 +185,9 @@ class Watch:
         self._count = 0
 
     async def log_new_chunks(self) -> None:
-        """Log all committed chunks that were not logged before, in the order in which they ended."""
+        """Log all committed chunks that were not logged before, in the order in which they
+        ended.
+        """
         new: list[CompletedChunk] = []
         async with self._database.reading() as connection:
             for job_id, count in (await chunks.count_completed(connection, self._job_id)).items():
@@ -282,7 +284,9 @@ def _logging_to(path: Path | None, bars: Bars | None) -> Iterator[None]:
 
 @contextmanager
 def _bar(bars: Bars | None) -> Iterator[Any]:
-    """Yield a function `show(status)` that moves a bar on a terminal, and does nothing elsewhere."""
+    """Yield a function `show(status)` that moves a bar on a terminal, and does nothing
+    elsewhere.
+    """
     if bars is None:
         yield lambda status: None
         return

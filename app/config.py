@@ -36,10 +36,12 @@ EMBEDDED_DATABASE = "granula.db"
 DRIVERS = ("postgresql+asyncpg", "sqlite+aiosqlite")
 DEFAULT_CONTENT_TYPES = (
     "text/csv,application/csv,text/tab-separated-values,text/plain,application/vnd.ms-excel,"
-    "application/json,application/x-ndjson,application/ndjson,application/jsonl,application/x-jsonlines,"
-    "application/geo+json,application/xml,text/xml,"
+    "application/json,application/x-ndjson,application/ndjson,application/jsonl,"
+    "application/x-jsonlines,application/geo+json,application/xml,text/xml,"
     "application/gzip,application/x-gzip,application/zstd,application/x-bzip2,application/x-bzip,"
     "application/x-xz,application/x-lz4,application/zlib,"
+    "application/zip,application/x-zip-compressed,application/x-tar,application/x-gtar,"
+    "application/x-compressed-tar,"
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet,"
     "application/vnd.ms-excel.sheet.macroenabled.12,"
     "application/vnd.ms-excel.sheet.binary.macroenabled.12,"
@@ -161,8 +163,8 @@ class Settings(BaseSettings):
     """
 
     queue: Literal["embedded", "procrastinate"] = "embedded"
-    """Processes that run jobs. `embedded`: the service itself. `procrastinate`: any number of `python -m
-    app worker`, on PostgreSQL.
+    """Processes that run jobs. `embedded`: the service itself. `procrastinate`: any number of
+    `python -m app worker`, on PostgreSQL.
     """
 
     storage_dir: Path = Path("storage")
@@ -562,7 +564,7 @@ class Settings(BaseSettings):
 
     @property
     def slots(self) -> int:
-        """Chunks in work at once. On SQLite never fewer than the cores: only the writing is serial
+        """Chunks that run at a time. On SQLite never fewer than the cores: only writing is serial
         there.
         """
         if self.is_sqlite:
@@ -593,7 +595,7 @@ MAY_HOLD_A_SECRET = {
 
 
 def _given(error: Any) -> str:
-    """What was given, unless it may hold a password."""
+    """Return the given value, unless it may hold a password."""
     return "" if error["loc"][:1] in MAY_HOLD_A_SECRET else f" (got {error['input']!r})"
 
 

@@ -1,5 +1,5 @@
-"""Where the files are that belong to the program and are no modules of it: beside `app` in a
-checkout, inside `app` where the package is installed.
+"""Paths of the program's files that are not modules: next to `app` in a checkout, inside `app` in
+an installed package.
 """
 
 from __future__ import annotations
@@ -15,4 +15,4 @@ _ROOT = _CHECKOUT if IS_CHECKOUT else _PACKAGED
 ALEMBIC_INI = _ROOT / "alembic.ini"
 ERROR_PAGES = _ROOT / "docs" / "errors"
 GUIDE = _CHECKOUT / "storage" / "guide" if IS_CHECKOUT else _PACKAGED / "guide"
-"""The pages for people, made by scripts/build_guide.py; in a checkout they may be missing."""
+"""The pages of the guide, built by scripts/build_guide.py; a checkout may not have them."""

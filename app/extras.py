@@ -17,12 +17,12 @@ EXTRAS = {
     "telemetry": ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"),
     "ml-api": ("sklearn",),
 }
-"""By extra, what it installs, by the names that are imported."""
+"""Names of the imported packages by extra."""
 
 
 @cache
 def is_installed(extra: str) -> bool:
-    """Raises KeyError if there is no such extra."""
+    """Raise KeyError for an unknown extra."""
     return all(_is_there(module) for module in EXTRAS[extra])
 
 

@@ -18,6 +18,7 @@ from app.errors import TransientError
 NAMES = frozenset(
     {
         "upload.first_byte",
+        "upload.part_written",
         "upload.before_fsync",
         "upload.before_rename",
         "upload.after_rename",
@@ -63,6 +64,7 @@ NAMES = frozenset(
         "load.staged",
         "load.settled",
         "load.published",
+        "load.undone",
         "vectors.encoded",
         "vectors.before_commit",
         "vectors.after_commit",
@@ -82,7 +84,9 @@ _armed: dict[str, _Armed] = {}
 
 
 def arm(spec: str) -> None:
-    """Replace all armed points by those of `spec`; raises ValueError for an unknown name or action."""
+    """Replace all armed points by those of `spec`; raises ValueError for an unknown name or
+    action.
+    """
     _armed.clear()
     for part in filter(None, spec.split(";")):
         name, _, what = part.partition("=")

@@ -1,5 +1,5 @@
-"""Packages that are imported when something of them is first used: a start does not pay for what it
-does not need, and an installation without them starts.
+"""Packages that are imported on first use: a start does not pay for them, and an installation
+without them starts.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Any
 
 
 class LazyModule(ModuleType):
-    """Stands for the module of this name. Raises ImportError at the first use if there is none."""
+    """Stands for the module of this name. The first use raises ImportError if it does not exist."""
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(import_module(self.__name__), name)
-        setattr(self, name, value)  # found at once from now on
+        setattr(self, name, value)  # later uses find it directly
         return value

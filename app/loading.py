@@ -1,6 +1,6 @@
 """Imported by `serve` and `app.main` before anything else, so that its modules load fast.
 
-What a module creates lives as long as the process, so looking for garbage meanwhile is wasted: a
+The objects of a module live as long as the process, so collecting garbage meanwhile is wasted: a
 fifth of the time of a start.
 """
 
@@ -13,7 +13,7 @@ gc.disable()
 
 
 def end() -> None:
-    """Everything is loaded. What is here now is left out of later collections."""
+    """Enable the garbage collector, without the objects loaded so far."""
     gc.freeze()
     if _was_enabled:
         gc.enable()

@@ -90,7 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(heads.HeadsOnly)
     app.add_middleware(AuthMiddleware)
     app.add_middleware(Frame, settings=settings)
-    if settings.cors_origins:  # outermost: a page must be able to read a 500, too
+    if settings.cors_origins:  # outermost: a page must be able to read a 500 too
         app.add_middleware(
             Cors,
             allow_origins=list(settings.cors_origins),

@@ -1,5 +1,5 @@
-"""What the features add to the engine of this process: tables, and processors besides those of the
-settings.
+"""The features' additions to the engine of this process: tables, and processors besides those of
+the settings.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The states of jobs and chunks, who changes them, and the legal moves. Pure: no database, no I/O."""
+"""The states of jobs and chunks, who changes them, and the legal moves. Pure: no database, no
+I/O.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ REDRAW_SECONDS = 0.1
 
 
 class Bars:
-    """One bar for each key; nothing is left of them at the end. May be called from several threads."""
+    """One bar for each key; all are removed at the end. May be called from several threads."""
 
     def __init__(self) -> None:
         columns = (

@@ -1,5 +1,5 @@
-"""Creates and connects the parts of a process, with and without HTTP: nothing of a web server is
-imported here.
+"""Creates and connects the parts of a process, with and without HTTP: this module imports no web
+framework.
 """
 
 from __future__ import annotations
@@ -250,6 +250,6 @@ async def start(
     # request.
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
-    gc.freeze()  # exclude what is loaded now from every later collection
+    gc.freeze()  # exclude the objects loaded so far from every later collection
     gc.set_threshold(100_000, 20, 20)  # a chunk is 10 000 lists of cells without cycles
     return core

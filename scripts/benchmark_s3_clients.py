@@ -166,9 +166,9 @@ def main() -> None:
     parser.add_argument("--mb", type=int, default=256, help="MB (10^6 bytes)")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--child", default="", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.child:
-        told = json.loads(given.child)
+    arguments = parser.parse_args()
+    if arguments.child:
+        told = json.loads(arguments.child)
         asyncio.run(child(told["which"], told["s3"], told["etag"], told["size"]))
         return
     named = urlsplit(os.environ.get("TEST_S3_URL", ""))
@@ -180,11 +180,11 @@ def main() -> None:
         "key": unquote(named.username or ""),
         "secret": unquote(named.password or ""),
     }
-    size = given.mb * 10**6
+    size = arguments.mb * 10**6
 
     def compare(etag: str) -> None:
         found: dict[str, list[dict[str, float]]] = {which: [] for which in CLIENTS}
-        for _ in range(given.repeat):
+        for _ in range(arguments.repeat):
             for which in CLIENTS:
                 told = json.dumps({"which": which, "s3": s3, "etag": etag, "size": size})
                 command = [sys.executable, __file__, "--child", told]

@@ -120,8 +120,8 @@ class Connection(asyncio.Protocol):
         if head_end < 0:
             return
         head = bytes(self._data[:head_end]).lower()
-        found = re.search(rb"content-length: (\d+)", head)
-        end = head_end + 4 + (int(found[1]) if found else 0)
+        match = re.search(rb"content-length: (\d+)", head)
+        end = head_end + 4 + (int(match[1]) if match else 0)
         if len(self._data) < end:
             return
         body = bytes(self._data[head_end + 4 : end])
@@ -275,7 +275,7 @@ def run(
         before = cpu_seconds(server)
         status, seconds = score(client, data)
         cpu = cpu_seconds(server) - before
-        told = httpx.get(f"http://127.0.0.1:{stub_port}/stats", trust_env=False).json()
+        body = httpx.get(f"http://127.0.0.1:{stub_port}/stats", trust_env=False).json()
         proof = client.get(f"/api/v1/jobs/{status['job_id']}/proof").json()
         written = status["summary"]["written"]["predictions"]
         if not proof["closes"] or status["rows"]["ok"] != rows or written["inserted"] != rows:
@@ -283,15 +283,15 @@ def run(
                 f"the run is wrong: {status['rows']}, {written}, proof {proof['closes']}"
             )
     return {
-        "calls": rows / told["seconds"],
+        "calls": rows / body["seconds"],
         "job": rows / seconds,
         "cpu": cpu,
-        "stub_cpu": told["cpu"],
-        **told["by_status"],
-        "seconds": told["seconds"],
-        "most_at_once": told["most_at_once"],
-        "latency": told["busy_seconds"] / told["calls"],
-        "busy": told["busy_seconds"] / WORKERS / told["seconds"],
+        "stub_cpu": body["cpu"],
+        **body["by_status"],
+        "seconds": body["seconds"],
+        "most_at_once": body["most_at_once"],
+        "latency": body["busy_seconds"] / body["calls"],
+        "busy": body["busy_seconds"] / WORKERS / body["seconds"],
     }
 
 
@@ -328,40 +328,47 @@ def main() -> None:
     parser.add_argument("--only-faults", action="store_true")
     parser.add_argument("--outage", type=float, default=10.0, help="seconds")
     parser.add_argument("--stub", type=int, default=0, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.stub:
+    arguments = parser.parse_args()
+    if arguments.stub:
         # select() waits to the microsecond; epoll, which asyncio takes by default, rounds up to the
         # next millisecond.
         with asyncio.Runner(
             loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())
         ) as runner:
             runner.run(
-                serve_stub(given.stub, Stub(faults=not given.without_faults, outage=given.outage))
+                serve_stub(
+                    arguments.stub,
+                    Stub(faults=not arguments.without_faults, outage=arguments.outage),
+                )
             )
         return
-    warm_up, data = transactions(2_000, 2), transactions(given.rows, 1)
+    warm_up, data = transactions(2_000, 2), transactions(arguments.rows, 1)
     print(
         "| database | model service | calls: rows/s | share | job: rows/s | share | CPU s service |"
         " CPU s stub | ms a call | slots busy |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
-    kinds = [kind for kind in ("sqlite", "postgresql") if given.only in (None, kind)]
+    kinds = [kind for kind in ("sqlite", "postgresql") if arguments.only in (None, kind)]
     modes = [
         mode
         for mode in (False, True)
-        if not ((mode and given.without_faults) or (not mode and given.only_faults))
+        if not ((mode and arguments.without_faults) or (not mode and arguments.only_faults))
     ]
-    for kind, faults, _ in ((k, m, r) for k in kinds for m in modes for r in range(given.repeat)):
+    for kind, faults, _ in (
+        (k, m, r) for k in kinds for m in modes for r in range(arguments.repeat)
+    ):
         with ExitStack() as stack:
-            url = stack.enter_context(postgresql(given.postgres)) if kind == "postgresql" else ""
-            found = run(url, warm_up, data, given.rows, faults=faults, outage=given.outage)
+            url = (
+                stack.enter_context(postgresql(arguments.postgres)) if kind == "postgresql" else ""
+            )
+            found = run(url, warm_up, data, arguments.rows, faults=faults, outage=arguments.outage)
         possible = WORKERS * BATCH / LATENCY_SECONDS
         job_possible = possible
         if faults:
             per_second = CAP * (1 - ERROR_RATE) * BATCH
-            possible = per_second * (1 - given.outage / found["seconds"])
-            seconds = given.rows / found["job"]
-            job_possible = per_second * (1 - given.outage / seconds)
+            possible = per_second * (1 - arguments.outage / found["seconds"])
+            seconds = arguments.rows / found["job"]
+            job_possible = per_second * (1 - arguments.outage / seconds)
         calls, job = found["calls"], found["job"]
         print(
             f"| {kind} | {'faults' if faults else 'steady'} | {calls:,.0f} | {calls / possible:.1%}"

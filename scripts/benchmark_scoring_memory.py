@@ -188,9 +188,9 @@ def run(s3: dict[str, str], url: str, bucket: str) -> tuple[Peaks, float]:
             httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
         )
         began = time.monotonic()
-        made = client.post("/api/v1/jobs/score", json={"source": f"s3://{bucket}/*.csv"})
-        made.raise_for_status()
-        status, peaks = follow(client, server, made.json()["job_id"])
+        response = client.post("/api/v1/jobs/score", json={"source": f"s3://{bucket}/*.csv"})
+        response.raise_for_status()
+        status, peaks = follow(client, server, response.json()["job_id"])
         seconds = time.monotonic() - began
         print(f"Scored in {seconds:.0f} s, the peaks until then: {peaks}", flush=True)
         proof = client.get(f"/api/v1/jobs/{status['job_id']}/proof", timeout=900).json()
@@ -222,7 +222,7 @@ def main() -> None:
         default="",
         help="URL of an empty database; by default a private server is started",
     )
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     named = urlsplit(os.environ.get("TEST_S3_URL", ""))
     if not named.hostname:
         raise SystemExit("Name an S3 server: TEST_S3_URL=http://KEY:SECRET@HOST:PORT")
@@ -240,8 +240,8 @@ def main() -> None:
     )
     with ExitStack() as stack:
         began = time.monotonic()
-        bucket = given.bucket or stack.enter_context(
-            filled_bucket(client, given.objects, given.object_mb * 10**6)
+        bucket = arguments.bucket or stack.enter_context(
+            filled_bucket(client, arguments.objects, arguments.object_mb * 10**6)
         )
         found = client.list_objects_v2(Bucket=bucket)["Contents"]
         size = sum(each["Size"] for each in found)
@@ -251,8 +251,8 @@ def main() -> None:
             flush=True,
         )
         url = (
-            stack.enter_context(postgresql(given.postgres))
-            if given.database == "postgresql"
+            stack.enter_context(postgresql(arguments.postgres))
+            if arguments.database == "postgresql"
             else ""
         )
         peaks, seconds = run(s3, url, bucket)
@@ -268,8 +268,8 @@ def main() -> None:
         peaks.together,
         *(peaks.by_tenth.get(n, 0) for n in (0, 9)),
     )
-    told = " | ".join(f"{each / MIB:.0f}" for each in sizes)
-    print(f"| {given.database} | {size / 1e6 / seconds:.0f} | {told} |")
+    told = " | ".join(f"{size / MIB:.0f}" for size in sizes)
+    print(f"| {arguments.database} | {size / 1e6 / seconds:.0f} | {told} |")
 
 
 if __name__ == "__main__":

@@ -155,8 +155,8 @@ def load(url: str, folder: Path, people: Path, vectors: np.ndarray) -> None:
         number = client.post("/api/upload", files={"file": ("people.csv", file)}).json()["id"]
 
         def is_stored() -> bool:
-            found = client.get(f"/api/imports/{number}?limit=1").json()
-            return bool(found["status"] == "completed" and found["vectors"]["status"] == "failed")
+            body = client.get(f"/api/imports/{number}?limit=1").json()
+            return bool(body["status"] == "completed" and body["vectors"]["status"] == "failed")
 
         wait_until(is_stored, 300, "the import")
     ((job_id,),) = query(url, "SELECT DISTINCT job_id FROM vector_tasks")

@@ -18,6 +18,7 @@ How it is measured:
   clean load of the same table by the service.
 - The service is a real server process with default settings, warmed up with a small load. From just
   before the upload to the job's `finished_at`, by the clock of this host.
+- Cases that end in `-unrecorded` keep no record for an undo.
 - CPU seconds are of all processes together: server, database, client. On a machine that does other
   things they say more than the seconds.
 """
@@ -34,7 +35,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from statistics import median
@@ -86,7 +87,14 @@ class Case:
     beside: str = "expert"
     """`expert`, or the name of the case to compare with."""
 
+    @property
+    def table_mode(self) -> str:
+        """Return the name of the case without what is switched off in it."""
+        return self.name.removesuffix(UNRECORDED)
 
+
+UNRECORDED = "-unrecorded"
+"""At the end of the name of a case: the load keeps no record."""
 VIOLATIONS = ("type", "null", "repeated", "there", "check", "foreign")
 CASES = (
     Case("create", 1.0, {"mode": "create", "key": "id"}),
@@ -95,6 +103,11 @@ CASES = (
     Case("upsert", 1.5, {"mode": "upsert"}, rows_before=0.5),
     Case("guarded", 1.5, {}, GUARDED),
     *(Case(broken, 1.5, {}, GUARDED, broken=broken, beside="guarded") for broken in VIOLATIONS),
+)
+CASES += tuple(
+    replace(case, name=case.name + UNRECORDED, options={**case.options, "option.record": "false"})
+    for case in CASES
+    if case.name in ("replace", "append", "upsert")
 )
 ON_SQLITE = (Case("sqlite", 1.0, {}, STRICT),)
 
@@ -143,7 +156,7 @@ def prepare(engine: Engine, url: str, case: Case, rows: int, folder: Path) -> No
     if case.columns == GUARDED:
         query(url, f"CREATE TABLE known_values AS SELECT generate_series(1, {VALUES}) AS value")
         query(url, "ALTER TABLE known_values ADD PRIMARY KEY (value)")
-    if case.name != "create":
+    if case.table_mode != "create":
         strict = " STRICT" if case.columns == STRICT else ""
         query(url, f"CREATE TABLE bare ({case.columns}){strict}")
     if case.rows_before:
@@ -191,7 +204,7 @@ def run_service(engine: Engine, url: str, case: Case, rows: int, folder: Path) -
         load(server, write_file(folder, SMALL_ROWS), {"table": "small"})
         engine.settle()
         options = {"table": "bare", **case.options}
-        if case.name == "create":
+        if case.table_mode == "create":
             types = {"id": "bigint", "name": "text", "value": "integer"}
             options["option.types"] = json.dumps(types)
         processes = engine.processes() | {"server": process_of(server), "client": psutil.Process()}
@@ -206,11 +219,11 @@ def run_service(engine: Engine, url: str, case: Case, rows: int, folder: Path) -
 def run_expert(engine: Engine, url: str, case: Case, rows: int, folder: Path) -> Run:
     run = Run()
     path = write_file(folder, rows)
-    on_empty = Case("append", 0, {}, case.columns) if case.name != "upsert" else case
+    on_empty = Case("append", 0, {}, case.columns) if case.table_mode != "upsert" else case
     prepare(engine, url, on_empty, rows, folder)
     engine.settle()
     with clocked(run, **engine.processes(), client=psutil.Process()):
-        if case.name == "upsert":
+        if case.table_mode == "upsert":
             run.seconds = _psql(engine, url, list(_expert_upsert(path)))
         else:
             run.seconds = engine.load(url, path, BY_NAME["clean"])

@@ -80,9 +80,15 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--database-url", default="")
     parser.add_argument("--distinct", action="store_true", help="give each row a name of its own")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        measure(Path(folder), given.rows, given.runs, given.database_url, distinct=given.distinct)
+        measure(
+            Path(folder),
+            arguments.rows,
+            arguments.runs,
+            arguments.database_url,
+            distinct=arguments.distinct,
+        )
 
 
 def measure(folder: Path, rows: int, runs: int, url: str, *, distinct: bool) -> None:
@@ -201,8 +207,8 @@ def ended(client: httpx.Client, job_id: str) -> dict[str, Any]:
 
 
 def children(pid: int) -> list[int]:
-    found = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in found.read_text().split()] if found.exists() else []
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in path.read_text().split()] if path.exists() else []
 
 
 def peak_mib(pid: int) -> int:

@@ -346,7 +346,7 @@ def claims(cluster: Cluster, count: int, rounds: int) -> None:
 
 def _insert(table: str, values: dict[str, object]) -> str:
     return "INSERT INTO {} ({}) VALUES ({})".format(
-        table, ", ".join(values), ", ".join(f"'{each}'" for each in values.values())
+        table, ", ".join(values), ", ".join(f"'{value}'" for value in values.values())
     )
 
 
@@ -393,16 +393,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--rows", type=int, default=40_000, help="texts of the scaling")
     parser.add_argument("--only", choices=("scaling", "engine", "urgent", "claims"))
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="granula-bench-") as folder, ExitStack() as stack:
         cluster = Cluster(Path(folder), stack)
-        if given.only in (None, "scaling"):
-            scaling(cluster, given.rows)
-        if given.only in (None, "engine"):
+        if arguments.only in (None, "scaling"):
+            scaling(cluster, arguments.rows)
+        if arguments.only in (None, "engine"):
             engine(cluster, 2_000_000)
-        if given.only in (None, "urgent"):
+        if arguments.only in (None, "urgent"):
             urgent(cluster, 30)
-        if given.only in (None, "claims"):
+        if arguments.only in (None, "claims"):
             claims(cluster, 100_000, 1_000)
 
 

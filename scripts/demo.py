@@ -207,14 +207,17 @@ class Demo:
     def _generate(self, sample: Path) -> None:
         with bar(TextColumn("{task.completed:,.0f} rows"), TimeRemainingColumn()) as progress:
             task = progress.add_task("Generating", total=self._args.rows)
-            made = generate(
+            summary = generate(
                 sample,
                 self._args.rows,
                 dirty=self._args.dirty,
                 seed=self._args.seed,
                 progress=lambda done: progress.update(task, completed=done),
             )
-        say("Generated", f"{made.rows:,} rows, {_megabytes(made.bytes)}, in {made.seconds:.1f} s")
+        say(
+            "Generated",
+            f"{summary.rows:,} rows, {_megabytes(summary.bytes)}, in {summary.seconds:.1f} s",
+        )
 
     def _upload(self, sample: Path) -> str:
         """Upload as a raw body straight from disk, which is the fastest way."""

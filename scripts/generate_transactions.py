@@ -85,13 +85,13 @@ def main() -> None:
     for number in range(arguments.files):
         path = output if arguments.files == 1 else output.with_stem(f"{output.stem}-{number + 1}")
         share = arguments.count // arguments.files + (number < arguments.count % arguments.files)
-        made = generate(
+        summary = generate(
             share,
             seed=arguments.seed + number,
             fraud_rate=arguments.fraud_rate,
             invalid=arguments.invalid,
         )
-        count = write(path, made, form=arguments.format, label=arguments.label)
+        count = write(path, summary, form=arguments.format, label=arguments.label)
         print(f"{path}: {count} transactions, {path.stat().st_size / 1e6:.1f} MB")
 
 

@@ -310,8 +310,8 @@ def error_page(code: str, error: Any, page: str) -> str:
     """Return the page with the head and the example of the error; the rest is written by hand."""
     _, found, rest = page.partition(f"{WHY}\n")
     written, _, example = rest.partition("\n## Example\n")
-    told = re.search(r"```json\n(.*?)```", example, re.DOTALL)
-    detail = json.loads(told[1])["detail"] if told else f"{error.title()}."
+    match = re.search(r"```json\n(.*?)```", example, re.DOTALL)
+    detail = json.loads(match[1])["detail"] if match else f"{error.title()}."
     body = {
         "type": f"/errors/{code}",
         "title": error.title(),

@@ -188,13 +188,20 @@ class CellNote(Answer):
     first: str = Field(description="The first of them, such as `Sheet1!C17`.")
 
 
+class SkippedMember(Answer):
+    """A member of an archive that was not read."""
+
+    name: str = Field(description="Path in the archive.")
+    why: str = Field(description="What it is: a hidden file, a symbolic link, ...")
+
+
 class Decoding(Answer):
     """What a decoder did with the bytes of a file."""
 
     decoder: str = Field(
         description=(
-            "gzip, zstd, bzip2, xz, lz4, zlib, xlsx, xlsb, xls, ods, parquet, arrow, orc, text,"
-            " json or xml."
+            "gzip, zstd, bzip2, xz, lz4, zlib, zip, tar, xlsx, xlsb, xls, ods, parquet, arrow, orc,"
+            " text, json or xml."
         )
     )
     records: str = sometimes("Of a JSON or XML document: the path of its records.")
@@ -207,6 +214,10 @@ class Decoding(Answer):
     row_groups: int = sometimes("Number of its row groups, batches or stripes.")
     types: dict[str, str] = sometimes("Types of its first 200 columns, as Arrow names them.")
     notes: list[CellNote] = sometimes("What is worth knowing of some cells.")
+    member: str = sometimes("Path of the file in the archive.")
+    files: int = sometimes("Number of files that the archive became.")
+    skipped: list[SkippedMember] = sometimes("The first 20 members that were not read.")
+    skipped_count: int = sometimes("Number of members that were not read.")
 
 
 DECODING = (
@@ -238,6 +249,15 @@ class ObjectsAccepted(Answer):
 
 Shown = dict[str, Any]
 """JSON whose members are defined by the user or by a processor."""
+
+
+class PartError(Answer):
+    """A file of an archive or a sheet of a workbook that cannot be read. The others can."""
+
+    job_id: UUID = Field(description="The failed job of the part.")
+    filename: str = Field(description="Name of the upload, `#`, and its name in the upload.")
+    code: str = Field(description="Code of the error.")
+    detail: str = Field(description="What is wrong, in one sentence.")
 
 
 class FetchedVersion(Answer):
@@ -276,7 +296,10 @@ class Uploaded(Answer):
     )
     processor: str = Field(description="Processor that runs each row.")
     priority: int = Field(description="0-10; higher goes first.")
-    parts: list[UUID] = sometimes("Of a workbook with several sheets: the job of each.")
+    parts: list[UUID] = sometimes(
+        "The job of each file of an archive or sheet of a workbook, if there are several."
+    )
+    errors: list[PartError] = sometimes("Parts that failed before they could start.")
     duplicate: bool = Field(
         description="Whether this is an earlier upload of the same bytes with the same options."
     )

@@ -1,4 +1,6 @@
-"""Authentication: identifies the caller of a request from its headers and applies the rate limits."""
+"""Authentication: identifies the caller of a request from its headers and applies the rate
+limits.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ class Authenticator:
         self._failures = Buckets(settings.auth_failures_per_minute)
 
     async def admit(self, request: Request) -> Admitted:
-        """Identify the caller. Raises Unauthenticated, CrossSite, RateLimited, DatabaseUnavailable."""
+        """Identify the caller. Raises Unauthenticated, CrossSite, RateLimited,
+        DatabaseUnavailable.
+        """
         caller = await self._caller(request)
         left, seconds = self._requests.take(caller.user_id)
         limit = self._requests.per_minute
@@ -110,7 +114,7 @@ class Authenticator:
 
     async def _ignores_keys(self) -> bool:
         """Return whether keys are neither valid nor required. Clients that always send one then
-        work at once.
+        work without setup.
         """
         return not self._is_required and not await self._users.any_exist()
 

@@ -1,5 +1,5 @@
-"""Token buckets in the memory of this process: so many requests a minute, and a burst of as many
-after a quiet minute.
+"""Token buckets in the memory of this process: a number of requests per minute, and a burst of as
+many after a quiet minute.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ MAX_BUCKETS = 10_000
 
 
 class Buckets:
-    """One bucket for each name. The least recently used are forgotten, which makes them full again."""
+    """One bucket for each name. The least recently used are forgotten, which makes them full
+    again.
+    """
 
     def __init__(
         self,

@@ -113,7 +113,7 @@ class Connections:
 
     def _make_room(self, newcomer: Connection) -> None:
         """Close the connection that has been waiting longest with incomplete headers. Clients that
-        send their headers at once are never closed.
+        send complete headers are never closed.
         """
         oldest = next(iter(self._waiting), None) or next(iter(self._idle), newcomer)
         self.closed(oldest)
@@ -333,8 +333,8 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
 
     def _bytes_unread(self) -> int:
-        """Return the unsent bytes of this process and, where the kernel tells, of the socket, which
-        may hold megabytes.
+        """Return the unsent bytes of this process and, if the kernel reports them, of the socket,
+        which may hold megabytes.
         """
         size = self.transport.get_write_buffer_size()
         try:
@@ -357,7 +357,7 @@ class Connection(HttpToolsProtocol):
 
 
 def install(app: ASGIApp, settings: Settings) -> Connections | None:
-    """Limit the connections of the uvicorn that is starting `app`; return None if there is none."""
+    """Limit the connections of the uvicorn that is starting `app`; return None without one."""
     server = _server_of(app)
     if server is None:
         logger.warning(
@@ -386,8 +386,8 @@ def limit(config: uvicorn.Config, settings: Settings) -> Connections:
 
 
 def _server_of(app: ASGIApp) -> uvicorn.Server | None:
-    """It is found by the task that waits in it for our start: uvicorn hands its server to
-    nobody.
+    """Find it through the task that waits for our startup in it: uvicorn does not expose its
+    server.
     """
     for task in asyncio.all_tasks():
         step: Any = task.get_coro()

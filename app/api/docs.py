@@ -1,4 +1,6 @@
-"""Pages for browsers: the API reference at /docs, which needs no internet, and the pages on errors."""
+"""Pages for browsers: the API reference at /docs, which needs no internet, and the pages on
+errors.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,9 @@ from app.errors import NotFound
 router = APIRouter(include_in_schema=False)
 ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon.png")
 POLICY = (
-    "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; font-src 'self' data:; "
-    "style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:;"
+    " font-src 'self' data:; style-src 'self' 'unsafe-inline'; base-uri 'none';"
+    " form-action 'none'; frame-ancestors 'none'"
 )
 """Swagger UI sets inline styles on its elements. Scripts are loaded from files only."""
 PAGE = """<!doctype html>
@@ -31,7 +34,9 @@ PAGE = """<!doctype html>
 <link rel="icon" href="docs/assets/favicon.png">
 </head>
 <body>
-<div id="swagger-ui">This page needs JavaScript; <a href="openapi.json">openapi.json</a> has the same.</div>
+<div id="swagger-ui">
+This page needs JavaScript; <a href="openapi.json">openapi.json</a> has the same.
+</div>
 <script src="docs/assets/swagger-ui-bundle.js"></script>
 <script src="docs/start.js"></script>
 </body>
@@ -50,12 +55,17 @@ START = """SwaggerUIBundle({
 """
 
 STYLE = (
-    "body{font:1rem/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}"
-    "pre{overflow:auto;padding:.75rem;border:1px solid #8886;border-radius:.25rem}code{font-size:.9em}"
+    "body{font:1rem/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem;"
+    "color-scheme:light dark}"
+    "pre{overflow:auto;padding:.75rem;border:1px solid #8886;border-radius:.25rem}"
+    "code{font-size:.9em}"
 )
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 ERROR_HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none';"
+        " frame-ancestors 'none'"
+    ),
     "Cache-Control": "no-cache",
     "Vary": "Accept",
 }

@@ -180,7 +180,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(OSError)
     async def system_error(request: Request, error: OSError) -> JSONResponse:
-        """Answer an OSError from a file outside the storage, such as a spool or a temporary folder."""
+        """Answer an OSError from a file outside the storage, such as a spool or a temporary
+        folder.
+        """
         known_error = to_granula_error(error, "The disk")
         return failure(request, error) if known_error is None else unavailable(request, known_error)
 

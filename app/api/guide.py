@@ -1,4 +1,4 @@
-"""/guide: the documents as pages with a search, made by scripts/build_guide.py."""
+"""/guide: the documents as pages with a search, built by scripts/build_guide.py."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOT_BUILT = (
 
 
 class Guide(StaticFiles):
-    """The files of the guide. They hold nothing of any user, and need no sign-in."""
+    """The files of the guide. They hold no user data and need no authentication."""
 
     def __init__(self) -> None:
         super().__init__(directory=GUIDE, html=True, check_dir=False)
@@ -45,7 +45,9 @@ class Guide(StaticFiles):
 
 @cache
 def policy() -> str:
-    """Scripts are files of the guide, and the lines inside its pages: the same in all of a depth."""
+    """Scripts are files of the guide, and inline scripts of its pages, which are the same on all
+    pages of one depth.
+    """
     hashes = " ".join(f"'sha256-{each}'" for each in sorted(_script_hashes()))
     return (
         f"default-src 'none'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline';"

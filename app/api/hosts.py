@@ -1,8 +1,8 @@
 """The host names that requests may use.
 
 A page that points its own host name at this service (DNS rebinding) sends that name in `Host` and
-counts as same-origin for the browser. Where nobody has to sign in, only the name tells such a page
-from the dashboard.
+counts as same-origin for the browser. Without authentication, only the name tells such a page from
+the dashboard.
 """
 
 from __future__ import annotations

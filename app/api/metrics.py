@@ -1,5 +1,5 @@
-"""/metrics: values read from the database and the machine at the moment of the request, so that
-they cannot drift, and counters of this process since its start.
+"""/metrics: values read from the database and the machine on each request, so that they cannot
+drift, and counters of this process since its start.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ async def render(app: Services) -> bytes:
 
 
 def _free_bytes(app: Services) -> int | None:
-    """Return None if the storage cannot tell."""
+    """Return None if the storage cannot report it."""
     try:
         space = app.storage.space()
     except TransientError:

@@ -107,7 +107,7 @@ class Frame:
 
 
 def _abort(scope: Scope, error: Exception) -> None:
-    """Leave a response incomplete that has begun and failed.
+    """Abort a response that has begun and failed.
 
     The server then closes the connection, which tells the client. Unexpected exceptions are
     re-raised.

@@ -218,7 +218,9 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 
 
 def _describe_options(schemas: dict[str, Any], job_types: Sequence[JobType]) -> None:
-    """Add a schema for the options of each job type that has some, and refer to it from `options`."""
+    """Add a schema for the options of each job type that has some, and refer to it from
+    `options`.
+    """
     named = [{"type": "object", "title": "No options", "maxProperties": 0}]
     for job_type in job_types:
         if not job_type.options.model_fields:

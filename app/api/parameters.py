@@ -176,7 +176,7 @@ class JobOptions(BaseModel):
 
 
 class DialectOptions(BaseModel):
-    """How a file is read; what is not set is detected."""
+    """How a file is read; settings that are missing are detected."""
 
     format: (
         Literal["csv", "json", "jsonl", "fixed", "geojson", "xml", "parquet", "arrow", "orc"] | None
@@ -199,6 +199,12 @@ class DialectOptions(BaseModel):
             "Characters of each column of fixed width, as `10,5,20`; a last `*` is the rest of the"
             " line. Names are in the first line, or in `columns`."
         ),
+    )
+    members: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description="Files of an archive to read, as names or patterns: `*.csv,2024/*.xlsx`.",
     )
     records: str | None = Field(
         default=None,
@@ -254,6 +260,7 @@ class DialectOptions(BaseModel):
         return Declared(
             format=self.format,
             sheet=self.sheet,
+            members=self.members,
             encoding=self.encoding or charset_of(content_type),
             delimiter=self.delimiter,
             quote=self.quote,

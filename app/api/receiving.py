@@ -97,7 +97,7 @@ async def receive(
 ) -> Accepted | None:
     """Check the headers, then stream the body and submit it.
 
-    Returns None if the client disconnected; nothing is stored then.
+    Returns None, without storing anything, if the client disconnected.
     """
     check_open(app)
     content_type = request.headers.get("content-type", "")

@@ -50,7 +50,9 @@ class StartupErrors:
 
 
 async def _leave(code: int) -> None:
-    """End the process from the event loop, since servers catch whatever the lifespan task raises."""
+    """End the process from the event loop, since servers catch whatever the lifespan task
+    raises.
+    """
     asyncio.get_running_loop().call_soon(sys.exit, code)
     # stops the loop without the help of the server
     with suppress(asyncio.CancelledError):

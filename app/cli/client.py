@@ -128,7 +128,9 @@ class Client:
         return status["file_id"], status["job_id"]
 
     def send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        """Send a request and return the complete response. Raises CliError unless it is a success."""
+        """Send a request and return the complete response. Raises CliError unless it is a
+        success.
+        """
         with self.stream(method, path, **arguments) as answer:
             with self._explaining():
                 answer.read()

@@ -1,4 +1,6 @@
-"""Command `doctor`: checks everything that the service needs, and prints a remedy for each problem."""
+"""Command `doctor`: checks everything that the service needs, and prints a remedy for each
+problem.
+"""
 
 from __future__ import annotations
 

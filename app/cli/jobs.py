@@ -30,7 +30,7 @@ from app.cli.common import (
     print_status,
 )
 from app.cli.render import Silent, board, table
-from app.cli.text import FINAL, ago, duration, rows_text, shown, size, state_text
+from app.cli.text import FINAL, ago, duration, quantity, rows_text, shown, size, state_text
 
 if TYPE_CHECKING:
     from app.cli.client import Client
@@ -403,7 +403,8 @@ def _show_status(body: dict[str, Any]) -> None:
         ("processor", f"{body['processor']}, priority {body['priority']}"),
         (
             "file",
-            f"{size(body['size_bytes'])}, {body['format']}, {len(body['columns'])} columns",
+            f"{size(body['size_bytes'])}, {body['format']},"
+            f" {quantity(len(body['columns']), 'column')}",
         ),
     ]
     if body["rows_per_second"]:
@@ -431,10 +432,11 @@ def _show_proof(proof: dict[str, Any]) -> None:
     counts, stored = proof["counts"], proof["stored"]
     print_result(f"{proof['file_id']}: the proof {'closes' if proof['closes'] else 'is broken'}")
     print_result(
-        f"  {sum(counts.values()):,} rows = {counts['loaded']:,} loaded + {counts['rejected']:,}"
+        f"  {quantity(sum(counts.values()), 'row')} = {counts['loaded']:,} loaded + {counts['rejected']:,}"
         f" rejected + {counts['failed']:,} failed + {counts['not_processed']:,} not processed"
     )
-    print_result(f"  stored: {stored['results']:,} results, {stored['rejects']:,} rejects")
+    results, rejects = (quantity(stored[f"{name}s"], name) for name in ("result", "reject"))
+    print_result(f"  stored: {results}, {rejects}")
     print_result(f"  hash sums: read {proof['hash']['read']}, stored {proof['hash']['stored']}")
     for problem in proof["problems"]:
         print_result(f"  {shown(problem)}")

@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.cli.common import as_json, print_result, print_status
-from app.cli.text import FINAL, duration, rows_text, shown, size, state_text
+from app.cli.text import FINAL, duration, quantity, rows_text, shown, size, state_text
 
 if TYPE_CHECKING:
     from app.terminal import Bars
 
 
 class Board(Protocol):
-    """Shows the progress of files, each under a key of the caller's. Called from several threads."""
+    """Shows the progress of files, each under a key of the caller's. Called from several
+    threads.
+    """
 
     def uploading(self, key: str, name: str, done: int, total: int | None, speed: float) -> None:
         """Show that `done` of `total` bytes are sent, at `speed` bytes a second."""
@@ -24,7 +26,7 @@ class Board(Protocol):
         """Show the status of a job."""
 
     def over(self, key: str, text: str = "") -> None:
-        """End the display of this file; `text` tells the outcome."""
+        """End the display of this file; `text` is the outcome."""
 
     def print_status(self, text: str) -> None:
         """Print a line on standard error."""
@@ -89,7 +91,7 @@ class OnTerminal(Silent):
         if status["status"] == "queued":
             note = f"queued, priority {status['priority']}"
         else:
-            note = f"{done:,} rows"
+            note = quantity(done, "row")
             if status["rows_per_second"]:
                 note += f", {status['rows_per_second']:,.0f}/s"
             if status["counts"]["failed"]:

@@ -49,7 +49,7 @@ class Upload:
         self._address = address
         self._digest = hashlib.sha256()
         self._hashed = 0
-        # an empty file is complete at once
+        # an empty file is complete already
         self._file_id: str | None = headers.get("granula-file-id")
 
     def run(self, sent: Sent, stop: Event, notify: Callable[[str], None]) -> dict[str, Any]:

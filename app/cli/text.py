@@ -32,6 +32,11 @@ def size(count: float) -> str:
     return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
 
 
+def quantity(count: int, noun: str) -> str:
+    """Return `1 row`, `1,234 rows`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def duration(seconds: float) -> str:
     """Return `1:15` for 75."""
     total_seconds = int(seconds + 0.5)
@@ -61,7 +66,7 @@ def rows_text(job: dict[str, Any]) -> str:
     """Return the rows of a job by outcome. Zeros are left out, except for the loaded ones."""
     counts = job["counts"]
     missing = [name for name in ("rejected", "failed", "not_processed") if counts[name]]
-    parts = [f"{sum(counts.values()):,} rows"]
+    parts = [quantity(sum(counts.values()), "row")]
     parts += [f"{counts[name]:,} {name.replace('_', ' ')}" for name in (*missing, "loaded")]
     if job["status"] in FINAL and not job["split_complete"]:
         parts.append("the rest of the file was not read")

@@ -29,7 +29,7 @@ from app.cli.common import (
     print_status,
 )
 from app.cli.render import Board, board
-from app.cli.text import shown, size
+from app.cli.text import quantity, shown, size
 
 if TYPE_CHECKING:
     from app.cli.client import Client
@@ -51,6 +51,7 @@ PARAMETERS = frozenset(
         "filename",
         "format",
         "sheet",
+        "members",
         "encoding",
         "delimiter",
         "quote",
@@ -378,6 +379,8 @@ class Run:
 def _received(source: Source, body: dict[str, Any]) -> str:
     where = body["file_id"]
     if "corrects" in body:
-        return f"{shown(source.name)}: {body['rows']:,} rows run again as {where}"
+        rows = body["rows"]
+        verb = "runs" if rows == 1 else "run"
+        return f"{shown(source.name)}: {quantity(rows, 'row')} {verb} again as {where}"
     again = ", which was there already" if body.get("duplicate") else ""
     return f"{shown(source.name)}: uploaded, {size(body['size_bytes'])}, as {where}{again}"

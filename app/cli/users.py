@@ -62,7 +62,9 @@ def list_users() -> None:
 
 @users.command("revoke")
 def revoke_user(name: Name) -> None:
-    """End all keys and sessions of the user at once, and stop the schedules. The user's files stay."""
+    """End all keys and sessions of the user immediately, and stop the schedules. The user's files
+    stay.
+    """
     _run(lambda u: u.revoke(name))
     _say(f"{name} is revoked.")
 
@@ -97,7 +99,7 @@ def revoke_key(
         UUID, typer.Argument(help="Id of the key from `users keys list NAME`; not the key itself.")
     ],
 ) -> None:
-    """End a key and its sessions at once."""
+    """End a key and its sessions immediately."""
     _run(lambda u: u.revoke_key(key_id))
     _say(f"The key {key_id} is revoked.")
 

@@ -103,7 +103,7 @@ class Follower:
 
 
 def go_on(ids: list[str]) -> str:
-    """Return how to watch jobs again that nobody watches now."""
+    """Return how to watch jobs again that no client watches now."""
     return (
         f"The {'job continues' if len(ids) == 1 else 'jobs continue'}. Watch: {PROGRAM} watch"
         f" {' '.join(ids)}"

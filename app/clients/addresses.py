@@ -50,7 +50,9 @@ class AddressRefused(OSError):
 
 
 def is_public(address: str) -> bool:
-    """Return whether this literal address, from a resolver or a socket, is on the public Internet."""
+    """Return whether this literal address, from a resolver or a socket, is on the public
+    Internet.
+    """
     try:
         ip = ip_address(address)
     except ValueError:

@@ -12,7 +12,9 @@ from app.clients.addresses import AddressRefused, is_public
 
 
 class PublicResolver(AbstractResolver):
-    """Refuses a name as soon as one of its addresses is not public: nobody means such a mixture."""
+    """Refuses a name as soon as one of its addresses is not public: such a mixture is never
+    intended.
+    """
 
     def __init__(self, inner: AbstractResolver) -> None:
         self._inner = inner

@@ -1,5 +1,5 @@
-"""Saves a database to files as of one moment, while services use it, and restores it. SQLite by its
-own backup, PostgreSQL by COPY in text form, table by table in one snapshot.
+"""Saves a consistent snapshot of a database to files, while services use it, and restores it.
+SQLite by its own backup, PostgreSQL by COPY in text form, table by table in one snapshot.
 """
 
 from __future__ import annotations

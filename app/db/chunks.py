@@ -47,7 +47,7 @@ from app.formats.base import Span
 from app.states import ChunkStatus, row_counts
 
 MAX_DEATHS = 3
-"""A chunk that has ended so many processes is not run again."""
+"""A chunk that has ended this many processes is not run again."""
 FRESH_SECONDS = 0.5
 LONGEST_WAIT = 30.0
 """Limit in seconds for the wait before a chunk's next attempt; MAX_BACKOFF may raise it."""
@@ -276,7 +276,9 @@ async def release(
     refund: bool,
     error: dict[str, Any] | None = None,
 ) -> bool:  # processing -> pending
-    """Give the chunk back. With `refund` the attempt does not count, for causes outside the chunk."""
+    """Give the chunk back. With `refund` the attempt does not count, for causes outside the
+    chunk.
+    """
     values: dict[str, Any] = {"attempt": claim.attempt - 1} if refund else {"error": error}
     query = _held(claim, ChunkStatus.PENDING).values(
         status=ChunkStatus.PENDING,
@@ -554,7 +556,7 @@ def counts(tally: Collection[ChunkTally]) -> dict[str, int]:
 
 
 async def done_bytes(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """Return the bytes of final chunks by job, for a whole page of a list at once."""
+    """Return the bytes of final chunks by job, for a whole page of a list in one query."""
     final = [s for s in ChunkStatus if s.is_final and s is not ChunkStatus.CANCELLED]
     query = (
         select(Chunk.job_id, func.sum(Chunk.byte_end - Chunk.byte_start))
@@ -596,7 +598,9 @@ async def tallies(
 async def last_ended(
     connection: AsyncConnection, job_ids: Sequence[UUID], limit: int, *, of_parts: bool = False
 ) -> dict[UUID, list[tuple[datetime, int]]]:
-    """Return (time, rows) of the chunks that ended last, for each of these jobs or for its parts."""
+    """Return (time, rows) of the chunks that ended last, for each of these jobs or for its
+    parts.
+    """
     key = Job.parent_id if of_parts else Chunk.job_id
     ended = select(key.label("job_id"), Chunk.finished_at, Chunk.row_count)
     if of_parts:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, exists, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import jobs, outbox
@@ -75,6 +75,25 @@ async def find_parts(
         index: CorrectionPart(target_index, dict(zip(numbers, seen, strict=True)))
         for index, target_index, numbers, seen in (await connection.execute(query)).all()
     }
+
+
+async def find_of_row(
+    connection: AsyncConnection, target_id: UUID, target_index: int, row_number: int
+) -> UUID | None:
+    """Return the correction that a row of a chunk was accepted from; None if it was none."""
+    query = (
+        select(CorrectionChunk.job_id, CorrectionChunk.row_numbers)
+        .join(Job, Job.id == CorrectionChunk.job_id)
+        .where(Job.parent_id == target_id, CorrectionChunk.target_index == target_index)
+        .order_by(Job.number.desc())
+    )
+    for job_id, numbers in (await connection.execute(query)).all():
+        is_rejected = exists().where(
+            RejectedRow.job_id == job_id, RejectedRow.row_number == row_number
+        )
+        if row_number in numbers and not (await connection.execute(select(is_rejected))).scalar():
+            return UUID(str(job_id))
+    return None
 
 
 async def chunk_starts(connection: AsyncConnection, job_id: UUID) -> list[tuple[int, int]]:

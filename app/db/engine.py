@@ -132,7 +132,7 @@ class Database:
             )
 
     def start(self) -> None:
-        """Monitor the connections of PostgreSQL until `close`: whoever waits for a dead one gets
+        """Monitor the connections of PostgreSQL until `close`: every wait for a dead one ends with
         DatabaseUnavailable.
         """
         if self._liveness is not None:
@@ -170,7 +170,7 @@ class Database:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
-        """Like `reading`, but every SELECT sees the same moment, also on PostgreSQL. May be held
+        """Like `reading`, but every SELECT sees the same snapshot, also on PostgreSQL. May be held
         for long: others keep their connections.
         """
         async with self._long_readers, self.reading() as connection:
@@ -275,7 +275,8 @@ class Database:
             return 0
         query = text("""
             SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-            WHERE datname = current_database() AND usename = current_user AND application_name = :name
+            WHERE datname = current_database() AND usename = current_user
+              AND application_name = :name
               AND state = 'active' AND wait_event = 'ClientRead'
               AND state_change < clock_timestamp() - make_interval(secs => :seconds)
             """)
@@ -331,7 +332,7 @@ class Database:
     def _forget_ping(self, ping: asyncio.Task[None]) -> None:
         self._ping = None
         if not ping.cancelled():
-            ping.exception()  # retrieve the exception even if all callers are gone
+            ping.exception()  # retrieve the exception even if no caller is left
 
     async def server_version(self) -> str:
         """Return the version of PostgreSQL as the server reports it."""
@@ -352,9 +353,9 @@ class Database:
 
 @asynccontextmanager
 async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """Yield a connection of the pool, or a new one. Raises DatabaseUnavailable for whatever
-    connecting raises: a host, role, password or database that does not exist may exist a moment
-    later, and no list of error classes is ever complete.
+    """Yield a connection of the pool, or a new one. Raises DatabaseUnavailable for any error while
+    connecting: a host, role, password or database that does not exist may exist a moment later, and
+    no list of error classes is ever complete.
     """
     async with AsyncExitStack() as stack:
         try:
@@ -387,7 +388,9 @@ def _folded(value: Any) -> Any:
 
 
 def _check_folder(url: str) -> None:
-    """Raises DatabaseUnavailable before the driver starts a thread, which would outlive the loop."""
+    """Raises DatabaseUnavailable before the driver starts a thread, which would outlive the
+    loop.
+    """
     path = make_url(url).database
     if path and path != ":memory:" and not Path(path).parent.is_dir():
         raise DatabaseUnavailable(

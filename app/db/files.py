@@ -103,7 +103,9 @@ async def find_by_content(connection: AsyncConnection, owner: str, content_key: 
 
 
 async def release_void(connection: AsyncConnection, owner: str, content_key: str) -> None:
-    """Allow another upload of the same content if the job of the first one was cancelled or undone."""
+    """Allow another upload of the same content if the job of the first one was cancelled or
+    undone.
+    """
     await connection.execute(_RELEASE, {"of_owner": owner, "content": content_key})
 
 
@@ -148,8 +150,8 @@ async def insert_idempotent(connection: AsyncConnection, answer: StoredAnswer) -
 
 
 async def forget_idempotent(connection: AsyncConnection, owner: str, file_id: UUID) -> None:
-    """Forget stored answers for this file, which is being deleted, so that the same request creates
-    it anew.
+    """Forget stored responses for this file, which is being deleted, so that the same request
+    creates it again.
     """
     named = IdempotencyKey.body["file_id"].as_string() == str(file_id)
     await connection.execute(delete(IdempotencyKey).where(IdempotencyKey.owner == owner, named))

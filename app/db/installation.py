@@ -16,8 +16,8 @@ from app.db.types import UTCDateTime, now
 
 
 async def ensure(connection: AsyncConnection) -> UUID:
-    """Return the id of this database, creating it if it has none. Of several processes at once, one
-    creates it.
+    """Return the id of this database, creating it if it has none. Of several concurrent processes,
+    one creates it.
     """
     if (row := await find(connection)) is not None:
         return row.id

@@ -387,7 +387,7 @@ async def latest_summary(
 
 
 async def find_cached(connection: AsyncConnection, owner: str, cache_key: str) -> JobRow | None:
-    """Return the newest job with this key that has a complete result, of which nothing was deleted."""
+    """Return the newest job with this key that has a complete result, none of it deleted."""
     part, part_file, output = aliased(Job), aliased(File), aliased(File)
     parts = (
         select(func.count())
@@ -557,8 +557,8 @@ async def set_result_file(connection: AsyncConnection, job_id: UUID, file_id: UU
 
 
 async def need_parts(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, bool]:
-    """Return for each of these jobs that exists whether it may still need what its chunks left in
-    the storage, since it can continue or be retried.
+    """Return for each of these jobs that exists whether it may still need the output of its chunks
+    in the storage, since it can continue or be retried.
     """
     query = select(Job.id, Job.status).where(Job.id.in_(job_ids))
     needing = (*ACTIVE_JOBS, JobStatus.FAILED)

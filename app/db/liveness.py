@@ -60,7 +60,7 @@ _STATES = text(
            OR state_change > clock_timestamp() - make_interval(secs => :seconds))
     """
 )
-"""Backends that are active, or were a moment ago."""
+"""Backends that are active, or were shortly before."""
 
 
 class Liveness:

@@ -54,7 +54,7 @@ async def prepare(database: Database, url: str, *, update: bool) -> None:
 
     Raises MigrationsPending, MigrationsRefused, DatabaseUnavailable.
     """
-    if await current_is_head(database):  # nearly always: nothing of Alembic runs then
+    if await current_is_head(database):  # nearly always: Alembic is not imported then
         return
     if update or await _is_empty(database):
         await upgrade(url)

@@ -119,8 +119,8 @@ class File(Base):
     etag: Mapped[str | None] = mapped_column(String(300))
     """Version of the object to read; null for files in a folder."""
     decoding: Mapped[list[dict[str, Any]] | None]
-    """What each decoder found and did, in the order in which the bytes passed through them; null if
-    the bytes were stored as received.
+    """Findings and actions of each decoder, in the order in which the bytes passed through them;
+    null if the bytes were stored as received.
     """
     places: Mapped[dict[str, Any] | None]
     """Where rows come from, by line of the stored bytes; null if those are the received bytes."""
@@ -149,9 +149,11 @@ class Job(Base):
     id: Mapped[UUID] = mapped_column(unique=True, default=uuid4)
     owner: Mapped[str] = mapped_column(String(100))
     origin: Mapped[str] = mapped_column("door", String(20), key="origin", server_default="files")
-    """Endpoint that created the job: files, jobs, batches, imports, ... The column is named `door`."""
+    """Endpoint that created the job: files, jobs, batches, imports, ... The column is named
+    `door`.
+    """
     public_id: Mapped[str | None] = mapped_column(String(40))
-    """Id that the endpoint shows, if it is neither the id nor the number."""
+    """Id that the endpoint uses, if it is neither the id nor the number."""
     file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"))
     processor: Mapped[str] = mapped_column(String(100))
     options: Mapped[dict[str, Any]]
@@ -204,9 +206,9 @@ class Job(Base):
     trace: Mapped[str | None] = mapped_column(String(55))
     """W3C traceparent of the spans of its work, in whatever process; null while tracing is off."""
     waiting_on: Mapped[str | None] = mapped_column(String(20))
-    """What the job waits for outside of this service."""
+    """The external service that the job waits for."""
     total_rows: Mapped[int | None]
-    """Rows counted during the upload, for endpoints that return the number at once."""
+    """Rows counted during the upload, for endpoints that return the number immediately."""
     split_offset: Mapped[int]
     """Chunks cover the bytes of the stored file before this offset."""
     split_rows: Mapped[int] = mapped_column(default=0)

@@ -52,7 +52,7 @@ async def tell(connection: AsyncConnection, job: JobBase, at: datetime) -> None:
 async def put(
     connection: AsyncConnection, webhook_id: UUID, event: str, body: str, job_id: UUID | None = None
 ) -> DeliveryRow:
-    """Insert a delivery that is due at once; return its id."""
+    """Insert a delivery that is due now; return its id."""
     values = {"webhook_id": webhook_id, "job_id": job_id, "event": event, "body": body}
     query = (
         insert(WebhookDelivery)

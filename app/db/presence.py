@@ -32,8 +32,8 @@ TAKEN = (
 
 
 class Presence:
-    """A lock that ends with the process, however that ends: an advisory lock of PostgreSQL on its
-    own connection, or a lock on the file beside a SQLite database.
+    """A lock that ends with the process, in whatever way it ends: an advisory lock of PostgreSQL on
+    its own connection, or a lock on the file of a SQLite database.
     """
 
     def __init__(self, settings: Settings, *, is_exclusive: bool) -> None:

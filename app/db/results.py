@@ -94,8 +94,8 @@ async def pages_behind(
     most_bytes: int = BYTES_AT_ONCE,
 ) -> Sequence[PageRow]:
     """Return pages in row order with rows after `after`: at most `limit`, and no more than fit into
-    `most_bytes`; at least one, if there is one. The first may also hold rows up to `after`. In a
-    snapshot, an empty result means that there are none.
+    `most_bytes`, but at least one unless none is left. The first may also hold rows up to `after`.
+    In a snapshot, an empty result means that none are left.
     """
     # One more: the page that may hold the row after `after` is often the one that ends with
     # `after`.
@@ -110,8 +110,8 @@ async def pages_behind(
 async def pages_after(
     connection: AsyncConnection, job_id: UUID, after_page: int, limit: int
 ) -> Sequence[PageRow]:
-    """Return pages in row order that begin after a row, whatever rows they hold: at most `limit`,
-    and no more than fit into some megabytes; at least one, if there is one.
+    """Return pages in row order that begin after a row: at most `limit`, and no more than fit into
+    some megabytes, but at least one unless none is left.
     """
     query = (
         select(ResultPage.first_row, size_of(connection.dialect.name, ResultPage.data))
@@ -165,7 +165,7 @@ async def list_rejects(
     most_bytes: int = BYTES_AT_ONCE,
 ) -> tuple[Sequence[RejectRow], bool]:
     """Return (rejects in row order, whether more may follow): at most `limit`, and no more than fit
-    into `most_bytes`; at least one, if there is one.
+    into `most_bytes`, but at least one unless none is left.
     """
     conditions = [RejectedRow.job_id == job_id, RejectedRow.row_number > after]
     if code is not None:
@@ -240,7 +240,9 @@ async def database_bytes(connection: AsyncConnection, *, is_sqlite: bool) -> int
 
 
 async def delete_some(connection: AsyncConnection, job_id: UUID) -> bool:
-    """Remove a bounded number of the job's rejects and chunks; return True while there may be more."""
+    """Remove a bounded number of the job's rejects and chunks; return True while there may be
+    more.
+    """
     for model, key in ((RejectedRow, RejectedRow.row_number), (Chunk, Chunk.chunk_index)):
         table: Any = model
         keys = select(key).where(table.job_id == job_id).limit(DELETE_STEP)

@@ -354,7 +354,7 @@ class ChunkRow(msgspec.Struct, frozen=True):
 
 
 class ChunkContents(msgspec.Struct, frozen=True, kw_only=True):
-    """What a chunk's row stores about its rows."""
+    """The columns of a chunk that describe its rows."""
 
     rows_ok: int
     rows_invalid: int
@@ -365,14 +365,14 @@ class ChunkContents(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChunkCompletion(ChunkContents, frozen=True, kw_only=True):
-    """What a chunk's row stores at its completion."""
+    """The columns of a chunk that are set at its completion."""
 
     timings: dict[str, float] | None = None
     """Seconds by phase."""
 
 
 class ChunkProof(msgspec.Struct, frozen=True):
-    """What the proof needs of a chunk."""
+    """The columns of a chunk that the proof reads."""
 
     chunk_index: int
     first_row: int

@@ -44,8 +44,8 @@ class now(FunctionElement[datetime]):
 
 
 def is_due(moment: Any, longest_wait: Any) -> ColumnElement[bool]:
-    """Match a stored moment that has passed. A moment farther ahead than the longest wait that is
-    ever stored was written before the clock was set back: it counts as passed, too.
+    """Match a stored time that has passed. A time farther ahead than the longest wait that is ever
+    stored was written before the clock was set back: it counts as passed too.
     """
     return or_(moment <= now(), moment > now(longest_wait))
 

@@ -46,8 +46,8 @@ async def lock(connection: AsyncConnection, job_id: UUID) -> UndoneJob | None:
     """Lock the job and return it with the rows removed and restored so far; None if its undo is
     finished.
 
-    Undos run one at a time: two whose rows replaced each other's would not see what the other one
-    is restoring.
+    Undos run one at a time: two whose rows replaced each other would not see the rows that the
+    other restores.
     """
     if connection.dialect.name == "postgresql":
         await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('undo', 0))"))

@@ -53,7 +53,9 @@ async def keep_all_alive(connection: AsyncConnection, seconds: float) -> None:
 
 
 async def expire(connection: AsyncConnection, upload_ids: Sequence[UUID]) -> None:
-    """Expire uploads that are used up: parts of a concatenation that became a file or was rejected."""
+    """Expire uploads that are used up: parts of a concatenation that became a file or was
+    rejected.
+    """
     await connection.execute(
         update(Upload).where(Upload.id.in_(upload_ids)).values(expires_at=now(), reserved_bytes=0)
     )
@@ -107,8 +109,8 @@ async def remove(connection: AsyncConnection, upload_id: UUID) -> None:
 async def list_open(
     connection: AsyncConnection, *, expire_within: float | None = None
 ) -> list[UploadRow]:
-    """Return open uploads of known length, also concatenations. With `expire_within`, only those
-    that expire within so many seconds, since nobody has worked on them for a while.
+    """Return open uploads of known length, including concatenations. With `expire_within`, only
+    those that expire within this many seconds, since no client has sent to them for a while.
     """
     query = select(*_UPLOAD).where(
         is_open,

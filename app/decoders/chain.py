@@ -4,9 +4,9 @@ Content-Encoding, then one for each kind that the content shows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from app.decoders.base import Decoder, Kind, Report, Wanted
+from app.decoders.base import Decoder, Kind, NeedsMemory, Report, Skipped, Unpacks, Wanted
 from app.decoders.json_records import FEATURES, RecordsWanted, geojson_in, json_records_kind
 from app.decoders.registry import by_content
 from app.decoders.text import text_kind
@@ -44,18 +44,24 @@ class Chain:
 
     @property
     def most_bytes(self) -> int:
-        """The largest output of a decoder so far."""
-        return max((link.size for link in self._links), default=0)
+        """Size of the largest output of a decoder so far."""
+        return max((link.most_bytes for link in self._links), default=0)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory that the decoders need now beyond their pieces."""
+        decoders = [link.decoder for link in self._links]
+        return sum(one.memory_bytes for one in decoders if isinstance(one, NeedsMemory))
 
     @property
     def max_ratio(self) -> int:
         """Highest ratio that one of the decoders may reach."""
-        return max((link.kind.max_ratio for link in self._links), default=1)
+        return max((link.max_ratio for link in self._links), default=1)
 
     def exceeds_ratio(self, received_bytes: int) -> bool:
         """Return whether a decoder has given more than its kind may, after so many bytes."""
         return any(
-            link.size > max(RATIO_COUNTS_FROM, link.kind.max_ratio * received_bytes)
+            link.most_bytes > max(RATIO_COUNTS_FROM, link.max_ratio * received_bytes)
             for link in self._links
         )
 
@@ -84,16 +90,34 @@ class Chain:
             link.decoder.close()
 
     @property
+    def is_archive(self) -> bool:
+        """Whether the last decoder known by now is that of an archive."""
+        return bool(self._links) and self._links[-1].kind.is_archive
+
+    @property
     def part(self) -> int:
-        """Of the piece that was given last: to which of the files that are made it belongs, from
-        0. Only the last decoder makes several.
-        """
+        """Index of the file to which the last piece belongs. Only the last decoder makes several."""
         return self._links[-1].decoder.part if self._links else 0
 
+    @property
+    def skipped(self) -> Sequence[Skipped]:
+        """Members of archives that were not read."""
+        decoder = self._links[-1].decoder if self._links else None
+        return decoder.skipped if isinstance(decoder, Unpacks) else ()
+
+    @property
+    def file_count(self) -> int:
+        """Number of files whose last piece has been taken."""
+        return len(self._links[-1].decoder.reports()) if self._links else 1
+
     def reports(self, part: int) -> list[Report]:
-        """Of the decoders that one of these files passed, in this order."""
-        reports = [link.decoder.reports() for link in self._links]
-        return [of_parts[min(part, len(of_parts) - 1)] for of_parts in reports]
+        """Return the reports of the decoders of one of these files, in the order in which they
+        ran.
+        """
+        if not self._links:
+            return []
+        *before, last = [link.decoder.reports() for link in self._links]
+        return list(_flat([*(reports[0] for reports in before), last[part]]))
 
     def _fed(self, pieces: Iterator[bytes], place: int) -> Iterator[bytes]:
         """What the decoders from `place` on make of these pieces. An empty piece comes for each
@@ -102,6 +126,8 @@ class Chain:
         for piece in pieces:
             if place:
                 yield b""
+            if not piece:
+                continue
             if place < len(self._links):
                 yield from self._fed(self._links[place].feed(piece), place + 1)
             elif self._is_plain:
@@ -154,11 +180,30 @@ class Chain:
         return kinds
 
 
+def _flat(reports: Iterable[Report]) -> Iterator[Report]:
+    for report in reports:
+        yield report
+        yield from _flat(report.inside)
+
+
 class _Link:
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         self.decoder: Decoder = kind.open()
         self.size = 0
+
+    @property
+    def most_bytes(self) -> int:
+        """Size of its output, or of what it has made inside if that is larger."""
+        decoder = self.decoder
+        return max(self.size, decoder.inside_bytes if isinstance(decoder, Unpacks) else 0)
+
+    @property
+    def max_ratio(self) -> int:
+        """Highest ratio of its kind, and of the kinds inside so far."""
+        decoder = self.decoder
+        inside = decoder.max_ratio if isinstance(decoder, Unpacks) else 0
+        return max(self.kind.max_ratio, inside)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         return self._counted(self.decoder.feed(data))

@@ -13,7 +13,7 @@ from typing import Protocol
 import lz4.frame
 import zstandard
 
-from app.decoders.base import PIECE_BYTES, Kind, Report, Wanted, begins_with
+from app.decoders.base import PIECE_BYTES, Kind, NeedsMemory, Report, Wanted, begins_with
 from app.errors import CorruptCompression, CorruptGzip, RequestError
 
 MOST_XZ_BYTES = 80 << 20
@@ -25,6 +25,7 @@ GiB.
 ZSTD_AT_ONCE = 512
 """Bytes. A block of 4 bytes may decompress to 128 KiB, so these give 16 MiB at most."""
 ZLIB_LOOKED_AT = 4096
+XZ_HEADER_BYTES, XZ_LZMA2 = 12, 0x21
 BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
 """The header of a stream, and that of its first block, or the end of an empty one."""
 
@@ -46,27 +47,32 @@ class Member(Protocol):
         """
 
 
-class Decompressor:
+class Decompressor(NeedsMemory):
     """Decompresses the members of a file."""
+
+    part = 0
 
     def __init__(
         self,
         name: str,
-        open_member: Callable[[], Member],
+        open_member: Callable[[int], Member],
         *errors: type[Exception],
+        memory: Callable[[bytes], int],
         refusal: type[RequestError] = CorruptCompression,
         takes_padding: bool = False,
     ) -> None:
-        """`errors`: what a member raises for damaged bytes, which becomes a `refusal`.
-        `takes_padding`: NULs behind a member are no data.
+        """`open_member` gets the memory in bytes that the member may use; `memory` returns it from
+        the first bytes of a member. `errors` are raised by a member for damaged bytes, and become a
+        `refusal`. With `takes_padding`, NULs after a member are ignored.
         """
         self._name = name
         self._open_member = open_member
         self._errors = errors
+        self._memory = memory
         self._refusal = refusal
         self._takes_padding = takes_padding
-        self._member = open_member()
-        self._members = 1
+        self._member: Member | None = None
+        self._is_complete = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         try:
@@ -76,25 +82,30 @@ class Decompressor:
 
     def _decompressed(self, data: bytes) -> Iterator[bytes]:
         while True:
-            if self._member.eof:
-                data = data.lstrip(b"\0") if self._takes_padding else data
+            if self._member is None:
+                if self._takes_padding and self._is_complete:
+                    data = data.lstrip(b"\0")
                 if not data:
                     return
-                self._member = self._open_member()
-                self._members += 1
+                self._is_complete = False
+                self.memory_bytes = self._memory(data)
+                yield b""
+                self._member = self._open_member(self.memory_bytes)
             piece = self._member.decompress(data, PIECE_BYTES)
             if piece:
                 yield piece
             elif not self._member.eof:
                 return
-            data = self._member.unused_data if self._member.eof else b""
+            data = b""
+            if self._member.eof:
+                data = self._member.unused_data
+                self._member, self._is_complete = None, True
+                self.memory_bytes = 0
 
     def finish(self, wanted: Wanted) -> Iterator[bytes]:
-        if not self._member.eof:
+        if not self._is_complete:
             raise self._refusal(f"The {self._name} data is incomplete.")
         return iter(())
-
-    part = 0
 
     def reports(self) -> list[Report]:
         return [Report(self._name)]
@@ -120,7 +131,7 @@ class _Deflated:
         return self._stream.decompress(self._stream.unconsumed_tail + data, max_length)
 
 
-class _Zstd:
+class ZstdFrame:
     """zstandard gives all that its input makes, so it gets little at once."""
 
     def __init__(self) -> None:
@@ -166,33 +177,115 @@ class _Lz4:
         return piece
 
 
+# ---------------------------------------------------------------------- memory
+
+
+def _little_memory(beginning: bytes) -> int:
+    """Memory of DEFLATE, which has a window of 32 KiB."""
+    return 64 << 10
+
+
+def _bz2_memory(beginning: bytes) -> int:
+    """Memory of bzip2 for blocks of up to 900 kB."""
+    return 4 << 20
+
+
+def _lz4_memory(beginning: bytes) -> int:
+    """Memory of lz4 for the blocks of a frame, whose size its header declares."""
+    size = beginning[5] >> 4 & 7 if len(beginning) > 5 else 7
+    return (2 << 8 + 2 * size) + (256 << 10)
+
+
+def _zstd_memory(beginning: bytes) -> int:
+    """Memory of zstd for the window of a frame, which its header declares."""
+    try:
+        window = zstandard.get_frame_parameters(beginning).window_size
+    except zstandard.ZstdError:  # too short, or damaged
+        window = MOST_WINDOW_BYTES
+    return min(int(window), MOST_WINDOW_BYTES) + (512 << 10)
+
+
+def _xz_memory(beginning: bytes) -> int:
+    """Memory of xz for the dictionary of the first block, as the header of the block declares it."""
+    try:
+        dictionary = xz_dictionary(beginning)
+    except IndexError:  # too short, or damaged
+        dictionary = MOST_XZ_BYTES
+    return min(dictionary + (1 << 20), MOST_XZ_BYTES)
+
+
+def xz_dictionary(stream: bytes) -> int:
+    """Return the size of the dictionary of the first block of a stream of xz in bytes; 0 without a
+    block. Raises IndexError if the header is not there, or is a damaged one.
+    """
+    place = XZ_HEADER_BYTES
+    if not stream[place]:
+        return 0
+    flags = stream[place + 1]
+    place += 2
+    for bit in (0x40, 0x80):  # sizes of the block
+        if flags & bit:
+            _, place = _varint(stream, place)
+    for _ in range((flags & 3) + 1):
+        kind, place = _varint(stream, place)
+        size, place = _varint(stream, place)
+        if kind == XZ_LZMA2:
+            bits = stream[place]
+            return 0xFFFFFFFF if bits >= 40 else (2 | bits & 1) << (bits // 2 + 11)
+        place += size
+    raise IndexError
+
+
+def _varint(data: bytes, place: int) -> tuple[int, int]:
+    """Return a number of seven bits a byte, and where the next one begins."""
+    value = shift = 0
+    while True:
+        byte = data[place]
+        value |= (byte & 0x7F) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 0x80 or shift > 63:
+            return value, place
+
+
+# ---------------------------------------------------------------------- kinds
+
+
 def _gzip() -> Decompressor:
     return Decompressor(
-        "gzip", lambda: _Deflated(31), zlib.error, refusal=CorruptGzip, takes_padding=True
+        "gzip",
+        lambda memory: _Deflated(31),
+        zlib.error,
+        memory=_little_memory,
+        refusal=CorruptGzip,
+        takes_padding=True,
     )
 
 
 def _zstd() -> Decompressor:
-    return Decompressor("zstd", _Zstd, zstandard.ZstdError)
+    return Decompressor(
+        "zstd", lambda memory: ZstdFrame(), zstandard.ZstdError, memory=_zstd_memory
+    )
 
 
 def _bz2() -> Decompressor:
-    return Decompressor("bzip2", bz2.BZ2Decompressor, OSError, ValueError)
+    return Decompressor(
+        "bzip2", lambda memory: bz2.BZ2Decompressor(), OSError, ValueError, memory=_bz2_memory
+    )
 
 
 def _xz() -> Decompressor:
-    def open_member() -> lzma.LZMADecompressor:
-        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MOST_XZ_BYTES)
+    def open_member(memory: int) -> Member:
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=memory)
 
-    return Decompressor("xz", open_member, lzma.LZMAError, takes_padding=True)
+    return Decompressor("xz", open_member, lzma.LZMAError, memory=_xz_memory, takes_padding=True)
 
 
 def _lz4() -> Decompressor:
-    return Decompressor("lz4", _Lz4, RuntimeError)
+    return Decompressor("lz4", lambda memory: _Lz4(), RuntimeError, memory=_lz4_memory)
 
 
 def _zlib() -> Decompressor:
-    return Decompressor("zlib", lambda: _Deflated(15), zlib.error)
+    return Decompressor("zlib", lambda memory: _Deflated(15), zlib.error, memory=_little_memory)
 
 
 def _is_zlib(beginning: bytes) -> bool:

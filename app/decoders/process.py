@@ -8,17 +8,17 @@ import os
 import select
 import subprocess
 import sys
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
 from app.decoders.base import Report, Wanted
 from app.decoders.places import places_from_json
+from app.decoders.spool import Spool
 from app.errors import RequestError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,17 +27,16 @@ HEAD_BYTES = 9
 
 
 class ProcessDecoder(ABC):
-    """Decoder that keeps the whole file in one without a name, which no crash leaves behind, and then
-    starts a process to read it.
-    """
+    """Decoder that keeps the whole file in a temporary one, and then starts a process to read it."""
 
     WHAT = "file"
     """Noun for messages."""
     ENVIRONMENT: ClassVar[Mapping[str, str]] = {}
     """Variables of the process."""
 
-    def __init__(self) -> None:
-        self._spool: IO[bytes] = tempfile.TemporaryFile()
+    def __init__(self, spool: Spool | None = None) -> None:
+        """`spool`: the file, if it is complete already."""
+        self._spool = Spool() if spool is None else spool
         self._process: subprocess.Popen[bytes] | None = None
         self._reports: list[Report] = []
         self.part = 0
@@ -66,13 +65,12 @@ class ProcessDecoder(ABC):
 
     def finish(self, wanted: Wanted) -> Iterator[bytes]:
         before, behind = self.program(wanted)
-        self._spool.flush()
-        self._spool.seek(0)
+        self._spool.rewind()
         watched, watching = os.pipe()
         try:
             self._process = subprocess.Popen(
                 [sys.executable, *before, str(watched), str(wanted.memory_mb << 20), *behind],
-                stdin=self._spool,
+                stdin=self._spool.file,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 pass_fds=(watched,),

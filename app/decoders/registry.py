@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from app.decoders.archives.decoder import ARCHIVES
 from app.decoders.base import Kind
 from app.decoders.columnar.decoder import COLUMNAR
 from app.decoders.compression import COMPRESSIONS
-from app.decoders.spreadsheets.workbook import WORKBOOK
+from app.decoders.spreadsheets.workbook import OLD_WORKBOOK
 
-KINDS = (*COMPRESSIONS, *COLUMNAR, WORKBOOK)
+KINDS = (*COMPRESSIONS, *COLUMNAR, OLD_WORKBOOK, *ARCHIVES)
 """Besides plain bytes, which are canonical as they are."""
 
 

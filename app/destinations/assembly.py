@@ -83,7 +83,9 @@ def in_folder(folder: str) -> Blocks:
 
 
 def checked(blocks: Blocks, part: PartFile) -> Iterator[bytes]:
-    """Yield the bytes of a part. Raises PartDamaged at their end if they are not what was written."""
+    """Yield the bytes of a part. Raises PartDamaged at their end if they differ from the written
+    ones.
+    """
     if part.name is None:
         return
     size, crc32 = 0, 0

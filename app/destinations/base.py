@@ -56,8 +56,8 @@ class Destination(ABC):
     async def remove_rejected(
         self, connection: AsyncConnection, job_id: UUID, numbers: Sequence[int]
     ) -> list[dict[str, Any]]:
-        """Remove what is stored of these rejected rows, for a correction. Return what the processor
-        needs to count without them.
+        """Remove what is stored of these rejected rows, for a correction. Return the counts that
+        the processor needs to do without.
         """
         return []
 
@@ -76,20 +76,22 @@ class Destination(ABC):
     async def take_back(
         self, connection: AsyncConnection, job_id: UUID, at_most: int
     ) -> TakenBack | None:
-        """Take back at most so many rows of the job for an undo; return None if nothing is left."""
+        """Take back at most this many rows of the job for an undo; return None if nothing is
+        left.
+        """
         return None
 
     async def forget_versions(
         self, connection: AsyncConnection, older_than_seconds: float, at_most: int
     ) -> bool:
-        """Drop what is kept for undos alone and is too old for them; return True while there may be
+        """Delete data that is kept only for undos and has expired; return True while there may be
         more.
         """
         return False
 
     @abstractmethod
     async def remove(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> bool:
-        """Remove at most so many rows of a deleted job; return True while there may be more."""
+        """Remove at most this many rows of a deleted job; return True while there may be more."""
 
 
 class ResultDestination(Destination):
@@ -136,9 +138,9 @@ class ResultDestination(Destination):
     async def pages(
         self, connection: AsyncConnection, job_id: UUID, after: int, limit: int, most_bytes: int
     ) -> Sequence[PageRow]:
-        """Return pages in the order of the rows, with rows behind `after`: at most `limit`, and no
-        more than fit into `most_bytes`. There is one at least, if any is left. The first may hold
-        rows up to `after` too. An empty answer means that there are no more.
+        """Return pages in row order with rows after `after`: at most `limit`, and no more than fit
+        into `most_bytes`, but at least one unless none is left. The first may also hold rows up to
+        `after`. An empty result means that none are left.
         """
 
 

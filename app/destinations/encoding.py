@@ -1,5 +1,5 @@
-"""Encoding of rows of tables with a key for the databases. It runs wherever there is time for it,
-also in processes that compute, so this module imports nothing of the databases.
+"""Encodes rows of tables with a key for the databases. It also runs in compute processes, so this
+module imports nothing of the databases.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class NewTables:
         self.tables: tuple[Table, ...] = tuple(table.table for table in by_name.values())
 
     async def prepare(self, database: Database) -> None:
-        """Create the tables that do not exist. Several processes may do so at once. Raises
+        """Create the tables that do not exist. Several processes may do so concurrently. Raises
         SettingsInvalid if a table has other columns, MigrationsRefused, DatabaseUnavailable.
         """
         if self.tables:

@@ -61,7 +61,7 @@ MEDIA_TYPES = {
 
 
 class OutputPartMissing(TerminalError):
-    """A part of the output is missing, or is not what was written."""
+    """A part of the output is missing, or differs from the written one."""
 
     code = "output_part_missing"
 
@@ -96,7 +96,7 @@ class _Written:
 
     id: UUID
     is_joined: bool
-    """Whether the file is the parts, one after the other. Else its rows were counted anew."""
+    """Whether the file is the concatenation of the parts. Otherwise its rows were counted again."""
     content: Assembled
     stored: Stored
 
@@ -142,7 +142,7 @@ class OutputFile(StagedResults):
         self._files: dict[UUID, UUID] = {}
         """Files by job that this process has written, for jobs that have not ended."""
 
-    # ------------------------------------------------------------------ in tables there is nothing
+    # ------------------------------------------------------------------ no rows in tables
 
     async def write(
         self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page]
@@ -282,7 +282,7 @@ class OutputFile(StagedResults):
         if not is_dry_run:
             written = await self._write_file(job, compute, layout, staged, has_repeated)
             if not written.is_joined:
-                # Counted in what was written: the job fails if the chunks have other counts.
+                # Counted from the written file: the job fails if the chunks have other counts.
                 summary["rows"] = written.content.rows
             file = await self._file(job, layout, written)
             result["output"] = {

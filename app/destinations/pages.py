@@ -116,7 +116,7 @@ async def _take(
 
 
 def merged_pages(held: Sequence[PageRow], added: Sequence[Page]) -> Iterator[Page]:
-    """Yield the rows of both in their order, cut into pages anew."""
+    """Yield the rows of both in row order, cut into new pages."""
     before = (row for page in held for row in _rows(page.data, page.row_numbers, page.first_row))
     new = (row for page in added for row in _rows(page.data, page.numbers, page.first_row))
     rows = list(merge_sorted(before, sorted(new, key=_number), key=_number))

@@ -1,4 +1,4 @@
-"""Parts that chunks write for the file of their job, and what the database says of them."""
+"""Parts that chunks write for the file of their job, and their records in the database."""
 
 from __future__ import annotations
 

@@ -31,7 +31,9 @@ def _statements(table: KeyedTable) -> tuple[str, ...]:
     all_columns = ("job_id", "job_number", *columns, "created_at", "updated_at")
     changes = ", ".join(f"{c} = g.{c}" for c in columns if c != key)
     replaced = ", ".join(f"{c} = excluded.{c}" for c in all_columns if c not in (key, "created_at"))
-    newest = f"given AS (SELECT DISTINCT ON ({key}) * FROM staged_{name} ORDER BY {key}, row_number DESC)"  # noqa: S608
+    newest = f"""given AS (
+            SELECT DISTINCT ON ({key}) * FROM staged_{name} ORDER BY {key}, row_number DESC
+        )"""  # noqa: S608
     return (
         f"""
         WITH {newest}, made AS (
@@ -45,7 +47,8 @@ def _statements(table: KeyedTable) -> tuple[str, ...]:
         f"""
         WITH {newest}
         INSERT INTO {versions} ({", ".join(all_columns)}, archived_at)
-        SELECT {", ".join(f"t.{c}" for c in all_columns)}, now() FROM {name} t JOIN given g USING ({key})
+        SELECT {", ".join(f"t.{c}" for c in all_columns)}, now()
+        FROM {name} t JOIN given g USING ({key})
         WHERE t.job_number < $1 ON CONFLICT DO NOTHING
         """,  # noqa: S608
         f"""
@@ -53,15 +56,19 @@ def _statements(table: KeyedTable) -> tuple[str, ...]:
         INSERT INTO {versions} AS v ({", ".join(all_columns)}, archived_at)
         SELECT $1::uuid, $2::bigint, {", ".join(f"g.{c}" for c in columns)}, now(), now(), now()
         FROM {name} t JOIN given g USING ({key}) WHERE t.job_number > $2
-        ON CONFLICT ({key}, job_number) DO UPDATE SET {replaced} WHERE v.row_number <= excluded.row_number
+        ON CONFLICT ({key}, job_number) DO UPDATE SET {replaced}
+        WHERE v.row_number <= excluded.row_number
         """,  # noqa: S608
         f"""
         WITH {newest}, before AS (
             SELECT {key}, t.content_hash FROM {name} t JOIN given g USING ({key})
         ), written AS (
             UPDATE {name} t SET job_id = $1::uuid, job_number = $2::bigint, {changes},
-                updated_at = CASE WHEN t.content_hash = g.content_hash THEN t.updated_at ELSE now() END
-            FROM given g WHERE t.{key} = g.{key} AND (t.job_number, t.row_number) < ($2::bigint, g.row_number)
+                updated_at = CASE
+                    WHEN t.content_hash = g.content_hash THEN t.updated_at ELSE now()
+                END
+            FROM given g
+            WHERE t.{key} = g.{key} AND (t.job_number, t.row_number) < ($2::bigint, g.row_number)
             RETURNING t.{key}, t.content_hash
         )
         SELECT count(*) FILTER (WHERE b.content_hash <> w.content_hash) AS updated
@@ -99,8 +106,8 @@ class PostgresWriter(TableWriter):
         driver = await _driver(connection)
         listed = ", ".join(table.columns)
         await driver.execute(
-            f"CREATE TEMPORARY TABLE IF NOT EXISTS staged_{table.name} ON COMMIT DELETE ROWS"  # noqa: S608 our own names
-            f" AS SELECT {listed} FROM {table.name} WITH NO DATA"
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS staged_{table.name}"  # noqa: S608 our own names
+            f" ON COMMIT DELETE ROWS AS SELECT {listed} FROM {table.name} WITH NO DATA"
         )
 
     async def _upsert(self, connection: AsyncConnection, upsert: Upsert, piece: Piece) -> Replaced:

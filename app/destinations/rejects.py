@@ -1,6 +1,4 @@
-"""Rejected rows as they are written. They stay in the service, whatever the destination of the
-results.
-"""
+"""Rejected rows, as written. They stay in the service, whatever the destination of the results."""
 
 from __future__ import annotations
 

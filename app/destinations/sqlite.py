@@ -26,7 +26,7 @@ class SqliteWriter(TableWriter):
     async def insert(self, connection: AsyncConnection, new: NewRows) -> None:
         columns = ("job_id", *new.columns)
         listed, marks = ", ".join(columns), ", ".join("?" * len(columns))
-        statement = f"INSERT INTO {new.table} ({listed}) VALUES ({marks})"  # noqa: S608 our own names
+        statement = f"INSERT INTO {new.table} ({listed}) VALUES ({marks})"  # noqa: S608
         parameters = [(new.job_id.hex, *row) for row in new.rows]
         await connection.exec_driver_sql(statement, parameters)
 
@@ -82,8 +82,8 @@ async def _keep_versions(
     among = f"{key} IN ({', '.join('?' * len(keys))})"
     listed = ", ".join((*own, "created_at", "updated_at"))
     await connection.exec_driver_sql(
-        f"INSERT OR IGNORE INTO {versions} ({listed}, archived_at) SELECT {listed}, {NOW} FROM {name}"  # noqa: S608
-        f" WHERE {among} AND job_number < ?",
+        f"INSERT OR IGNORE INTO {versions} ({listed}, archived_at)"  # noqa: S608
+        f" SELECT {listed}, {NOW} FROM {name} WHERE {among} AND job_number < ?",
         (*keys, number),
     )
     newer: Any = await connection.exec_driver_sql(
@@ -98,10 +98,12 @@ async def _keep_versions(
     replaced = ", ".join(
         f"{c} = excluded.{c}" for c in (*own, "updated_at", "archived_at") if c != key
     )
+    marks = ", ".join("?" * len(own))
     await connection.exec_driver_sql(
-        f"INSERT INTO {versions} ({listed}, archived_at) VALUES ({', '.join('?' * len(own))}, {NOW}, {NOW}, {NOW})"  # noqa: S608
-        f" ON CONFLICT ({key}, job_number) DO UPDATE SET {replaced} WHERE row_number <="
-        " excluded.row_number",
+        f"INSERT INTO {versions} ({listed}, archived_at)"  # noqa: S608
+        f" VALUES ({marks}, {NOW}, {NOW}, {NOW})"
+        f" ON CONFLICT ({key}, job_number) DO UPDATE SET {replaced}"
+        " WHERE row_number <= excluded.row_number",
         [(job_id.hex, number, *row) for row in rows if row[place] in late],
     )
 
@@ -132,6 +134,8 @@ def _upsert_statement(table: KeyedTable, rows: int) -> str:
         INSERT INTO {table.name} ({", ".join(columns)}, created_at, updated_at)
         VALUES {", ".join([row] * rows)}
         ON CONFLICT ({key}) DO UPDATE SET {changes},
-            updated_at = CASE WHEN content_hash = excluded.content_hash THEN updated_at ELSE excluded.updated_at END
+            updated_at = CASE
+                WHEN content_hash = excluded.content_hash THEN updated_at ELSE excluded.updated_at
+            END
         WHERE (job_number, row_number) <= (excluded.job_number, excluded.row_number)
     """  # noqa: S608 our own names

@@ -1,5 +1,5 @@
 """Staged results: written chunk by chunk, and published whole with the final status of their job.
-Until then nobody sees any of them.
+Until then readers see none of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from app.formats.base import Format
 from app.processors.base import Conclusion, Output
 
 Compute = Callable[..., Awaitable[Any]]
-"""Call with `await compute(function, *arguments)`, in a process beside the service."""
+"""Call with `await compute(function, *arguments)`; the function runs in a compute process."""
 
 
 class StagedJob(Protocol):
@@ -48,7 +48,7 @@ class StagedJob(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """Staged results, assembled. Nobody sees them yet."""
+    """Assembled staged results, not visible yet."""
 
     conclusion: Conclusion
     """Conclusion of the job. Its `rows` is the number of rows in the assembly."""
@@ -59,8 +59,7 @@ class Assembly:
 class StagedResults(ResultDestination):
     """Destination that stages results. The order of calls: `stage` and `write` for each chunk;
     `settle` and `assemble` when all chunks have ended; `publish` in the transaction of the final
-    status; then `forget`. A process may die anywhere, and then the next begins with what the
-    database has.
+    status; then `forget`. A process may die at any point; the next one continues from the database.
     """
 
     incomplete: ClassVar[dict[str, str]]
@@ -79,7 +78,7 @@ class StagedResults(ResultDestination):
     async def pages(
         self, connection: AsyncConnection, job_id: UUID, after: int, limit: int, most_bytes: int
     ) -> Sequence[PageRow]:
-        """None: what is published is read where it is, in its file or its table."""
+        """None: published results are read from their file or table."""
         return ()
 
     def stage(self, job_id: UUID, stem: str, outputs: Sequence[Output]) -> dict[str, Any]:
@@ -90,12 +89,12 @@ class StagedResults(ResultDestination):
         return {}
 
     async def settle(self, job: StagedJob, compute: Compute) -> None:
-        """Reject rows that only all chunks together show to be bad."""
+        """Reject rows that are invalid only in view of all chunks."""
 
     @abstractmethod
     async def assemble(self, job: StagedJob, compute: Compute) -> Assembly | None:
         """Assemble the results before the final transaction, outside any. Return None if a chunk
-        failed: without its rows the rest would look whole.
+        failed: without its rows the rest would look complete.
         """
 
     @abstractmethod
@@ -103,7 +102,8 @@ class StagedResults(ResultDestination):
         self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
     ) -> Conclusion:
         """Publish in the transaction of the final status. Return the conclusion of the assembly,
-        with what is known only now. Raises TransientError to start again from `settle`.
+        completed with the results of publishing. Raises TransientError to start again from
+        `settle`.
         """
 
     @abstractmethod
@@ -112,9 +112,9 @@ class StagedResults(ResultDestination):
 
     @abstractmethod
     async def forget(self, job_id: UUID) -> None:
-        """Delete what is staged: the job has ended with it, or will never publish it."""
+        """Delete the staged results: the job has published them, or never will."""
 
     async def failed(self, job_id: UUID) -> None:
-        """Handle a failed job. If it failed because of chunks, it may be tried again, and then
-        needs what the other chunks have staged.
+        """Handle a failed job. If chunks failed, the job can be retried, and then needs the staged
+        results of the other chunks.
         """

@@ -21,7 +21,7 @@ PAGE_COLUMNS = ("first_row", "row_count", "row_numbers", "data")
 
 @dataclass(frozen=True, slots=True)
 class NewRows:
-    """Rows of a job for a table with these columns behind `job_id`."""
+    """Rows of a job for a table with these columns after `job_id`."""
 
     job_id: UUID
     table: str

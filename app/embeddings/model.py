@@ -44,7 +44,7 @@ than the model reads, so the rest is not tokenised.
 
 LONGEST_WORD = 100
 """Limit of characters of a word; the tokenizer makes one unknown token of a longer word. So a cut
-in a word changes at most so many tokens.
+in a word changes at most this many tokens.
 """
 
 QUERY_THREADS = 2
@@ -105,8 +105,9 @@ class Embedder:
         return vectors if len(places) == len(rows) else vectors[rows]
 
     def encode_query(self, text: str) -> npt.NDArray[np.float32]:
-        """Return the vector of `encode`, (384,), sooner: it has its own threads and waits behind no
-        batches. The first call opens the model once more, 80 MB. Blocks; raises ModelUnavailable.
+        """Return the vector of `encode`, (384,), sooner: it has its own threads and does not queue
+        behind batches. The first call opens the model once more, 80 MB. Blocks; raises
+        ModelUnavailable.
         """
         tokenizer, session = self._query_network.parts()
         vectors = session.run(None, _padded(_token_ids(tokenizer, [text])))[0]
@@ -200,8 +201,8 @@ def _encode_slab(
     def encode(batch: list[int]) -> None:
         vectors[batch] = session.run(None, _padded([ids[i] for i in batch]))[0]
 
-    # A single batch, as of some headers, is computed here: it does not wait behind the many of
-    # other calls.
+    # A single batch, such as some headers, is computed here: it does not queue behind the batches
+    # of other calls.
     if len(batches) == 1:
         encode(batches[0])
         return

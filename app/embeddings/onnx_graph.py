@@ -140,7 +140,7 @@ class _Encoder:
 
     def _pool(self, hidden: str) -> None:
         """Add the mean over the tokens, scaled to unit length: the sum scaled to unit length is the
-        same, and nothing is divided twice.
+        same, and saves a division.
         """
         mask = self._op(
             "Unsqueeze",

@@ -57,7 +57,7 @@ class TransientError(GranulaError):
 
     exit_code = 5
     waiting_on: ClassVar[str | None] = None
-    """What a job with this error waits for, as shown in its status."""
+    """The service that a job with this error waits for, as shown in its status."""
 
     def __init__(self, detail: str | None = None, *, retry_after: float | None = None) -> None:
         super().__init__(detail)

@@ -82,6 +82,8 @@ class Declared:
     format: str | None = None
     sheet: str | None = None
     """Of a workbook."""
+    members: str | None = None
+    """Patterns for the files of an archive."""
     encoding: str | None = None
     delimiter: str | None = None
     quote: str | None = None

@@ -111,8 +111,8 @@ class Control:
             return await _get(connection, job_id, owner)
 
     async def delete(self, file_id: UUID, owner: str) -> None:
-        """Cancel running jobs, hide the file at once, then remove rows and bytes in bounded steps.
-        The removal resumes after a crash.
+        """Cancel running jobs, hide the file immediately, then remove rows and bytes in bounded
+        steps. The removal resumes after a crash.
         """
 
         async def hide(connection: AsyncConnection) -> list[UUID]:

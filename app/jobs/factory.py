@@ -36,7 +36,7 @@ MESSAGE_CHARACTERS = 500
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """What a job does, whatever it reads."""
+    """What a job does, apart from what it reads."""
 
     owner: str
     processor: str
@@ -44,7 +44,7 @@ class JobSpec:
     priority: int = 0
     origin: str = "files"
     public_id: str | None = None
-    """Id that the endpoint shows, if it is neither the job's id nor its number."""
+    """Id that the endpoint uses, if it is neither the job's id nor its number."""
     chunk_size: int | None = None
     """Rows per chunk; None for the processor's default."""
     parent_id: UUID | None = None
@@ -179,7 +179,7 @@ class JobFactory:
         status_code: int,
         body: dict[str, Any],
     ) -> None:
-        """Store the answer for a repeated request with this Idempotency-Key; do nothing without a
+        """Store the response for a repeated request with this Idempotency-Key; do nothing without a
         key.
 
         Raises IntegrityError if another request has taken the key.

@@ -24,7 +24,8 @@ from app.errors import (
 from app.failpoints import hit
 from app.jobs import uploaded
 from app.jobs.limits import OwnerLimits
-from app.jobs.submit import Submission, declare, wanted
+from app.jobs.submit import Submission, declare, decoding_wanted
+from app.sources.decoding import DecodingLimits
 from app.sources.http import BrokenOff, without_query
 from app.sources.places import Storage, Stored
 from app.sources.remote import Fetched, Object, Source
@@ -62,9 +63,8 @@ class Fetcher:
         settings: Settings,
         storage: Storage,
         limits: OwnerLimits,
-        decoding: asyncio.Semaphore,
+        decoding: DecodingLimits,
     ) -> None:
-        """`decoding` limits the processes that read workbooks."""
         self._settings = settings
         self._storage = storage
         self._limits = limits
@@ -99,7 +99,7 @@ class Fetcher:
         credentials: str,
         kept: Kept,
     ) -> list[FetchedFile]:
-        """Store the object: several files if it has several sheets. Raises RequestError if it
+        """Store the object: several files if it has several sheets or members. Raises RequestError if it
         cannot be fetched or if none of its files can be read, TransientError.
         """
         for attempt in range(1, TRIES + 1):
@@ -137,12 +137,13 @@ class Fetcher:
                 uuid4(),
                 max_bytes=limit if left is None else min(limit, left),
                 reserve_bytes=self._settings.min_free_disk_mb << 20,
-                turns=self._decoding,
+                limits=self._decoding,
                 declared=fetched.coding,
             )
             async with upload, touch_periodically(self._storage, upload.file_ids, release=False):
+                readings: list[uploaded.Reading] = []
                 try:
-                    received = await self._received(submission, upload, fetched)
+                    received = await self._received(submission, upload, fetched, readings)
                 except (FileTooLarge, DecompressedTooLarge):
                     if left is None or left >= limit:
                         raise
@@ -150,30 +151,41 @@ class Fetcher:
                         f"You may store {left} more bytes, and this is more.", limit="stored_bytes"
                     ) from None
                 hit("source.received")
-                return await self._files(submission, upload, received, fetched, object_, kept)
+                return await self._files(
+                    submission, upload, received, readings, fetched, object_, kept
+                )
 
     async def _received(
-        self, submission: Submission, upload: UploadSource, fetched: Fetched
+        self,
+        submission: Submission,
+        upload: UploadSource,
+        fetched: Fetched,
+        readings: list[uploaded.Reading],
     ) -> Received:
+        """Store the bytes; `readings` gets how each of the files is read."""
         declare(upload, submission.declared, or_likely=True)
         async for data in fetched.pieces:
             await upload.write(data)
-        return await upload.finish(wanted(submission.declared, self._settings, takes_parts=True))
+        return await upload.finish(
+            decoding_wanted(self._settings, submission.declared),
+            lambda part: readings.append(uploaded.reading(submission, part)),
+        )
 
     async def _files(
         self,
         submission: Submission,
         upload: UploadSource,
         received: Received,
+        readings: list[uploaded.Reading],
         fetched: Fetched,
         object_: Object,
         kept: Kept,
     ) -> list[FetchedFile]:
-        readings = await asyncio.to_thread(uploaded.readings, submission, received)
+        uploaded.check_readings(readings)
         content_key = uploaded.content_key(submission, received, readings)
         kept.file_ids += upload.file_ids
         stored = await upload.publish()
-        kept.stored += stored
+        kept.stored += filter(None, stored)
         version = _version(object_, fetched, received)
         files = uploaded.new_files(submission, received, readings, stored, content_key)
         return [

@@ -208,8 +208,8 @@ class FileJobs:
         """Return the job over this file, as a part of `parent_id` if given, then its own parts.
 
         `files` are those that the parts read, `total_rows` are those of the file if they are
-        counted already. The result of a job that is not cacheable never answers a later request.
-        Raises StoredBytesGone, NotRows, and the processor's error for unsuitable columns.
+        counted already. The result of a job that is not cacheable is never reused. Raises
+        StoredBytesGone, NotRows, and the processor's error for unsuitable columns.
         """
         check_rows(file)
         columns = self.columns(file, plan)
@@ -391,7 +391,9 @@ def raise_if_all_failed(planned: Sequence[PlannedFile[InputFile]]) -> None:
 async def all_files(
     connection: AsyncConnection, ids: Iterable[UUID], owner: str
 ) -> dict[UUID, FileRow]:
-    """Return the files with these ids, in their order; raises NotFound with the first missing one."""
+    """Return the files with these ids, in their order; raises NotFound with the first missing
+    one.
+    """
     needed = list(dict.fromkeys(ids))
     files_by_id = await files.find_files(connection, needed, owner)
     missing = next((file_id for file_id in needed if file_id not in files_by_id), None)

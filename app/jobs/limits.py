@@ -49,7 +49,7 @@ class OwnerLimits:
         new_bytes: int = 0,
         uploads: int = 0,
     ) -> None:
-        """Check that the owner may add so many jobs, bytes and resumable uploads.
+        """Check that the owner may add this many jobs, bytes and resumable uploads.
 
         This must be the first statement of the transaction that adds them: it keeps others from
         adding any for this owner until the transaction ends, so the counts stay true. Raises

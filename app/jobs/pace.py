@@ -14,9 +14,10 @@ BURST_SECONDS = 0.05
 LEAST_INTERVALS, LEAST_SECONDS = 2, 1.0
 """Number and total length of the intervals between bursts that an estimate needs."""
 PAUSE, LEAST_PAUSE_SECONDS = 8, 2.0
-"""An interval of so many usual ones, and at least so many seconds, is a pause of the whole job."""
+"""An interval of this many usual ones, and at least this many seconds, is a pause of the whole job.
+"""
 LEAST_ROWS = 20
-"""A speed needs at least so many rows."""
+"""A speed needs at least this many rows."""
 MANY_ROWS, MOMENT_SECONDS = 10_000, 0.1
 """So many rows have a speed after this time already."""
 
@@ -31,7 +32,7 @@ class Mark:
 
 
 def marks_per_job(jobs: int) -> int:
-    """Return the number of marks for each of so many jobs in one query."""
+    """Return the number of marks for each of this many jobs in one query."""
     return max(16, min(MARKS, MARKS_AT_ONCE // max(1, jobs)))
 
 
@@ -43,8 +44,8 @@ def rows_per_second(rows: int, seconds: float) -> float:
 
 
 def rows_left(*, known_rows: int, known_bytes: int, done_rows: int, all_bytes: int) -> float:
-    """Return the number of rows left: those of known chunks, and an estimate by bytes for what is
-    not split yet.
+    """Return the number of rows left: those of known chunks, and an estimate by bytes for the part
+    that is not split yet.
     """
     unsplit = max(0, all_bytes - known_bytes) * known_rows / known_bytes if known_bytes else 0.0
     return max(0.0, known_rows - done_rows + unsplit)

@@ -1,4 +1,4 @@
-"""The file of rejects: as it is downloaded, and as it is uploaded again with corrections."""
+"""The file of rejects: as downloaded, and as uploaded again with corrections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def with_all_bytes(sources: Sources, job: JobRow, row: RejectRow) -> RejectRow:
     size = row.byte_end - row.byte_start
     if row.corrections or not len(row.raw) < size <= MAX_ROW_BYTES or job.storage_uri is None:
         return row
-    # The bytes are gone for good: the stored beginning is better than nothing.
+    # The bytes are deleted: the stored beginning is better than nothing.
     with suppress(TerminalError):
         stored = sources.read(job.storage_uri, row.byte_start, row.byte_end, job.etag)
         if stored.startswith(row.raw):  # otherwise the file was damaged

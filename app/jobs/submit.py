@@ -46,12 +46,13 @@ from app.jobs.file_jobs import (
 from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
 from app.jobs.uploaded import Reading
+from app.sources.decoding import DecodingLimits
 from app.sources.places import Storage, Stored
 from app.sources.upload import Received, UploadSource, check_room, touch_periodically
 
 ORIGIN = "files"
 DECODED_AT_ONCE = 2
-"""Workbooks, each by a process that may take SPREADSHEET_MEMORY_MB."""
+"""Workbooks, each by a process that may take SPREADSHEET_MEMORY_MB, and archives."""
 ACCEPTED_AT_ONCE = 4
 """Number of received uploads whose jobs are created at the same time. The event loop serves all
 ready tasks in turn, so more of them would delay readers.
@@ -61,8 +62,8 @@ ready tasks in turn, so more of them would delay readers.
 class Inspector(Protocol):
     """Inspects a body while it is stored.
 
-    Called in threads, one call at a time. May raise a RequestError to reject the body; nothing of
-    it is kept then.
+    Called in threads, one call at a time. May raise a RequestError to reject the body, which is
+    removed then.
     """
 
     def feed(self, piece: bytes) -> None:
@@ -74,7 +75,9 @@ class Inspector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a request asks for. Fields of a form may follow its file and produce another submission."""
+    """Parameters of a request. Fields of a form may follow its file and produce another
+    submission.
+    """
 
     owner: str
     filename: str = "upload"
@@ -93,7 +96,7 @@ class Submission:
     """Declared compression of the body; None if not declared."""
     origin: str = ORIGIN
     public_id: str | None = None
-    """Id that the endpoint shows, if it is neither the job's id nor its number."""
+    """Id that the endpoint uses, if it is neither the job's id nor its number."""
     recorded: Callable[[AsyncConnection, dict[str, Any]], Awaitable[None]] | None = None
     """Called with the answer inside the transaction that creates file and job; an exception rolls
     both back.
@@ -145,7 +148,7 @@ class Submitter:
         self._file_jobs = file_jobs
         self._keys_in_flight: set[tuple[str, str]] = set()
         self._accepting = asyncio.Semaphore(ACCEPTED_AT_ONCE)
-        self.decoding = asyncio.Semaphore(DECODED_AT_ONCE)
+        self.decoding = DecodingLimits(asyncio.Semaphore(DECODED_AT_ONCE))
         """Shared by all that decode what they receive."""
 
     async def check_room(self, new_bytes: int = 0) -> None:
@@ -187,8 +190,8 @@ class Submitter:
     async def submit(
         self, submission: Submission, body: AsyncIterator[bytes], form: Form | None = None
     ) -> Accepted:
-        """Store the body and queue its job. Raises RequestError if it is rejected; nothing is kept
-        then.
+        """Store the body and queue its job. Raises RequestError if the body is rejected, and
+        removes it.
         """
         key = submission.idempotency_key
         if key is None:
@@ -212,7 +215,7 @@ class Submitter:
             uuid4(),
             max_bytes=limit if left is None else min(limit, left),
             reserve_bytes=self._settings.min_free_disk_mb << 20,
-            turns=self.decoding,
+            limits=self.decoding,
             declared=submission.declared_kind,
             inspect=None if submission.inspector is None else submission.inspector.feed,
         )
@@ -226,7 +229,12 @@ class Submitter:
                     await upload.write(data)
                 if form is not None:
                     submission = form.complete()
-                received = await upload.finish(self._wanted(submission))
+                readings: list[Reading] = []
+                complete = submission
+                received = await upload.finish(
+                    self._wanted(complete),
+                    lambda part: readings.append(uploaded.reading(complete, part)),
+                )
             except (FileTooLarge, DecompressedTooLarge):
                 if left is None or left >= limit:
                     raise
@@ -234,14 +242,18 @@ class Submitter:
                     f"You may store {left} more bytes, and this is more.", limit="stored_bytes"
                 ) from None
             async with self._accepting:
-                return await self._accept(submission, upload, received)
+                return await self._accept(submission, upload, received, readings)
 
     def _wanted(self, submission: Submission) -> DecodingWanted:
-        takes_parts = submission.origin == ORIGIN and submission.inspector is None
-        return wanted(submission.declared, self._settings, takes_parts=takes_parts)
+        is_upload = submission.origin == ORIGIN and submission.inspector is None
+        return decoding_wanted(self._settings, submission.declared, is_upload=is_upload)
 
     async def _accept(
-        self, submission: Submission, upload: UploadSource, received: Received
+        self,
+        submission: Submission,
+        upload: UploadSource,
+        received: Received,
+        readings: Sequence[Reading],
     ) -> Accepted:
         """Check the received bytes, and create their file and job."""
         if submission.expected_sha256 not in (None, bytes.fromhex(received.sha256)):
@@ -249,7 +261,7 @@ class Submitter:
         total_rows = None
         if submission.inspector is not None:
             total_rows = await asyncio.to_thread(submission.inspector.finish)
-        accepted = await self._make(submission, upload, received, total_rows)
+        accepted = await self._make(submission, upload, received, readings, total_rows)
         return replace(accepted, total_rows=total_rows)
 
     async def _make(
@@ -257,12 +269,13 @@ class Submitter:
         submission: Submission,
         upload: UploadSource,
         received: Received,
+        readings: Sequence[Reading],
         total_rows: int | None,
     ) -> Accepted:
         fingerprint = uploaded.fingerprint(submission, received)
         if (replay := await self._replay(submission, fingerprint)) is not None:
             return replay
-        readings = await asyncio.to_thread(uploaded.readings, submission, received)
+        uploaded.check_readings(readings)
         content_key = uploaded.content_key(submission, received, readings)
         if submission.on_duplicate != "new":
             async with self._database.reading() as connection:
@@ -325,7 +338,7 @@ class Submitter:
         self,
         submission: Submission,
         request: JobRequest,
-        stored: Sequence[Stored],
+        stored: Sequence[Stored | None],
         new_files: Sequence[NewFile],
         planned: Sequence[PlannedFile[NewFile]],
         whole: NewFile | None,
@@ -350,6 +363,8 @@ class Submitter:
             body = uploaded.answer(new_files[0], family.jobs[0], numbers[0])
             if family.parts:
                 body["parts"] = [str(job.id) for job in family.parts]
+                if errors := uploaded.errors(planned, family.parts):
+                    body["errors"] = errors
             key = submission.idempotency_key
             await self._factory.remember(connection, submission.owner, key, fingerprint, 201, body)
             if submission.recorded is not None:
@@ -378,8 +393,8 @@ class Submitter:
         hit("upload.after_commit")
         return Accepted(201, body)
 
-    async def _delete(self, stored: Sequence[Stored]) -> None:
-        for file in stored:
+    async def _delete(self, stored: Sequence[Stored | None]) -> None:
+        for file in filter(None, stored):
             await asyncio.to_thread(self._storage.delete, file.uri)
 
     async def _replay(self, submission: Submission, fingerprint: str) -> Accepted | None:
@@ -414,22 +429,28 @@ async def answered_before(
     return Accepted(answer.status_code, answer.body, replayed=True)
 
 
-def wanted(declared: Declared, settings: Settings, *, takes_parts: bool) -> DecodingWanted:
-    """Return what decoders need to know when all bytes have been received. With `takes_parts` a
-    file may become several.
-    """
-    return DecodingWanted(
-        declared.sheet,
-        takes_parts,
-        settings.spreadsheet_memory_mb,
-        settings.spreadsheet_seconds,
-        records=declared.records,
-        record_key=declared.record_key,
-        encoding=declared.encoding,
-    )
-
-
 def declare(upload: UploadSource, declared: Declared, *, or_likely: bool) -> None:
     """Tell the decoders what is known before the first byte; raises InvalidParameter."""
     records = records_wanted(declared.format, declared.records, declared.record_key)
     upload.declare(declared.encoding, or_likely=or_likely, records=records, form=declared.format)
+
+
+def decoding_wanted(
+    settings: Settings, declared: Declared, *, is_upload: bool = True
+) -> DecodingWanted:
+    """Return what is wanted of the decoders once all bytes have come. An upload may become several
+    files, and its text may be in an encoding that is not declared.
+    """
+    return DecodingWanted(
+        declared.sheet,
+        takes_parts=is_upload,
+        memory_mb=settings.spreadsheet_memory_mb,
+        seconds=settings.spreadsheet_seconds,
+        members=declared.members,
+        format=declared.format,
+        encoding=declared.encoding,
+        or_likely=is_upload,
+        records=declared.records,
+        record_key=declared.record_key,
+        json_records=records_wanted(declared.format, declared.records, declared.record_key),
+    )

@@ -1,4 +1,6 @@
-"""Topics: one task reads, any number of clients watch. The task runs only while somebody watches."""
+"""Topics: one task reads, any number of clients watch. The task runs only while there are
+watchers.
+"""
 
 from __future__ import annotations
 

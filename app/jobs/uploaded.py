@@ -1,4 +1,4 @@
-"""What a received upload becomes: the files that its bytes are stored as, how each is read, and the
+"""Result of a received upload: the files that its bytes are stored as, how each is read, and the
 keys by which the upload is found again.
 """
 
@@ -29,6 +29,7 @@ from app.formats.csv import CsvDialect
 from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.encodings import decoded_on_arrival
 from app.formats.registry import Dialect, reading_of, to_json
+from app.jobs.file_jobs import PlannedFile
 from app.sources.base import OBJECTS
 from app.sources.places import Stored
 from app.sources.upload import Part, Received
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from app.jobs.submit import Submission
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+MAX_SKIPPED = 20
+"""Number of skipped members that are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +51,24 @@ class Reading:
     error: RequestError | None = None
 
 
-def readings(submission: Submission, received: Received) -> list[Reading]:
-    """Detect how each file of the upload is read. Blocking. Raises the RequestError of the first
-    file if none can be read.
-    """
-    all_readings = [_reading(submission, part) for part in received.parts]
-    errors = [reading.error for reading in all_readings if reading.error is not None]
-    if len(errors) == len(all_readings):
+def reading(submission: Submission, part: Part) -> Reading:
+    """Detect how a file of the upload is read. Blocking."""
+    error = part.error
+    if error is None:
+        try:
+            return Reading(replace(part, sample=b""), _detect(submission, part))
+        except RequestError as raised:
+            error = raised
+            if member := _member(part.reports):
+                error.detail = f"{member}: {error.detail}"
+    return Reading(replace(part, sample=b""), CsvDialect(), error)
+
+
+def check_readings(readings: Sequence[Reading]) -> None:
+    """Raise the RequestError of the first file if no file of the upload can be read."""
+    errors = [reading.error for reading in readings if reading.error is not None]
+    if len(errors) == len(readings):
         raise errors[0]
-    return all_readings
-
-
-def _reading(submission: Submission, part: Part) -> Reading:
-    try:
-        return Reading(part, _detect(submission, part))
-    except RequestError as error:
-        return Reading(part, CsvDialect(), error)
 
 
 def _detect(submission: Submission, part: Part) -> Dialect:
@@ -84,12 +89,15 @@ def _detect(submission: Submission, part: Part) -> Dialect:
             "The form declares the records behind the file; declare `records`, `record_key` and"
             " `format` before the file, or in the query."
         )
+    member = _member(part.reports)
     dialect = detect(
         part.sample,
         complete=part.stored_bytes <= SAMPLE_BYTES,
         declared=declared,
-        filename=plain_name(submission.filename, [report.decoder for report in part.reports]),
-        media_type=submission.media_type,
+        filename=plain_name(
+            member or submission.filename, [report.decoder for report in part.reports]
+        ),
+        media_type="" if member else submission.media_type,
     )
     return dialect.of_size(part.stored_bytes)
 
@@ -128,11 +136,11 @@ def new_files(
     submission: Submission,
     received: Received,
     readings: Sequence[Reading],
-    stored: Sequence[Stored],
+    stored: Sequence[Stored | None],
     content_key: str,
 ) -> list[NewFile]:
-    """Return the rows of the stored files. One of several is named by its sheet, and cannot be found
-    as the upload.
+    """Return the rows of the stored files. One of several is named by its member or sheet, and
+    cannot be found as the upload.
     """
     is_part = len(readings) > 1
     return [
@@ -145,7 +153,7 @@ def _new_file(
     submission: Submission,
     received: Received,
     reading: Reading,
-    stored: Stored,
+    stored: Stored | None,
     content_key: str,
     *,
     is_part: bool,
@@ -165,16 +173,16 @@ def _new_file(
         crc32=part.crc32,
         content_key=content_key,
         dedup_key=None if submission.on_duplicate == "new" else content_key,
-        storage_uri=stored.uri,
-        etag=stored.etag,
-        decoding=[report.shown() for report in part.reports] or None,
+        storage_uri=None if stored is None else stored.uri,
+        etag=None if stored is None else stored.etag,
+        decoding=_decoding(part.reports, received, is_part=is_part) or None,
         places=places_to_json(_places(part.reports)),
     )
     if not is_part:
         return file
-    sheet = next(report.facts["sheet"] for report in part.reports if "sheet" in report.facts)
-    key = hashlib.sha256(f"{content_key} {sheet}".encode()).hexdigest()
-    shown = CONTROL.sub("_", sheet)[:100]
+    inside = "#".join(filter(None, (_member(part.reports), _sheet(part.reports))))
+    key = hashlib.sha256(f"{content_key} {inside}".encode()).hexdigest()
+    shown = CONTROL.sub("_", inside)[-100:]
     name = f"{submission.filename[:150]}#{shown}"
     return structs.replace(file, filename=name, content_key=key, dedup_key=None)
 
@@ -194,7 +202,71 @@ def whole_file(submission: Submission, received: Received, content_key: str) -> 
         sha256=received.sha256,
         content_key=content_key,
         dedup_key=None if submission.on_duplicate == "new" else content_key,
+        decoding=_whole_decoding(received) or None,
     )
+
+
+def _member(reports: Sequence[Report]) -> str:
+    """Return the path of the file in the archives of the upload, or an empty text."""
+    return "/".join(report.facts["member"] for report in reports if "member" in report.facts)
+
+
+def _sheet(reports: Sequence[Report]) -> str:
+    return next((report.facts["sheet"] for report in reports if "sheet" in report.facts), "")
+
+
+def _decoding(
+    reports: Sequence[Report], received: Received, *, is_part: bool
+) -> list[dict[str, Any]]:
+    """Return what the decoders did. What an archive has besides is shown with the upload, not with
+    each part.
+    """
+    steps = [report.shown() for report in reports]
+    if not is_part:
+        for step in steps[: _archive_place(reports) + 1]:
+            if "member" in step:
+                step |= _shown_skipped(received)
+    return steps
+
+
+def _whole_decoding(received: Received) -> list[dict[str, Any]]:
+    """Return what the decoders did up to the archive that made several files; nothing of a workbook,
+    whose sheets show it.
+    """
+    reports = received.parts[0].reports
+    place = _archive_place(reports)
+    if place < 0:
+        return []
+    archive = {"decoder": reports[place].decoder, "files": len(received.parts)}
+    steps = [report.shown() for report in reports[:place]]
+    return [*steps, archive | _shown_skipped(received)]
+
+
+def _archive_place(reports: Sequence[Report]) -> int:
+    """Return the index of the report of the outermost archive, or -1."""
+    return next((place for place, report in enumerate(reports) if "member" in report.facts), -1)
+
+
+def _shown_skipped(received: Received) -> dict[str, Any]:
+    skipped = received.skipped
+    if not skipped:
+        return {}
+    shown = [{"name": one.name[-255:], "why": one.why} for one in skipped[:MAX_SKIPPED]]
+    return {"skipped": shown, "skipped_count": len(skipped)}
+
+
+def errors(planned: Sequence[PlannedFile[NewFile]], parts: Sequence[NewJob]) -> list[Any]:
+    """Return why parts of the upload failed before they could start."""
+    return [
+        {
+            "job_id": str(job.id),
+            "filename": part.file.filename,
+            "code": part.error.code,
+            "detail": part.error.detail,
+        }
+        for part, job in zip(planned, parts, strict=True)
+        if part.error is not None
+    ]
 
 
 def _places(reports: Sequence[Report]) -> Places | None:
@@ -230,7 +302,15 @@ def fingerprint(submission: Submission, received: Received) -> str:
     declared = msgspec.to_builtins(submission.declared)
     # Keeps the fingerprints of requests that were stored before these options existed or could be
     # absent.
-    for added in ("skip_initial_space", "sheet", "widths", "records", "record_key", "flatten"):
+    for added in (
+        "skip_initial_space",
+        "sheet",
+        "widths",
+        "members",
+        "records",
+        "record_key",
+        "flatten",
+    ):
         if declared[added] is None:
             del declared[added]
     declared["skip_footer"] = declared["skip_footer"] or 0
@@ -252,7 +332,7 @@ def fingerprint(submission: Submission, received: Received) -> str:
 def content_key(submission: Submission, received: Received, readings: Sequence[Reading]) -> str:
     """Return the same for the same bytes, read and processed in the same way."""
     read_as = [reading_of(reading.dialect) for reading in readings]
-    same = [
+    same: list[Any] = [
         received.sha256,
         read_as[0] if len(read_as) == 1 else read_as,
         submission.processor,
@@ -261,6 +341,9 @@ def content_key(submission: Submission, received: Received, readings: Sequence[R
     reports = [report for reading in readings for report in reading.part.reports]
     if sheets := [report.facts["sheet"] for report in reports if "sheet" in report.facts]:
         same.append(sheets)
+    if members := [_member(reading.part.reports) for reading in readings]:
+        if any(members):
+            same.append(members)
     if submission.max_rejects:
         same.append(submission.max_rejects)
     return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()

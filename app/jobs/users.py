@@ -1,8 +1,8 @@
 """Users, their keys and their sessions, for the command line and for HTTP.
 
-A key is 256 random bits, stored as a plain SHA-256: a slow hash would protect nothing, since there
-is nothing to guess. The hash is looked up by an index, so no comparison leaks by its time how much
-of a key was right.
+A key is 256 random bits, stored as a plain SHA-256: a slow hash would protect nothing, since a
+random key cannot be guessed. The hash is looked up by an index, so the time of a comparison does
+not reveal how much of a key was right.
 """
 
 from __future__ import annotations

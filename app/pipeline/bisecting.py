@@ -32,8 +32,8 @@ async def isolate_bad_rows(
     `rehearse` raised for.
 
     `process(rows, columns so far)` and `rehearse(rows, outcome)` are called for fewer and fewer
-    rows. Raises EveryRowFailed if no row gets through. Raises transient and terminal errors at
-    once.
+    rows. Raises EveryRowFailed if no row passes. Transient and terminal errors are raised
+    immediately.
     """
     prepared = Prepared(rejects=list(read.parsed.rejects), origin=read.origin(job, claim.span))
     errors: list[Exception] = []

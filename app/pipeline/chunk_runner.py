@@ -96,11 +96,11 @@ class ChunkRunner:
 
     async def run(self, running: RunningJob, claims: Sequence[Claim]) -> float | None:
         """Run chunks claimed together to their ends; return the seconds until one of them may be
-        tried again, or None.
+        retried, or None.
 
         They are written in one transaction, since a transaction costs more than the rows of a small
-        chunk. If that fails for whatever reason, every chunk is written, retried or failed by
-        itself.
+        chunk. If that fails for whatever reason, every chunk is written, retried or failed
+        separately.
         """
         with observing.at_work(running.snapshot, claims):
             return await self._run(running, claims)
@@ -243,7 +243,7 @@ class ChunkRunner:
             delay = self._retry.delay_seconds(claim.attempt)
             return await self._committer.give_back(running, claim, delay, error, refund=False)
         was_tried_whole = tried.prepared is not None or tried.error is not None
-        # MAX_RETRIES=0: the first attempt is the last, so look for the bad rows at once
+        # MAX_RETRIES=0: the first attempt is the last, so isolate the bad rows now
         if was_tried_whole:
             return await self._end(running, target, Tried(claim))
         await self._committer.fail(claim, error)

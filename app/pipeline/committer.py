@@ -68,8 +68,8 @@ class Committer:
     async def commit(
         self, running: RunningJob, target: CommitTarget, ready: Sequence[tuple[Claim, Prepared]]
     ) -> None:
-        """Write these chunks together or not at all; raises LeaseLost if a claim is not ours any
-        more.
+        """Write these chunks together or not at all; raises LeaseLost if a claim is no longer
+        ours.
         """
         job = running.snapshot
         new_columns = job.columns.new(
@@ -127,7 +127,9 @@ class Committer:
         rows: Rows,
         outcome: ChunkOutcome,
     ) -> None:
-        """Write these rows and roll back, to see whether the database takes them; raises LeaseLost."""
+        """Write these rows and roll back, to see whether the database takes them; raises
+        LeaseLost.
+        """
 
         class Undo(Exception):
             pass
@@ -189,8 +191,8 @@ class Committer:
 
 
 def _stage(staged: StagedResults, ready: Sequence[tuple[Claim, Prepared]]) -> None:
-    """Stage outputs before the transaction, under names that no other attempt has, so that what a
-    row names exists and is whole.
+    """Stage outputs before the transaction, under names that no other attempt has, so that a row
+    names only complete outputs.
     """
     for claim, prepared in ready:
         if prepared.outputs and not prepared.is_staged:

@@ -26,7 +26,7 @@ MAX_DEATHS = 2
 """Number of deaths of a concluding process that a job survives; the third fails it."""
 WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
 Basis = tuple[Any, ...]
-"""What a conclusion was made from, for comparison: chunks that ran again have another basis."""
+"""Inputs of a conclusion, for comparison: chunks that ran again have another basis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,9 @@ class Concluder:
         self._compute = surviving_deaths(compute)
 
     async def conclude(self, job: JobSnapshot) -> Concluded | None:
-        """Return the conclusion if the job is due, else None. Raises what the processor raises."""
+        """Return the conclusion if the job is due, otherwise None. Raises the errors of the
+        processor.
+        """
         basis = await self._basis(job)
         if basis is None:
             return None

@@ -38,7 +38,7 @@ class Ended:
 
 
 class NotEnded(Enum):
-    """This turn changed nothing."""
+    """The turn changed nothing."""
 
     WORK_LEFT = "something is left to do"
     OVER = "the job was deleted, or a twin of this turn has ended it"
@@ -76,7 +76,7 @@ class Finisher:
         """Move the job to its final status if nothing is left to do. Return True if it is final
         now, whichever process ended it.
 
-        Raises what the processor raises while it makes the conclusion.
+        Raises the errors of the processor.
         """
         with tracing.span("conclude", job.trace, {"granula.job.id": str(job.id)}) as span:
             concluded = await self._concluder.conclude(job) if concludes(job) else None
@@ -173,7 +173,7 @@ class Finisher:
     async def _put_away(
         self, job: JobSnapshot, concluded: Concluded | None, ending: Ending
     ) -> None:
-        """Delete what was staged, or its assembly if the job did not end with that."""
+        """Delete staged results, or their assembly if the job did not end with it."""
         staged = job.destination.staged
         if staged is None:
             return
@@ -290,16 +290,22 @@ class Finisher:
             async with self._database.working() as connection:
                 file_ids = await files.find_deleted(connection)
         for file_id in file_ids:
-            job_ids = await self._jobs_of(file_id)
-            for job_id in job_ids:
-                while await self._database.transact(lambda c, j=job_id: self._remove_some(c, j)):  # type: ignore[misc]
-                    hit("delete.rows")
-                await self.forget_staged(job_id)
-            await self._database.transact(lambda c, j=job_ids: jobs.remove_jobs(c, j))  # type: ignore[misc]
-            await asyncio.to_thread(self._sources.delete, str(file_id))
-            hit("delete.disk")
-            await self._database.transact(lambda c, f=file_id: files.remove_file(c, f))  # type: ignore[misc]
-            logger.info("File %s deleted", file_id)
+            await self._remove_file(file_id)
+
+    async def _remove_file(self, file_id: UUID) -> None:
+        job_ids = await self._jobs_of(file_id)
+        for job_id in job_ids:
+            await self._remove_rows(job_id)
+            await self.forget_staged(job_id)
+        await self._database.transact(lambda c: jobs.remove_jobs(c, job_ids))
+        await asyncio.to_thread(self._sources.delete, str(file_id))
+        hit("delete.disk")
+        await self._database.transact(lambda c: files.remove_file(c, file_id))
+        logger.info("File %s deleted", file_id)
+
+    async def _remove_rows(self, job_id: UUID) -> None:
+        while await self._database.transact(lambda c: self._remove_some(c, job_id)):
+            hit("delete.rows")
 
     async def _remove_some(self, connection: AsyncConnection, job_id: UUID) -> bool:
         """Delete a bounded number of rows of the job; return True while there may be more."""

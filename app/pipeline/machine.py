@@ -153,7 +153,9 @@ class Machine:
         self.is_draining = False
 
     def add(self, service: BackgroundService) -> None:
-        """Run a service beside the jobs, in every process that runs them. Called before `start`."""
+        """Run a service in the background, in every process that runs jobs. Called before
+        `start`.
+        """
         self._added.append(service)
 
     async def start(self) -> None:
@@ -213,7 +215,7 @@ class Machine:
         self._threads.shutdown()
 
     async def compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Return the result of a function of a module, called in a process beside the service."""
+        """Return the result of a function of a module, called in a compute process."""
         return await asyncio.to_thread(self._processes.compute, function, *arguments)
 
     def compute_now(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -281,7 +283,7 @@ async def _supervise(name: str, service: Callable[[], Awaitable[None]]) -> None:
             logger.warning("Service %s is waiting: %s", name, error)
         except Exception:
             logger.exception("Service %s crashed; restarting it", name)
-        # it died of another error while it was cancelled, and nobody cancels twice
+        # it failed with another error while it was cancelled, and is not cancelled twice
         if task.cancelling():
             return
         await asyncio.sleep(1.0)

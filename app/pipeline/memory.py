@@ -16,8 +16,8 @@ RESERVED_BYTES = 3 << 30
 
 
 def private_bytes(pid: int) -> int:
-    """Return the bytes that the process has for itself in memory, without those that files back. 0
-    if the process is gone, or the system does not report it.
+    """Return the private memory of the process in bytes, without pages backed by files. 0 if the
+    process has ended, or the system does not report it.
     """
     try:
         resident, shared = Path(f"/proc/{pid}/statm").read_text().split()[1:3]

@@ -157,7 +157,7 @@ class Merger:
         """Write one chunk of the correction `job_id` into the locked job `target`; return the job
         as it is then.
 
-        Raises ColumnsTaken, and CorrectionOvertaken if a row is not the reject any more that was
+        Raises ColumnsTaken, and CorrectionOvertaken if a row is no longer the reject that was
         corrected.
         """
         target_id, index = target.id, live.part.target_index

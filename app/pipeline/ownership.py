@@ -1,9 +1,9 @@
 """Ownership of a storage: the database and its storage carry the same id, and a storage with
-another id is left alone.
+another id is not changed.
 
-A storage without an id becomes ours at the start if it is empty, or if the database knows some of
-its content. A storage that holds only what the database does not know may belong to another
-installation: an operator has to adopt it.
+A storage without an id becomes ours at startup if it is empty, or if the database knows some of its
+content. A storage with only unknown content may belong to another installation: an operator has to
+adopt it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from app.sources.stores import Stores
 logger = logging.getLogger(__name__)
 IDS_AT_ONCE = 500
 ANY_AGE = -(10.0**9)
-"""Age in seconds that also includes what was touched this very moment."""
+"""Age in seconds that also includes files touched just now."""
 TRIES = 5
 WHAT_TO_DO = (
     "Correct DATABASE_URL, STORAGE_DIR or STORAGE_URL; or run `python -m app storage adopt`, which"
@@ -34,7 +34,7 @@ WHAT_TO_DO = (
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a storage says about its owner."""
+    """Record of the owner in a storage."""
 
     installation: UUID | None
     """Id of the owner; None if it cannot be read as an id."""
@@ -47,9 +47,8 @@ class Ownership:
         self._mark = places.mark
 
     async def claim(self) -> None:
-        """Claim the storage at the start: raises StorageForeign unless it is ours, and marks one
-        that can only be ours. A storage that is unavailable now is asked again before anything is
-        swept.
+        """Claim the storage at startup: raises StorageForeign unless it is ours, and marks one that
+        can only be ours. A storage that is unavailable now is claimed before anything is swept.
         """
         try:
             await self._claim()
@@ -93,7 +92,7 @@ class Ownership:
         )
 
     async def adopt(self) -> Held | None:
-        """Make the storage ours, whatever its owner; return what it said before."""
+        """Make the storage ours, whatever its owner; return its previous record."""
         before = await self.held()
         await asyncio.to_thread(self._mark.replace, _content(await self.own_id()))
         return before
@@ -104,7 +103,7 @@ class Ownership:
         return row.id if row is not None else await self._database.transact(installation.ensure)
 
     async def held(self) -> Held | None:
-        """Return what the storage says about its owner; None if nothing."""
+        """Return the storage's record of its owner; None without one."""
         return held(await asyncio.to_thread(self._mark.read))
 
     async def holds_anything(self) -> bool:

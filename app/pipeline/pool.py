@@ -1,5 +1,5 @@
-"""WorkerPool: a bounded number of turns at once. A turn takes a token, does one step for its job,
-and puts the token back.
+"""WorkerPool: runs a bounded number of turns. A turn takes a token, does one step for its job, and
+puts the token back.
 
 The token is put back before the work begins, so that several slots can work on one job while any
 other job gets the very next slot as soon as its token ranks higher. `steps.next_step` decides what
@@ -45,8 +45,8 @@ database.
 PATIENCE_SECONDS = 0.05
 """A reader who waits for longer than these seconds makes the pool take one turn at a time."""
 REDUCTIONS_AT_ONCE = 4
-"""Limit of jobs that make their results at once. Each may hold a connection for its lock and need
-another, so some of the pool must be left to the turns.
+"""Limit of jobs that compute their results at a time. Each may hold a connection for its lock and
+need another, so some of the pool must be left to the turns.
 """
 
 
@@ -92,8 +92,8 @@ class WorkerPool:
         return len(self._turns)
 
     async def run(self, queue: JobQueue) -> None:
-        """Take turns until cancelled: first a slot, then the job that has the highest rank at that
-        moment.
+        """Take turns until cancelled: first a slot, then the job with the highest rank at that
+        time.
         """
         while True:
             await self._free.acquire()
@@ -119,8 +119,8 @@ class WorkerPool:
         await asyncio.shield(self._start(self._turns_of(job_id), self._turns, f"turn {job_id}"))
 
     async def _make_way(self) -> None:
-        """Take one turn at a time while readers wait: answers are made by the same loop and the
-        same cores.
+        """Take one turn at a time while readers wait: responses need the same loop and the same
+        cores.
         """
         while self._turns and self._database.waiting.longest_seconds > PATIENCE_SECONDS:
             await asyncio.wait(
@@ -142,8 +142,8 @@ class WorkerPool:
         return task
 
     async def drain(self, grace_seconds: float) -> None:
-        """Wait for running turns. Give back what is not done after the grace, without costing it an
-        attempt.
+        """Wait for running turns. Give back unfinished work after the grace period, without costing
+        it an attempt.
         """
         running = self._turns | self._detached
         if running:
@@ -229,7 +229,7 @@ class WorkerPool:
         )
 
     async def _claim_and_run(self, job: RunningJob) -> bool:
-        """Run some chunks in this turn; return False if there is none."""
+        """Run some chunks in this turn; return False if none is left."""
         chunk_count = job.snapshot.chunk_count
         if not self._is_shared and job.in_flight.are_all_taken(chunk_count, time.monotonic()):
             return False
@@ -242,7 +242,7 @@ class WorkerPool:
 
     async def _claim_and_detach(self, job: RunningJob) -> bool:
         """Run some chunks without a slot, since their processor waits for a service; return False
-        if there is none.
+        if none is left.
         """
         size = self._bytes_per_turn(job.snapshot)
         if not self._budget.take(job.snapshot.processor.name, job.id, size):
@@ -298,7 +298,7 @@ class WorkerPool:
                 if not is_mine:
                     return False
                 if job.snapshot.chunk_count:
-                    self._queue.put(job.id)  # others may run the chunks that are there already
+                    self._queue.put(job.id)  # others may run the existing chunks already
                 if not await self._splitter.advance(job):
                     self._jobs.pop(job.id, None)  # another process moved the split
         finally:
@@ -424,7 +424,7 @@ class WorkerPool:
 
 
 def _is_over(job: JobSnapshot) -> bool:
-    """Return whether nothing is left to do for a job. A cancelled job is still cut to its end."""
+    """Return whether nothing is left to do for a job. A cancelled job is still split to its end."""
     return job.status.is_final and (job.split_done or job.status is not JobStatus.CANCELLED)
 
 

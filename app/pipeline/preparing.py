@@ -1,4 +1,4 @@
-"""Preparer: reads and processes a chunk, from its bytes to what is to be written. It runs in the
+"""Preparer: reads and processes a chunk, from its bytes to the rows to be written. It runs in the
 service, or in a separate process for a suspect.
 """
 

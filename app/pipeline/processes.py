@@ -1,7 +1,6 @@
-"""Processes beside the service, for processors whose work would keep the interpreter from serving
-requests.
+"""Compute processes, for processors whose work would keep the interpreter from serving requests.
 
-Every process does one task at a time, and its death costs that task alone: each has its own
+Every process runs one task at a time, and its death costs only that task: each has its own
 executor, because one executor with several processes fails all their tasks when one of them dies. A
 process that takes more memory than allowed is ended, and its task fails for that reason.
 """
@@ -28,7 +27,7 @@ from app.pipeline import memory
 logger = logging.getLogger(__name__)
 NICER_BY = 5
 LOOK_SECONDS = 0.05
-"""Interval between looks at the memory of a process at work."""
+"""Interval between checks of the memory of a busy process."""
 
 
 class WorkerDied(Exception):
@@ -58,8 +57,8 @@ class Processes:
         """Return the result of `function(*arguments)`, called in one of the processes; block the
         calling thread until then.
 
-        Raises what the function raised, WorkerDied if the process ended, OutOfMemory if it took
-        more memory than allowed, ComputeStopped after `close`.
+        Raises the exceptions of the function, WorkerDied if the process ended, OutOfMemory if it
+        took more memory than allowed, ComputeStopped after `close`.
         """
         worker = self._idle.get()
         try:
@@ -76,7 +75,7 @@ class Processes:
 
     def prepare(self, *modules: str) -> None:
         """Start the processes now and let them import these modules, so that the first task need
-        not wait for that. Returns at once; only the first call does anything.
+        not wait for that. Returns immediately; only the first call does anything.
         """
         with self._lock:
             if self._prepared or self._closed:
@@ -96,7 +95,7 @@ class Processes:
             logger.info("Could not prepare a compute process: %r", error)
 
     def close(self) -> None:
-        """End all processes, also those at work; block until they are gone."""
+        """End all processes, including busy ones; block until they have ended."""
         self._closed = True
         for worker in self._workers:
             worker.close()
@@ -188,8 +187,8 @@ def _import(modules: Sequence[str]) -> None:
 
 
 def _begin(memory_bytes: int) -> None:
-    """Prepare the new process. It must not outlive the service, however that ends: an idle one
-    would wait for ever.
+    """Prepare the new process. It must not outlive the service, in whatever way that ends: an idle
+    one would wait forever.
     """
     if memory_bytes:
         memory.limit(memory_bytes)

@@ -77,10 +77,10 @@ class Quarantine:
 
     async def count_death(self, claim: Claim, error: WorkerDied) -> float | None:
         """Count a death of the chunk's process while this process lives on. Return the seconds
-        until the chunk may be tried again, None if it failed.
+        until the chunk may be retried, None if it failed.
 
         An operator who ends processes may be about to end this one, and then the chunk is not to
-        blame: so wait a moment before the death is counted.
+        blame: so wait shortly before the death is counted.
         """
         await asyncio.sleep(SETTLE_SECONDS)
         try:

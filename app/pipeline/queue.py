@@ -26,10 +26,10 @@ transaction commits.
 class Queue(ABC):
     """Tokens: hints that a job may have something to do.
 
-    The rank of a token is the moment when it was put, minus `ageing_seconds` per step of priority.
-    So the higher priority goes first, equals take turns (a job that just had a turn is put behind
-    the others), and a waiting job rises by one step in each `ageing_seconds`: comparing fixed ranks
-    orders tokens just as comparing their ages at any later moment would.
+    The rank of a token is the time when it was put, minus `ageing_seconds` per step of priority. So
+    the higher priority goes first, equals take turns (a job that just had a turn goes behind the
+    others), and a waiting job rises by one step in each `ageing_seconds`: comparing fixed ranks
+    orders tokens just as comparing their ages at any later time would.
     """
 
     def __init__(self, ageing_seconds: float, clock: Callable[[], float]) -> None:
@@ -47,8 +47,8 @@ class Queue(ABC):
         *,
         turns: int = 1,
     ) -> None:
-        """Queue the job when, and only if, the transaction of this connection commits, for so many
-        turns at once.
+        """Queue the job when, and only if, the transaction of this connection commits, for this
+        many concurrent turns.
         """
 
     @abstractmethod
@@ -84,7 +84,7 @@ class Queue(ABC):
             self.put(job_id)
 
     def forget(self, job_id: UUID) -> None:
-        """Drop a job that has ended. A token that is left has nothing to do."""
+        """Drop a job that has ended. A remaining token has nothing to do."""
         self._priorities.pop(job_id, None)
         if (timer := self._timers.pop(job_id, None)) is not None:
             timer.cancel()

@@ -41,7 +41,7 @@ class Reconciler:
         sweeper: Sweeper | None = None,
     ) -> None:
         """`only`: work on these jobs and no others. `is_shared`: other processes work on this
-        database. `rescue_tokens` puts back the tokens of processes that are gone.
+        database. `rescue_tokens` puts back the tokens of dead processes.
         """
         self._is_shared = is_shared
         self._rescue_tokens = rescue_tokens
@@ -58,7 +58,7 @@ class Reconciler:
 
     async def recover(self) -> bool:
         """Take back claimed chunks at the start of the only process that works on this database:
-        their workers are gone. Return True if there were any.
+        their workers are dead. Return True if there were any.
         """
         is_shared = self._is_shared or (self._only is not None and not self._database.is_sqlite)
         rescued = await self._database.transact(lambda c: chunks.rescue(c, expired_only=is_shared))

@@ -17,7 +17,7 @@ class RetryPolicy:
     @property
     def longest_wait(self) -> float:
         """Return the longest wait of any chunk for its next attempt in seconds, whatever the cause.
-        A stored moment farther ahead was written before the clock was set back.
+        A stored time farther ahead was written before the clock was set back.
         """
         return max(self.max_seconds, TRANSIENT_DELAY_SECONDS)
 

@@ -1,4 +1,4 @@
-"""State of a job in work in memory: what the database says of it, and what this process has in
+"""State of a running job in memory: its snapshot from the database, and what this process has in
 flight.
 """
 
@@ -27,9 +27,7 @@ from app.states import JobStatus
 
 @dataclass(frozen=True, slots=True)
 class JobSnapshot:
-    """What the database says of a job at one moment. Code that works on rows gets this and nothing
-    else of the job.
-    """
+    """Snapshot of a job from the database. Code that works on rows gets only this of the job."""
 
     id: UUID
     file_id: UUID
@@ -57,7 +55,8 @@ class JobSnapshot:
     parent_id: UUID | None
     is_parent: bool
     is_over_objects: bool
-    """Whether the parts of the job do the same with an object each, and it has nothing to conclude.
+    """Whether the parts of the job do the same with an object each, and it has no conclusion of its
+    own.
     """
     child_count: int
     priority: int = 0
@@ -69,7 +68,7 @@ class JobSnapshot:
 
     @property
     def rows(self) -> int:
-        """Return the number of rows of the file, as far as it is cut."""
+        """Return the number of rows of the file, as far as it is split."""
         return self.position.rows
 
     @property
@@ -86,8 +85,8 @@ work here may take long.
 
 @dataclass(slots=True)
 class InFlight:
-    """What this process is doing with a job. No other process sees it, and it ends with this one.
-    The pool changes it; the committer sets its time.
+    """The work of this process on a job. No other process sees it, and it ends with this one. The
+    pool changes it; the committer sets its time.
     """
 
     chunks: set[int] = field(default_factory=set)
@@ -102,17 +101,17 @@ class InFlight:
     has_waiting_chunks: bool = False
     """Whether a chunk was given back, and may be run again later."""
     taken_of: int = -1
-    """Number of chunks cut when a claim got fewer than it asked for."""
+    """Number of chunks split when a claim got fewer than it asked for."""
     taken_at: float = 0.0
     """Moment of that claim, by the monotonic clock."""
 
     def claimed_too_few(self, chunk_count: int, moment: float) -> None:
-        """Record that a claim got fewer chunks than it asked for, when `chunk_count` were cut."""
+        """Record that a claim got fewer chunks than it asked for, when `chunk_count` were split."""
         self.taken_of, self.taken_at = chunk_count, moment
 
     def are_all_taken(self, chunk_count: int, moment: float) -> bool:
-        """Return whether a claim would get no chunk, for all that is known here. The turn that has
-        chunks in work then asks again when it ends.
+        """Return whether a claim would get no chunk, as far as this process knows. The turn with
+        running chunks then asks again when it ends.
         """
         if not self.chunks or self.has_waiting_chunks:
             return False
@@ -120,8 +119,8 @@ class InFlight:
 
 
 class RunningJob:
-    """A job in work here. Its snapshot never changes. Only the methods below replace it by a newer
-    one. Each says who calls it, after what was committed.
+    """A running job in this process. Its snapshot never changes. Only the methods below replace it
+    by a newer one. Each says who calls it, after which commit.
     """
 
     __slots__ = ("_snapshot", "in_flight")
@@ -132,7 +131,9 @@ class RunningJob:
 
     @property
     def snapshot(self) -> JobSnapshot:
-        """Return the newest snapshot. The same object twice means that nothing changed meanwhile."""
+        """Return the newest snapshot. The same object twice means that nothing changed
+        meanwhile.
+        """
         return self._snapshot
 
     @property
@@ -182,7 +183,9 @@ async def load(
 
 
 def snapshot_of(row: JobRow, processors: Processors, destinations: Destinations) -> JobSnapshot:
-    """Return the snapshot of a row. Raises UnknownProcessor and InvalidParameter, as `load` does."""
+    """Return the snapshot of a row. Raises UnknownProcessor and InvalidParameter, as `load`
+    does.
+    """
     is_parent = row.child_count is not None
     if row.storage_uri is None and not is_parent:
         raise StoredFileMissing("The stored upload was deleted.")

@@ -1,9 +1,8 @@
-"""SharedQueue: the tokens of JobQueue where several processes work on one database. procrastinate
+"""SharedQueue: the tokens of JobQueue if several processes work on one database. procrastinate
 keeps them in PostgreSQL.
 
-A token is a message "this job may have something to do" and nothing more. The chunk rows say what
-is to be done, by whom and how often: a token too many has nothing to do, and the reconciler puts a
-missing one again.
+A token is only a hint that a job may have something to do. The chunk rows say what is to be done,
+by whom and how often: a surplus token has nothing to do, and the reconciler replaces a missing one.
 """
 
 from __future__ import annotations
@@ -56,10 +55,15 @@ POLL_SECONDS = 1.0
 
 _DEFER = text("""
     SELECT procrastinate_defer_jobs_v1(ARRAY(
-        SELECT ROW(:queue, :task, :rank, NULL, lane, jsonb_build_object('token', lane, 'priority', CAST(:priority AS int)),
-                   NULL)::procrastinate_job_to_defer_v1
+        SELECT ROW(
+            :queue, :task, :rank, NULL, lane,
+            jsonb_build_object('token', lane, 'priority', CAST(:priority AS int)), NULL
+        )::procrastinate_job_to_defer_v1
         FROM unnest(:lanes) AS lane
-        WHERE NOT EXISTS (SELECT 1 FROM procrastinate_jobs q WHERE q.queueing_lock = lane AND q.status = 'todo')
+        WHERE NOT EXISTS (
+            SELECT 1 FROM procrastinate_jobs q
+            WHERE q.queueing_lock = lane AND q.status = 'todo'
+        )
     ))
     """).bindparams(bindparam("lanes", type_=ARRAY(String)))
 _WITHDRAW = text("""
@@ -73,7 +77,9 @@ _SEEN_NOW = text(
 )
 _RANK_NOW = text("""
     UPDATE procrastinate_jobs
-    SET priority = -CAST(extract(epoch FROM now()) - :epoch - :ageing * CAST(args->>'priority' AS int) AS int)
+    SET priority = -CAST(
+        extract(epoch FROM now()) - :epoch - :ageing * CAST(args->>'priority' AS int) AS int
+    )
     WHERE queue_name = :queue AND status = 'todo'
       AND priority < -CAST(extract(epoch FROM now()) - :epoch + :tolerance AS int)
     """)
@@ -116,7 +122,7 @@ class SharedQueue(Queue):
             async with connection.begin_nested():
                 await self._defer(connection, _lanes(job_id, range(count)), priority)
         except IntegrityError:
-            pass  # another process has put one this very moment
+            pass  # another process has just put one
 
     async def _defer(self, connection: AsyncConnection, lanes: list[str], priority: int) -> None:
         rank = -int(self._rank(priority) - EPOCH_SECONDS)
@@ -166,10 +172,10 @@ class SharedQueue(Queue):
         heartbeat: float,
         lease: float,
     ) -> None:
-        """Give tokens to `take`, at most `concurrency` at once, until cancelled; then running calls
-        of `take` are cancelled, too.
+        """Give tokens to `take`, at most `concurrency` at a time, until cancelled; then running
+        calls of `take` are cancelled too.
 
-        Returns when the connection is lost in a way that procrastinate does not mend: run it again.
+        Returns when the connection is lost and procrastinate does not reconnect: run it again.
         """
         connector = _Connector(url)
         app = self._app = App(connector=connector)
@@ -207,7 +213,7 @@ class SharedQueue(Queue):
             return int((await connection.execute(query, {"lease": lease_seconds})).scalar_one())
 
     async def rescue(self, lease_seconds: float) -> None:
-        """Put back the tokens of workers that are gone."""
+        """Put back the tokens of dead workers."""
         if self._app is None:
             return
         await self._database.transact(lambda c: self._trust_no_future(c, lease_seconds))
@@ -228,9 +234,9 @@ class SharedQueue(Queue):
             logger.warning("Could not recover the tokens of lost workers: %s", error)
 
     async def _trust_no_future(self, connection: AsyncConnection, lease_seconds: float) -> None:
-        """Repair what was written before the clock was set back. Otherwise a worker with a
-        heartbeat in the future would never be missed, and a token put in the future would come
-        after all that are put now.
+        """Repair rows that were written before the clock was set back. Otherwise a worker with a
+        heartbeat in the future would never count as dead, and a token dated in the future would
+        come last.
         """
         await connection.execute(_SEEN_NOW, {"lease": lease_seconds})
         parameters = {
@@ -247,8 +253,8 @@ def _lanes(job_id: UUID, numbers: range | list[int]) -> list[str]:
 
 
 class _Connector(PsycopgConnector):
-    """Connections of procrastinate, which end when the database does not answer: psycopg itself
-    waits for ever.
+    """Connections of procrastinate, which end when the database does not respond: psycopg itself
+    waits forever.
     """
 
     def __init__(self, url: str) -> None:
@@ -262,7 +268,7 @@ class _Connector(PsycopgConnector):
         )
         self._connections: WeakSet[AsyncConnectionOfPsycopg[Any]] = WeakSet()
         self._asked_at: dict[object, float] = {}
-        """Moment when each unanswered query was asked."""
+        """Time when each pending query was sent."""
 
     async def end_silent(self) -> None:
         """Cut all connections each time a query waits for too long, until cancelled. The callers

@@ -24,7 +24,7 @@ from app.telemetry import tracing
 from app.telemetry.tracing import Span
 
 FIRST_STRETCH_BYTES = 1 << 20
-"""Size of the first stretch: small, so that the first chunks of a huge file are in work at once."""
+"""Size of the first stretch: small, so that the first chunks of a huge file start immediately."""
 STRETCH_BYTES = 32 << 20
 
 

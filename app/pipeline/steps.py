@@ -1,4 +1,4 @@
-"""What to do next with a job. Pure: it takes a view of the job and returns one step."""
+"""Decides the next step of a job. Pure: it takes a view of the job and returns one step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """What the decision depends on."""
+    """The facts that the decision depends on."""
 
     is_split: bool = False
     """Whether the whole file is cut into chunks."""
@@ -68,7 +68,7 @@ def _step_without_chunks(job: JobView) -> Step:
     if job.has_chunks_in_work or job.is_reducing:
         return Step.LEAVE
     if not job.is_split:
-        # Among several processes, the one that cuts the file puts a token for every chunk.
+        # With several processes, the one that splits the file puts a token for every chunk.
         return Step.LEAVE if job.is_splitting or job.is_shared else Step.REQUEUE
     if job.has_result and not job.is_cancelled:
         return Step.REDUCE

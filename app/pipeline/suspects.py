@@ -1,5 +1,5 @@
-"""Suspects: chunks that were in work when their process ended. Each runs in a process that does
-nothing else meanwhile, so that the cause of the end of that process is known.
+"""Suspects: chunks that were running when their process ended. Each runs in a process that does
+nothing else meanwhile, so that the cause of a death is known.
 
 The service reads the bytes and writes the rows; the other process does everything between.
 """

@@ -1,8 +1,8 @@
-"""Sweeper: looks through the storage for what no row of the database needs.
+"""Sweeper: searches the storage for files that no row of the database needs.
 
-It removes parts that were never published, and what the database knows to be over. It moves what
-the database does not know to lost+found for days: an upload that died just before its commit, or
-the files of a database that was restored from a backup.
+It removes parts that were never published, and files of ended jobs. It moves unknown files to
+lost+found for days: an upload that died just before its commit, or the files of a database that was
+restored from a backup.
 """
 
 from __future__ import annotations
@@ -101,7 +101,9 @@ class Sweeper:
         return swept
 
     async def purge(self) -> int:
-        """Remove what is in lost+found and still unknown, whatever its age; return the number."""
+        """Remove files in lost+found that are still unknown, whatever their age; return the
+        number.
+        """
         count = 0
         for place in self._places():
             lost_ids = await asyncio.to_thread(place.lost.ages)

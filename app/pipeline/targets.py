@@ -29,10 +29,10 @@ class CommitTarget(Protocol):
     """Target of one run of some chunks, which it serves from their bytes to their ends."""
 
     async def load(self, claims: Sequence[Claim]) -> None:
-        """Read what is needed about these chunks before their rows are read."""
+        """Read the needed data about these chunks before their rows are read."""
 
     def live(self, claim: Claim) -> Live | None:
-        """Return what was loaded for a chunk of a correction; None for other jobs."""
+        """Return the loaded data for a chunk of a correction; None for other jobs."""
 
     async def lock(self, connection: AsyncConnection) -> None:
         """Take the locks that come before those of the chunks. Raises LeaseLost if the target is
@@ -45,8 +45,8 @@ class CommitTarget(Protocol):
     async def write(
         self, connection: AsyncConnection, ready: Sequence[tuple[Claim, Prepared]]
     ) -> None:
-        """Write rows and rejects. Raises ColumnsTaken, CorrectionOvertaken, and what the database
-        raises.
+        """Write rows and rejects. Raises ColumnsTaken, CorrectionOvertaken, and the errors of the
+        database.
         """
 
     async def rehearse(

@@ -68,7 +68,9 @@ def _problems(
 def too_many_rejects(
     limit: str, tally: Mapping[str, ChunkTally], *, rows: int
 ) -> dict[str, str] | None:
-    """Return the error of a job with more rejects than `limit` allows; an empty limit allows all."""
+    """Return the error of a job with more rejects than `limit` allows; an empty limit allows
+    all.
+    """
     completed = tally.get(ChunkStatus.COMPLETED)
     if not limit or completed is None:
         return None

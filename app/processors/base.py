@@ -37,7 +37,7 @@ async def _at_once(work: Callable[..., Any], *arguments: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ChunkContext:
-    """What a processor may know of its chunk. `key` is the same for every attempt at this chunk."""
+    """The chunk as a processor sees it. `key` is the same for every attempt at this chunk."""
 
     job_id: UUID
     chunk_index: int
@@ -71,7 +71,7 @@ class Output:
 
     data: Pieces
     keys: Pieces
-    """What the whole file needs to find repeated values."""
+    """The keys of the whole file, for finding repeated values."""
     key_counts: Sequence[Sequence[int]] = ()
     """Number of keys in each piece for each rule."""
 
@@ -146,7 +146,7 @@ class OutputMaker(ABC):
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What is known of a job's file once its chunks are final."""
+    """Facts about a job's file once its chunks are final."""
 
     filename: str
     format: str
@@ -183,7 +183,7 @@ class Part:
 
 
 class Processor(ABC):
-    """What is done with each row. Subclass it; only `name` and `process` have no default.
+    """The processing of each row. Subclass it; only `name` and `process` have no default.
 
     There is one instance in each process, called from several threads at a time. Further
     capabilities are base classes: Reduces, ReducesParts, CollectsFiles, MakesFile, WritesTables,
@@ -377,7 +377,9 @@ class ChecksRecords(Processor):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a processor can do besides processing rows. Each is the processor itself, or None."""
+    """Capabilities of a processor besides processing rows. Each is the processor itself, or
+    None.
+    """
 
     reduces: Reduces | None = None
     reduces_parts: ReducesParts | None = None

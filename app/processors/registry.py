@@ -48,7 +48,9 @@ class Processors:
     """All processors of this process, created once, with their capabilities."""
 
     def __init__(self, extra: Iterable[str] = (), *, instances: Iterable[Processor] = ()) -> None:
-        """`extra` are named by the settings; `instances` are added as they are. Raises SettingsInvalid."""
+        """`extra` are named by the settings; `instances` are added unchanged. Raises
+        SettingsInvalid.
+        """
         processors = [RowsProcessor(), *instances, *(_load(name) for name in extra)]
         self._by_name = {processor.name: processor for processor in processors}
         self._capabilities = {
@@ -140,7 +142,7 @@ def _load(path: str) -> Processor:
 
 
 def problem_of(processor: Any) -> str | None:
-    """Return what is wrong with a processor, as far as that is visible before the first row."""
+    """Return the faults of a processor that are visible before the first row."""
     kind = type(processor)
     if not issubclass(kind, Processor):
         return "it does not derive from granula.plugins.Processor"

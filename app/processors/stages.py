@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 
 class By(Enum):
-    """What the progress of a stage is measured by."""
+    """Measure of the progress of a stage."""
 
     NOTHING = auto()
     """The stage ends with the job."""

@@ -1,7 +1,7 @@
-"""Classes of the values of a column: one class for each value, by its bytes alone.
+"""Classes of the values of a column: one class for each value, from its bytes alone.
 
-`integer`, `decimal`, `boolean:...` and `date:...` are classes of values that come back from the
-type as they were written. All others are reasons why a column is text.
+`integer`, `decimal`, `boolean:...` and `date:...` are classes of values that round trip through the
+type. All others are reasons why a column is text.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def _integers(
     lengths: npt.NDArray[np.int64],
     signed: npt.NDArray[np.bool_],
 ) -> None:
-    """Set the classes of values with digits alone, or behind one or more minus signs."""
+    """Set the classes of values with only digits, after any minus signs."""
     plain, negative = places[~signed[places]], places[signed[places]]
     if len(negative):
         texts = taken(values, negative)
@@ -212,7 +212,7 @@ def _integers(
 
 
 def _decimals(values: pa.StringArray, classes: _Classes, places: Places) -> None:
-    """Set the classes of values with digits and points, perhaps behind minus signs."""
+    """Set the classes of values with digits and points, after any minus signs."""
     if not len(places):
         return
     texts = taken(values, places)
@@ -226,7 +226,7 @@ def _decimals(values: pa.StringArray, classes: _Classes, places: Places) -> None
     canonical[negative] = _matches(taken(texts, negative), r"^-(?:0|[1-9][0-9]*)\.[0-9]+$")
     classes.put(places[canonical], "decimal")
     digits = np.diff(offsets) - 1
-    # Three digits behind the point, and no more than three before it. Such values are few, so the
+    # Three digits after the point, and no more than three before it. Such values are few, so the
     # expression is tried on few.
     some = np.flatnonzero(canonical & (digits >= 4) & (digits <= 7))
     some = some[data[offsets[some + 1] - 4] == ord(".")]

@@ -57,7 +57,7 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 BARS = 20
 JSON_EXPONENT = "exponent"
 STRINGS_ALIKE = (*NUMBERS, "exponent", "boolean:lower", "too_long", "too_precise")
-"""Classes of values that a JSON file would not put in quotes if they were meant as such."""
+"""Classes of values that a JSON file would not quote if they were meant as such."""
 
 
 class Column(msgspec.Struct):
@@ -255,7 +255,7 @@ class Column(msgspec.Struct):
         return {"min": self.shortest, "max": self.longest, "mean": mean}
 
     def samples(self) -> list[Shown]:
-        """Return some values as they are, the first of each class."""
+        """Return some values unchanged, the first of each class."""
         distinct: dict[tuple[str, int], Shown] = {}
         # Of equal values, show the first row in the place of the last.
         for value in sorted(self._all_examples(), reverse=True):

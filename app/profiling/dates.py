@@ -33,7 +33,7 @@ class Format:
     order: str
     padded: bool
     time: str
-    """Shape of the part behind the day: `T99:99:99Z`; empty for a date alone."""
+    """Shape of the part after the day: `T99:99:99Z`; empty for a date alone."""
 
     @property
     def pattern(self) -> str:
@@ -107,7 +107,7 @@ def _of_shape(
         on_clock &= _is_clock(time, clock)
     if zone and zone != "Z":
         on_clock &= _is_zone(digits[:, match.start(7) + 1 : match.end(7)])
-        # The moment in UTC must have a year of four digits, too.
+        # The time in UTC must also have a year of four digits.
         for name, (year, _, _) in orders.items():
             fits[name] &= (year > 1) & (year < 9999)
     padded, unpadded = np.ones(len(digits), bool), np.ones(len(digits), bool)
@@ -174,7 +174,9 @@ def _is_zone(digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 
 
 def _is_too_fine(time: str | None, digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Return which values have a fraction finer than a microsecond: most programs cannot keep it."""
+    """Return which values have a fraction finer than a microsecond: most programs cannot keep
+    it.
+    """
     behind = (time or "").partition(".")[2]
     if len(behind) <= FRACTION_DIGITS:
         return np.zeros(len(digits), bool)

@@ -34,7 +34,7 @@ _decoder_of_many = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 class KeyColumn(NamedTuple):
     name: str
     values: pa.StringArray
-    """Values as they are written, strings with their quotes."""
+    """Values as written, strings with their quotes."""
     records: Places | None
     """Places of the records that have the key; None for all."""
 
@@ -189,6 +189,6 @@ def _written(values: Sequence[msgspec.Raw]) -> pa.StringArray:
 
 
 def laid_out(data: bytes, lengths: Places) -> pa.StringArray:
-    """Return texts of these lengths in bytes, one behind the other in `data`."""
+    """Return texts of these lengths in bytes, one after the other in `data`."""
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return pa.StringArray.from_buffers(len(lengths), pa.py_buffer(offsets), pa.py_buffer(data))

@@ -12,7 +12,7 @@ KINDS = ("email", "phone", "card", "name")
 LIKELY = 0.5
 """Share of the checked values that must have the sign."""
 LIKELY_IF_NAMED = 0.1
-"""Share that is enough where the header names the kind, too."""
+"""Sufficient share if the header also names the kind."""
 
 HEADER_WORDS = {
     "email": {"email", "mail", "emails"},
@@ -135,7 +135,7 @@ def _is_phone(text: str) -> bool:
 
 
 def _is_name(text: str) -> bool:
-    """Return whether a text has a known first name among a few words, and nothing but letters."""
+    """Return whether a text is a few words, one of them a known first name, and only letters."""
     if not _NAME.fullmatch(text) or not _CAPITAL.search(text):
         return False
     return any(word.strip(".,'") in FIRST_NAMES for word in text.lower().replace(",", " ").split())

@@ -110,7 +110,9 @@ def hash_texts(values: pa.StringArray) -> Hashes:
 
 
 def _mixed(value: Hashes) -> Hashes:
-    """Apply the finaliser of SplitMix64: each bit of the result depends on each bit of the value."""
+    """Apply the finaliser of SplitMix64: each bit of the result depends on each bit of the
+    value.
+    """
     value = value + _ODD[0]
     value ^= value >> np.uint64(30)
     value *= _ODD[1]
@@ -177,7 +179,7 @@ class Distinct(msgspec.Struct):
         return round((len(values) - 1) / (float(values[-1]) / 2.0**64))
 
     def containment(self, other: Distinct) -> float:
-        """Return the share, 0 to 1, of the values here that the other column has, too."""
+        """Return the share, 0 to 1, of the values here that are also in the other column."""
         mine, theirs = self.values, other.values
         limits = [sketch.values[-1] for sketch in (self, other) if sketch.is_cut]
         if limits:

@@ -144,9 +144,7 @@ def of_objects(raw: Sequence[bytes], numbers: Sequence[int]) -> str:
 
 
 def _of_values(values: pa.StringArray, rows: Rows) -> Column:
-    """Return the column of the values of one key, as they are written. There must be one value at
-    least.
-    """
+    """Return the column of the values of one key, as written. There must be at least one value."""
     data, offsets = layout(values)
     heads, lengths = data[offsets[:-1]], np.diff(offsets)
     is_string, is_null = heads == ord('"'), heads == ord("n")
@@ -206,8 +204,7 @@ def _strings(values: pa.StringArray) -> pa.StringArray:
 
 def canonical(raw: bytes) -> str:
     """Return the JSON of an object or a list so that equal ones have equal texts: without spaces,
-    keys in order, numbers as they are written. A value that is nested too deeply for that stays as
-    it is.
+    keys in order, numbers as written. A value that is nested too deeply for that stays unchanged.
     """
     try:
         value = json.loads(raw, parse_int=Decimal, parse_float=Decimal)

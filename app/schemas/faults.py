@@ -1,5 +1,5 @@
-"""Translates Pydantic's errors for users, without names of Python: its locations name validators
-and classes of ours, too.
+"""Translates Pydantic's errors for users, without names of Python: its locations also name
+validators and our classes.
 """
 
 from __future__ import annotations

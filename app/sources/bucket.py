@@ -294,8 +294,8 @@ class ObjectWriter:
         return len(piece)
 
     def close(self) -> Entry:
-        """Complete the object and return it. Raises StorageUnavailable if it is not what was
-        written.
+        """Complete the object and return it. Raises StorageUnavailable if it differs from the
+        written bytes.
         """
         with self._lock, self._bucket._translated(self._key):
             self._out.close()

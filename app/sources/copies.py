@@ -1,4 +1,6 @@
-"""Copies a whole storage to files in a folder, and back. Nothing is ever removed from the storage."""
+"""Copies a whole storage to files in a folder, and back. Nothing is ever removed from the
+storage.
+"""
 
 from __future__ import annotations
 

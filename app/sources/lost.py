@@ -1,5 +1,5 @@
 """lost+found: files that the database does not know. They are kept for some days, and restored when
-somebody asks for them.
+they are read.
 
 In a folder, a file is moved to `lost+found/<place>/<id>`. An object is not moved, since a copy has
 another ETag: the mark `lost+found/<place>/<id>` holds the time from which it counts as unknown.

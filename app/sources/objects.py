@@ -33,7 +33,7 @@ BLOCK_BYTES = 8 << 20
 
 
 class ObjectStorage:
-    """A file is the object `uploads/<id>`. The mark `uploads/<id>.part` tells that a large one is
+    """A file is the object `uploads/<id>`. The mark `uploads/<id>.part` says that a large one is
     being written: neither a multipart upload nor its object can be touched, both are as old as the
     start of the upload.
     """
@@ -52,7 +52,9 @@ class ObjectStorage:
         )
 
     def prepare(self) -> None:
-        """Do nothing: a bucket needs no folders, and an unreachable one does not prevent the start."""
+        """Do nothing: a bucket needs no folders, and an unreachable one does not prevent the
+        start.
+        """
 
     def check(self) -> None:
         self.bucket.check()

@@ -17,7 +17,7 @@ from app.sources.lost import LostFolder
 
 
 class GrowingFile:
-    """A locked file: nobody else appends to it, in this process or another. All calls block."""
+    """A locked file: no other process or task appends to it. All calls block."""
 
     block_bytes = 1 << 20
     holds_back = False
@@ -39,7 +39,7 @@ class GrowingFile:
                 view, offset = view[written:], offset + written
 
     def hold(self) -> None:
-        """Do nothing: a file shows all its bytes at once."""
+        """Do nothing: all bytes of a file are visible immediately."""
 
     def cut(self, size: int) -> None:
         """Truncate the file to `size`, durably."""
@@ -115,7 +115,7 @@ class PartialFiles:
                 return None
 
     def synced_size(self, upload_id: UUID) -> int | None:
-        """Return the number of durable bytes, also while somebody appends."""
+        """Return the number of durable bytes, also during an append."""
         with translated(self.folder):
             try:
                 descriptor = os.open(self._restored_path(upload_id), os.O_RDONLY)
@@ -139,7 +139,7 @@ class PartialFiles:
             self.path(upload_id).unlink(missing_ok=True)
 
     def ids(self, older_than_seconds: float) -> list[UUID]:
-        """Return uploads that were not touched for so long."""
+        """Return uploads that were not touched for this long."""
         limit = time.time() - older_than_seconds
         stale_ids = []
         with translated_wholly(self.folder):

@@ -54,16 +54,18 @@ class Writer(Protocol):
         """Return an asynchronous writer. Its `close` does not end this one."""
 
     def file(self) -> AbstractContextManager[Path]:
-        """Yield an empty local file; its content at the end of the block becomes that of this one."""
+        """Yield an empty local file; its content at the end of the block becomes that of this
+        one.
+        """
 
     def finish(self) -> None:
-        """End the input, and make durable what can be before publishing."""
+        """End the input, and make durable as much as possible before publishing."""
 
     def publish(self) -> Stored:
         """Give the file its name. It is durable when this returns."""
 
     def discard(self) -> None:
-        """Remove all of it; does nothing once it is published."""
+        """Remove all of it; does nothing after it is published."""
 
 
 class LostFound(Protocol):
@@ -134,7 +136,9 @@ class Storage(Protocol):
         """Mark the file as written and known to the database."""
 
     def stale(self, older_than_seconds: float) -> list[Stale]:
-        """Return what was not touched for so long; the caller decides what is still in use."""
+        """Return files that were not touched for this long; the caller decides which are still in
+        use.
+        """
 
     def remove(self, stale: Stale) -> None: ...
 
@@ -181,7 +185,7 @@ class Partials(Protocol):
     def size(self, upload_id: UUID) -> int | None: ...
 
     def synced_size(self, upload_id: UUID) -> int | None:
-        """Return the number of durable bytes, also while somebody appends."""
+        """Return the number of durable bytes, also during an append."""
 
     def blocks(self, upload_id: UUID) -> Iterator[bytes]:
         """Yield all bytes in order; raises FileNotFoundError."""
@@ -189,7 +193,7 @@ class Partials(Protocol):
     def delete(self, upload_id: UUID) -> None: ...
 
     def ids(self, older_than_seconds: float) -> list[UUID]:
-        """Return uploads that were not touched for so long."""
+        """Return uploads that were not touched for this long."""
 
 
 class Outputs(Protocol):

@@ -63,7 +63,9 @@ class Source(Protocol):
         """Return the URI in the form that is shown for a job."""
 
     def single(self, uri: str) -> Object | None:
-        """Return the object with this URI as it is now; None if the URI stands for several."""
+        """Return the present version of the object with this URI; None if the URI stands for
+        several.
+        """
 
     def find(self, uri: str, limit: int) -> list[Object]:
         """Return the objects that a URI stands for, sorted by name; at most `limit` + 1."""

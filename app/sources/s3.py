@@ -182,7 +182,7 @@ class StoreSource:
         return ranged(partial(self.read, uri), size, etag)
 
     def head(self, uri: str) -> Object:
-        """Return the object as it is now."""
+        """Return the present version of the object."""
         address = Address.of_object(uri, self.scheme)
         with _translated(address):
             meta = obstore.head(self._store(address.bucket), address.key)
@@ -315,7 +315,7 @@ class _Ranged(io.RawIOBase):
         return self._place
 
     def readall(self) -> bytes:
-        """Read at once: the default reads 8 KiB at a time."""
+        """Read all of it: the default reads 8 KiB at a time."""
         data = self._read(self._place, self._size, self._etag)
         self._place = self._size
         return data

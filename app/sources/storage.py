@@ -119,7 +119,7 @@ class LocalStorage:
                 os.utime(path)
 
     def release(self, file_id: UUID) -> None:
-        """Do nothing: only the file's own timestamp tells that it is being written."""
+        """Do nothing: the file's own timestamp shows that it is being written."""
 
     def stale(self, older_than_seconds: float) -> list[Stale]:
         limit = time.time() - older_than_seconds
@@ -174,9 +174,12 @@ class LocalWriter:
     def finish(self) -> None:
         with self._lock, translated_wholly(self._folder):
             os.fsync(self._file.fileno())
+            self._file.close()
 
     def publish(self) -> Stored:
-        """Publish the file. A failure leaves neither part nor name: nobody knows the file yet."""
+        """Publish the file. A failure leaves neither part nor name: nothing refers to the file
+        yet.
+        """
         name = self._folder / str(self._file_id)
         with translated_wholly(self._folder):
             with self._lock:

@@ -1,4 +1,6 @@
-"""The places of everything outside the database, selected here alone by the scheme of STORAGE_URL."""
+"""The places of everything outside the database, selected here alone by the scheme of
+STORAGE_URL.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ class Stores:
     partials: Partials
     outputs: Outputs
     spool: LocalStorage
-    """For bodies that this process reads again before storing something made from them."""
+    """Storage for bodies that this process reads again before storing something made from them."""
     mark: Mark
     scratch: Scratch | None = None
 

@@ -10,22 +10,24 @@ import logging
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 from uuid import UUID, uuid4
 
-from app.decoders.base import Kind, Report, Wanted
+from app.decoders.base import Kind, Report, Skipped, Wanted
 from app.decoders.chain import Chain
 from app.decoders.json_records import RecordsWanted
 from app.errors import (
     DecompressedTooLarge,
     FileTooLarge,
     InsufficientStorage,
+    RequestError,
     TransientError,
 )
 from app.failpoints import hit
 from app.formats.detect import SAMPLE_BYTES
+from app.sources.decoding import DecodingLimits
 from app.sources.places import Storage, Stored, Stream, Writer
 
 logger = logging.getLogger(__name__)
@@ -50,6 +52,13 @@ class Part:
     reports: tuple[Report, ...] = ()
     """Reports of the decoders, in the order in which they ran."""
 
+    @property
+    def error(self) -> RequestError | None:
+        """Why a decoder could not make the file, although it could make others. Nothing of it is
+        stored then.
+        """
+        return next((report.error for report in self.reports if report.error is not None), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -60,7 +69,16 @@ class Received:
     sha256: str
     """Hash of the bytes as sent."""
     parts: tuple[Part, ...]
-    """The files made from it; usually one."""
+    """The files made from it; usually one. Their samples have been dropped."""
+    skipped: tuple[Skipped, ...] = ()
+    """Members of archives that were not read."""
+
+
+Look = Callable[[Part], None]
+
+
+def do_nothing(part: Part) -> None:
+    """Look at no part."""
 
 
 class _Output:
@@ -74,6 +92,7 @@ class _Output:
         self.crc32 = 0
         self.sample = bytearray()
         self.is_kept = False
+        self._is_ended = False
 
     @classmethod
     async def open(cls, storage: Storage, file_id: UUID) -> _Output:
@@ -91,6 +110,20 @@ class _Output:
         if len(self.sample) < SAMPLE_BYTES:
             self.sample += piece[: SAMPLE_BYTES - len(self.sample)]
 
+    async def end(self) -> None:
+        """Make the file durable; it takes no more bytes."""
+        if not self._is_ended:
+            self._is_ended = True
+            await self._stream.close()
+            await asyncio.to_thread(self.writer.finish)
+
+    async def discard(self) -> None:
+        """Remove the file, which has been ended."""
+        self.size = self.crc32 = 0
+        self.sample.clear()
+        self.is_kept = True  # there is nothing left to remove
+        await asyncio.to_thread(self.writer.discard)
+
     async def publish(self) -> Stored:
         self.is_kept = True
         try:
@@ -101,10 +134,11 @@ class _Output:
 
     async def close(self) -> None:
         """Close the file, and remove it unless it is published."""
-        try:
-            await self._stream.close()
-        except TransientError as failure:
-            logger.warning("%s", failure)  # what is kept is durable already
+        if not self._is_ended:
+            try:
+                await self._stream.close()
+            except TransientError as failure:
+                logger.warning("%s", failure)  # kept files are durable already
         if not self.is_kept:
             try:
                 await asyncio.to_thread(self.writer.discard)
@@ -122,11 +156,11 @@ class UploadSource:
         *,
         max_bytes: int,
         reserve_bytes: int,
-        turns: asyncio.Semaphore,
+        limits: DecodingLimits,
         declared: Kind | None = None,
         inspect: Callable[[bytes], None] | None = None,
     ) -> None:
-        """`file_id` is that of the first file. A decoder in a process needs one of `turns`.
+        """`file_id` is that of the first file. `limits` are those of decoding.
         `declared` is the declared compression; otherwise the first bytes decide. `inspect` is
         called in a thread with each written piece, in order; an exception ends the upload.
         """
@@ -136,13 +170,15 @@ class UploadSource:
         """Ids of all files so far."""
         self._max_bytes = max_bytes
         self._reserve_bytes = reserve_bytes
-        self._turns = turns
+        self._turns = limits.turns
+        self._memory = limits.memory.share()
         self._decoders = Chain(declared)
         self._inspect = inspect
         self._sha256 = hashlib.sha256()
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._outputs: list[_Output] = []
+        self._parts: list[Part] = []
         self.received_bytes = 0
         self._stored_bytes = 0
         self._checked_at = 0
@@ -158,6 +194,7 @@ class UploadSource:
         trace: TracebackType | None,
     ) -> None:
         self._decoders.close()
+        self._memory.close()
         for output in self._outputs:
             await output.close()
 
@@ -194,27 +231,48 @@ class UploadSource:
         if self._pending_bytes >= BLOCK_BYTES:
             await self._flush()
 
-    async def finish(self, wanted: Wanted = ANYHOW) -> Received:
-        """Make everything durable, still under the names of the parts."""
+    async def finish(self, wanted: Wanted = ANYHOW, look: Look = do_nothing) -> Received:
+        """Make everything durable, still under the names of the parts. `look` gets each part with
+        its sample, in order, in a thread.
+        """
         await self._flush()
-        await self._store_all(self._decoders.finish(wanted))
+        await self._store_all(self._decoders.finish(wanted), look)
         if not self._decoders.is_finished:
             async with self._turns:
-                await self._store_all(self._decoders.finish(wanted, also_heavy=True))
+                await self._store_all(self._decoders.finish(wanted, also_heavy=True), look)
         hit("upload.before_fsync")
-        parts = []
-        for place, output in enumerate(self._outputs):
-            await asyncio.to_thread(output.writer.finish)
-            reports = tuple(self._decoders.reports(place))
-            sample = bytes(output.sample)
-            parts.append(Part(output.file_id, output.size, output.crc32, sample, reports))
-        return Received(self.received_bytes, self._sha256.hexdigest(), tuple(parts))
+        await self._complete_parts(look)
+        return Received(
+            self.received_bytes,
+            self._sha256.hexdigest(),
+            tuple(self._parts),
+            tuple(self._decoders.skipped),
+        )
 
-    async def publish(self) -> list[Stored]:
-        """Give each file its name. From here on only the sweep, which asks the database first, may
-        remove them.
+    async def _complete_parts(self, look: Look) -> None:
+        """Complete the files whose last piece has been written. Only their sizes are kept, since
+        there may be many.
         """
-        return [await output.publish() for output in self._outputs]
+        while len(self._parts) < self._decoders.file_count:
+            output = self._outputs[len(self._parts)]
+            await output.end()
+            reports = tuple(self._decoders.reports(len(self._parts)))
+            if any(report.error is not None for report in reports):
+                await output.discard()
+            sample = bytes(output.sample)
+            part = Part(output.file_id, output.size, output.crc32, sample, reports)
+            await asyncio.to_thread(look, part)
+            self._parts.append(replace(part, sample=b""))
+            output.sample.clear()
+
+    async def publish(self) -> list[Stored | None]:
+        """Give each file its name; None for those with an error. From here on only the sweep, which
+        asks the database first, may remove them.
+        """
+        return [
+            await output.publish() if part.error is None else None
+            for output, part in zip(self._outputs, self._parts, strict=False)
+        ]
 
     async def _flush(self) -> None:
         if not self._pending:
@@ -224,14 +282,19 @@ class UploadSource:
         await _computed(block, self._sha256.update, block)
         await self._store_all(self._decoders.feed(block))
 
-    async def _store_all(self, pieces: Iterator[bytes]) -> None:
+    async def _store_all(self, pieces: Iterator[bytes], look: Look = do_nothing) -> None:
         while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
             self._refuse_bombs()
+            await self._memory.hold(self._decoders.memory_bytes)
             if len(self._outputs) <= self._decoders.part:
+                await self._outputs[-1].end()
+                await self._complete_parts(look)
+                hit("upload.part_written")
                 self.file_ids.append(uuid4())
                 self._outputs.append(await _Output.open(self._storage, self.file_ids[-1]))
             if piece:
                 await self._store(piece)
+        await self._memory.hold(self._decoders.memory_bytes)
 
     async def _store(self, piece: bytes) -> None:
         if self._stored_bytes - self._checked_at > DISK_CHECK_BYTES:
@@ -267,7 +330,7 @@ async def touch_periodically(
     storage: Storage, file_ids: Sequence[UUID], *, release: bool = True
 ) -> AsyncIterator[None]:
     """Touch the files periodically, however slow the client or the disk is: the sweep removes files
-    that nobody has touched for a while. `file_ids` may grow meanwhile. With `release`, the database
+    that were not touched for a while. `file_ids` may grow meanwhile. With `release`, the database
     knows the files at the end, or never will.
     """
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
-# Suppress the second series for each counter, which nobody needs.
+# Suppress the second series for each counter, which has no use.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 PROCESS = CollectorRegistry()
 HTTP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

@@ -1,4 +1,6 @@
-"""Log lines for people, or with LOG_FORMAT=json one object a line with the job, chunk and attempt."""
+"""Log lines for people, or with LOG_FORMAT=json one object a line with the job, chunk and
+attempt.
+"""
 
 from __future__ import annotations
 

@@ -188,7 +188,9 @@ def span(
 
 
 def of_new_job(job_id: object) -> str | None:
-    """Return the traceparent for the work on this job: that of the current request, or a new trace."""
+    """Return the traceparent for the work on this job: that of the current request, or a new
+    trace.
+    """
     if _tracing is None:
         return None
     current = _Real(_tracing, _tracing.trace.get_current_span())

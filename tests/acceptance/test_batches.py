@@ -159,16 +159,16 @@ def connected(server: Server) -> Iterator[tuple[Client, Api]]:
 
 
 def test_documented_commands_get_the_documented_responses(client: Client) -> None:
-    made = client.upload(SAMPLE)
-    batch_id = made["batch_id"]
+    upload = client.upload(SAMPLE)
+    batch_id = upload["batch_id"]
     assert batch_id.removeprefix("batch-") == f"{int(batch_id[6:], 16):012x}"
-    first = {name: made[name] for name in ("status", "total_count", "processed_count")}
+    first = {name: upload[name] for name in ("status", "total_count", "processed_count")}
     assert first == {"status": "processing", "total_count": 10, "processed_count": 0}
 
     status = client.finished(batch_id)
     times = [status.pop(name) for name in ("created_at", "completed_at")]
     assert times == sorted(times)
-    links = {name: made[name] for name in ("file_id", "job_id")}
+    links = {name: upload[name] for name in ("file_id", "job_id")}
     assert status == {
         "batch_id": batch_id,
         "status": "completed",
@@ -180,7 +180,7 @@ def test_documented_commands_get_the_documented_responses(client: Client) -> Non
         "counts": {"loaded": 10, "rejected": 0, "failed": 0, "not_processed": 0},
         "rejected_count": 0,
         "failed_count": 0,
-        "rejects_url": f"/api/v1/rejects/{made['file_id']}",
+        "rejects_url": f"/api/v1/rejects/{upload['file_id']}",
         **links,
     }
 
@@ -202,7 +202,7 @@ def test_documented_commands_get_the_documented_responses(client: Client) -> Non
     assert client.results(batch_id) == expected
 
     assert client.http.get("/batches").json()[0]["batch_id"] == batch_id
-    assert Api(client.http).proof(made["file_id"])["closes"]
+    assert Api(client.http).proof(upload["file_id"])["closes"]
     deleted = client.http.delete(f"/batch/{batch_id}")
     assert deleted.json() == {"message": f"Batch {batch_id} deleted"}
     for gone in (client.http.get(f"/batch/{batch_id}"), client.http.delete(f"/batch/{batch_id}")):
@@ -313,16 +313,18 @@ def test_malformed_requests_are_refused_without_harm(client: Client) -> None:
 def test_data_of_other_owners_and_other_endpoints_is_invisible(
     client: Client, server: Server
 ) -> None:
-    made = client.upload(SAMPLE)
-    client.finished(made["batch_id"])
+    upload = client.upload(SAMPLE)
+    client.finished(upload["batch_id"])
     other = Api(client.http).run(b"id,text\n1,a\n", processor="sentiment")
     assert other["job_id"] not in client.http.get("/batches").text
     assert client.http.get(f"/batch/{other['job_id']}").status_code == 404
 
-    query(server.url, f"UPDATE jobs SET owner = 'somebody' WHERE public_id = '{made['batch_id']}'")
-    assert made["batch_id"] not in client.http.get("/batches").text
+    query(
+        server.url, f"UPDATE jobs SET owner = 'somebody' WHERE public_id = '{upload['batch_id']}'"
+    )
+    assert upload["batch_id"] not in client.http.get("/batches").text
     for method, path in (("GET", ""), ("GET", "/results"), ("DELETE", "")):
-        assert client.http.request(method, f"/batch/{made['batch_id']}{path}").status_code == 404
+        assert client.http.request(method, f"/batch/{upload['batch_id']}{path}").status_code == 404
 
 
 def test_the_list_is_newest_first_and_costs_two_statements_for_any_length(
@@ -362,11 +364,11 @@ def test_texts_of_any_shape_become_results_or_rejects_and_the_count_is_right_imm
         b'id,text\r\na,"two\nlines, ""quoted"""\r\n\r\n,no id\r\nb\r\nc,\r\nd,5" disk,'
         b' fine\r\n\x00,x\r\ne,"open'
     )
-    made = client.upload(gzip.compress(data), "test.csv.gz")
-    status = client.finished(made["batch_id"])
-    assert made["total_count"] == status["total_count"] == status["processed_count"] == 7
+    upload = client.upload(gzip.compress(data), "test.csv.gz")
+    status = client.finished(upload["batch_id"])
+    assert upload["total_count"] == status["total_count"] == status["processed_count"] == 7
     assert (status["status"], status["rejected_count"]) == ("completed", 2)
-    results = client.results(made["batch_id"])
+    results = client.results(upload["batch_id"])
     assert [(r["row_id"], r["text"]) for r in results] == [
         ("a", 'two\nlines, "quoted"'),
         ("2", "no id"),
@@ -380,7 +382,7 @@ def test_texts_of_any_shape_become_results_or_rejects_and_the_count_is_right_imm
         (3, 6, "missing_text", "b"),
         (6, 9, "nul_character", "\0,x"),
     ]
-    assert Api(client.http).proof(made["file_id"])["closes"]
+    assert Api(client.http).proof(upload["file_id"])["closes"]
 
 
 def test_json_is_scored_through_the_upload_of_files(client: Client) -> None:
@@ -425,10 +427,10 @@ def test_the_text_column_may_be_named_before_or_after_the_file(client: Client) -
             {"files": [file], "params": {"text_column": "body"}},
         ]
         for given in asked if count == 1 else asked[:1]:
-            made = client.http.post("/batch/upload", **given).json()  # type: ignore[arg-type]
-            summary = client.finished(made["batch_id"])["summary"]
+            body = client.http.post("/batch/upload", **given).json()  # type: ignore[arg-type]
+            summary = client.finished(body["batch_id"])["summary"]
             assert summary == {"positive": count, "neutral": 0, "negative": count}
-    assert client.results(made["batch_id"])[0]["text"] == "I love it"
+    assert client.results(body["batch_id"])[0]["text"] == "I love it"
     for data in (short, long):
         answer = client.post(data, text_column="Body")
         assert (answer.status_code, answer.json()["detail"]) == (400, "CSV must have 'Body' column")
@@ -459,12 +461,12 @@ def test_the_sentiment_head_on_embeddings_scores_if_selected(rig: Rig, model_dir
         "A warm, funny film.",
     ]
     with connected(rig) as (client, api):
-        made = client.upload(csv_of(texts), model="minilm")
-        status = client.finished(made["batch_id"])
+        upload = client.upload(csv_of(texts), model="minilm")
+        status = client.finished(upload["batch_id"])
         assert status["summary"] == {"positive": 2, "neutral": 1, "negative": 1}
-        found = [(r["sentiment"], r["score"]) for r in client.results(made["batch_id"])]
+        found = [(r["sentiment"], r["score"]) for r in client.results(upload["batch_id"])]
         assert found == classify(texts, Embedder(model_dir))
-        assert api.proof(made["file_id"])["closes"]
+        assert api.proof(upload["file_id"])["closes"]
 
 
 # ---------------------------------------------------------------------- removed limitations
@@ -482,9 +484,9 @@ def test_limitation_data_is_loaded_into_memory(
             file.write(b"id,text,note\n")
             file.writelines([row] * rows)
         with big.open("rb") as file:
-            made = client.upload(file)
-        assert made["total_count"] == rows
-        assert client.finished(made["batch_id"])["summary"]["positive"] == rows
+            upload = client.upload(file)
+        assert upload["total_count"] == rows
+        assert client.finished(upload["batch_id"])["summary"]["positive"] == rows
         return peak_megabytes(server)
 
     # Two files, so that memory held per file is not mistaken for memory held once: buffers for some
@@ -504,8 +506,8 @@ def test_limitation_a_restart_loses_jobs_in_progress(mortal: Mortal) -> None:
     texts[1_234] = "gate"
     mortal.start()
     with connected(mortal) as (client, _):
-        made = client.upload(csv_of(texts), chunk_size=100, model=f"{SCORERS}:Gated")
-        batch_id, seen = made["batch_id"], [0]
+        upload = client.upload(csv_of(texts), chunk_size=100, model=f"{SCORERS}:Gated")
+        batch_id, seen = upload["batch_id"], [0]
 
         def in_the_middle() -> bool:
             seen.append(client.status(batch_id)["processed_count"])
@@ -513,7 +515,7 @@ def test_limitation_a_restart_loses_jobs_in_progress(mortal: Mortal) -> None:
 
         wait_until(in_the_middle, 30, "middle of the batch")
         assert client.status(batch_id)["status"] == "processing"
-        assert client.status(batch_id)["total_count"] == made["total_count"] == 2_000
+        assert client.status(batch_id)["total_count"] == upload["total_count"] == 2_000
     workers = children(mortal)
     assert mortal.began() <= workers
     mortal.kill()
@@ -533,7 +535,7 @@ def test_limitation_a_restart_loses_jobs_in_progress(mortal: Mortal) -> None:
         assert [(r["row_id"], r["text"]) for r in client.results(batch_id)] == [
             (str(i), text) for i, text in enumerate(texts, 1)
         ]
-        assert api.proof(made["file_id"])["closes"]
+        assert api.proof(upload["file_id"])["closes"]
     assert seen == sorted(seen)
 
 
@@ -565,10 +567,10 @@ def test_limitation_processing_is_single_threaded(rig: Rig) -> None:
 
 def test_limitation_failed_chunks_are_not_retried(rig: Rig) -> None:
     with connected(rig) as (client, _):
-        made = client.upload(csv_of(["a", "b"]), model=f"{SCORERS}:Flaky")
-        status = client.finished(made["batch_id"])
+        upload = client.upload(csv_of(["a", "b"]), model=f"{SCORERS}:Flaky")
+        status = client.finished(upload["batch_id"])
         assert status["summary"] == {"positive": 2, "neutral": 0, "negative": 0}
-        (chunk,) = client.http.get(f"/api/v1/jobs/{made['job_id']}/chunks").json()["items"]
+        (chunk,) = client.http.get(f"/api/v1/jobs/{upload['job_id']}/chunks").json()["items"]
         assert chunk["attempt"] == 2
 
 
@@ -576,8 +578,8 @@ def test_limitation_a_partial_failure_fails_the_whole(rig: Rig) -> None:
     texts = [f"text {i}" for i in range(300)]
     texts[7], texts[150], texts[299] = "bad", "nan", "poison"
     with connected(rig) as (client, api):
-        made = client.upload(csv_of(texts), chunk_size=100, model=f"{SCORERS}:Fragile")
-        status = client.finished(made["batch_id"])
+        upload = client.upload(csv_of(texts), chunk_size=100, model=f"{SCORERS}:Fragile")
+        status = client.finished(upload["batch_id"])
         assert (status["status"], status["processed_count"], status["rejected_count"]) == (
             "completed",
             300,
@@ -596,7 +598,7 @@ def test_limitation_a_partial_failure_fails_the_whole(rig: Rig) -> None:
                 ["ValueError: cannot do this", "BadScores", "WorkerDied"], rejects, strict=True
             )
         ]
-        assert api.proof(made["file_id"])["closes"]
+        assert api.proof(upload["file_id"])["closes"]
 
 
 def test_the_same_request_sent_again_gets_the_same_batch(client: Client) -> None:

@@ -58,9 +58,9 @@ def test_a_correction_adds_no_columns_beyond_the_limit(api: Api) -> None:
     left = MAX_COLUMNS - (room - 1) * KEYS
     records = [{"one": 1}, dict.fromkeys((f"n{i}" for i in range(left)), 1), {"k0_0": 5}]
     rows = [{"_row": room + i, "record": json.dumps(record)} for i, record in enumerate(records)]
-    made = api.client.post(f"/api/v1/files/{file_id}/corrections", json={"rows": rows})
-    assert made.status_code == 202, made.text
-    api.finished(made.json()["job_id"])
+    response = api.client.post(f"/api/v1/files/{file_id}/corrections", json={"rows": rows})
+    assert response.status_code == 202, response.text
+    api.finished(response.json()["job_id"])
     (reject,) = api.rejects(file_id)
     assert (reject["row_number"], reject["code"]) == (room + 1, "too_many_columns")
     columns = api.status(file_id)["columns"]

@@ -164,11 +164,11 @@ def test_the_download_of_an_unfinished_job_is_refused_or_marked(api: Api, gates:
             assert "partial=true" in refused.json()["remedy"]
             assert int(refused.headers["retry-after"]) > 0
             assert api.client.get(path, params={"partial": "false"}).status_code == 409
-            given = api.client.get(path, params={"partial": "true"})
-            assert given.status_code == 200
-            assert given.headers["granula-complete"] == "false"
-            assert given.headers["granula-missing-rows"] == "200"
-            assert f'filename="data.{what}.partial.csv"' in given.headers["content-disposition"]
+            response = api.client.get(path, params={"partial": "true"})
+            assert response.status_code == 200
+            assert response.headers["granula-complete"] == "false"
+            assert response.headers["granula-missing-rows"] == "200"
+            assert f'filename="data.{what}.partial.csv"' in response.headers["content-disposition"]
         lines = api.client.get(f"/api/v1/results/{file_id}/download?partial=true").text.splitlines()
         assert [int(line.rpartition(",")[2]) for line in lines[1:]] == list(range(100))
         assert api.client.get(f"/api/v1/results/{file_id}").json()["complete"] is False
@@ -187,10 +187,10 @@ def test_the_download_of_a_job_that_ended_early_says_what_is_missing(api: Api, g
         job_id = api.status(file_id)["job_id"]
         assert api.client.post(f"/api/v1/jobs/{job_id}/cancel").status_code == 200
     for what in ("results", "rejects"):
-        given = api.client.get(f"/api/v1/{what}/{file_id}/download")
-        assert (given.status_code, given.headers["granula-complete"]) == (200, "false")
-        assert given.headers["granula-missing-rows"] == "200"
-        assert f'filename="data.{what}.partial.csv"' in given.headers["content-disposition"]
+        response = api.client.get(f"/api/v1/{what}/{file_id}/download")
+        assert (response.status_code, response.headers["granula-complete"]) == (200, "false")
+        assert response.headers["granula-missing-rows"] == "200"
+        assert f'filename="data.{what}.partial.csv"' in response.headers["content-disposition"]
 
 
 def test_a_correction_during_a_download_of_rejects_loses_nothing(api: Api, server: Server) -> None:
@@ -202,9 +202,9 @@ def test_a_correction_during_a_download_of_rejects_loses_nothing(api: Api, serve
     patches: list[dict[str, Any]] = [
         {"_row": row, "values": {"noise": "mended"}} for row in range(19_500, 20_001)
     ]
-    made = api.client.post(f"/api/v1/files/{file_id}/corrections", json={"rows": patches})
-    assert made.status_code == 202, made.text
-    assert api.finished(made.json()["job_id"])["status"] == "completed"
+    response = api.client.post(f"/api/v1/files/{file_id}/corrections", json={"rows": patches})
+    assert response.status_code == 202, response.text
+    assert api.finished(response.json()["job_id"])["status"] == "completed"
     body, is_whole = reader.rest()
     assert is_whole
     assert 19_400 < len(body.splitlines()) - 1 <= 20_000
@@ -215,21 +215,21 @@ def test_a_results_page_of_a_batch_has_all_its_results_whatever_their_size(api: 
     source = io.BytesIO(
         b"id,text\n" + "".join(f"{i},{text}\n" for i, text in enumerate(texts)).encode()
     )
-    made = api.client.post(
+    body = api.client.post(
         "/batch/upload", files={"file": ("texts.csv", source, "text/csv")}
     ).json()
-    api.finished(made["file_id"])
-    answer = api.client.get(f"/batch/{made['batch_id']}/results", params={"per_page": 25})
+    api.finished(body["file_id"])
+    answer = api.client.get(f"/batch/{body['batch_id']}/results", params={"per_page": 25})
     assert answer.headers["content-type"] == "application/json"
     page = json.loads(answer.text)
     assert list(page) == ["batch_id", "page", "per_page", "total_results", "total_pages", "results"]
     assert (page["total_results"], page["total_pages"]) == (30, 2)
-    assert [each["text"] for each in page["results"]] == texts[:25]
+    assert [result["text"] for result in page["results"]] == texts[:25]
     second = api.client.get(
-        f"/batch/{made['batch_id']}/results", params={"per_page": 25, "page": 2}
+        f"/batch/{body['batch_id']}/results", params={"per_page": 25, "page": 2}
     ).json()
-    assert [each["text"] for each in second["results"]] == texts[25:]
+    assert [result["text"] for result in second["results"]] == texts[25:]
     assert (
-        api.client.get(f"/batch/{made['batch_id']}/results", params={"page": 9}).json()["results"]
+        api.client.get(f"/batch/{body['batch_id']}/results", params={"page": 9}).json()["results"]
         == []
     )

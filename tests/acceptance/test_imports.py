@@ -487,8 +487,8 @@ def test_numbers_come_back_with_the_digits_that_they_were_written_with(client: C
     ]  # fmt: skip
     answers = [client.http.get(f"/api/imports/{number}")]
     answers += [
-        client.http.post("/api/records/search", json={"import_id": number, **each})
-        for each in searches
+        client.http.post("/api/records/search", json={"import_id": number, **searche})
+        for searche in searches
     ]
     for answer in answers:
         assert answer.headers["content-type"] == "application/json"

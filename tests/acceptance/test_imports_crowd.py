@@ -87,13 +87,13 @@ def test_twenty_uploads_two_hundred_pollers_and_twenty_searchers_are_all_served(
 def test_a_hundred_thousand_people_are_imported_searched_and_deleted_in_flat_memory(
     databases: Databases, tmp_path: Path
 ) -> None:
-    made = generate(tmp_path / "people.csv", 100_000, kind="people", dirty=0.05, seed=3)
+    summary = generate(tmp_path / "people.csv", 100_000, kind="people", dirty=0.05, seed=3)
     storage = tmp_path / "storage"
     server = Server(databases.create(storage), storage).start()
     try:
         assert server.process is not None
         process = psutil.Process(server.process.pid)
-        with server.client() as http, made.path.open("rb") as file:
+        with server.client() as http, summary.path.open("rb") as file:
             client = Client(http)
             number = int(
                 http.post("/api/upload", files={"file": ("people.csv", file)}).json()["id"]
@@ -106,9 +106,11 @@ def test_a_hundred_thousand_people_are_imported_searched_and_deleted_in_flat_mem
                 return bool(client.get(number, limit=1)["vectors"]["status"] == "ready")
 
             wait_until(ready, 1000, "all vectors")
-            found = client.get(number, limit=1)
-            assert found["valid_records"] + found["failed_records"] == found["total_records"]
-            assert found["vectors"]["ready"] == found["valid_records"]
+            response = client.get(number, limit=1)
+            assert (
+                response["valid_records"] + response["failed_records"] == response["total_records"]
+            )
+            assert response["vectors"]["ready"] == response["valid_records"]
             for words in ("sells things", "looks after computers"):
                 assert len(client.search(query=words, limit=100)) == 100
             most = max(most, process.memory_info().rss)

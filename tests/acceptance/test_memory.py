@@ -140,13 +140,13 @@ def test_records_and_rejects_with_long_values_take_bounded_memory(api: Api, serv
     rows = (
         {"name": "Ada", "age": 30, "email": f"a{i}@example.org", "text": text} for i in range(30)
     )
-    made = api.client.post(
+    response = api.client.post(
         "/api/upload",
         files={"file": ("r.json", json.dumps(list(rows)).encode(), "application/json")},
     )
-    assert made.status_code == 201, made.text
-    number = made.json()["id"]
-    api.finished(made.json()["file_id"])
+    assert response.status_code == 201, response.text
+    number = response.json()["id"]
+    api.finished(response.json()["file_id"])
     with at_most(server, 250):
         assert read_all(server, f"/api/imports/{number}?limit=10000") < 12 * MIB
         answer = api.client.post("/api/records/search", json={"import_id": number, "limit": 1000})

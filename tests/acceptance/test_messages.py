@@ -146,10 +146,10 @@ def test_a_wrong_value_is_located_where_it_was_sent(
     body = assert_problem(
         api.client.post(path, json={**BODIES[path], name: value}), 422, "invalid_parameter"
     )
-    assert (pointer, detail) in [(each["pointer"], each["detail"]) for each in body["errors"]], (
+    assert (pointer, detail) in [(error["pointer"], error["detail"]) for error in body["errors"]], (
         body["errors"]
     )
-    assert {each["pointer"] for each in body["errors"]} == {pointer}
+    assert {error["pointer"] for error in body["errors"]} == {pointer}
 
 
 @pytest.mark.one_database
@@ -171,7 +171,7 @@ def test_a_wrong_value_is_located_where_it_was_sent(
 )
 def test_a_query_is_validated_strictly(api: Api, query: str, pointer: str) -> None:
     body = assert_problem(api.client.get(f"/api/v1/jobs?{query}"), 422, "invalid_parameter")
-    assert [each["pointer"] for each in body["errors"]] == [pointer]
+    assert [error["pointer"] for error in body["errors"]] == [pointer]
     assert not PYTHON.search(str(body))
 
 

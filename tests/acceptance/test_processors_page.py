@@ -194,10 +194,10 @@ def test_job_types_and_their_options_are_described(api: Api) -> None:
 
 
 def entries(service: Server) -> list[tuple[Any, ...]]:
-    found = query(
+    rows = query(
         service.url, "SELECT entry, account, row_number FROM ledger_entries ORDER BY entry"
     )
-    return [tuple(row) for row in found]
+    return [tuple(row) for row in rows]
 
 
 def test_the_sample_table_is_created_written_and_undone(api: Api, service: Server) -> None:
@@ -230,5 +230,5 @@ def test_the_sample_output_file_is_written(api: Api) -> None:
     status = f"/api/v1/jobs/{job_id}/status"
     wait_until(lambda: not api.client.get(status).json()["is_active"])
     result = api.client.get(status).json()["result_file_id"]
-    made = api.client.get(f"/api/v1/files/{result}/download")
-    assert made.content == b"letter\n" + b"".join(b"Hi n%d\n" % n for n in range(250))
+    response = api.client.get(f"/api/v1/files/{result}/download")
+    assert response.content == b"letter\n" + b"".join(b"Hi n%d\n" % n for n in range(250))

@@ -203,11 +203,11 @@ def test_the_view_returns_objects_by_column_with_row_numbers(api: Api, server: S
     file_id = api.run(CSV)["file_id"]
     job_id = api.status(file_id)["job_id"]
     key = job_id.replace("-", "") if server.url.startswith("sqlite") else job_id
-    found = query(
+    rows = query(
         server.url,
         f"SELECT row_number, data FROM result_rows WHERE job_id = '{key}' ORDER BY row_number",
     )
-    assert [(n, json.loads(d)) for n, d in found] == [
+    assert [(n, json.loads(d)) for n, d in rows] == [
         (1, {"id": "1", "name": "Alice", "value": "10"}),
         (2, {"id": "2", "name": "Smith, Bob", "value": "20"}),
         (4, {"id": "4", "name": "two\nlines", "value": "40"}),

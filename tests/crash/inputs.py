@@ -16,6 +16,6 @@ def dirty(tmp_path_factory: pytest.TempPathFactory) -> Input:
 @pytest.fixture(scope="session")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Input:
     """A file of more than one stretch of the splitter (4 MiB) with only unusual rows."""
-    given = Input.dirty(tmp_path_factory.mktemp("wide"), 5_000, 1.0, seed=8)
-    assert len(given.data) > 4 << 20
-    return given
+    source = Input.dirty(tmp_path_factory.mktemp("wide"), 5_000, 1.0, seed=8)
+    assert len(source.data) > 4 << 20
+    return source

@@ -212,11 +212,13 @@ class Input:
     @classmethod
     def dirty(cls, folder: Path, rows: int, rate: float, seed: int) -> Input:
         """Return a file of the generator, with its verdicts."""
-        made = generate(folder / f"dirty-{seed}.csv", rows, dirty=rate, seed=seed)
-        assert made.verdicts is not None
-        verdicts = [json.loads(line) for line in made.verdicts.read_text("ascii").split("\n")[:-1]]
+        summary = generate(folder / f"dirty-{seed}.csv", rows, dirty=rate, seed=seed)
+        assert summary.verdicts is not None
+        verdicts = [
+            json.loads(line) for line in summary.verdicts.read_text("ascii").split("\n")[:-1]
+        ]
         return cls(
-            made.path.read_bytes(),
+            summary.path.read_bytes(),
             [(v["row"], v["data"]) for v in verdicts if v["verdict"] == "ok"],
             [(v["row"], v["line"], v["code"]) for v in verdicts if v["verdict"] == "reject"],
         )

@@ -127,7 +127,7 @@ class Bucket:
 
     def keys(self) -> list[str]:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
-        return [each["Key"] for page in pages for each in page.get("Contents", [])]
+        return [content["Key"] for page in pages for content in page.get("Contents", [])]
 
     def delete(self, key: str) -> None:
         self._client.delete_object(Bucket=self.name, Key=key)
@@ -136,7 +136,7 @@ class Bucket:
         """Delete all objects, a page of the listing at a time."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
         for page in pages:
-            objects = [{"Key": each["Key"]} for each in page.get("Contents", [])]
+            objects = [{"Key": content["Key"]} for content in page.get("Contents", [])]
             if objects:
                 self._client.delete_objects(Bucket=self.name, Delete={"Objects": objects})
 

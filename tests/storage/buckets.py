@@ -58,9 +58,9 @@ class OurBucket(Bucket):
         found: dict[str, Any] = self._client.list_multipart_uploads(Bucket=self.name)
         prefix = url.rpartition("/")[2] + "/"
         return [
-            each["Key"].removeprefix(prefix)
-            for each in found.get("Uploads", [])
-            if each["Key"].startswith(prefix)
+            upload["Key"].removeprefix(prefix)
+            for upload in found.get("Uploads", [])
+            if upload["Key"].startswith(prefix)
         ]
 
 

@@ -246,6 +246,11 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
     ("GET", "/api/v1/connections"): [_admin()],
     ("GET", "/api/v1/tables"): [_admin()],
     ("GET", "/api/v1/tables/{name}"): [_admin(fixed=(("name", "nowhere"),), status=404)],
+    ("GET", "/api/v1/tables/{name}/rows"): [
+        _admin(
+            fixed=(("name", "nowhere"),), given=lambda ids: {"params": {"key": "1"}}, status=404
+        )
+    ],
     ("GET", "/api/v1/schedules"): [Example()],
     ("POST", "/api/v1/schedules"): [Example(given=_json(SCHEDULE | {"name": "s"}), status=201)],
     ("GET", "/api/v1/schedules/{schedule_id}"): [Example(_of("schedule"))],

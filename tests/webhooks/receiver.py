@@ -76,7 +76,9 @@ class Receiver:
     def path(self, *answers: int | tuple[int, dict[str, str]]) -> str:
         """Return a new path that sends these responses to its first requests."""
         path = f"/{uuid4().hex}"
-        self._answers[path] = [each if isinstance(each, tuple) else (each, {}) for each in answers]
+        self._answers[path] = [
+            answer if isinstance(answer, tuple) else (answer, {}) for answer in answers
+        ]
         return path
 
     def url(self, path: str) -> str:

@@ -55,11 +55,12 @@ class WorkbookDecoder(ProcessDecoder):
         return TEXT_DIALECT
 
 
-WORKBOOK = Kind(
+OLD_WORKBOOK = Kind(
     "workbook",
-    begins_with(b"PK\x03\x04", b"PK\x05\x06", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
+    begins_with(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
     codings=(),
     open=WorkbookDecoder,
     is_compression=False,
     is_heavy=True,
 )
+"""A workbook in the format of before 2007. Newer ones are zip archives."""

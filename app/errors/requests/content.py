@@ -33,6 +33,14 @@ class ContentMismatch(RequestError):
     remedy = "Export the data as CSV, JSON or JSON Lines and upload that."
 
 
+class CorruptArchive(RequestError):
+    """Damaged or incomplete archive, or member of an archive."""
+
+    status = 422
+    code = "corrupt_archive"
+    remedy = "Make the archive again and upload it again."
+
+
 class CorruptCompression(RequestError):
     """Damaged or incomplete compressed data."""
 
@@ -91,6 +99,14 @@ class EncryptedDataFile(RequestError):
     remedy = "Write it without encryption."
 
 
+class EncryptedMember(RequestError):
+    """Member of an archive protected by a password."""
+
+    status = 422
+    code = "encrypted_member"
+    remedy = "Make the archive without a password."
+
+
 class EncryptedWorkbook(RequestError):
     """Workbook protected by a password."""
 
@@ -113,6 +129,14 @@ class JsonNotRows(RequestError):
     status = 422
     code = "json_not_rows"
     remedy = "Wrap the values in objects, one per row."
+
+
+class MemberNotFound(InvalidParameter):
+    """No such file in the archive, or several to choose from."""
+
+    status = 422
+    code = "member_not_found"
+    remedy = "Set `members` to names or patterns of files in the archive, such as `*.csv`."
 
 
 class MissingColumn(RequestError):
@@ -173,12 +197,28 @@ class TooManyColumns(RequestError):
     remedy = "Check the delimiter; at most 16 384 columns are read."
 
 
+class UnsafeMember(RequestError):
+    """Name of a member that is ambiguous or points out of its archive."""
+
+    status = 422
+    code = "unsafe_member"
+    remedy = "Make the archive again with relative names, each of them once."
+
+
 class UnsupportedEncoding(InvalidParameter):
     """Text encoding not supported."""
 
     status = 422
     code = "unsupported_encoding"
     remedy = "Use the Python name of an encoding, such as utf-8, cp1252 or shift_jis."
+
+
+class UnsupportedMember(RequestError):
+    """Archive, or member of an archive, in a form that is not supported."""
+
+    status = 422
+    code = "unsupported_member"
+    remedy = "Make the archive with DEFLATE, without further archives inside of archives."
 
 
 class WorkbookTooLarge(RequestError):

@@ -25,8 +25,8 @@ router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(s
 async def analyze_file(
     body: AnalyzeRequest, app: App, owner: Owner, fresh: Fresh = False
 ) -> Response:
-    """Find out what is in a file: one pass over all of it. The result has the type, counts,
-    distinct values, quantiles, frequent values and personal data of each column.
+    """Profile a file in one pass over all of it. The result has the type, counts, distinct values,
+    quantiles, frequent values and personal data of each column.
     """
     check_open(app)
     job = NewJob(type="analyze", file_id=body.file_id, priority=body.priority)

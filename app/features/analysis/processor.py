@@ -15,8 +15,8 @@ SHOWN_COLUMNS = 200
 """Most columns in the summary, which is part of every status."""
 
 
-# Called in the processes beside the service: pyarrow takes 80 MB of memory, which the service
-# itself can do without.
+# Called in compute processes: pyarrow takes 80 MB of memory, which the service itself need not
+# spend.
 def of_lines(*arguments: Any) -> str:
     from app.profiling import tables
 

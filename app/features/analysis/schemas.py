@@ -54,7 +54,7 @@ class CounterExample(Answer):
 
 
 class FrequentValue(Answer):
-    """A value that is there often."""
+    """A frequent value."""
 
     value: str = Field(description="The value.")
     count: int = Field(description="How often it is there, for certain.")
@@ -89,7 +89,7 @@ class Lengths(Answer):
 
 
 class ProfiledColumn(Answer):
-    """What is in a column."""
+    """Profile of a column."""
 
     name: str = Field(description="Its header or key.")
     type: Literal["number", "date", "boolean", "text"] = Field(
@@ -140,7 +140,7 @@ class ProfiledColumn(Answer):
 
 
 class Profile(Answer):
-    """What is in a file."""
+    """Profile of a file."""
 
     file: ProfiledFile = Field(description="The file.")
     rows: ProfiledRows = Field(description="Its rows.")

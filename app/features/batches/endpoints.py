@@ -92,7 +92,7 @@ async def list_batches(
 @router.delete("/batch/{batch_id}", response_model=Message, responses=problem_responses(404))
 async def delete_batch(batch_id: str, app: App, owner: Owner) -> Response:
     """Delete the batch with its results, rejects and bytes; a running batch is cancelled first. It
-    disappears from the API at once.
+    disappears from the API immediately.
     """
     await batches.delete(app.database, app.control, batch_id, owner)
     return encoded({"message": f"Batch {batch_id} deleted"})

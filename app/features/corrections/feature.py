@@ -15,7 +15,12 @@ def _services(core: Core) -> Iterable[Service]:
     from app.features.corrections.service import Corrections
 
     corrections = Corrections(
-        core.settings, core.database, core.sources, core.processors, core.factory
+        core.settings,
+        core.database,
+        core.sources,
+        core.processors,
+        core.factory,
+        core.submitter.decoding.memory,
     )
     return [Service(corrections)]
 

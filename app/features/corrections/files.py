@@ -43,27 +43,29 @@ BLOCK_BYTES = 1 << 20
 
 
 class Problems:
-    """Problems of single rows. One wrong row rejects all, since the others may not mean what they
-    say.
+    """Problems of single rows. One invalid row rejects the file, since the others may be misread
+    too.
     """
 
     def __init__(self) -> None:
-        self._found: list[dict[str, str]] = []
+        self._problems: list[dict[str, str]] = []
         self.count = 0
 
     def add(self, row: object, code: str, detail: str) -> None:
         self.count += 1
-        if len(self._found) < MAX_PROBLEMS:
-            self._found.append({"code": code, "pointer": f"row/{str(row)[:40]}", "detail": detail})
+        if len(self._problems) < MAX_PROBLEMS:
+            self._problems.append(
+                {"code": code, "pointer": f"row/{str(row)[:40]}", "detail": detail}
+            )
 
     def refuse(self) -> None:
         """Raises CorrectionInvalid if there are any."""
         if self.count:
-            first = self._found[0]
+            first = self._problems[0]
+            rows = "1 row is" if self.count == 1 else f"{self.count} rows are"
             raise CorrectionInvalid(
-                f"Nothing was corrected, since {self.count} rows are wrong; the first:"
-                f" {first['detail']}",
-                errors=self._found,
+                f"Nothing was corrected: {rows} wrong. The first: {first['detail']}",
+                errors=self._problems,
             )
 
 
@@ -89,7 +91,9 @@ class Spool:
         return self.file.read(self.sizes[position])
 
     def ordered(self, problems: Problems) -> list[int]:
-        """Return the spool positions in the order of row numbers; a repeated number is a problem."""
+        """Return the spool positions in the order of row numbers; a repeated number is a
+        problem.
+        """
         numbers = np.frombuffer(self.numbers, np.int64) if self.numbers else np.zeros(0, np.int64)
         order = np.argsort(numbers, kind="stable")
         twice = np.flatnonzero(np.diff(numbers[order]) == 0)

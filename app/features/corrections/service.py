@@ -32,6 +32,7 @@ from app.jobs.reject_files import Layout, is_whole, layout_of, unchanged, with_a
 from app.jobs.submit import Accepted, answered_before
 from app.processors.registry import Processors
 from app.sources.base import Sources
+from app.sources.decoding import DecodingLimits, MemoryBudget
 from app.sources.places import Stored, Writer
 from app.sources.upload import UploadSource, touch_periodically
 from app.states import ChunkStatus, JobStatus
@@ -79,6 +80,7 @@ class Corrections:
         sources: Sources,
         processors: Processors,
         factory: JobFactory,
+        memory: MemoryBudget,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -87,10 +89,12 @@ class Corrections:
         self._incoming = sources.spool
         self._processors = processors
         self._factory = factory
-        self._decoding = asyncio.Semaphore(1)
+        self._decoding = DecodingLimits(asyncio.Semaphore(1), memory)
 
     async def check(self, request: Request) -> JobRow:
-        """Return the job to correct; raises NotFound, JobHasParts, NotCorrectable, ResultNotReady."""
+        """Return the job to correct; raises NotFound, JobHasParts, NotCorrectable,
+        ResultNotReady.
+        """
         async with self._database.reading() as connection:
             job = await find_with_rows(connection, request.identifier, request.owner)
         if job.origin == ORIGIN:
@@ -125,7 +129,7 @@ class Corrections:
             uuid4(),
             max_bytes=self._settings.max_upload_bytes,
             reserve_bytes=self._settings.min_free_disk_mb << 20,
-            turns=self._decoding,
+            limits=self._decoding,
             declared=declared,
         )
         upload.declare(layout.encoding)
@@ -417,7 +421,7 @@ def _write(
 
 
 class _Spooling:
-    """A spool in an unnamed file, which no crash leaves behind."""
+    """A spool in an unnamed file, which disappears even after a crash."""
 
     def __init__(self, folder: str) -> None:
         self._file = tempfile.TemporaryFile(dir=folder)

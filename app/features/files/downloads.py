@@ -1,4 +1,4 @@
-"""Stored files as they are, for reading."""
+"""Stored files, unchanged, for reading."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _checked(file: BinaryIO, size: int, crc32: int | None) -> BinaryIO:
 
 class CheckedFile:
     """A stored file that is checked while it is read: the last bytes are returned only if the
-    checksum matches. After a seek to anywhere but the beginning nothing is checked.
+    checksum matches. After a seek to any other position than the beginning nothing is checked.
     """
 
     def __init__(self, file: BinaryIO, size: int, crc32: int) -> None:

@@ -48,7 +48,7 @@ Places = npt.NDArray[np.int64]
 
 
 def fits_parquet(rows: int, columns: int, size: int) -> bool:
-    """Return whether the footer of a Parquet file with so many rows, columns and bytes fits into
+    """Return whether the footer of a Parquet file with this many rows, columns and bytes fits into
     memory.
     """
     groups = 1 + rows * columns // GROUP_CELLS + size // GROUP_BYTES
@@ -197,7 +197,7 @@ def _shape_of(columns: tuple[str, ...]) -> Any:
 
 
 def column_cells(values: Sequence[msgspec.Raw]) -> list[str | None]:
-    """Return `cell_text` of each value; all at once if all are text, or none is text or nested."""
+    """Return `cell_text` of each value; in one call if all are text, or none is text or nested."""
     joined = b",".join(values)
     if b'"' in joined:
         try:

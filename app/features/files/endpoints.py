@@ -399,7 +399,7 @@ async def download_archive(
 @router.delete("/files/{file_id}", status_code=204, responses=problem_responses(404))
 async def delete_file(file_id: OnlyFileId, app: App, owner: Owner) -> Response:
     """Delete the file with its results, rejects and bytes; a running job is cancelled first. It
-    disappears from the API at once.
+    disappears from the API immediately.
     """
     await app.control.delete(file_id, owner)
     return Response(status_code=204)

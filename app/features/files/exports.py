@@ -306,7 +306,9 @@ def _behind(pages: Sequence[PageRow], after: int) -> list[PageRow]:
 
 
 async def _still_there(connection: AsyncConnection, export: Export) -> JobRow:
-    """Return the job as it is now: a job that is being deleted may have lost rows already."""
+    """Return the current state of the job: a job that is being deleted may have lost rows
+    already.
+    """
     job = await jobs.load_job(connection, export.job.id)
     if job is None:
         raise NotFound("The job was deleted while its rows were read.")

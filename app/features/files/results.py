@@ -41,7 +41,7 @@ async def get_results(
 
     By `offset` (rows to skip) or by `after` (number of the last row read), which is not affected by
     rows that finish in between. The cost depends on the returned rows, not on the offset: at most
-    `limit` rows, and no more than fit into an answer. `next_after` and `next_offset` tell where to
+    `limit` rows, and no more than fit into a response. `next_after` and `next_offset` say where to
     continue; both are null at the end.
     """
     async with database.snapshot() as connection:
@@ -124,7 +124,9 @@ async def get_rejects(
     after: int,
     code: str | None,
 ) -> bytes:
-    """Return one page in row order as JSON: at most `limit`, and no more than fit into an answer."""
+    """Return one page in row order as JSON: at most `limit`, and no more than fit into a
+    response.
+    """
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
         check_rejects_kept(job)

@@ -1,4 +1,4 @@
-"""/api/v1/files/{file_id}/download: a stored file as it is, whole or in ranges."""
+"""/api/v1/files/{file_id}/download: a stored file, whole or in ranges."""
 
 from __future__ import annotations
 

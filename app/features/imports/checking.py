@@ -1,5 +1,5 @@
-"""Checks of records against a schema. They run in the processes beside the service, so all
-arguments and results can be sent there and back.
+"""Checks of records against a schema. They run in compute processes, so all arguments and results
+can be pickled.
 """
 
 from __future__ import annotations

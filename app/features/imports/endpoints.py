@@ -101,8 +101,8 @@ async def get_import(
 
 @router.delete("/imports/{import_id}", response_model=Message, responses=problem_responses(404))
 async def delete_import(import_id: ImportId, app: App, owner: Owner) -> Response:
-    """Delete the import with its records, their vectors and the file; cancels it first. It is gone
-    from the API at once.
+    """Delete the import with its records, their vectors and the file; cancels it first. It
+    disappears from the API immediately.
     """
     await imports.delete(app.database, app.control, import_id, owner)
     return encoded({"message": f"Import {import_id} deleted"})

@@ -73,7 +73,8 @@ TABLE = f"""
 CREATE TABLE IF NOT EXISTS record_halfvecs (
     job_id uuid NOT NULL, row_number bigint NOT NULL, embedding halfvec({DIMENSIONS}) NOT NULL,
     PRIMARY KEY (job_id, row_number),
-    FOREIGN KEY (job_id, row_number) REFERENCES record_vectors (job_id, row_number) ON DELETE CASCADE
+    FOREIGN KEY (job_id, row_number)
+        REFERENCES record_vectors (job_id, row_number) ON DELETE CASCADE
 )
 """
 
@@ -144,9 +145,9 @@ async def wants_index(connection: AsyncConnection) -> bool:
 
 
 async def build_index(connection: AsyncConnection) -> None:
-    """Build the index after the bulk of the vectors is there, when that is quickest. It runs
-    outside a transaction, so nobody waits for it. If cancelled, it leaves an invalid index, which
-    the next call drops. Does nothing if another process builds it.
+    """Build the index after the bulk of the vectors is inserted, which is fastest. It runs outside
+    a transaction and blocks nobody. If cancelled, it leaves an invalid index, which the next call
+    drops. Does nothing if another process builds it.
     """
     # A lock of the session: the index waits for the end of every transaction, and would wait for
     # one that holds a lock here.
@@ -159,7 +160,7 @@ async def build_index(connection: AsyncConnection) -> None:
     try:
         await connection.execute(text("DROP INDEX CONCURRENTLY IF EXISTS ix_record_halfvecs_hnsw"))
         # Without statistics PostgreSQL plans an import as a few rows, and searches it without the
-        # index. It makes statistics by itself later, and never for a table of a few jobs.
+        # index. It collects statistics automatically later, and never for a table of a few jobs.
         await driver.execute("ANALYZE record_halfvecs, records, jobs, files", timeout=BUILD_SECONDS)
         await driver.execute(f"SET maintenance_work_mem = '{BUILD_MEMORY}'")
         await driver.execute(

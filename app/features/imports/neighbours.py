@@ -46,7 +46,7 @@ class Neighbours:
         limit: int,
         offset: int,
     ) -> list[tuple[Key, float]]:
-        """Return (record, cosine), the best first: `limit` of them behind the first `offset`, and
+        """Return (record, cosine), the best first: `limit` of them after the first `offset`, and
         only those in `among` unless it is None.
 
         The cost is that of every vector of the owner or import, in blocks, off the loop.
@@ -99,7 +99,9 @@ def _better(
     among: RowsOfJobs | None,
     count: int,
 ) -> list[tuple[float, Key]]:
-    """Return the best `count` of `best` and of these blocks; of equal ones the first in the file."""
+    """Return the best `count` of `best` and of these blocks; of equal ones the first in the
+    file.
+    """
     better = list(best)
     for job_id, (numbers, matrix) in blocks:
         if among is not None:

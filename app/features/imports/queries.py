@@ -179,8 +179,8 @@ async def list_records(
     offset: int = 0,
     most_bytes: int,
 ) -> tuple[Sequence[FoundRecord], bool]:
-    """Return (records by id from behind the id `after` on, whether more may follow): at most
-    `limit`, and no more than fit into `most_bytes`. There is one at least, if any record is left.
+    """Return (records by id after the id `after`, whether more may follow): at most `limit`, and no
+    more than fit into `most_bytes`, but at least one unless none is left.
     """
     query = matching(filters, is_sqlite=is_sqlite).where(Record.id > after)
     weighed = query.with_only_columns(Record.id, _size(connection))
@@ -200,8 +200,8 @@ async def list_of_job(
     offset: int,
     most_bytes: int,
 ) -> tuple[Sequence[RecordRow], bool]:
-    """Return (records in the order of the file from behind row `after` on, whether more may
-    follow), with the limits of `list_records`.
+    """Return (records in file order after row `after`, whether more may follow), with the limits of
+    `list_records`.
     """
     weighed = select(Record.row_number, _size(connection)).where(
         Record.job_id == job_id, Record.row_number > after
@@ -279,7 +279,9 @@ async def count_by_status(connection: AsyncConnection, job_id: UUID) -> dict[str
 
 
 async def next_tasks(connection: AsyncConnection, limit: int) -> list[TaskRow]:
-    """Return the next records that need vectors: those of the most urgent import, the oldest first."""
+    """Return the next records that need vectors: those of the most urgent import, the oldest
+    first.
+    """
     query = (
         select(*columns_of(TaskRow, VectorTask, Job))
         .join(Job, Job.id == VectorTask.job_id)

@@ -42,7 +42,7 @@ IMPORT_ID = "Of the import."
 
 
 class ImportOptions(UploadOptions):
-    """Everything that can be said about an import, in the query or as form fields."""
+    """All parameters of an import, in the query or as form fields."""
 
     processor: str = Field(
         default="people",
@@ -174,7 +174,7 @@ class ImportList(Answer):
 
 
 class FieldError(Answer):
-    """What is wrong with a field."""
+    """Fault of a field."""
 
     field: str = Field(description="The field; empty if it is the record as a whole.")
     code: str = Field(description="Which mistake.")

@@ -81,8 +81,8 @@ async def list_imports(
 async def get_import(
     database: Database, number: int, owner: str, *, limit: int, offset: int, after: int
 ) -> bytes:
-    """Return an import as JSON with one page of its records, valid and invalid, in the order of the
-    file: at most `limit`, and no more than fit into an answer. Raises ImportNotFound.
+    """Return an import as JSON with one page of its records, valid and invalid, in file order: at
+    most `limit`, and no more than fit into a response. Raises ImportNotFound.
     """
     async with database.snapshot() as connection:
         job = await _find(connection, number, owner)
@@ -242,11 +242,11 @@ class Search:
         after: int,
         fuse: bool = False,
     ) -> bytes:
-        """Return records as JSON: at most `limit`, and no more than fit into an answer. With
-        `query` the nearest in meaning come first, each with its score (the cosine, at most 1); else
-        they are in the order of their ids. With `fuse` the text of the filters is no condition:
-        records near in meaning and records that hold the text are fused into one order. Raises
-        ModelUnavailable for a search by meaning without a model.
+        """Return records as JSON: at most `limit`, and no more than fit into a response. With
+        `query` the nearest in meaning come first, each with its score (the cosine, at most 1);
+        otherwise they are in the order of their ids. With `fuse` the text of the filters is no
+        condition: records near in meaning and records that contain the text are fused into one
+        ranking. Raises ModelUnavailable for a search by meaning without a model.
         """
         scores: list[float] | None = None
         if query is None:

@@ -2,7 +2,7 @@
 time.
 
 The tasks are in `vector_tasks`, written in the transaction of the records themselves. A task and
-its vectors are committed together, so that a crash costs the vectors in work and nothing else.
+its vectors are committed together, so that a crash costs only the vectors in progress.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ BACKFILL_ROWS = 1_000
 TASKS_LOOKED_AT = 16
 """Number of tasks to read, to get one that no other process works on."""
 KEPT_QUERIES = 512
-"""Number of kept vectors of queries, of 1.5 KiB each: for pages of one search, and for searches
-that many make.
+"""Number of cached vectors of queries, of 1.5 KiB each: for pages of one search, and for common
+searches.
 """
 
 
@@ -61,7 +61,7 @@ class VectorService:
         self._schemas = schemas
         self.embedder = embedder
         # One thread for the records, since the model itself uses every core, and others for the
-        # queries, which never wait behind a thousand records.
+        # queries, which must not queue behind a thousand records.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embed")
         self._query_threads = ThreadPoolExecutor(
             os.cpu_count() or 1, thread_name_prefix="embed-query"
@@ -115,7 +115,7 @@ class VectorService:
                 await asyncio.sleep(IDLE_SECONDS)
 
     async def run_once(self) -> bool:
-        """Do the next task; return False if there is none."""
+        """Do the next task; return False if none is left."""
         async with self._database.working() as connection:
             tasks = await records.next_tasks(connection, TASKS_LOOKED_AT if self._is_shared else 1)
         for task in tasks:
@@ -212,7 +212,7 @@ class VectorService:
         hit("vectors.after_commit")
 
     async def _tend_index(self) -> bool:
-        """Take a step for the indexes when nothing else is to do: the index of the words, vectors
+        """Take a step for the indexes when there is no other work: the index of the words, vectors
         from before pgvector, and their index once there are enough. Return True if there may be
         more.
         """

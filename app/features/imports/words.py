@@ -1,8 +1,8 @@
-"""SQL for the words of records: their values in small letters, which the search by meaning reads to
+"""SQL for the words of records: their values in lower case, which the search by meaning reads to
 match a text.
 
 A record gets its words in the transaction that gives it its vector. On PostgreSQL with pg_trgm the
-service creates an index over them, which is derived, and which no migration knows of.
+service creates an index over them, which is derived data outside the migrations.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _is_within_a_value(part: str | None) -> bool:
 
 
 def pattern(part: str) -> str:
-    """Build a pattern for LIKE, with `!` before characters that are meant literally."""
+    """Build a pattern for LIKE, with `!` before characters that are literal."""
     return f"%{records.literal_part(part)}%"
 
 
@@ -169,9 +169,9 @@ async def wants_index(connection: AsyncConnection) -> bool:
 
 
 async def build_index(connection: AsyncConnection) -> None:
-    """Build the index after the bulk of the words is there, when that is quickest. It runs outside
-    a transaction, so nobody waits for it. If cancelled, it leaves an invalid index, which the next
-    call drops. Does nothing if another process builds it.
+    """Build the index after the bulk of the words is inserted, which is fastest. It runs outside a
+    transaction and blocks nobody. If cancelled, it leaves an invalid index, which the next call
+    drops. Does nothing if another process builds it.
     """
     lock = text(f"SELECT pg_try_advisory_lock({BUILD_LOCK})")
     if not (await connection.execute(lock)).scalar_one():

@@ -53,7 +53,7 @@ class JobStarter:
         self, owner: str, job: NewJob, key: str, *, fresh: bool = False
     ) -> tuple[SubmittedJob, bool]:
         """Return (the job, whether it was created now). The same request with the same
-        Idempotency-Key gets the same job, also when both arrive at once.
+        Idempotency-Key gets the same job, also when both arrive concurrently.
 
         Raises IdempotencyKeyReused, and the errors of `start`; the key stays unused then.
         """
@@ -145,7 +145,7 @@ class JobStarter:
 
 def _fingerprint(job: NewJob, *, fresh: bool) -> str:
     said = job.model_dump(mode="json")
-    # so that a request is known again that came before there were these
+    # so that requests from before these members are recognised
     for name in LATER:
         if said[name] == NewJob.model_fields[name].default:
             del said[name]

@@ -127,7 +127,9 @@ async def get_chunks(
 
 @router.post("/{job_id}/cancel", response_model=Cancelled, responses=problem_responses(404, 409))
 async def cancel_job(job_id: JobId, app: App, owner: Owner) -> Response:
-    """Cancel a job. After the response, none of its rows is written. Finished rows stay readable."""
+    """Cancel a job. After the response, none of its rows is written. Finished rows stay
+    readable.
+    """
     job = await app.control.cancel(job_id, owner)
     return encoded(
         {"message": "Job cancelled successfully", "job_id": str(job_id), "status": job.status}

@@ -29,7 +29,7 @@ async def prove(
     RowsRemoved.
 
     `read` is the sum of the hashes of the results when each chunk was read and processed; `stored`
-    is the same sum over what the table holds now. The hash of a row (XXH3-64 of its cells, seeded
+    is the same sum over the rows in the table now. The hash of a row (XXH3-64 of its cells, seeded
     with its row number) does not depend on order, library or machine.
     """
     async with database.snapshot() as connection:
@@ -47,8 +47,7 @@ async def prove(
         sums: dict[int, int] = {}
         since: dict[str, Any] | None = None
         if parts is None:
-            # Read the rows of the same moment: a correction changes them together with the sums of
-            # their chunk.
+            # Read rows and sums in one snapshot: a correction changes both together.
             first_rows = [chunk.first_row for chunk in chunk_rows]
             read_back = await stored_results.read_back(connection, job.id, first_rows)
             sums = read_back.sums

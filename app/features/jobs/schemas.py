@@ -142,7 +142,7 @@ class ChunkPage(Answer):
 
 
 class StoredCounts(Answer):
-    """What the tables hold."""
+    """Counts and hash sum of the tables."""
 
     results: int = Field(description="Rows in the results.")
     rejects: int = Field(description="Rows in the rejects.")

@@ -14,11 +14,14 @@ from app.decoders.json_records import records_wanted
 from app.decoders.registry import plain_name
 from app.errors import BinaryContent, EmptyFile, RequestError
 from app.formats.detect import SAMPLE_BYTES, Declared
+from app.sources.decoding import MemoryBudget
 
 MAX_BODY_BYTES = 16 << 20
 """So much is read of a body whose decoder has not given enough bytes before."""
 WORKBOOKS = asyncio.Semaphore(1)
 """Bodies that are finished at once: some take a process."""
+MEMORY = MemoryBudget()
+"""Memory for the decompressors of bodies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,11 @@ class _Sample:
     def is_full(self) -> bool:
         return len(self._sample) > SAMPLE_BYTES or self._taken > MAX_BODY_BYTES
 
+    @property
+    def memory_bytes(self) -> int:
+        """Memory that the decoders hold."""
+        return self._chain.memory_bytes
+
     def feed(self, data: bytes) -> None:
         self._taken += len(data)
         self._take(self._chain.feed(data))
@@ -73,6 +81,8 @@ class _Sample:
         read_as: dict[str, Any] = {}
         decoding = []
         for report in self._chain.reports(0):
+            if report.error is not None:
+                raise report.error
             read_as |= report.declared
             decoding.append(report.shown())
         is_complete = len(self._sample) <= SAMPLE_BYTES and not is_cut
@@ -90,12 +100,17 @@ class _Sample:
         """What a decoder misses at the end of a body that is cut is no fault of it: what came before
         that is taken, as the chain goes on behind a decoder that has failed.
         """
+        said = self._said
         wanted = Wanted(
-            sheet=self._said.sheet,
+            said.sheet,
             takes_parts=True,
-            records=self._said.records,
-            record_key=self._said.record_key,
-            encoding=self._said.encoding,
+            members=said.members,
+            format=said.format,
+            encoding=said.encoding,
+            or_likely=True,
+            records=said.records,
+            record_key=said.record_key,
+            json_records=records_wanted(said.format, said.records, said.record_key),
         )
         if is_cut:
             with suppress(RequestError):
@@ -121,15 +136,18 @@ async def of_body(
     longer file.
     """
     sample = _Sample(said, kind)
+    memory = MEMORY.share()
     try:
         async for piece in body:
             await asyncio.to_thread(sample.feed, piece)
+            await memory.hold(sample.memory_bytes)
             if sample.is_full:
                 break
         async with WORKBOOKS:
             return await asyncio.to_thread(lambda: sample.finish(is_partial=is_partial))
     finally:
         sample.close()
+        memory.close()
 
 
 def of_pieces(pieces: Iterable[bytes], said: Declared, *, is_partial: bool = False) -> Beginning:

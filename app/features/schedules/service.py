@@ -171,7 +171,9 @@ class Schedules:
             logger.error("Schedule %s failed", row.id, exc_info=error)
 
     async def _trust_no_future(self) -> None:
-        """Recompute runs that were planned before the clock was set back and now lie too far ahead."""
+        """Recompute runs that were planned before the clock was set back and now lie too far
+        ahead.
+        """
         async with self._database.reading() as connection:
             later = await schedules.list_later(connection)
         for row in later:
@@ -183,7 +185,9 @@ class Schedules:
             await self._database.transact(lambda c: schedules.run_earlier(c, row, following))
 
     async def _run_due(self, row: ScheduleRow) -> None:
-        """Start one run, however many times have passed since; the others are reported as missed."""
+        """Start one run, however many times have passed since; the others are reported as
+        missed.
+        """
         now = datetime.now(UTC)
         moments = next_runs(row.cron, row.timezone, row.next_run_at)
         missed = sum(

@@ -96,7 +96,7 @@ class AdaptiveLimit:
         return max(0.0, self._paused_until - self._clock())
 
     def pause(self, seconds: float) -> None:
-        """Start no call for so many seconds, as the service requested."""
+        """Start no call for this many seconds, as the service requested."""
         self._paused_until = max(self._paused_until, self._clock() + seconds)
 
 
@@ -104,10 +104,9 @@ SHARE_OF_OUTAGE = 0.05
 
 
 class CircuitBreaker:
-    """Opens after `threshold` failures in a row. While it is open nobody calls, but for one probe
-    after each wait of a twentieth of the time that it has been open, between `shortest` and
-    `longest` seconds: so the end of an outage is found before it has become much longer. The first
-    success closes it.
+    """Opens after `threshold` failures in a row. While it is open there are no calls, except for
+    one probe after each wait of a twentieth of the time that it has been open, between `shortest`
+    and `longest` seconds: so the end of an outage is noticed soon. The first success closes it.
     """
 
     def __init__(

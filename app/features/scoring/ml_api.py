@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 MAX_ANSWER_BYTES = 10 << 20
 MAX_PAUSE_SECONDS = 300.0
 LONG_PAUSE_SECONDS = 5.0
-"""For a longer pause, the chunk is given back and its job shows what it waits for."""
+"""For a longer pause, the chunk is given back and its job shows the reason."""
 BASE_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.1, 5.0
 ATTEMPTS = 4
 REMEMBERED_BATCHES = 500
@@ -167,7 +167,9 @@ class MLApi:
     # ------------------------------------------------------------------ a batch
 
     async def _batch(self, job_id: str, items: Sequence[Item]) -> list[Answer]:
-        """Send a batch. If its content is rejected, halve it until the rows at fault are isolated."""
+        """Send a batch. If its content is rejected, halve it until the rows at fault are
+        isolated.
+        """
         try:
             return await self._ask(job_id, items)
         except _Refused as error:

@@ -344,7 +344,9 @@ def _with_predictions(rows: Rows, predictions: Sequence[Prediction]) -> CellRows
 
 
 def _added_names(raw: bytes) -> Sequence[str]:
-    """Return names for the members of a prediction in an object that may already use these names."""
+    """Return names for the members of a prediction in an object that may already use these
+    names.
+    """
     if b"\\" not in raw and not any(name in raw for name in ADDED_NAMES):
         return ADDED_COLUMNS
     return unique_names([*_keys(raw), *ADDED_COLUMNS])[-len(ADDED_COLUMNS) :]

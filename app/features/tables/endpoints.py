@@ -11,7 +11,7 @@ from app.api.errors import problem_responses
 from app.api.json import encoded_any
 from app.api.parameters import Integer, Name, Offset, single_values
 from app.api.services import App, Owner
-from app.features.tables.schemas import ConnectionList, TableDescription, TableList
+from app.features.tables.schemas import ConnectionList, RowHistory, TableDescription, TableList
 from app.features.tables.service import Tables
 
 router = APIRouter(prefix="/api/v1", tags=["tables"], dependencies=[Depends(single_values)])
@@ -58,3 +58,28 @@ async def get_table(
 ) -> Response:
     """Columns, keys, constraints, the number of rows, and your latest loads."""
     return encoded_any(await app.of(Tables).describe(owner, name, connection))
+
+
+@router.get(
+    "/tables/{name}/rows",
+    response_model=RowHistory,
+    responses=problem_responses(403, 404, 422, 503),
+)
+async def get_row_history(
+    name: Annotated[str, Path(description="`orders` or `public.orders`.")],
+    app: App,
+    owner: Owner,
+    key: Annotated[
+        str,
+        Query(
+            min_length=1,
+            max_length=4000,
+            pattern=r"^[^\x00]*$",
+            description='Value of the primary key, or a JSON object by column: `{"code": "a"}`.',
+        ),
+    ],
+) -> Response:
+    """A row as it is now, and which loads wrote it: file, line and bytes, job, time, the correction
+    that made it what it is, and its values before.
+    """
+    return encoded_any(await app.of(Tables).row(owner, name, key))

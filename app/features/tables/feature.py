@@ -21,6 +21,7 @@ def _processors(tools: Tools) -> Iterable[Processor]:
 
 def _services(core: Core) -> Iterable[Service]:
     from app.features.tables.connections import Connections
+    from app.features.tables.history import History
     from app.features.tables.loading.destination import LoadedTables
     from app.features.tables.loading.loader import Loader
     from app.features.tables.loading.postgresql import PostgresLoader
@@ -38,7 +39,15 @@ def _services(core: Core) -> Iterable[Service]:
     core.destinations.add(loaded)
     connections = Connections(core.settings, core.database)
     own = [table.table.name for table in core.processors.new_tables]
-    tables = Tables(core.settings, core.database, connections, core.file_jobs, core.sources, own)
+    tables = Tables(
+        core.settings,
+        core.database,
+        connections,
+        core.file_jobs,
+        core.sources,
+        History(loader, core.sources),
+        own,
+    )
     return [
         Service(loaded, run=loaded.run),
         Service(connections, close=connections.close),

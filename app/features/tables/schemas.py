@@ -117,3 +117,45 @@ class TableDescription(Answer):
         description="False for an estimate: of large tables, and of views."
     )
     loads: list[TableLoad] = Field(description="Your latest, the newest first.")
+
+
+class RowEvent(Answer):
+    """What a load did with a row."""
+
+    job_id: UUID | None = Field(description="The load; null if it is not yours.")
+    file_id: UUID | None = Field(description="Its file; null if it is not yours.")
+    filename: str | None = Field(description="Name of the file; null if it is not yours.")
+    mode: Mode = Field(description="Mode of the load.")
+    finished_at: datetime = Field(description="Time when the load ended.")
+    what: Literal["inserted", "updated", "unchanged", "skipped", "deleted"] = Field(
+        description="What happened to the row."
+    )
+    row_number: int | None = Field(
+        description="Number of the row in the file; null if no row of the file stands for it."
+    )
+    line: int | None = Field(description="Its line; null if the file is not stored any more.")
+    byte_start: int | None = Field(description="Byte offset of its start in the stored file.")
+    byte_end: int | None = Field(description="Byte offset of its end.")
+    correction_id: UUID | None = Field(
+        description="The correction that gave the row its values; null if they are as in the file."
+    )
+    values: dict[str, str | None] | None = Field(
+        description="Values that were read, by column, as texts; null of a deleted row."
+    )
+    before: dict[str, str | None] | None = Field(
+        description="Values before, of an updated or deleted row."
+    )
+
+
+class RowHistory(Answer):
+    """A row of a table, and the loads that read or wrote it and whose records are kept."""
+
+    table: str = Field(description=NAME)
+    key: dict[str, str] = Field(description="As asked for.")
+    row: dict[str, str | None] | None = Field(
+        description="Its values now, as texts; null if there is no such row."
+    )
+    is_as_loaded: bool | None = Field(
+        description="Whether it has the values of the newest load; null if that is not known."
+    )
+    history: list[RowEvent] = Field(description="The newest first, 100 at most.")

@@ -24,6 +24,7 @@ from app.features.tables import catalogue, queries
 from app.features.tables.connections import OWN, Connections
 from app.features.tables.ddl import Facts, facts_of
 from app.features.tables.definition import Column, Constraint, TableDefinition, TableName
+from app.features.tables.history import History, parse_key
 from app.features.tables.keys import keys_of
 from app.features.tables.plan import LoadPlan, plan_creation, plan_load
 from app.features.tables.queries import LoadRow
@@ -51,9 +52,11 @@ class Tables:
         connections: Connections,
         file_jobs: FileJobs,
         sources: Sources,
+        history: History,
         own_tables: Iterable[str] = (),
     ) -> None:
         """`own_tables`: of the processors that the settings name."""
+        self._history = history
         self._settings = settings
         self._database = database
         self._connections = connections
@@ -135,6 +138,14 @@ class Tables:
                 connection, owner, LOAD, str(definition.name), connection_name, limit=SHOWN_LOADS
             )
         return _described(definition) | rows | {"loads": [_load(load) for load in loads]}
+
+    async def row(self, owner: str, written: str, key: str) -> dict[str, Any]:
+        """Return a row of a table and its history. Raises UnknownTable, InvalidParameter."""
+        await self.check_access(owner)
+        name = self._name(written, OWN)
+        async with self._connections.reading(OWN) as connection:
+            definition = await self._definition(connection, name)
+            return await self._history.of(connection, definition, parse_key(key, definition), owner)
 
     async def _rows(
         self, connection: AsyncConnection, definition: TableDefinition

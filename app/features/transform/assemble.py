@@ -1,5 +1,5 @@
-"""Assembly of the file of a transform from the parts of its chunks, in their order. Runs beside the
-service, since it may need pyarrow.
+"""Assembles the file of a transform from the parts of its chunks, in order. Runs in a compute
+process, since it may need pyarrow.
 """
 
 from __future__ import annotations

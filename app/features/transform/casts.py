@@ -62,8 +62,8 @@ def integer(texts: pa.StringArray) -> tuple[Value, Problems]:
 def number(
     texts: pa.StringArray, decimal: str = ".", thousands: str = ""
 ) -> tuple[Value, Problems]:
-    """Cast plain numbers of up to 38 digits with these marks. The result is written with a point
-    and no thousands if the texts have other marks, else as they are.
+    """Cast plain numbers of up to 38 digits with these separators. The result has a decimal point
+    and no thousands separators if the texts have others, otherwise it is unchanged.
     """
     texts = without_empty(texts)
     if decimal == "." and not thousands:

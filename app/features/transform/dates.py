@@ -1,4 +1,4 @@
-"""Dates by an explicit format, to the letter: digits in the widths of the format, days that exist,
+"""Dates in an explicit format, matched exactly: digits in the widths of the format, days that exist,
 nothing around.
 
 numpy handles formats of fixed width for a whole column. Other formats are read and written once for
@@ -208,7 +208,9 @@ def _offset(zone: str | None) -> timedelta:
 
 
 def write(moments: pa.Array, pattern: str) -> pa.StringArray:
-    """Write moments in this format; nulls stay nulls. What the format does not name is not written."""
+    """Write times in this format; nulls stay nulls. Parts that the format does not name are not
+    written.
+    """
     parts = _fixed(pattern)
     values = _moments(moments)
     mask = ~np.asarray(moments.is_valid())

@@ -31,7 +31,7 @@ class ProposedMapping(BaseModel):
 
 
 def _kind(mapping: Any) -> str:
-    """Return the kind of mapping that was meant, so that only that kind reports a mistake."""
+    """Return the intended kind of mapping, so that only that kind reports a mistake."""
     columns = mapping.get("columns") if isinstance(mapping, dict) else None
     first = columns[0] if isinstance(columns, list) and columns else None
     return "proposed" if isinstance(first, dict) and "reference_column" in first else "written"
@@ -72,7 +72,7 @@ EXAMPLE: dict[str, Any] = {
 
 
 class TransformBody(BaseModel):
-    """What is to be done; docs/transform.md has every operation."""
+    """Operations of the transform; docs/transform.md has every operation."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE]})
 
@@ -117,9 +117,9 @@ async def transform_file(
     body: TransformBody, app: App, owner: Owner, fresh: Fresh = False
 ) -> Response:
     """Bring the rows of a file into another shape. Every row ends in the new file, in the order of
-    the old one, or in the rejects with its column, value and code. The file is there whole when the
+    the old one, or in the rejects with its column, value and code. The file is complete when the
     job is completed: `result_file_id` of its status. `dry_run` reports counts, first rows and first
-    rejects instead: of a sample at once, else as the job's result.
+    rejects instead: immediately for a sample, otherwise as the job's result.
     """
     check_open(app)
     is_proposed = isinstance(body.mapping, ProposedMapping)

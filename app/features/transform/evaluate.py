@@ -1,5 +1,5 @@
-"""Evaluation of an expression over the rows of a chunk, all at once. The expression was checked
-before, so only a value can fail now.
+"""Evaluates an expression over all rows of a chunk. The expression was checked before, so only a
+value can fail now.
 
 An argument that a row does not need (the other branch of `if`, the rest of a false `and`) cannot
 reject the row.
@@ -98,8 +98,8 @@ class Evaluator:
     ) -> None:
         self.findings.add(rows & wanted, self.column, code, message, texts)
 
-    # ------------------------------------------------------------------
-    # functions that evaluate no more than they need
+    # ------------------------------------------------------------------ functions with lazy
+    # arguments
 
     def _and_or(self, node: Call, wanted: Mask) -> Value:
         left = self._run(node.arguments[0], wanted).data

@@ -52,7 +52,7 @@ _REFERENCE = re.compile(r"\\(.)")
 
 
 class TooMuch(Exception):
-    """These rows take too much memory at once. About `rows` of them would fit."""
+    """These rows take too much memory together. About `rows` of them would fit."""
 
     def __init__(self, rows: int) -> None:
         super().__init__(rows)
@@ -84,7 +84,7 @@ class Memory:
             raise TooMuch(self.rows * most // held)
 
     def keep(self, size: int) -> None:
-        """Keep so many bytes of what was taken. Raises TooMuch."""
+        """Reserve this many bytes of the budget. Raises TooMuch."""
         self.taken = 0
         self.take(size)
         self.kept += size

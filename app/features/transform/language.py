@@ -24,7 +24,7 @@ MAX_DEPTH = 40
 
 
 class ExpressionError(ValueError):
-    """An expression that cannot be used: what is wrong, and at which character (from 1)."""
+    """An invalid expression: what is wrong, and at which character (from 1)."""
 
     def __init__(self, message: str, place: int) -> None:
         super().__init__(message)

@@ -62,7 +62,9 @@ class BadSpecification(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """Column of the output. `constant` is the value of a constant; sources are read from the input."""
+    """Column of the output. `constant` is the value of a constant; sources are read from the
+    input.
+    """
 
     name: str
     type: Type
@@ -332,8 +334,8 @@ def _is_of_type(value: object, type_: Type) -> bool:
 
 
 def _is_written(text: str, pattern: str) -> bool:
-    """Return whether a text is a moment to the letter of one of ISO_BOUNDS; strptime alone would
-    take `2026-1-5`, too.
+    """Return whether a text exactly matches one of ISO_BOUNDS; strptime alone would also accept
+    `2026-1-5`.
     """
     try:
         iso = datetime.strptime(text, pattern).isoformat() + "Z"

@@ -19,8 +19,7 @@ PREVIEWED_CHUNKS = 3
 PREVIEW_ROWS = 20
 
 
-# Called in the processes beside the service: pyarrow takes memory that the service itself can do
-# without.
+# Called in compute processes: pyarrow takes memory that the service itself need not spend.
 def of_lines(*arguments: Any) -> Any:
     from app.features.transform import run
 
@@ -154,9 +153,8 @@ class TransformProcessor(MakesFile):
 def _transformed(
     rows: Rows, document: bytes, preview: bool, compute: Callable[..., Any]
 ) -> Iterator[tuple[int, Any]]:
-    """Yield (place of the first row, outcome of it and the rows after it). It is mostly one outcome
-    for all rows, and several where a transform makes values so long that only some rows fit into
-    memory at once.
+    """Yield (position of the first row, outcome of it and the rows after it). Usually there is one
+    outcome for all rows, but several if values become so long that only some rows fit into memory.
     """
     start, count = 0, len(rows)
     while start < len(rows):

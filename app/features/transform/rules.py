@@ -1,4 +1,4 @@
-"""Rules for the columns of the output, checked for all rows of a chunk at once."""
+"""Rules for the columns of the output, checked for all rows of a chunk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def hold(rules: ColumnRules, value: Value, findings: Findings, column: str) -> N
     """Add the rows that break a rule to the findings."""
     if rules.required:
         findings.add(values.is_missing(value), column, "required", "There is no value.")
-    # Only `min` and `max` compare this value; the other rules check the text as it is written.
+    # Only `min` and `max` compare this value; the other rules check the text as written.
     typed = value
     if rules.type is not None and value.type == TEXT:
         typed = _of_type(rules.type, value, findings, column)
@@ -64,7 +64,9 @@ def _true(condition: pa.BooleanArray) -> Mask:
 
 
 def _of_type(name: str, value: Value, findings: Findings, column: str) -> Value:
-    """Return the values of a text that must be of a type, for its rules; the output keeps the text."""
+    """Return the values of a text that must be of a type, for its rules; the output keeps the
+    text.
+    """
     if name == "text":
         return value
     cast: Any = {"integer": casts.integer, "number": casts.number, "boolean": _boolean}[name]

@@ -1,7 +1,7 @@
-"""Run of a plan over the rows of one chunk: from its cells to the values of the output, and what is
-wrong with rows.
+"""Runs a plan over the rows of one chunk: from its cells to the values of the output, and the
+faults of rows.
 
-This runs in the processes beside the service, since it needs pyarrow.
+It runs in a compute process, since it needs pyarrow.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from app.features.transform.values import Finding, Findings, Repeated, Value
 
 PREVIEW_ROWS, PREVIEW_BYTES = 20, 256 << 10
 MAX_CELLS = 2_000_000
-"""Most cells of the rows transformed at once, in the input and in the output together."""
+"""Limit of cells of the rows transformed at a time, in the input and in the output together."""
 KEY_CELLS = 4
 """Number of cells that take as much memory as a key that must be unique."""
 NO_INPUT = pa.array([None], pa.string())
@@ -41,7 +41,7 @@ Cells = dict[str, pa.StringArray]
 
 @dataclass(frozen=True, slots=True)
 class Transformed:
-    """Outcome of the first rows: as many as could be held at once. Their places count from 0."""
+    """Outcome of the first rows: as many as fit into memory. Their positions count from 0."""
 
     rows: int
     """Number of these rows."""
@@ -49,8 +49,8 @@ class Transformed:
     """Number of good rows."""
     findings: list[Finding]
     output: bytes
-    """Bytes as they are in the file. They are Arrow IPC for Parquet, and where a rule compares rows
-    of the whole file.
+    """Bytes of the file. They are Arrow IPC for Parquet, and if a rule compares rows of the whole
+    file.
     """
     keys: bytes
     """Keys of the values that must be unique, with their rows."""
@@ -92,7 +92,9 @@ def of_lines(
     numbers: Sequence[int],
     preview: bool,
 ) -> Transformed:
-    """Transform CSV in UTF-8: every cell quoted or none, as many in each row as there are columns."""
+    """Transform CSV in UTF-8: every cell quoted or none, as many in each row as there are
+    columns.
+    """
     spec = compiled(document)
     cells = cells_of_lines(spec.reads, data, delimiter, is_quoted, columns)
     return transform(spec, cells, numbers, preview)
@@ -206,7 +208,7 @@ def of_objects(
 
 
 def rows_at_once(spec: Plan) -> int:
-    """Return the most rows to transform at once, whatever is in them."""
+    """Return the limit of rows to transform at a time, whatever they contain."""
     keys = sum(map(len, spec.uniques))
     rows = MAX_CELLS // (len(spec.reads) + len(spec.columns) + KEY_CELLS * keys)
     if spec.output_format == "jsonl":
@@ -222,8 +224,8 @@ def transform(
     preview: bool,
     bad: Sequence[Finding] = (),
 ) -> Transformed:
-    """Transform as many of the first rows as can be held at once. A row that cannot be held alone
-    is rejected, as are the rows in `bad`.
+    """Transform as many of the first rows as fit into memory. A row that does not fit alone is
+    rejected, as are the rows in `bad`.
     """
     rows = min(len(numbers), rows_at_once(spec))
     while True:
@@ -281,7 +283,7 @@ def _finished(
     findings: Findings,
     preview: bool,
 ) -> Transformed:
-    """Return the outcome: the good rows encoded, and what is wrong with the others."""
+    """Return the outcome: the valid rows encoded, and the faults of the others."""
     if isinstance(numbers, range):
         rows = np.arange(numbers.start, numbers.stop)
     else:
@@ -381,7 +383,7 @@ def _for_each_row(
 
 
 def _preview(columns: dict[str, Value], kept: npt.NDArray[np.int64]) -> list[tuple[int, list[Any]]]:
-    """Return the first good rows, as far as they are short enough to be shown."""
+    """Return the first valid rows that are short enough to be shown."""
     sizes = np.zeros(min(len(kept), PREVIEW_ROWS), np.int64)
     for value in columns.values():
         if value.type == TEXT:

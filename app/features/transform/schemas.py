@@ -55,7 +55,7 @@ class OutputFile(Answer):
 
 
 class TransformReport(Answer):
-    """What a transform did, or would do."""
+    """Outcome of a transform or of a dry run."""
 
     dry_run: bool = Field(description="Whether no file was written.")
     sampled_rows: int = sometimes("Of a dry run over a sample: how many of the first rows.")

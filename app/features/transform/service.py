@@ -1,5 +1,5 @@
-"""Service of transforms. It checks a transform down to its last name before it creates a job, and
-runs samples at once.
+"""Service of transforms. It checks a transform completely before it creates a job, and runs samples
+directly.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ EXTRA_CELL = re.compile(r"column_([0-9]{1,5})")
 MAX_EXTRA_CELLS = 1000
 
 
-# Called in the processes beside the service.
+# Called in compute processes.
 def check(document: bytes) -> list[tuple[str, str]]:
     from app.features.transform import run
 
@@ -221,7 +221,9 @@ class Transforms:
         }
 
     def _repeated(self, options: StoredOptions, outcome: ChunkOutcome, count: int) -> list[Reject]:
-        """Return rejects for rows of the sample that repeat unique values, as for the whole file."""
+        """Return rejects for rows of the sample that repeat unique values, as for the whole
+        file.
+        """
         output = outcome.output
         if output is None or not any(output.key_counts):
             return []

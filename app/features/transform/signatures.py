@@ -96,7 +96,9 @@ THOUSANDS_MARKS = ("", ".", ",", " ", "'", "\u00a0", "\u202f")
 
 
 def type_of(node: Node, columns: Mapping[str, Type] | None) -> Type:
-    """Return the type; raises ExpressionError. With `columns` None every name exists and is text."""
+    """Return the type; raises ExpressionError. With `columns` None every name exists and is
+    text.
+    """
     if isinstance(node, Literal):
         return of_literal(node.value)
     if isinstance(node, ColumnName):
@@ -110,7 +112,7 @@ def type_of(node: Node, columns: Mapping[str, Type] | None) -> Type:
 
 
 def nearest(name: str, among: Mapping[str, Type] | Sequence[str]) -> str:
-    """Return `; the nearest is ...`, or nothing."""
+    """Return `; the nearest is ...`, or an empty text."""
     folded = {candidate.strip().casefold(): candidate for candidate in reversed(list(among))}
     close = get_close_matches(name.strip().casefold(), list(folded), n=1, cutoff=0.5)
     return f"; the nearest is `{folded[close[0]][:60]}`" if close else ""

@@ -1,4 +1,4 @@
-"""Specification of a transform: the document as it is sent, checked and stored. docs/transform.md
+"""Specification of a transform: the document as sent, validated and stored. docs/transform.md
 explains it.
 """
 
@@ -27,8 +27,8 @@ FLOAT_DIGITS = 15
 
 
 def _exact(value: Any) -> Any:
-    """Return the digits of a JSON number as they were written. A number with more digits than a
-    double keeps was rounded before, and then has more of them, too.
+    """Return the digits of a JSON number as written. A number with more digits than a double keeps
+    was rounded before, and then has more than these too.
     """
     if isinstance(value, Decimal):
         return value
@@ -86,7 +86,7 @@ class Case(Model):
 
 
 class Replace(Model):
-    """Every occurrence; with `regex`, `\\1` in `by` stands for the first group."""
+    """Replaces every occurrence; with `regex`, `\1` in `by` stands for the first group."""
 
     operation: Literal["replace"]
     find: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
@@ -116,7 +116,9 @@ class Join(Model):
 
 
 class ValueTable(Model):
-    """Each value by another; those that are not in the table are rejected, kept, or empty."""
+    """Replaces each value by another; values that are not in the table are rejected, kept, or
+    empty.
+    """
 
     operation: Literal["value_table"]
     table: dict[Text, Text] = Field(
@@ -126,7 +128,7 @@ class ValueTable(Model):
 
 
 class Default(Model):
-    """A value for what is missing."""
+    """A value for missing cells."""
 
     operation: Literal["default"]
     value: Text
@@ -240,7 +242,7 @@ class Mapping(Model, title="TransformMapping"):
 
 
 class ColumnRules(Model):
-    """What must be true of a column of the output. Only `required` minds missing values."""
+    """A condition on a column of the output. Only `required` applies to missing values."""
 
     required: StrictBool = False
     type: Literal["text", "integer", "number", "boolean"] | None = None
@@ -271,7 +273,9 @@ class Validation(Model):
 
 
 class Specification(Model):
-    """What is stored with the job: all that its rows depend on."""
+    """The part of the specification that is stored with the job: everything that its rows depend
+    on.
+    """
 
     mapping: Mapping
     validation: Validation = Validation()
@@ -296,7 +300,7 @@ class Specification(Model):
 
 
 PROPOSED = {"decide", "readings", "unknown", "suggested", "lost"}
-"""Members of proposed steps that describe what is to be decided."""
+"""Members of proposed steps that describe an open decision."""
 
 
 class Undecided(ValueError):

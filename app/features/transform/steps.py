@@ -1,4 +1,4 @@
-"""Steps of a column, applied to all rows of a chunk at once."""
+"""Steps of a column, applied to all rows of a chunk."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _exchange(find: str, by: str) -> bytes | None:
 
 
 def _exchanged(texts: pa.StringArray, exchange: bytes) -> pa.StringArray:
-    """Exchange the bytes of all texts by this table, which leaves all but ASCII as it is."""
+    """Replace the bytes of all texts by this table, which changes only ASCII."""
     if len(texts) == texts.null_count:
         return texts
     _, offsets, data = texts.buffers()

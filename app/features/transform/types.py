@@ -100,8 +100,8 @@ def parts_of_format(pattern: str) -> list[str]:
 
 
 def type_of_format(pattern: str, *, reading: bool) -> Type:
-    """Return date, datetime, or instant (a moment with its offset from UTC); raises BadFormat if
-    the format does not name a whole day.
+    """Return date, datetime, or instant (a time with its offset from UTC); raises BadFormat if the
+    format does not name a whole day.
     """
     names = {DIRECTIVES[part][0] for part in parts_of_format(pattern) if part in DIRECTIVES}
     if reading:

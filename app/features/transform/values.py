@@ -204,7 +204,9 @@ def cleared(value: Value, rows: Mask) -> Value:
 
 
 def chosen(mask: Mask, left: Value, right: Value) -> Value:
-    """Return `left` where the mask is set, else `right`. A common type must be able to hold both."""
+    """Return `left` where the mask is set, else `right`. A common type must be able to hold
+    both.
+    """
     left, right = _typed(left, like=right), _typed(right, like=left)
     kind = left.type if left.type == right.type else NUMBER
     if isinstance(left.data, Numbers):
@@ -223,7 +225,7 @@ def _typed(value: Value, like: Value) -> Value:
 
 
 def to_texts(value: Value) -> pa.StringArray:
-    """Return texts as they are written; nulls stay nulls."""
+    """Return texts unchanged; nulls stay nulls."""
     if value.written is not None:
         return value.written
     if isinstance(value.data, Numbers):

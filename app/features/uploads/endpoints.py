@@ -33,7 +33,10 @@ from app.features.uploads.schemas import UploadState
 from app.features.uploads.service import Checksum, Upload, Uploads, as_error
 
 VERSION = "1.0.0"
-EXTENSIONS = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination,concatenation"
+EXTENSIONS = (
+    "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination,"
+    "concatenation"
+)
 ALGORITHMS = ("sha1", "sha256", "sha512", "md5")
 BYTES = "application/offset+octet-stream"
 
@@ -165,7 +168,7 @@ async def append_to_upload(
     upload_id: UploadId, request: Request, app: App, owner: Owner
 ) -> Response:
     """Append bytes at Upload-Offset. The response to the last of them names the new file and job in
-    the headers Granula-File-Id and Granula-Job-Id; GET returns them later, too.
+    the headers Granula-File-Id and Granula-Job-Id; GET returns them later too.
     """
     check_open(app)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != BYTES:

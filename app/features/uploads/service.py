@@ -46,7 +46,7 @@ from app.sources.places import Growing, Partials
 logger = logging.getLogger(__name__)
 SYNC_BYTES = 32 << 20
 RESERVED_AHEAD_BYTES = 32 << 20
-"""An upload of unknown length reserves so many bytes ahead, so that not every block queries the
+"""An upload of unknown length reserves this many bytes ahead, so that not every block queries the
 database.
 """
 POLL_SECONDS = 10.0
@@ -189,7 +189,9 @@ class Uploads:
         return await self.get(upload_id, submission.owner)
 
     async def get(self, upload_id: UUID, owner: str) -> Upload:
-        """Return an upload; raises NotFound, UploadExpired. The offset counts durable bytes only."""
+        """Return an upload; raises NotFound, UploadExpired. The offset counts durable bytes
+        only.
+        """
         row = await self._find(upload_id, owner)
         return await self._described(row)
 
@@ -328,8 +330,8 @@ class Uploads:
         return await self._find(row.id, row.owner)
 
     async def _reserve(self, row: UploadRow, reserved: int, end: int) -> int:
-        """Reserve bytes for an upload of unknown length that grows to `end`; return what it counts
-        for now. Raises QuotaExceeded.
+        """Reserve bytes for an upload of unknown length that grows to `end`; return the bytes that
+        count for it now. Raises QuotaExceeded.
         """
 
         async def reserve(connection: AsyncConnection, size: int) -> int:
@@ -420,7 +422,9 @@ class Uploads:
         return upload
 
     async def _finish(self, row: UploadRow) -> None:
-        """Create file and job, once for any number of callers. Continues if the caller disconnects."""
+        """Create file and job, once for any number of callers. Continues if the caller
+        disconnects.
+        """
         task = self._finishing.get(row.id)
         if task is None:
             task = asyncio.create_task(self._submit(row), name=f"finish upload {row.id}")

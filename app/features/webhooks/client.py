@@ -56,7 +56,9 @@ class WebhookSender:
         allow_private: bool,
         resolver: AbstractResolver | None = None,
     ) -> None:
-        """`allow_private` allows http and private addresses. `resolver` is the system's by default."""
+        """`allow_private` allows http and private addresses. `resolver` is the system's by
+        default.
+        """
         self._timeout_seconds = timeout_seconds
         self._allow_private = allow_private
         self._resolver = resolver

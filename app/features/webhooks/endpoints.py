@@ -86,7 +86,9 @@ async def delete_webhook(webhook_id: WebhookId, app: App, owner: Owner) -> Respo
     "/{webhook_id}/rotate", response_model=WebhookWithSecret, responses=problem_responses(404)
 )
 async def rotate_webhook_secret(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
-    """Create a new secret, shown once. Messages are signed with both for WEBHOOK_OLD_SECRET_HOURS."""
+    """Create a new secret, shown once. Messages are signed with both for
+    WEBHOOK_OLD_SECRET_HOURS.
+    """
     return encoded(await app.of(Webhooks).rotate(webhook_id, owner))
 
 

@@ -61,9 +61,9 @@ def test_a_mapping_is_proposed_accepted_edited_and_proposed_again(api: Api) -> N
     assert status["reference_file_id"] == found["reference_file_id"]
     assert api.proof(job_id)["closes"]
 
-    made = api.client.post("/api/v1/templates", json={"name": "staff", "job_id": job_id})
-    assert (made.status_code, made.json()["version"]) == (201, 1)
-    template = made.json()
+    response = api.client.post("/api/v1/templates", json={"name": "staff", "job_id": job_id})
+    assert (response.status_code, response.json()["version"]) == (201, 1)
+    template = response.json()
     address = f"/api/v1/templates/{template['template_id']}"
     columns = deepcopy(template["columns"])
     columns[3]["input_columns"] = ["Shoe Size"]

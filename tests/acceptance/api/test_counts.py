@@ -76,9 +76,9 @@ def everywhere(api: Api, job: dict[str, Any]) -> list[dict[str, int]]:
         )
     ]
     answers += [
-        each
-        for each in api.client.get("/api/v1/jobs").json()["items"]
-        if each["job_id"] == job["job_id"]
+        item
+        for item in api.client.get("/api/v1/jobs").json()["items"]
+        if item["job_id"] == job["job_id"]
     ]
     with api.client.stream("GET", f"/api/v1/status/{job['file_id']}/events") as events:
         data = next(line for line in events.iter_lines() if line.startswith("data: "))
@@ -140,10 +140,10 @@ def test_rows_of_a_cancelled_job_are_not_processed(
     api: Api, server: Server, gates: Path, receiver: Receiver
 ) -> None:
     path = receiver.path()
-    made = api.client.post(
+    response = api.client.post(
         "/api/v1/webhooks", json={"url": receiver.url(path), "events": ["job.cancelled"]}
     )
-    made.raise_for_status()
+    response.raise_for_status()
     with GatedFile(gates, 4) as gated:
         job = api.upload(gated.data, processor="gate", chunk_size=100)
         gated.open(0)
@@ -188,9 +188,9 @@ def test_batches_and_imports_have_the_four_counts(api: Api) -> None:
         "/batch/upload", files={"file": ("a.csv", b"id,text\n1,good\n2,\n", "text/csv")}
     ).json()
     job = api.finished(batch["job_id"])
-    found = api.client.get(f"/batch/{batch['batch_id']}").json()
-    assert found["counts"] == job["counts"]
-    assert sum(found["counts"].values()) == 2
+    body = api.client.get(f"/batch/{batch['batch_id']}").json()
+    assert body["counts"] == job["counts"]
+    assert sum(body["counts"].values()) == 2
     people = (
         b"name,email,age,department\nAda,ada@example.org,36,Research\nBob,no address,20,Sales\n"
     )

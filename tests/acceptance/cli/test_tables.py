@@ -47,7 +47,7 @@ def test_a_file_creates_a_table_and_the_next_one_changes_it(
     rows = query(server.url, "SELECT sku, price, stock FROM prices ORDER BY sku")
     assert rows == [("A", "1.75", 3), ("B", "2.00", 4), ("D", "0.50", 1)]
     described = cli("tables", "prices", "--json").json
-    assert [each["type"] for each in described["columns"]] == ["TEXT", "TEXT", "INTEGER"]
+    assert [column["type"] for column in described["columns"]] == ["TEXT", "TEXT", "INTEGER"]
     assert described["primary_key"] == ["sku"]
     listed = cli("tables")
     assert "main.prices" in listed.out
@@ -71,4 +71,4 @@ def test_a_refused_load_prints_the_reason(cli: Cli, server: Server, tmp_path: Pa
 
 def test_connections_are_listed(cli: Cli) -> None:
     assert "(the service's own)" in cli("connections").out
-    assert [each["kind"] for each in cli("connections", "--json").jsons] == ["sqlite"]
+    assert [record["kind"] for record in cli("connections", "--json").jsons] == ["sqlite"]

@@ -43,7 +43,7 @@ def jobs(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     for name, text in files.items():
         (folder / name).write_text(text)
     done = cli("upload", *(folder / name for name in files), "--wait", "--json", "--quiet")
-    return {each["filename"]: each["file_id"] for each in done.jsons}
+    return {record["filename"]: record["file_id"] for record in done.jsons}
 
 
 # ---------------------------------------------------------------------- the list
@@ -72,7 +72,7 @@ def test_the_list_in_a_pipe_is_complete(cli: Cli, jobs: dict[str, str]) -> None:
     lines = cli("list").out.splitlines()
     assert len(lines) == 4
     ids = [line.split()[0] for line in lines[1:]]
-    assert ids == [each["job_id"] for each in cli("list", "--json").jsons]
+    assert ids == [record["job_id"] for record in cli("list", "--json").jsons]
     assert cli("list", "--quiet").out.split() == ids
     assert "a long name of a file" in lines[1]
 
@@ -122,7 +122,7 @@ def test_times_are_printed_in_plain_words() -> None:
 
 
 def test_a_number_and_a_prefix_of_an_id_are_accepted_as_ids(cli: Cli, jobs: dict[str, str]) -> None:
-    listed = {each["filename"]: each for each in cli("list", "--json").jsons}
+    listed = {record["filename"]: record for record in cli("list", "--json").jsons}
     dirty = listed["dirty.csv"]
     names = (
         dirty["number"],

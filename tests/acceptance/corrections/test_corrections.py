@@ -311,8 +311,8 @@ def test_patched_cells_change_and_the_others_keep_their_bytes(server: Server, ap
         ({"_row": 1, "record": "{}"}, "cannot_patch"),
     ]
     for row, code in wrong:
-        found = assert_problem(patch(api, job["file_id"], row), 422, "correction_invalid")
-        assert found["errors"][0]["code"] == code
+        problem = assert_problem(patch(api, job["file_id"], row), 422, "correction_invalid")
+        assert problem["errors"][0]["code"] == code
     bodies: tuple[object, ...] = ({"rows": []}, {"rows": [{"row": 1}]}, {}, [1])
     for body in bodies:
         answer = api.client.post(f"/api/v1/files/{job['file_id']}/corrections", json=body)
@@ -469,10 +469,10 @@ def test_a_file_in_another_encoding_accepts_corrections_in_it_or_in_utf8(
         ended(api, send(api, job["file_id"], "id,name,_row\n3,ü,3\n".encode()))["status"]
         == "completed"
     )
-    found = assert_problem(
+    problem = assert_problem(
         send(api, job["file_id"], "id,name,_row\n4,漢,4\n".encode()), 422, "correction_invalid"
     )
-    assert found["errors"][0]["code"] == "not_encodable"
+    assert problem["errors"][0]["code"] == "not_encodable"
     assert ended(
         api,
         send(

@@ -59,10 +59,10 @@ def test_repeated_external_kills_fail_no_chunk(
 ) -> None:
     """Also while suspects run in isolated processes."""
     service = make_service(PROCESSORS="tests.crash.processors:SlowProcessor", MAX_CONCURRENCY=4)
-    given = Input.clean(6_000)
+    source = Input.clean(6_000)
     service.start()
     with service.api() as api:
-        upload = api.upload(given.data, chunk_size=100, processor="slow")
+        upload = api.upload(source.data, chunk_size=100, processor="slow")
     for _ in range(4):
         before = len(service.calls())
         wait_until(lambda b=before: len(service.calls()) > b + 2, 60, "chunks in work")  # type: ignore[misc]
@@ -70,10 +70,10 @@ def test_repeated_external_kills_fail_no_chunk(
         service.start()
     with service.api() as api:
         api.finished(upload["file_id"], 60)
-        assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
-        found = service.chunks(upload["job_id"])
-        assert {c["deaths"] for c in found} == {0}
-        assert {c["attempt"] for c in found} == {1}
+        assert assert_exact(service, api, upload["file_id"], source)["status"] == "completed"
+        chunks = service.chunks(upload["job_id"])
+        assert {c["deaths"] for c in chunks} == {0}
+        assert {c["attempt"] for c in chunks} == {1}
     assert_disk_agrees(service)
 
 
@@ -82,10 +82,10 @@ def test_a_suspect_that_dies_with_the_service_is_not_counted(
 ) -> None:
     """As when a container ends: its processes end in any order."""
     service = make_service(PROCESSORS="tests.crash.processors:GatedProcessor", MAX_CONCURRENCY=1)
-    given = Input.clean(100)
+    source = Input.clean(100)
     service.start()
     with service.api() as api:
-        upload = api.upload(given.data, chunk_size=100, processor="gated")
+        upload = api.upload(source.data, chunk_size=100, processor="gated")
     for _ in range(3):
         assert service.process is not None
         wait_until(lambda: service.flagged("began"), 30, "a chunk in work")
@@ -97,17 +97,17 @@ def test_a_suspect_that_dies_with_the_service_is_not_counted(
     service.raise_flag("open")
     with service.api() as api:
         api.finished(upload["file_id"], 30)
-        assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
+        assert assert_exact(service, api, upload["file_id"], source)["status"] == "completed"
         assert [c["deaths"] for c in service.chunks(upload["job_id"])] == [0]
 
 
 @pytest.mark.long
 def test_twenty_kills_during_a_load_of_200_000_rows_lose_nothing(make_service: MakeService) -> None:
     service = make_service(PROCESSORS="tests.crash.processors:SlowProcessor", MAX_CONCURRENCY=10)
-    given = Input.clean(200_000)
+    source = Input.clean(200_000)
     service.start()
     with service.api() as api:
-        upload = api.upload(given.data, chunk_size=1_000, processor="slow")
+        upload = api.upload(source.data, chunk_size=1_000, processor="slow")
 
     def has_moved(calls: int) -> bool:
         return len(service.calls()) > calls or all_final(service)
@@ -118,7 +118,7 @@ def test_twenty_kills_during_a_load_of_200_000_rows_lose_nothing(make_service: M
         service.start()
     with service.api() as api:
         api.finished(upload["file_id"], 120)
-        assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
+        assert assert_exact(service, api, upload["file_id"], source)["status"] == "completed"
 
 
 def test_a_chunk_in_flight_at_a_kill_does_not_stay_a_suspect(make_service: MakeService) -> None:
@@ -126,19 +126,19 @@ def test_a_chunk_in_flight_at_a_kill_does_not_stay_a_suspect(make_service: MakeS
     delay.
     """
     service = make_service(PROCESSORS="tests.crash.processors:GatedProcessor", MAX_CONCURRENCY=10)
-    given = Input.clean(1_500)
+    source = Input.clean(1_500)
     service.start()
     with service.api() as api:
-        upload = api.upload(given.data, chunk_size=100, processor="gated")
+        upload = api.upload(source.data, chunk_size=100, processor="gated")
         wait_until(lambda: service.flagged("began"), what="a chunk in work")
     service.kill()
     service.raise_flag("open")
     service.start()
     with service.api() as api:
         api.finished(upload["file_id"], 15)
-        assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
-        found = service.chunks(upload["job_id"])
-        assert {(c["attempt"], c["deaths"]) for c in found} == {(1, 0)}
+        assert assert_exact(service, api, upload["file_id"], source)["status"] == "completed"
+        chunks = service.chunks(upload["job_id"])
+        assert {(c["attempt"], c["deaths"]) for c in chunks} == {(1, 0)}
 
 
 def test_a_conclusion_survives_the_death_of_its_process(make_service: MakeService) -> None:

@@ -11,12 +11,12 @@ from tests.harness import Server, wait_until
 
 def test_a_shutdown_during_work_costs_no_attempt(make_service: MakeService) -> None:
     """Started by `python -m uvicorn`."""
-    given = Input.clean(8_000)
+    source = Input.clean(8_000)
     service = make_service(PROCESSORS="tests.crash.processors:PacedProcessor", MAX_CONCURRENCY=2)
     server = Server(service.url, service.storage, **service.environment).start()
     try:
         with Service.api(server) as api:  # type: ignore[arg-type]
-            upload = api.upload(given.data, chunk_size=100, processor="paced")
+            upload = api.upload(source.data, chunk_size=100, processor="paced")
             wait_until(
                 lambda: service.count("result_pages", upload["job_id"]) > 10,
                 what="some chunks done",
@@ -35,6 +35,6 @@ def test_a_shutdown_during_work_costs_no_attempt(make_service: MakeService) -> N
     service.start()
     with service.api() as api:
         api.finished(upload["file_id"], RECOVERY_SECONDS)
-        assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
+        assert assert_exact(service, api, upload["file_id"], source)["status"] == "completed"
     assert {(c["attempt"], c["deaths"]) for c in service.chunks(upload["job_id"])} == {(1, 0)}
     assert_disk_agrees(service)

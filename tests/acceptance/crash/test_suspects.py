@@ -104,9 +104,9 @@ def test_the_bad_rows_of_a_suspect_are_rejected(make_service: MakeService, retri
     )
     cells = [row for _, row in Input.clean(300).results]
     cells[150] = ["151", "bad", "0"]
-    given = Input.of(cells)
+    source = Input.of(cells)
     expected = Input(
-        given.data, [r for r in given.results if r[0] != 151], [(151, 152, "processing_failed")]
+        source.data, [r for r in source.results if r[0] != 151], [(151, 152, "processing_failed")]
     )
     service.start()
     suspect_all(service)

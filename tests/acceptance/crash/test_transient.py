@@ -56,7 +56,7 @@ def test_a_database_outage_longer_than_a_lease_costs_no_attempt(
     """`flow`: the outage comes while many small chunks run. `commit`: while chunks are about to be
     written.
     """
-    given = Input.clean(50_000 if at == "flow" else 20_000)
+    source = Input.clean(50_000 if at == "flow" else 20_000)
     service = Service(
         own_postgres.url(own_postgres.create(empty)),
         tmp_path / "storage",
@@ -69,7 +69,7 @@ def test_a_database_outage_longer_than_a_lease_costs_no_attempt(
         service.start()
         with service.api() as api, Pulse(service) as pulse:
             processor = "paced" if at == "flow" else "gated"
-            upload = api.upload(given.data, chunk_size=100, processor=processor)
+            upload = api.upload(source.data, chunk_size=100, processor=processor)
             if at == "flow":
                 wait_until(
                     lambda: service.count("result_pages", upload["job_id"]) > 20,
@@ -95,7 +95,7 @@ def test_a_database_outage_longer_than_a_lease_costs_no_attempt(
             api.finished(upload["file_id"], RECOVERY_SECONDS)
         assert set(pulse.answers) == {200}
         with service.api() as api:
-            assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
+            assert assert_exact(service, api, upload["file_id"], source)["status"] == "completed"
         assert {(c["attempt"], c["deaths"]) for c in service.chunks(upload["job_id"])} == {(1, 0)}
         assert len(service.files()) == 1
     finally:

@@ -31,11 +31,11 @@ def test_interrupted_vectors_are_computed_once_and_correctly(make_service: MakeS
             30,
             "vectors",
         )
-        found = client.get(f"/api/imports/{number}", params={"limit": 1000}).json()
-    assert (found["valid_records"], found["failed_records"]) == (499, 1)
-    assert found["vectors"]["ready"] == 499
+        body = client.get(f"/api/imports/{number}", params={"limit": 1000}).json()
+    assert (body["valid_records"], body["failed_records"]) == (499, 1)
+    assert body["vectors"]["ready"] == 499
     stored = query(service.url, "SELECT row_number, vector FROM record_vectors ORDER BY row_number")
-    valid = {r["row_number"]: r["data"] for r in found["records"] if r["status"] == "valid"}
+    valid = {r["row_number"]: r["data"] for r in body["records"] if r["status"] == "valid"}
     assert [row for row, _ in stored] == sorted(valid)
     texts = [f"{valid[row]['name']}, {valid[row]['department']}" for row, _ in stored]
     expected = Embedder(ROOT / "storage/models/all-MiniLM-L6-v2").encode(texts)

@@ -214,9 +214,9 @@ def test_a_webhook_is_created_tested_and_its_messages_are_shown_and_replayed(
     expect(card).to_be_visible()
     assert secret not in page.content()
     (hook,) = (
-        each
-        for each in api.client.get("/api/v1/webhooks").json()["items"]
-        if each["url"] == receiver.url(path)
+        item
+        for item in api.client.get("/api/v1/webhooks").json()["items"]
+        if item["url"] == receiver.url(path)
     )
     assert (hook["enabled"], "job.cancelled" in hook["events"]) == (False, False)
 
@@ -273,9 +273,12 @@ def test_assets_are_cached_forever_and_the_page_forbids_foreign_scripts(api: Api
     assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
     assert "unsafe" not in policy
     asset = page.text.split('stylesheet" href="')[1].partition('"')[0]
-    found = api.client.get(asset)
-    assert (found.status_code, found.headers["content-type"]) == (200, "text/css; charset=utf-8")
-    assert "immutable" in found.headers["cache-control"]
+    response = api.client.get(asset)
+    assert (response.status_code, response.headers["content-type"]) == (
+        200,
+        "text/css; charset=utf-8",
+    )
+    assert "immutable" in response.headers["cache-control"]
 
     def code(path: str) -> str:
         answer: httpx.Response = api.client.get(path)

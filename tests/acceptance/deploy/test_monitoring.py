@@ -60,7 +60,9 @@ def test_values_that_every_process_reads_from_the_database_are_never_summed() ->
         "granula_webhook_messages"
     )
     expressions = [*of_dashboard(), *(rule["expr"] for rule in RULES)]
-    read = [each for each in expressions if re.search(rf"\b({of_database})\b", each)]
+    read = [
+        expression for expression in expressions if re.search(rf"\b({of_database})\b", expression)
+    ]
     assert len(read) > 5
     for expression in read:
         for found in re.finditer(rf"\b({of_database})\b", expression):

@@ -234,7 +234,7 @@ def test_an_upload_with_a_lost_response_is_stored_once(
     assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
     assert not job.is_duplicate
     jobs = httpx.get(f"{url}/api/v1/jobs", params={"search": "lost.csv"}).json()["items"]
-    assert [each["job_id"] for each in jobs] == [job.job_id]
+    assert [job["job_id"] for job in jobs] == [job.job_id]
 
 
 def test_a_correction_with_a_lost_response_runs_once(

@@ -113,8 +113,8 @@ def upload(client: httpx.Client, **params: str) -> Any:
 
 def ended(client: httpx.Client, file_id: str) -> Any:
     def status() -> Any:
-        found = client.get(f"/api/v1/status/{file_id}").json()
-        return found if found["status"] in FINAL else None
+        body = client.get(f"/api/v1/status/{file_id}").json()
+        return body if body["status"] in FINAL else None
 
     return wait_until(status)
 
@@ -210,7 +210,7 @@ def test_a_setting_that_needs_an_extra_stops_the_start(
 
 def test_records_are_validated_without_the_extras(client: httpx.Client) -> None:
     people = b"name,email,age\nAda,ada@example.com,36\nAlan,nowhere,41\n"
-    made = client.post("/api/upload", files={"file": ("people.csv", people)})
-    assert made.status_code in (200, 201, 202), json.dumps(made.json())
-    done = ended(client, made.json()["file_id"])
+    response = client.post("/api/upload", files={"file": ("people.csv", people)})
+    assert response.status_code in (200, 201, 202), json.dumps(response.json())
+    done = ended(client, response.json()["file_id"])
     assert (done["status"], done["counts"]["rejected"]) == ("completed_with_errors", 1)

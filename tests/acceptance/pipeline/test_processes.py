@@ -135,7 +135,7 @@ def test_a_chunk_over_the_memory_limit_fails_once_and_other_jobs_complete(
             ended = api.finished(hungry["file_id"])
             assert (ended["processed_chunks"], ended["failed_chunks"]) == (3, 1)
             chunks = client.get(f"/api/v1/jobs/{hungry['job_id']}/chunks").json()["items"]
-            (failed,) = [each for each in chunks if each["status"] == "failed"]
+            (failed,) = [chunk for chunk in chunks if chunk["status"] == "failed"]
             assert (failed["error"]["code"], failed["attempt"]) == ("out_of_memory", 1)
             assert "COMPUTE_MEMORY_MB" in failed["error"]["message"]
     finally:

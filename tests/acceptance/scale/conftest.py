@@ -48,10 +48,14 @@ class Cluster:
         return made
 
     def end(self) -> None:
-        codes = {each.log.name: each.stop() for each in self.members if each.is_alive}
-        for each in self.members:
-            each.end()
-        bad = [each.tail() for each in self.members if codes.get(each.log.name, 0) not in (0, -15)]
+        codes = {member.log.name: member.stop() for member in self.members if member.is_alive}
+        for member in self.members:
+            member.end()
+        bad = [
+            member.tail()
+            for member in self.members
+            if codes.get(member.log.name, 0) not in (0, -15)
+        ]
         assert not bad, bad
 
 
@@ -64,9 +68,9 @@ def databases(
 
 @pytest.fixture
 def bucket() -> Iterator[OurBucket]:
-    made = OurBucket(f"granula-{uuid4().hex[:8]}")
-    yield made
-    made.stop()
+    our_bucket = OurBucket(f"granula-{uuid4().hex[:8]}")
+    yield our_bucket
+    our_bucket.stop()
 
 
 @pytest.fixture

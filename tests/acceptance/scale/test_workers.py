@@ -29,9 +29,9 @@ def test_every_api_process_accepts_and_reports_jobs_and_workers_share_their_chun
     cluster = make_cluster()
     one, other = cluster.add(Service, 2)
     workers = cluster.add(Worker, 2)
-    given = Input.clean(6_000)
+    source = Input.clean(6_000)
     with one.api() as api, other.api() as elsewhere:
-        upload = api.upload(given.data, chunk_size=100, processor="gated")
+        upload = api.upload(source.data, chunk_size=100, processor="gated")
 
         wait_until(
             lambda: len(claimants(one, upload["job_id"])) == 2,
@@ -40,7 +40,7 @@ def test_every_api_process_accepts_and_reports_jobs_and_workers_share_their_chun
         assert_all_at_work(workers, claimants(one, upload["job_id"]))
         one.raise_flag("open")
         elsewhere.finished(upload["file_id"])
-        assert assert_exact(other, elsewhere, upload["file_id"], given)["status"] == "completed"
+        assert assert_exact(other, elsewhere, upload["file_id"], source)["status"] == "completed"
 
         (one.flags / "open").unlink()
         later = api.upload(Input.clean(6_000, "later").data, chunk_size=100, processor="gated")
@@ -116,30 +116,30 @@ def test_processes_share_only_the_database_and_the_bucket(
     cluster = make_cluster(**bucket.settings(bucket.url()))
     one, other = cluster.add(Service, 2)
     cluster.add(Worker, 2)
-    given = Input.clean(3_000)
-    middle = len(given.data) // 2
+    source = Input.clean(3_000)
+    middle = len(source.data) // 2
     with one.api() as api, other.api() as elsewhere:
-        url = create(api.client, len(given.data), query={"chunk_size": 100})
-        assert send(elsewhere.client, url, 0, given.data[:middle]).status_code == 204
-        last = send(api.client, url, middle, given.data[middle:])
+        url = create(api.client, len(source.data), query={"chunk_size": 100})
+        assert send(elsewhere.client, url, 0, source.data[:middle]).status_code == 204
+        last = send(api.client, url, middle, source.data[middle:])
         with elsewhere.client.stream(
             "GET", f"/api/v1/status/{last.headers['granula-file-id']}/events"
         ) as events:
             told = [line for line in events.iter_lines() if line.startswith("data:")]
         assert '"completed"' in told[-1]
-        assert_exact(other, elsewhere, last.headers["granula-file-id"], given)
+        assert_exact(other, elsewhere, last.headers["granula-file-id"], source)
 
         mapping = {"columns": [{"name": "Name", "from": "name"}]}
-        made = api.client.post(
+        response = api.client.post(
             "/api/v1/jobs/transform",
             json={"input_file_id": last.headers["granula-file-id"], "mapping": mapping},
         )
-        assert made.status_code == 202, made.text
+        assert response.status_code == 202, response.text
         result = wait_until(
-            lambda: _result(elsewhere, made.json()["job_id"]), 60, "the result of the transform"
+            lambda: _result(elsewhere, response.json()["job_id"]), 60, "the result of the transform"
         )
         lines = elsewhere.client.get(f"/api/v1/files/{result}/download").text.splitlines()
-        assert lines == ["Name", *(cells[1] for _, cells in given.results)]
+        assert lines == ["Name", *(cells[1] for _, cells in source.results)]
 
 
 def _result(api: Api, job_id: str) -> str | None:
@@ -155,14 +155,14 @@ def test_a_job_and_its_token_are_committed_together_or_not_at_all(
 ) -> None:
     cluster = make_cluster(GRANULA_FAIL="upload.before_commit=kill@2")
     (service,) = cluster.add(Service)
-    given = Input.clean(100)
+    source = Input.clean(100)
     with service.api() as api:
-        upload = api.upload(given.data)
+        upload = api.upload(source.data)
         assert service.sql(
             "SELECT left(args->>'token', 36), status::text FROM procrastinate_jobs"
         ) == [(upload["job_id"], "todo")]
         with pytest.raises(httpx.TransportError):
-            api.upload(given.data)
+            api.upload(source.data)
     service.wait_for_death()
     assert service.sql("SELECT count(*) FROM jobs") == [(1,)]
     assert service.sql("SELECT count(*) FROM procrastinate_jobs") == [(1,)]
@@ -172,10 +172,10 @@ def test_other_workers_take_over_the_work_of_killed_ones(make_cluster: MakeClust
     cluster = make_cluster()
     (service,) = cluster.add(Service)
     cluster.add(Worker, 3)
-    given = Input.clean(20_000)
+    source = Input.clean(20_000)
     dice = random.Random(6)
     with service.api() as api:
-        upload = api.upload(given.data, chunk_size=100)
+        upload = api.upload(source.data, chunk_size=100)
 
         def count_completed() -> int:
             return sum(c["status"] == "completed" for c in service.chunks(upload["job_id"]))
@@ -187,22 +187,26 @@ def test_other_workers_take_over_the_work_of_killed_ones(make_cluster: MakeClust
         for _ in range(3):
             before = count_completed()
             victim = dice.choice(
-                [each for each in cluster.members if isinstance(each, Worker) and each.is_alive]
+                [
+                    member
+                    for member in cluster.members
+                    if isinstance(member, Worker) and member.is_alive
+                ]
             )
             victim.kill()
             cluster.add(Worker)
             wait_until(partial(has_moved, before), 15, "work that moves")
         api.finished(upload["file_id"])
-        assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
+        assert assert_exact(service, api, upload["file_id"], source)["status"] == "completed"
 
 
 def test_a_worker_frozen_past_its_lease_writes_nothing(make_cluster: MakeCluster) -> None:
     cluster = make_cluster()
     (service,) = cluster.add(Service)
     (sleeper,) = cluster.add(Worker)
-    given = Input.clean(2_000)
+    source = Input.clean(2_000)
     with service.api() as api:
-        upload = api.upload(given.data, chunk_size=100, processor="gated")
+        upload = api.upload(source.data, chunk_size=100, processor="gated")
         wait_until(lambda: service.flagged("began"), what="a chunk in work")
         assert sleeper.process is not None
         sleeper.process.send_signal(signal.SIGSTOP)
@@ -210,13 +214,13 @@ def test_a_worker_frozen_past_its_lease_writes_nothing(make_cluster: MakeCluster
             cluster.add(Worker)
             service.raise_flag("open")
             api.finished(upload["file_id"])
-            assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
+            assert assert_exact(service, api, upload["file_id"], source)["status"] == "completed"
         finally:
             sleeper.process.send_signal(signal.SIGCONT)
         wait_until(lambda: "Lost the lease of chunk" in sleeper.log.read_text(), what="a refusal")
-        assert_exact(service, api, upload["file_id"], given)
-        later = api.run(given.data, chunk_size=100)  # it continues to work
-        assert_exact(service, api, later["file_id"], given)
+        assert_exact(service, api, upload["file_id"], source)
+        later = api.run(source.data, chunk_size=100)  # it continues to work
+        assert_exact(service, api, later["file_id"], source)
 
 
 def test_an_urgent_file_overtakes_a_queue_of_chunks(make_cluster: MakeCluster) -> None:
@@ -263,9 +267,9 @@ def test_a_worker_finishes_its_chunks_on_sigterm_and_exits_on_a_second_one(
     cluster = make_cluster()
     (service,) = cluster.add(Service)
     first, second = cluster.add(Worker, 2)
-    given = Input.clean(400)
+    source = Input.clean(400)
     with service.api() as api:
-        upload = api.upload(given.data, chunk_size=100, processor="gated")
+        upload = api.upload(source.data, chunk_size=100, processor="gated")
         wait_until(
             lambda: sum(c["status"] == "processing" for c in service.chunks(upload["job_id"])) == 4
         )
@@ -283,7 +287,7 @@ def test_a_worker_finishes_its_chunks_on_sigterm_and_exits_on_a_second_one(
         assert len(by_first) == 2
         cluster.add(Worker)
         api.finished(upload["file_id"])
-        assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
+        assert assert_exact(service, api, upload["file_id"], source)["status"] == "completed"
 
 
 @pytest.mark.long
@@ -297,7 +301,7 @@ def test_a_minute_of_kills_and_two_postgresql_restarts_lose_nothing(
     cluster = make_cluster(url, LEASE_SECONDS=6, HEARTBEAT_SECONDS=1, RECONCILE_SECONDS=2)
     (service,) = cluster.add(Service)
     cluster.add(Worker, 3)
-    given = Input.clean(60_000)
+    source = Input.clean(60_000)
     dice = random.Random(60)
     uploads: list[str] = []
     kills = 0
@@ -311,14 +315,18 @@ def test_a_minute_of_kills_and_two_postgresql_restarts_lose_nothing(
 
         while (now := time.monotonic()) < begun + 60:
             if not uploads or api.status(uploads[-1])["status"] in FINAL:
-                uploads.append(api.upload(given.data, chunk_size=100)["file_id"])
+                uploads.append(api.upload(source.data, chunk_size=100)["file_id"])
             if restarts and now > restarts[0]:
                 restarts.pop(0)
                 own_postgres.stop_with("immediate")
                 own_postgres.start_again()
                 wait_until(lambda: service.is_ready(), 30, "a service that is ready again")
             dice.choice(
-                [each for each in cluster.members if isinstance(each, Worker) and each.is_alive]
+                [
+                    member
+                    for member in cluster.members
+                    if isinstance(member, Worker) and member.is_alive
+                ]
             ).kill()
             kills += 1
             cluster.add(Worker)
@@ -327,7 +335,7 @@ def test_a_minute_of_kills_and_two_postgresql_restarts_lose_nothing(
             time.sleep(max(0.0, now + 2 - time.monotonic()))
         for upload in uploads:
             api.finished(upload, 120)
-            assert_exact(service, api, upload, given)
+            assert_exact(service, api, upload, source)
     assert kills >= 15
 
 

@@ -149,7 +149,7 @@ def test_a_missing_object_fails_only_its_part(
         "processing": 0,
     }
     codes = {
-        each["filename"].rpartition("/")[2]: each["error"]["code"] for each in status["errors"]
+        error["filename"].rpartition("/")[2]: error["error"]["code"] for error in status["errors"]
     }
     assert codes == {"b.csv": "s3_not_found", "c.csv": "missing_column"}
     assert status["rows"] == {
@@ -198,7 +198,7 @@ def test_an_exact_key_takes_precedence_over_a_pattern(
         status = api.finished(score(api, f"s3://{bucket.name}/{text}"))
         assert status["status"] == "completed", status
         parts = api.client.get("/api/v1/jobs", params={"parent": status["job_id"]}).json()["items"]
-        names = [each["filename"] for each in parts] or [status["filename"]]
+        names = [part["filename"] for part in parts] or [status["filename"]]
         return sorted(name.removeprefix(f"s3://{bucket.name}/") for name in names)
 
     for key in keys:

@@ -26,13 +26,15 @@ def items(count: int, seed: int) -> list[Item]:
 
 @pytest.fixture
 async def client(model: ModelService) -> AsyncIterator[MLApi]:
-    made = MLApi(model.url, batch_size=100, max_workers=5, timeout_seconds=1)
-    yield made
-    await made.close()
+    m_l_api = MLApi(model.url, batch_size=100, max_workers=5, timeout_seconds=1)
+    yield m_l_api
+    await m_l_api.close()
 
 
 def scores(answers: list[Answer]) -> list[float | str]:
-    return [each.fraud_score if isinstance(each, Prediction) else each.code for each in answers]
+    return [
+        answer.fraud_score if isinstance(answer, Prediction) else answer.code for answer in answers
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -85,10 +85,10 @@ def test_repeated_kills_give_the_tables_of_an_undisturbed_run(
     )
     bucket.put("a.csv", header + b"\n" + rows + changed)
     bucket.put("b.csv", header + b"\n" + rows)
-    made = api.client.post(
+    response = api.client.post(
         "/api/v1/jobs/score", json={"source": f"s3://{bucket.name}/*.csv", "chunk_size": 100}
     )
-    assert api.finished(made.json()["job_id"])["status"] == "completed"
+    assert api.finished(response.json()["job_id"])["status"] == "completed"
 
     patient = {
         "ROW_BATCH_SIZE": 100,

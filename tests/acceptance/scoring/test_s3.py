@@ -115,13 +115,13 @@ PLAIN = [
 @pytest.fixture(scope="module")
 def full_bucket() -> Iterator[Bucket]:
     """A bucket with keys of all kinds, each with its own bytes. No test changes it."""
-    made = Bucket(f"keys-{uuid4().hex[:8]}")
+    bucket = Bucket(f"keys-{uuid4().hex[:8]}")
     for key in [*ODD, *PLAIN]:
-        made.put(key, f"of {key}".encode())
+        bucket.put(key, f"of {key}".encode())
     for key in ("empty.csv", "folder/"):
-        made.put(key, b"")
-    yield made
-    made.stop()
+        bucket.put(key, b"")
+    yield bucket
+    bucket.stop()
 
 
 @pytest.fixture

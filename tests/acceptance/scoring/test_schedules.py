@@ -133,8 +133,8 @@ def test_invalid_schedules_get_422_with_the_fault(api: Api, bucket: Bucket) -> N
     refused = api.client.post("/api/v1/schedules", json={"cron": "15 2 * * * *", "job": job})
     assert (refused.status_code, refused.json()["code"]) == (422, "bad_cron")
     assert "has 6 fields" in refused.json()["detail"]
-    made = api.client.post("/api/v1/schedules", json={"cron": "0 0 1 1 *", "job": job})
-    path = made.headers["Location"]
+    response = api.client.post("/api/v1/schedules", json={"cron": "0 0 1 1 *", "job": job})
+    path = response.headers["Location"]
     for cron in ("@daily", "15 2 * * * *", "0 0 L * *"):
         refused = api.client.patch(path, json={"cron": cron})
         assert (refused.status_code, refused.json()["code"]) == (422, "bad_cron")
@@ -146,11 +146,11 @@ def test_a_schedule_of_an_earlier_version_keeps_its_times(
     api: Api, server: Server, bucket: Bucket
 ) -> None:
     """Its seconds were accepted then: it is shown, paused and deleted as any other."""
-    made = api.client.post(
+    response = api.client.post(
         "/api/v1/schedules",
         json={"cron": "0 0 1 1 *", "job": {"source": f"s3://{bucket.name}/x.csv"}},
     )
-    path = made.headers["Location"]
+    path = response.headers["Location"]
     query(server.url, "UPDATE schedules SET cron = '15 0 0 1 1 *'")
     assert api.client.get(path).json()["next_runs"][-1].endswith("-01-01T00:00:15+00:00")
     assert api.client.patch(path, json={"paused": True}).status_code == 200
@@ -162,11 +162,11 @@ def test_due_runs_start_are_skipped_while_one_runs_and_are_reported_when_missed(
 ) -> None:
     bucket.put("a.csv", transactions(200, seed=41))
     job = {"source": f"s3://{bucket.name}/*.csv"}
-    made = api.client.post(
+    response = api.client.post(
         "/api/v1/schedules", json={"cron": "0 0 1 1 *", "job": job, "name": "yearly"}
     )
-    assert made.status_code == 201, made.text
-    path = made.headers["Location"]
+    assert response.status_code == 201, response.text
+    path = response.headers["Location"]
 
     def schedule() -> dict[str, object]:
         return dict(api.client.get(path).json())

@@ -169,13 +169,13 @@ def test_a_file_that_was_uploaded_before_can_be_scored(api: Api, model: ModelSer
 
     outcomes = []
     for _ in range(2):
-        made = api.client.post(
+        response = api.client.post(
             "/api/v1/jobs/score", json={"file_id": upload["file_id"], "chunk_size": 100}
         )
-        assert made.status_code == 201, made.text
-        outcomes.append(api.finished(made.json()["job_id"]))
+        assert response.status_code == 201, response.text
+        outcomes.append(api.finished(response.json()["job_id"]))
 
-    assert [each["rows"]["ok"] for each in outcomes] == [299, 299]
+    assert [outcome["rows"]["ok"] for outcome in outcomes] == [299, 299]
     chunks = api.client.get(f"/api/v1/jobs/{outcomes[0]['job_id']}/chunks").json()["items"]
     assert len(chunks) == 3
     assert outcomes[0]["summary"]["written"]["predictions"] == {

@@ -34,9 +34,11 @@ def command(
     bucket.put("a.csv", transactions(600, seed=5))
     model.misbehave(latency_ms=150)
     storage = tmp_path / "storage"
-    made = Pipeline(databases.create(storage), storage, ML_API_URL=model.url, **bucket.environment)
+    pipeline = Pipeline(
+        databases.create(storage), storage, ML_API_URL=model.url, **bucket.environment
+    )
     log = ["--log-file", str(tmp_path / "log")]
-    environment = made.whole_environment(ROW_BATCH_SIZE=100, TERM="xterm", PYTHONPATH=ROOT)
+    environment = pipeline.whole_environment(ROW_BATCH_SIZE=100, TERM="xterm", PYTHONPATH=ROOT)
     return [sys.executable, "-m", "app", "pipeline", *log], environment, tmp_path
 
 

@@ -46,9 +46,9 @@ def run(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
 
 
 def pid_of_server(output: str) -> int:
-    found = re.search(r"\(pid (\d+)\)", output)
-    assert found, output
-    return int(found[1])
+    match = re.search(r"\(pid (\d+)\)", output)
+    assert match, output
+    return int(match[1])
 
 
 def is_running(pid: int) -> bool:
@@ -65,9 +65,9 @@ def assert_nothing_left(environment: dict[str, str], output: str) -> None:
 
 
 def number(pattern: str, output: str) -> int:
-    found = re.search(pattern, output)
-    assert found, output
-    return int(found[1].replace(",", ""))
+    match = re.search(pattern, output)
+    assert match, output
+    return int(match[1].replace(",", ""))
 
 
 def test_a_clean_file_completes_with_a_valid_proof(environment: dict[str, str]) -> None:

@@ -11,6 +11,6 @@ from tests.storage.buckets import OurBucket
 @pytest.fixture(scope="session")
 def bucket() -> Iterator[OurBucket]:
     """A bucket of a real S3 server over HTTP."""
-    made = OurBucket(f"granula-{uuid4().hex[:8]}")
-    yield made
-    made.stop()
+    our_bucket = OurBucket(f"granula-{uuid4().hex[:8]}")
+    yield our_bucket
+    our_bucket.stop()

@@ -84,9 +84,9 @@ def fill(client: httpx.Client) -> str:
     job = api.run(DIRTY)
     api.run(b"id\n" + b"12345678\n" * 2_000, chunk_size=500)
     body = {"input_file_id": job["file_id"], "mapping": MAPPING, "output_format": "csv"}
-    made = client.post("/api/v1/jobs/transform", json=body)
-    assert made.status_code == 202, made.text
-    api.finished(made.json()["job_id"])
+    response = client.post("/api/v1/jobs/transform", json=body)
+    assert response.status_code == 202, response.text
+    api.finished(response.json()["job_id"])
     url = create(client, 12, filename="later.csv")
     assert send(client, url, 0, b"id\n1\n").status_code == 204
     return url

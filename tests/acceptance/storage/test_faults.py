@@ -132,7 +132,7 @@ def test_a_disk_error_is_reported_on_every_way_in_and_leaves_nothing(
     # durable bytes are acknowledged, and become the file as soon as possible
     if way is tus:
         wait_until(
-            lambda: not [each for each in disk.names() if each.startswith("partial/")],
+            lambda: not [name for name in disk.names() if name.startswith("partial/")],
             40,
             "no pieces",
         )

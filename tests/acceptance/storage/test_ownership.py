@@ -158,7 +158,7 @@ async def test_one_of_two_databases_that_start_together_gets_a_new_storage(
             claims = await asyncio.gather(
                 first.ownership.claim(), second.ownership.claim(), return_exceptions=True
             )
-            assert {type(each) for each in claims} == {type(None), StorageForeign}
+            assert {type(claim) for claim in claims} == {type(None), StorageForeign}
 
 
 async def test_processes_of_one_database_that_start_together_agree(
@@ -436,7 +436,7 @@ def test_every_command_reports_a_foreign_storage_until_it_is_adopted(
         assert "another Granula database" in said or "another database" in said
         assert "Traceback" not in said
     doctor = json.loads(run("app", "doctor", "--json", **foreign).stdout)
-    (check,) = [each for each in doctor["checks"] if each["name"] == "installation"]
+    (check,) = [check for check in doctor["checks"] if check["name"] == "installation"]
     assert check["state"] == "bad"
     assert "storage adopt" in check["remedy"]
 
@@ -471,16 +471,16 @@ def test_processes_that_start_together_on_a_new_storage_share_it(
         Server(url, tmp_path / "1", **shared),
         *(Worker(url, tmp_path / "1", **shared) for _ in range(2)),
     ]
-    for each in processes:
-        each.launch()
+    for process in processes:
+        process.launch()
     try:
-        for each in processes:
-            each.wait_until_ready()
+        for process in processes:
+            process.wait_until_ready()
         with processes[0].client() as client:
             assert Api(client).run(CONTENT)["status"] == "completed"
     finally:
-        for each in processes:
-            each.stop()
+        for process in processes:
+            process.stop()
     databases.close()
 
 

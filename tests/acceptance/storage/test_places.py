@@ -236,13 +236,13 @@ def test_one_of_two_processes_that_resume_at_one_offset_wins(
             growing.append(data[start : start + size])
 
     with ThreadPoolExecutor(2) as pool:
-        conflicts = list(pool.map(send, [each.partials for each in processes], [500, 700]))
+        conflicts = list(pool.map(send, [process.partials for process in processes], [500, 700]))
     assert sum(conflicts) > 0
     assert b"".join(processes[0].partials.blocks(upload_id)) == data
     bucket.client(url).put(f"partial/{upload_id}/{len(data) + 1:020}", b"behind a gap")
     assert processes[1].partials.size(upload_id) == len(data)
-    for each in processes:
-        each.close()
+    for process in processes:
+        process.close()
 
 
 # ---------------------------------------------------------------------- parts of outputs

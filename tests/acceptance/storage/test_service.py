@@ -163,11 +163,11 @@ def test_a_transform_reads_and_writes_the_bucket(
         "output_format": form,
         "validation": rules,
     }
-    made = api.client.post("/api/v1/jobs/transform", json=body)
-    assert made.status_code == 202, made.text
+    response = api.client.post("/api/v1/jobs/transform", json=body)
+    assert response.status_code == 202, response.text
     status: dict[str, Any] = wait_until(
         lambda: (
-            (s := api.client.get(f"/api/v1/jobs/{made.json()['job_id']}/status").json())
+            (s := api.client.get(f"/api/v1/jobs/{response.json()['job_id']}/status").json())
             and not s["is_active"]
             and s
         ),
@@ -359,7 +359,7 @@ def test_a_missing_bucket_is_reported_and_the_service_recovers(
             chunks = f"/api/v1/jobs/{file_id}/chunks"
             wait_until(
                 lambda: (
-                    "processing" in [each["status"] for each in client.get(chunks).json()["items"]]
+                    "processing" in [item["status"] for item in client.get(chunks).json()["items"]]
                 )
             )
             line.cut()
@@ -376,7 +376,7 @@ def test_a_missing_bucket_is_reported_and_the_service_recovers(
             line.mend()
         status = Api(client).finished(file_id)
         assert (status["status"], status["rows"]["ok"]) == ("completed", 600)
-        assert {each["attempt"] for each in client.get(chunks).json()["items"]} == {1}
+        assert {item["attempt"] for item in client.get(chunks).json()["items"]} == {1}
     later.remove()
     line.close()
 

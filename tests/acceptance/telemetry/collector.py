@@ -98,10 +98,10 @@ def _decoded(body: bytes) -> Iterator[Seen]:
 
 def _plain(attributes: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for each in attributes:
-        kind = each.value.WhichOneof("value")
-        value = getattr(each.value, kind)
-        found[each.key] = (
+    for attribute in attributes:
+        kind = attribute.value.WhichOneof("value")
+        value = getattr(attribute.value, kind)
+        found[attribute.key] = (
             [item.int_value for item in value.values] if kind == "array_value" else value
         )
     return found

@@ -83,7 +83,7 @@ def test_no_growth_of_values_exhausts_the_memory(
     peak, done = processes.compute(peak_mib, document, rows, ["a", "b", "c"])
     assert peak < PEAK_MIB
     assert done.rows == len(done.findings) > 0
-    assert {(each.column, each.code) for each in done.findings} == {("out", code)}
+    assert {(finding.column, finding.code) for finding in done.findings} == {("out", code)}
 
 
 def test_wide_rows_are_transformed_in_batches(processes: Processes) -> None:

@@ -74,7 +74,7 @@ def texts(row: list[Any]) -> list[str]:
 def refused(api: Api, file_id: str, **body: Any) -> list[tuple[str, str]]:
     answer = api.client.post("/api/v1/jobs/transform", json={"input_file_id": file_id, **body})
     assert answer.status_code == 422, answer.text
-    return [(each["pointer"], each["detail"]) for each in answer.json()["errors"]]
+    return [(error["pointer"], error["detail"]) for error in answer.json()["errors"]]
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
@@ -104,7 +104,7 @@ def test_every_cell_agrees_with_an_independent_program(api: Api, upload: str, fo
         assert [list(row.values()) for row in table.to_pylist()] == EXPECTED.rows
     rejects = api.rejects(job_id)
     assert {
-        each["row_number"]: (each["column"], each["code"]) for each in rejects
+        reject["row_number"]: (reject["column"], reject["code"]) for reject in rejects
     } == EXPECTED.rejects
     source = as_csv(ROWS)
     for each in rejects:
@@ -114,7 +114,7 @@ def test_every_cell_agrees_with_an_independent_program(api: Api, upload: str, fo
             == ROWS[each["row_number"] - 1]
         )
         assert source[: each["byte_start"]].count(b"\n") == each["line"] - 1
-    repeated = [each for each in rejects if each["code"] == "not_unique"]
+    repeated = [reject for reject in rejects if reject["code"] == "not_unique"]
     assert len(repeated) > 20
     assert all(each["value"] == ROWS[each["row_number"] - 1][0] for each in repeated)
     firsts = {row[0]: number for number, row in zip(EXPECTED.numbers, EXPECTED.rows, strict=True)}
@@ -156,9 +156,9 @@ def test_a_dry_run_counts_what_the_real_run_counts(api: Api, upload: str) -> Non
     assert "not_unique" in sample["rejected_by_code"]
     assert sample["rejected_by_code"] == Counter(code for _, code in wanted.rejects.values())
     assert sample["rows"] == {"total": 400, "ok": len(wanted.rows), "rejected": len(wanted.rejects)}
-    assert [(each["row_number"], each["column"], each["code"]) for each in sample["rejects"]] == [
-        (number, *told) for number, told in wanted.rejects.items()
-    ][:20]
+    assert [
+        (reject["row_number"], reject["column"], reject["code"]) for reject in sample["rejects"]
+    ] == [(number, *told) for number, told in wanted.rejects.items()][:20]
     assert sample["preview"] == found["preview"]
 
 
@@ -247,9 +247,9 @@ def test_json_keeps_its_digits(api: Api) -> None:
         {"id": "12345678901234567890", "x": "1.10", "t": "true", "l": '[1, "\\u00e9"]'},
         {"id": "0.1e1", "x": None, "t": 'a"\n', "l": None},
     ]
-    assert [(each["row_number"], each["code"], each["value"]) for each in api.rejects(job_id)] == [
-        (3, "not_a_number", "007")
-    ]
+    assert [
+        (reject["row_number"], reject["code"], reject["value"]) for reject in api.rejects(job_id)
+    ] == [(3, "not_a_number", "007")]
 
 
 def test_a_template_runs_once_it_is_decided(api: Api, upload: str) -> None:
@@ -356,7 +356,7 @@ def test_rows_with_values_too_long_are_rejected_and_the_others_pass(
         *(f"{i},short,short,short" for i in range(0, 100, 2)),
     ]
     rejects = api.rejects(job_id)
-    assert [(each["row_number"], each["column"], each["code"]) for each in rejects] == [
+    assert [(reject["row_number"], reject["column"], reject["code"]) for reject in rejects] == [
         (i + 1, "c0", "value_too_long") for i in range(1, 100, 2)
     ]
     assert api.proof(job_id)["closes"]
@@ -413,8 +413,8 @@ def test_a_cell_beyond_the_header_is_kept_by_name_or_its_row_is_rejected(
         )
         ended(api, dry)
         rejects = {
-            each["row_number"]: (each["code"], each["value"], each["raw"])
-            for each in api.rejects(job_id)
+            reject["row_number"]: (reject["code"], reject["value"], reject["raw"])
+            for reject in api.rejects(job_id)
         }
         assert result(api, dry)["rejected_by_code"] == Counter(
             code for code, _, _ in rejects.values()

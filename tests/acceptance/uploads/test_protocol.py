@@ -264,8 +264,8 @@ def test_a_refused_file_repeats_its_reason(server: Server, api: Api) -> None:
         == answer["detail"]
     )
     assert client.head(url, headers=TUS).status_code == 415
-    found = client.get(url).json()
-    assert (found["state"], found["problem"]["code"], found["file_id"]) == (
+    body = client.get(url).json()
+    assert (body["state"], body["problem"]["code"], body["file_id"]) == (
         "refused",
         "content_mismatch",
         None,
@@ -295,24 +295,25 @@ def test_creation_with_bytes_gzip_and_duplicates_work_as_in_plain_uploads(
         | {"Upload-Length": str(len(packed))}
         | metadata(filename="a.csv.gz", on_duplicate="existing")
     )
-    made = api.client.post(UPLOADS, content=packed, headers=headers, params={"chunk_size": 500})
-    assert (made.status_code, made.headers["upload-offset"]) == (201, str(len(packed)))
-    status = api.finished(made.headers["granula-file-id"])
+    response = api.client.post(UPLOADS, content=packed, headers=headers, params={"chunk_size": 500})
+    assert (response.status_code, response.headers["upload-offset"]) == (201, str(len(packed)))
+    status = api.finished(response.headers["granula-file-id"])
     assert (status["rows"]["ok"], status["total_chunks"]) == (1000, 2)
     again = api.client.post(UPLOADS, content=packed, headers=headers, params={"chunk_size": 500})
-    assert again.headers["granula-file-id"] == made.headers["granula-file-id"]
+    assert again.headers["granula-file-id"] == response.headers["granula-file-id"]
 
 
 def test_parts_are_concatenated(server: Server, api: Api) -> None:
     client, urls = api.client, []
     for piece in (DATA[:4000], DATA[4000:]):
         headers = BYTES | {"Upload-Length": str(len(piece)), "Upload-Concat": "partial"}
-        made = client.post(UPLOADS, content=piece, headers=headers)
-        assert "granula-file-id" not in made.headers
+        response = client.post(UPLOADS, content=piece, headers=headers)
+        assert "granula-file-id" not in response.headers
         assert (
-            client.head(made.headers["location"], headers=TUS).headers["upload-concat"] == "partial"
+            client.head(response.headers["location"], headers=TUS).headers["upload-concat"]
+            == "partial"
         )
-        urls.append(made.headers["location"])
+        urls.append(response.headers["location"])
     base = str(client.base_url).rstrip("/")
     final = (
         TUS | {"Upload-Concat": f"final;{urls[0]} {base}{urls[1]}"} | metadata(filename="whole.csv")
@@ -323,17 +324,18 @@ def test_parts_are_concatenated(server: Server, api: Api) -> None:
         400,
         "bad_tus_request",
     )
-    made = client.post(UPLOADS, headers=final)
-    assert made.status_code == 201, made.text
+    response = client.post(UPLOADS, headers=final)
+    assert response.status_code == 201, response.text
     assert (
-        api.finished(made.headers["granula-file-id"])["sha256"] == hashlib.sha256(DATA).hexdigest()
+        api.finished(response.headers["granula-file-id"])["sha256"]
+        == hashlib.sha256(DATA).hexdigest()
     )
-    known = client.head(made.headers["location"], headers=TUS).headers
+    known = client.head(response.headers["location"], headers=TUS).headers
     assert (known["upload-concat"], known["upload-length"]) == (
         f"final;{urls[0]} {urls[1]}",
         str(len(DATA)),
     )
-    assert_problem(send(client, made.headers["location"], 0, b""), 409, "offset_mismatch")
+    assert_problem(send(client, response.headers["location"], 0, b""), 409, "offset_mismatch")
 
 
 def test_an_idle_upload_expires(server: Server, api: Api) -> None:

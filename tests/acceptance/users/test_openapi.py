@@ -143,9 +143,11 @@ def test_no_request_breaks_the_service_or_gets_an_undocumented_response(
     with requests.Session() as session:
         session.trust_env = False
         session.headers["Authorization"] = f"Bearer {people.admin_key}"
-        found_routes = [each.ok() for each in schema.get_all_operations() if isinstance(each, Ok)]
+        found_routes = [
+            operation.ok() for operation in schema.get_all_operations() if isinstance(operation, Ok)
+        ]
         assert found_routes
-        routes = [each for each in found_routes if each.path not in ENDLESS]
+        routes = [route for route in found_routes if route.path not in ENDLESS]
         for operation in sorted(routes, key=lambda each: each.method == "delete"):
             for mode in GenerationMode:
                 real = {

@@ -93,12 +93,12 @@ def test_a_stream_continues_when_another_key_ends(
     people: People, alice: tuple[str, httpx.Client], running: str
 ) -> None:
     name, client = alice
-    made = people.admin.post(f"/api/v1/users/{name}/keys", json={"label": "second"}).json()
+    body = people.admin.post(f"/api/v1/users/{name}/keys", json={"label": "second"}).json()
     with client.stream("GET", f"/api/v1/status/{running}/events") as stream:
         lines = stream.iter_lines()
         next(lines)
-        assert people.admin.delete(f"/api/v1/users/{name}/keys/{made['key_id']}").status_code == 204
-        with people.client(made["key"]) as other:
+        assert people.admin.delete(f"/api/v1/users/{name}/keys/{body['key_id']}").status_code == 204
+        with people.client(body["key"]) as other:
             assert other.get("/api/v1/me").status_code == 401
         with httpx.Client(
             base_url=client.base_url, headers=client.headers, trust_env=False

@@ -138,11 +138,11 @@ def test_all_invalid_keys_get_the_same_response(
 
 def test_a_key_is_rotated_without_a_gap(people: People, alice: tuple[str, httpx.Client]) -> None:
     name, client = alice
-    made = people.admin.post(
+    body = people.admin.post(
         f"/api/v1/users/{name}/keys", json={"label": "new laptop", "expires_in_days": 90}
     ).json()
-    SECRETS.add(made["key"])
-    newer = people.client(made["key"])
+    SECRETS.add(body["key"])
+    newer = people.client(body["key"])
     assert newer.get("/api/v1/me").json()["key"]["label"] == "new laptop"
     assert client.get("/api/v1/me").status_code == 200
     first, second = people.admin.get(f"/api/v1/users/{name}/keys").json()["items"]

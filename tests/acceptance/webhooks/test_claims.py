@@ -75,7 +75,10 @@ async def both_claim(url: str, storage: Path) -> None:
         none = await webhooks.find_due(connection, without=[hook.id], per_webhook=100, limit=100)
     assert (few, len(due), none) == (due[:4], 30, [])
     taken = await asyncio.gather(
-        *(each.transact(lambda c: webhooks.claim(c, due, uuid4(), 60.0)) for each in databases)
+        *(
+            database.transact(lambda c: webhooks.claim(c, due, uuid4(), 60.0))
+            for database in databases
+        )
     )
     numbers = [row.number for rows in taken for row in rows]
     assert sorted(numbers) == due
@@ -96,5 +99,5 @@ async def both_claim(url: str, storage: Path) -> None:
     async with databases[0].reading() as connection:
         # revoked meanwhile
         assert await webhooks.find_due(connection, without=[], per_webhook=4, limit=10) == []
-    for each in databases:
-        await each.close()
+    for database in databases:
+        await database.close()

@@ -95,7 +95,7 @@ def test_each_final_status_is_sent_and_a_job_with_parts_is_sent_once(
         "the mapping",
     )
     messages = [each.content for each in receiver.received(hook["path"], 6)]
-    found = [(each["data"]["job_id"], each["type"]) for each in messages]
+    found = [(message["data"]["job_id"], message["type"]) for message in messages]
     assert set(told) <= set(found)
     assert found.count((parent, "job.completed")) == 1
     assert len(found) == 6  # the two parts sent nothing

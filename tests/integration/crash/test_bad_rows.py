@@ -36,15 +36,15 @@ def test_rows_that_cannot_be_processed_are_rejected_individually_with_line_and_b
         number: 1 + number + sum(n % 3 == 0 and n not in BAD for n in range(1, number))
         for number in BAD
     }
-    given = Input(
+    input = Input(
         clean.data,
         [(number, row) for number, row in clean.results if number not in BAD],
         [(number, lines[number], "processing_failed") for number in BAD],
     )
     start_fussy(engine, max_retries)
     with engine.api() as api:
-        file_id = api.run(given.data, chunk_size=100, processor="fussy")["file_id"]
-        status = assert_exact(engine, api, file_id, given)
+        file_id = api.run(input.data, chunk_size=100, processor="fussy")["file_id"]
+        status = assert_exact(engine, api, file_id, input)
         assert status["status"] == "completed_with_errors"
         assert status["rows"]["failed"] == len(BAD)
         assert status["failed_chunks"] == 0
@@ -53,8 +53,8 @@ def test_rows_that_cannot_be_processed_are_rejected_individually_with_line_and_b
             record = f"{number},bad,{BAD[number]}"
             assert reject["kind"] == "failed"
             assert reject["raw"] == record
-            assert given.data[reject["byte_start"] : reject["byte_end"]] == record.encode()
-            assert given.data[: reject["byte_start"]].count(b"\n") + 1 == reject["line"]
+            assert input.data[reject["byte_start"] : reject["byte_end"]] == record.encode()
+            assert input.data[: reject["byte_start"]].count(b"\n") + 1 == reject["line"]
             assert reject["message"] == f"ValueError: cannot do {number}"
         chunks = engine.chunks(status["job_id"])
         with_bad_rows = {(number - 1) // 100 for number in BAD}
@@ -69,11 +69,11 @@ def test_rows_that_cannot_be_processed_are_rejected_individually_with_line_and_b
 def test_a_chunk_without_a_valid_row_fails_and_a_retry_runs_only_it(
     engine: Engine, broken: set[int], max_retries: int
 ) -> None:
-    given = Input.of([[str(i), "bad" if i // 100 in broken else "good", "x"] for i in range(400)])
+    source = Input.of([[str(i), "bad" if i // 100 in broken else "good", "x"] for i in range(400)])
     start_fussy(engine, max_retries)
     with engine.api() as api:
-        file_id = api.run(given.data, chunk_size=100, processor="fussy")["file_id"]
-        status = assert_exact(engine, api, file_id, given)
+        file_id = api.run(source.data, chunk_size=100, processor="fussy")["file_id"]
+        status = assert_exact(engine, api, file_id, source)
         assert status["status"] == ("failed" if len(broken) == 4 else "completed_with_errors")
         assert status["rows"]["failed"] == 100 * len(broken)
         assert status["error"]["code"] == "processing_failed"
@@ -91,7 +91,7 @@ def test_a_chunk_without_a_valid_row_fails_and_a_retry_runs_only_it(
         assert answer.status_code == 202
         assert answer.json()["chunks"] == len(broken)
         assert api.finished(file_id)["status"] == "completed"
-        assert_exact(engine, api, file_id, given)
+        assert_exact(engine, api, file_id, source)
         assert Counter(engine.calls()) - before == dict.fromkeys(broken, 1)
         assert {c["attempt"] for c in engine.chunks(job_id)} == {1}
         assert api.client.post(f"/api/v1/jobs/{job_id}/retry").status_code == 409

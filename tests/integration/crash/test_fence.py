@@ -20,10 +20,10 @@ GATED = "tests.crash.processors:GatedProcessor"
 def test_a_write_after_the_chunk_was_taken_over_is_refused(
     engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    given = Input.clean(1_200)
+    source = Input.clean(1_200)
     engine.start(PROCESSORS=GATED, MAX_CONCURRENCY=4, RECONCILE_SECONDS=0.2)
     with engine.api() as api:
-        upload = api.upload(given.data, chunk_size=100, processor="gated")
+        upload = api.upload(source.data, chunk_size=100, processor="gated")
         job_id, job_key = upload["job_id"], engine.key(upload["job_id"])
         engine.wait_until(lambda: engine.flagged("began"), what="a chunk in work")
         stolen = engine.change(
@@ -60,7 +60,7 @@ def test_a_write_after_the_chunk_was_taken_over_is_refused(
             f" {job_key} AND status = 'processing'",
         )
         api.finished(upload["file_id"], RECOVERY_SECONDS)
-        assert assert_exact(engine, api, upload["file_id"], given)["status"] == "completed"
+        assert assert_exact(engine, api, upload["file_id"], source)["status"] == "completed"
 
 
 @pytest.fixture

@@ -109,8 +109,8 @@ def test_a_job_killed_at_each_step_has_the_result_of_an_undisturbed_one(
         engine.wait_for_death()
 
     engine.start()
-    made = engine.sql("SELECT id FROM jobs WHERE parent_id IS NULL")
-    (job_id,) = {job_id for (job_id,) in made} - jobs
+    rows = engine.sql("SELECT id FROM jobs WHERE parent_id IS NULL")
+    (job_id,) = {job_id for (job_id,) in rows} - jobs
     with engine.api() as api:
         assert found_out(api, str(UUID(str(job_id)))) == undisturbed
     assert engine.sql("SELECT count(*) FROM jobs") == [(len(jobs) + 1 + kind.parts,)]

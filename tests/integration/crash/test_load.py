@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
+from app.features.tables.loading.destination import LoadedTables
 from tests.crash.service import RECOVERY_SECONDS
 from tests.engine import Engine
 
@@ -38,6 +40,15 @@ def stages(engine: Engine) -> list[tuple[Any, ...]]:
     return engine.sql(
         "SELECT relname::text FROM pg_class WHERE relname LIKE 'granula_load_%' AND relkind = 'r'"
     )
+
+
+def records(engine: Engine) -> list[tuple[Any, ...]]:
+    """Tables of records, and of undos that have not ended."""
+    catalogue, name, kind = "pg_class", "relname::text", "relkind = 'r'"
+    if engine.url.startswith("sqlite"):
+        catalogue, name, kind = "sqlite_schema", "name", "type = 'table'"
+    likes = " OR ".join(f"{name} LIKE 'granula_{what}%'" for what in ("record", "before", "undo"))
+    return engine.sql(f"SELECT {name} FROM {catalogue} WHERE {kind} AND ({likes})")
 
 
 def begin(engine: Engine, **options: Any) -> str:
@@ -93,8 +104,8 @@ def test_a_load_writes_all_rows_to_the_table_or_none(
     assert not stages(engine)
     with engine.api() as api:
         rejects = api.rejects(job_id)
-        assert [each["row_number"] for each in rejects] == list(REPEATED)
-        assert {each["code"] for each in rejects} == {"not_unique"}
+        assert [reject["row_number"] for reject in rejects] == list(REPEATED)
+        assert {reject["code"] for reject in rejects} == {"not_unique"}
         proof = api.proof(job_id)
         assert proof["closes"], proof["problems"]
         assert proof["counts"]["loaded"] == ROWS - 2
@@ -171,3 +182,52 @@ def test_the_rows_of_a_load_with_a_failed_chunk_wait_for_its_retry(engine: Engin
         assert ended(engine, job_id)["status"] == "completed"
     assert prices(engine) == AFTER
     assert not stages(engine)
+
+
+@pytest.mark.parametrize(
+    ("point", "is_undone"),
+    [
+        ("load.undone=kill", False),
+        ("undo.before_commit=kill", False),
+        ("undo.after_commit=kill", True),
+        ("undo.before_commit=kill@2", True),
+    ],
+)
+def test_all_of_a_load_is_taken_back_or_nothing(
+    engine: Engine, point: str, is_undone: bool
+) -> None:
+    engine.sql(*TABLE)
+    engine.start(GRANULA_FAIL=point)
+    job_id = begin(engine, mode="upsert")
+    with engine.api() as api:
+        api.finished(job_id)
+        with pytest.raises(httpx.TransportError):
+            api.client.post(f"/api/v1/undo/{job_id}")
+    engine.wait_for_death()
+    assert prices(engine) == (BEFORE if is_undone else AFTER)
+
+    engine.start()
+    with engine.api() as api:
+
+        def undone() -> bool:
+            return (api.status(job_id)["undo"] or {}).get("state") == "undone"
+
+        api.wait_until(undone, RECOVERY_SECONDS, "the end of the undo")
+        assert prices(engine) == BEFORE
+        assert api.proof(job_id)["closes"]
+    assert not records(engine)
+
+
+def test_records_go_when_they_are_too_old(engine: Engine) -> None:
+    """Not before."""
+    engine.sql(*TABLE)
+    engine.start()
+    job_id = begin(engine)
+    ended(engine, job_id)
+    loaded = engine.services.of(LoadedTables)
+    engine.run(loaded.sweep())
+    assert records(engine)
+    engine.change("UPDATE jobs SET finished_at = '2020-01-01 00:00:00'")
+    engine.run(loaded.sweep())
+    assert not records(engine)
+    assert prices(engine) == AFTER

@@ -73,17 +73,17 @@ def test_a_cancelled_correction_is_not_run_by_the_retry_of_its_job(
         target = api.run(Input.of(rows).data, processor="fussy", chunk_size=100)
         file_id = target["file_id"]
         cells = {"rows": [{"_row": 1, "values": {"value": "bad"}}]}
-        made = api.client.post(f"/api/v1/files/{file_id}/corrections", json=cells).json()
-        api.finished(made["file_id"])
+        body = api.client.post(f"/api/v1/files/{file_id}/corrections", json=cells).json()
+        api.finished(body["file_id"])
         engine.change(
             drop_for_jobs(engine.url),
-            f"UPDATE jobs SET status = 'cancelled' WHERE id = {engine.key(made['job_id'])}",
+            f"UPDATE jobs SET status = 'cancelled' WHERE id = {engine.key(body['job_id'])}",
         )
-        failed = [chunk["status"] for chunk in engine.chunks(made["job_id"])]
+        failed = [chunk["status"] for chunk in engine.chunks(body["job_id"])]
         engine.raise_flag("mended")
         assert retry(api, target["job_id"]).status_code == 202
         assert api.finished(file_id)["status"] == "completed_with_errors"
-        assert [chunk["status"] for chunk in engine.chunks(made["job_id"])] == failed
+        assert [chunk["status"] for chunk in engine.chunks(body["job_id"])] == failed
 
 
 def test_retrying_one_part_ends_its_job_again(engine: Engine) -> None:

@@ -83,7 +83,8 @@ def test_a_transform_killed_at_each_step_makes_the_file_of_an_undisturbed_one(
         rows = list(csv.reader(io.StringIO(made, newline="")))
         assert [row[0] for row in rows[1:]] == [str(row[0]) for row in EXPECTED.rows]
         assert {
-            each["row_number"]: (each["column"], each["code"]) for each in api.rejects(job_id)
+            reject["row_number"]: (reject["column"], reject["code"])
+            for reject in api.rejects(job_id)
         } == EXPECTED.rejects
         proof = api.proof(job_id)
         assert proof["closes"], proof["problems"]
@@ -132,7 +133,8 @@ def test_a_transform_with_a_failed_chunk_writes_no_file_until_a_retry_completes_
         rows = list(csv.reader(io.StringIO(made, newline="")))
         assert [row[0] for row in rows[1:]] == [str(row[0]) for row in EXPECTED.rows]
         assert {
-            each["row_number"]: (each["column"], each["code"]) for each in api.rejects(job_id)
+            reject["row_number"]: (reject["column"], reject["code"])
+            for reject in api.rejects(job_id)
         } == EXPECTED.rejects
         assert api.proof(job_id)["closes"]
         assert [(c["attempt"], c["deaths"]) for c in engine.chunks(job_id)[:2]] == before

@@ -33,10 +33,10 @@ def test_a_waiting_processor_costs_no_attempt_and_holds_no_worker(
 
 def test_waiting_work_continues_when_the_clock_is_set_back(engine: Engine) -> None:
     """Make all stored waits and leases an hour longer."""
-    given = Input.clean(500)
+    source = Input.clean(500)
     engine.start(PROCESSORS=WAITING, MAX_CONCURRENCY=1, MAX_BACKOFF=2)
     with engine.api() as api:
-        upload = api.upload(given.data, chunk_size=100, processor="waiting")
+        upload = api.upload(source.data, chunk_size=100, processor="waiting")
         engine.wait_until(lambda: len(engine.calls()) >= 5, what="each chunk tried")
         hour_ahead = "available_at + interval '1 hour'"
         if engine.is_sqlite:
@@ -44,4 +44,4 @@ def test_waiting_work_continues_when_the_clock_is_set_back(engine: Engine) -> No
         engine.raise_flag("up")
         engine.change(f"UPDATE chunks SET available_at = {hour_ahead} WHERE status = 'pending'")
         api.finished(upload["file_id"], RECOVERY_SECONDS)
-        assert assert_exact(engine, api, upload["file_id"], given)["status"] == "completed"
+        assert assert_exact(engine, api, upload["file_id"], source)["status"] == "completed"

@@ -226,8 +226,19 @@ async def test_a_failed_read_fails_only_the_requests_that_share_it(
 
 def test_lists_of_all_lengths_need_a_few_statements() -> None:
     lists = [list(range(count)) for count in range(257)]
-    assert all(set(padded(each)) == set(each) for each in lists)
-    assert sorted({len(padded(each)) for each in lists}) == [0, 1, 2, 4, 8, 16, 32, 64, 128, 256]
+    assert all(set(padded(values)) == set(values) for values in lists)
+    assert sorted({len(padded(values)) for values in lists}) == [
+        0,
+        1,
+        2,
+        4,
+        8,
+        16,
+        32,
+        64,
+        128,
+        256,
+    ]
 
 
 # ---------------------------------------------------------------------- work yields

@@ -63,9 +63,24 @@ def test_every_compression_is_a_content_encoding(api: EngineApi) -> None:
 
 
 @pytest.mark.one_database
-def test_damaged_and_oversized_data_is_refused_and_nothing_is_kept(
-    engine: Engine, api: EngineApi
-) -> None:
+def test_a_content_encoding_is_checked_to_its_end(engine: Engine, api: EngineApi) -> None:
+    for name, compress in COMPRESS.items():
+        headers = {"Content-Encoding": CODINGS.get(name, name)}
+        code = "corrupt_gzip" if name == "gzip" else "corrupt_compression"
+        packed = compress(CSV)
+        several = compress(CSV[:1000]) + compress(CSV[1000:])
+        sent = api.client.post("/api/v1/upload", content=several, headers=headers)
+        assert api.finished(sent.json()["file_id"])["rows"]["total"] == 501
+        for data in (packed[:-3], packed + b"garbage", several[:-3], CSV, b""):
+            refused = api.client.post("/api/v1/upload", content=data, headers=headers)
+            assert_problem(refused, 422, code)
+        empty = api.client.post("/api/v1/upload", content=compress(b""), headers=headers)
+        assert_problem(empty, 422, "empty_file")
+    assert len(engine.stored()) == len(COMPRESS)
+
+
+@pytest.mark.one_database
+def test_damaged_and_oversized_data_is_refused_and_removed(engine: Engine, api: EngineApi) -> None:
     for name, compress in COMPRESS.items():
         code = "corrupt_gzip" if name == "gzip" else "corrupt_compression"
         cut = api.client.post("/api/v1/upload", content=compress(CSV)[:-3])
@@ -81,7 +96,7 @@ def test_damaged_and_oversized_data_is_refused_and_nothing_is_kept(
 
 
 @pytest.mark.one_database
-def test_the_name_inside_a_compressed_name_says_the_format(api: EngineApi) -> None:
+def test_the_inner_extension_of_a_compressed_name_gives_the_format(api: EngineApi) -> None:
     data = zstandard.ZstdCompressor().compress(b'["id"]\n["x"]\n')
     answer = api.upload(data, name="rows.csv.zst", type="application/zstd")
     assert answer["format"] == "csv"

@@ -67,7 +67,7 @@ def test_a_form_may_name_the_encoding_before_its_file(api: EngineApi) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
 
     def form(*parts: bytes) -> bytes:
-        return b"".join(b"--x\r\n" + each + b"\r\n" for each in parts) + b"--x--\r\n"
+        return b"".join(b"--x\r\n" + part + b"\r\n" for part in parts) + b"--x--\r\n"
 
     before = api.client.post("/api/v1/upload", content=form(said, part), headers=headers)
     assert before.status_code == 201, before.text
@@ -158,7 +158,7 @@ def test_an_upload_is_read_again_with_other_settings(api: EngineApi) -> None:
 
 
 @pytest.mark.one_database
-def test_a_preview_offers_what_worked_last_time(api: EngineApi) -> None:
+def test_a_preview_offers_the_settings_of_the_last_upload(api: EngineApi) -> None:
     data = "id#stadt\n" + "".join(f"{n}#Köln {n}\n" for n in range(9))
     said = {"delimiter": "#", "encoding": "cp850"}
     loaded = api.run(data.encode("cp850"), name="orte-1.csv", **said)

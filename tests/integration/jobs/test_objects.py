@@ -60,7 +60,7 @@ def made_file(api: EngineApi, job_id: str) -> bytes:
 def pairs(api: EngineApi, job_id: str) -> dict[str, list[str]]:
     """Return the mapping that a job proposes: source columns by wanted column."""
     result = api.client.get(f"/api/v1/jobs/{job_id}/result").json()["result"]
-    return {each["reference_column"]: each["input_columns"] for each in result["mappings"]}
+    return {mapping["reference_column"]: mapping["input_columns"] for mapping in result["mappings"]}
 
 
 def test_an_object_is_transformed_in_place(api: EngineApi, bucket: Bucket) -> None:

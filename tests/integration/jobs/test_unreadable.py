@@ -42,7 +42,7 @@ def options_of(job_type: str, file_id: str) -> dict[str, Any]:
 
 def test_no_job_type_accepts_parquet(api: EngineApi, parquet: str) -> None:
     reference = api.run(b"id\n1\n")["file_id"]
-    names = [each["name"] for each in api.client.get("/api/v1/job-types").json()["items"]]
+    names = [item["name"] for item in api.client.get("/api/v1/job-types").json()["items"]]
     assert {"rows", "analyze", "sentiment", "scoring", "mapping", "transform"} <= set(names)
     for name in names:
         options = options_of(name, reference)

@@ -79,14 +79,14 @@ def test_options_changed_by_a_form_are_validated_again(api: EngineApi) -> None:
 def test_options_of_a_resumable_upload_are_validated_once(api: EngineApi) -> None:
     headers = {"Tus-Resumable": "1.0.0", "Upload-Length": str(len(ROWS))}
     params = {"processor": "noting", "option.mark": "a"}
-    made = api.client.post("/api/v1/uploads", params=params, headers=headers)
-    assert made.status_code == 201, made.text
+    response = api.client.post("/api/v1/uploads", params=params, headers=headers)
+    assert response.status_code == 201, response.text
     piece = {
         "Tus-Resumable": "1.0.0",
         "Upload-Offset": "0",
         "Content-Type": "application/offset+octet-stream",
     }
-    sent = api.client.patch(made.headers["location"], content=ROWS, headers=piece)
+    sent = api.client.patch(response.headers["location"], content=ROWS, headers=piece)
     assert sent.status_code == 204, sent.text
     assert checked == ["a"]
 

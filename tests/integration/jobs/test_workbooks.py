@@ -77,13 +77,13 @@ def test_a_sheet_becomes_rows_and_rejects_with_their_cells(api: EngineApi) -> No
     assert api.proof(answer["file_id"])["closes"]
 
 
-def test_a_workbook_cannot_be_read_again_since_it_is_not_stored(api: EngineApi) -> None:
+def test_a_workbook_cannot_be_read_again_without_stored_bytes(api: EngineApi) -> None:
     book = upload(api, ORDERS)
     refused = api.client.post(f"/api/v1/files/{book['file_id']}/read-again")
     assert "workbook" in assert_problem(refused, 409, "stored_bytes_gone")["detail"]
 
 
-def test_only_the_rejects_are_mended(api: EngineApi) -> None:
+def test_only_the_rejects_are_corrected(api: EngineApi) -> None:
     file_id = upload(api, ORDERS)["file_id"]
     api.finished(file_id)
     download = api.client.get(f"/api/v1/rejects/{file_id}/download")
@@ -108,7 +108,7 @@ def test_only_the_rejects_are_mended(api: EngineApi) -> None:
 
 
 @pytest.mark.one_database
-def test_a_workbook_comes_through_every_door(api: EngineApi) -> None:
+def test_a_workbook_is_accepted_on_every_endpoint(api: EngineApi) -> None:
     raw = api.client.post(
         "/api/v1/upload", content=gzip.compress(ORDERS), headers={"Content-Encoding": "gzip"}
     )
@@ -258,7 +258,7 @@ BAD = {
 
 
 @pytest.mark.one_database
-def test_bad_workbooks_are_refused_and_nothing_is_kept(engine: Engine, api: EngineApi) -> None:
+def test_bad_workbooks_are_refused_and_removed(engine: Engine, api: EngineApi) -> None:
     for what, (data, status, code) in BAD.items():
         answer = api.client.post("/api/v1/upload", content=data)
         assert answer.status_code == status, (what, answer.text)
@@ -292,7 +292,7 @@ def test_binary_workbooks_have_the_same_rows_and_rejects(api: EngineApi) -> None
 
 
 @pytest.mark.one_database
-def test_a_lonely_cell_far_away_is_a_row(api: EngineApi) -> None:
+def test_a_single_distant_cell_is_a_row(api: EngineApi) -> None:
     def fill(book: Any) -> None:
         sheet = book.add_worksheet("Far")
         sheet.write("A1", "near")
@@ -304,7 +304,7 @@ def test_a_lonely_cell_far_away_is_a_row(api: EngineApi) -> None:
 
 
 @pytest.mark.one_database
-def test_a_bomb_ends_its_process_alone(engine: Engine) -> None:
+def test_a_bomb_ends_only_its_own_process(engine: Engine) -> None:
     engine.start(SPREADSHEET_MEMORY_MB=64)
     texts = b"<sst>" + b"<si><t>" + b"x" * 1000 + b"</t></si>"
     bomb = without(ORDERS, sharedStrings=texts * 1 + texts[5:] * 300_000 + b"</sst>")
@@ -314,7 +314,7 @@ def test_a_bomb_ends_its_process_alone(engine: Engine) -> None:
 
 
 @pytest.mark.one_database
-def test_a_process_that_dies_or_hangs_is_told(
+def test_a_process_that_dies_or_hangs_is_reported(
     api: EngineApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for script in ("import os; os.kill(os.getpid(), 9)", "import sys; sys.stdout.write('D')"):

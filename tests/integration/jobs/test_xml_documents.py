@@ -56,7 +56,7 @@ def test_elements_are_rows(api: EngineApi) -> None:
         (b"<orders/>", {"records": "/orders/order"}, 422, "empty_file"),
     ],
 )
-def test_what_cannot_be_read_is_refused(
+def test_an_unreadable_document_is_refused(
     api: EngineApi, data: bytes, params: dict[str, str], status: int, code: str
 ) -> None:
     answer = api.client.post("/api/v1/upload", params=params, content=data)

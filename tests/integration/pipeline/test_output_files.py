@@ -68,7 +68,7 @@ def test_the_file_holds_the_output_of_every_chunk_in_row_order(engine: Engine) -
         }
         assert result["rows"] == {"total": 350, "ok": 250, "rejected": 100}
         assert result["rejected_by_code"] == {"nobody": 100}
-        shown = [(each["row_number"], each["code"]) for each in result["rejects"]]
+        shown = [(reject["row_number"], reject["code"]) for reject in result["rejects"]]
         assert shown == [(number, "nobody") for number in range(101, 121)]
         assert result["preview"] == [
             {"row_number": number, "data": [f"Hello row {number}"]} for number in (1, 2, 3)
@@ -90,8 +90,8 @@ def test_a_dry_run_reports_the_same_and_writes_no_file(engine: Engine) -> None:
         assert status["result_file_id"] is None
         assert (dry.pop("output"), dry.pop("dry_run")) == (None, True)
         assert dry.items() <= real.items()
-    made = engine.sql("SELECT count(*) FROM files WHERE filename LIKE '%.transformed.%'")
-    assert made == [(1,)], "that of the other run"
+    rows = engine.sql("SELECT count(*) FROM files WHERE filename LIKE '%.transformed.%'")
+    assert rows == [(1,)], "that of the other run"
 
 
 @pytest.mark.one_database
@@ -107,8 +107,8 @@ def test_the_output_file_is_named_after_its_source(engine: Engine) -> None:
     with engine.api() as api:
         for name in called:
             written(engine, api, name=name)
-    made = engine.sql("SELECT filename FROM files WHERE filename LIKE '%.transformed.%'")
-    assert sorted(name for (name,) in made) == sorted(called.values())
+    rows = engine.sql("SELECT filename FROM files WHERE filename LIKE '%.transformed.%'")
+    assert sorted(name for (name,) in rows) == sorted(called.values())
 
 
 def remove(part: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import zipfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -91,11 +93,40 @@ def test_a_file_of_a_web_server_becomes_a_job(api: EngineApi, web: WebServer) ->
     assert {each.headers["Authorization"] for each in file.requests} == {"Bearer secret"}
 
 
+def test_an_archive_in_a_folder_has_a_part_for_each_file(api: EngineApi, folder: Path) -> None:
+    with zipfile.ZipFile(folder / "data.zip", "w") as archive:
+        archive.writestr("a.csv", ROWS)
+        archive.writestr("b.csv.gz", gzip.compress(ROWS)[:-3])
+    job_id = started(api, source=(folder / "data.zip").as_uri())
+    status = api.finished(job_id)
+    assert status["status"] == "completed_with_errors"
+    assert (status["parts"]["total"], status["parts"]["failed"]) == (2, 1)
+    assert status["errors"][0]["error"]["code"] == "corrupt_gzip"
+    assert status["counts"]["loaded"] == 2
+
+
 def test_a_transfer_that_cannot_go_on_begins_again(api: EngineApi, web: WebServer) -> None:
     web.paths["/f.csv"] = File(ROWS, etag=None, cuts=[12, 3])
     job_id = started(api, source=web.url("/f.csv"))
     completed(api, job_id)
     assert rows(api, job_id) == EXPECTED
+
+
+def test_an_archive_of_a_web_server_becomes_a_job_with_parts(
+    api: EngineApi, web: WebServer
+) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in ("a.csv", "b.csv", "notes.txt"):
+            archive.writestr(name, ROWS)
+    web.paths["/day.zip"] = File(out.getvalue(), media_type="application/zip")
+    job_id = started(api, source=web.url("/day.zip"), members="*.csv")
+    assert completed(api, job_id)["counts"]["loaded"] == 4
+    items = api.client.get("/api/v1/jobs", params={"parent": job_id}).json()["items"]
+    assert len(items) == 2
+    for item in items:
+        assert rows(api, item["job_id"]) == EXPECTED
+        assert api.status(item["job_id"])["fetched"]["etag"] == '"v1"'
 
 
 def test_other_types_run_over_a_web_server_too(api: EngineApi, web: WebServer) -> None:

@@ -100,7 +100,7 @@ def constraint(definition: TableDefinition, name: str) -> Constraint:
     return constraint
 
 
-async def test_columns_are_those_of_the_information_schema(postgresql: AsyncConnection) -> None:
+async def test_columns_agree_with_the_information_schema(postgresql: AsyncConnection) -> None:
     await execute(postgresql, KINDS_OF_CONSTRAINTS)
     definition = await read(postgresql, "orders")
     query = """
@@ -125,7 +125,7 @@ async def test_columns_are_those_of_the_information_schema(postgresql: AsyncConn
     assert [(each.name, each.type) for each in definition.columns] == types
 
 
-async def test_domains_enums_and_arrays_say_what_they_are_made_of(
+async def test_domains_enums_and_arrays_show_their_base_types(
     postgresql: AsyncConnection,
 ) -> None:
     await execute(postgresql, KINDS_OF_CONSTRAINTS)
@@ -133,7 +133,7 @@ async def test_domains_enums_and_arrays_say_what_they_are_made_of(
     tip = column(definition, "tip")
     assert (tip.type, tip.base_type, tip.is_nullable) == ("small_cents", "numeric(12,2)", False)
     assert tip.default == "0"
-    assert [(each.name, each.definition) for each in tip.domain_checks] == [
+    assert [(check.name, check.definition) for check in tip.domain_checks] == [
         ("cents_check", "CHECK ((VALUE >= (0)::numeric))"),
         ("is_small", "CHECK (((VALUE)::numeric < (100)::numeric))"),
     ]
@@ -149,7 +149,7 @@ async def test_domains_enums_and_arrays_say_what_they_are_made_of(
     assert column(definition, "gross").default is None
 
 
-async def test_constraints_are_those_of_the_database(postgresql: AsyncConnection) -> None:
+async def test_constraints_agree_with_the_database(postgresql: AsyncConnection) -> None:
     await execute(postgresql, KINDS_OF_CONSTRAINTS)
     definition = await read(postgresql, "orders")
     query = """
@@ -179,7 +179,7 @@ async def test_constraints_are_those_of_the_database(postgresql: AsyncConnection
     assert definition.triggers == ("changes",)
 
 
-async def test_only_plain_keys_can_tell_rows_apart(postgresql: AsyncConnection) -> None:
+async def test_only_plain_keys_identify_rows(postgresql: AsyncConnection) -> None:
     await execute(postgresql, KINDS_OF_CONSTRAINTS)
     definition = await read(postgresql, "orders")
     on_email = definition.unique_on(("email",))
@@ -190,7 +190,7 @@ async def test_only_plain_keys_can_tell_rows_apart(postgresql: AsyncConnection) 
     assert customers.unique_on(("country", "id")) is not None
 
 
-async def test_the_fingerprint_changes_with_the_definition_alone(
+async def test_the_fingerprint_changes_only_with_the_definition(
     postgresql: AsyncConnection,
 ) -> None:
     await execute(postgresql, "CREATE TABLE t (a int, b int);\nCREATE ROLE fingerprint_reader")
@@ -205,7 +205,7 @@ async def test_the_fingerprint_changes_with_the_definition_alone(
     await execute(postgresql, "DROP ROLE fingerprint_reader")
 
 
-async def test_an_empty_schema_stands_for_the_search_path(postgresql: AsyncConnection) -> None:
+async def test_an_empty_schema_means_the_search_path(postgresql: AsyncConnection) -> None:
     await execute(
         postgresql,
         """
@@ -225,7 +225,7 @@ async def test_an_empty_schema_stands_for_the_search_path(postgresql: AsyncConne
     assert catalogue.parse_name(str(odd.name)) == ("Sales.EU", 'Odd " name')
 
 
-async def test_partitions_views_and_rules_say_what_they_are(postgresql: AsyncConnection) -> None:
+async def test_partitions_views_and_rules_are_reported_as_such(postgresql: AsyncConnection) -> None:
     await execute(
         postgresql,
         """
@@ -250,7 +250,9 @@ async def test_partitions_views_and_rules_say_what_they_are(postgresql: AsyncCon
     assert (await read(postgresql, "v")).rules == ()
 
 
-async def test_rights_and_row_security_are_those_of_the_role(postgresql: AsyncConnection) -> None:
+async def test_rights_and_row_security_are_those_of_the_current_role(
+    postgresql: AsyncConnection,
+) -> None:
     await execute(
         postgresql,
         """
@@ -284,7 +286,7 @@ TOLD = [
 ]  # fmt: skip
 
 
-async def test_a_new_table_is_as_the_catalogue_describes_it_afterwards(
+async def test_a_new_table_agrees_with_its_description_in_the_catalogue(
     postgresql: AsyncConnection,
 ) -> None:
     columns = {f"c{place}": written for place, written in enumerate(TOLD)}
@@ -317,7 +319,7 @@ async def test_tables_of_the_service_are_refused(migrated: AsyncConnection) -> N
     assert (await read(migrated, "mine", schema)).name.table == "mine"
 
 
-async def test_a_users_own_table_may_be_called_jobs(postgresql: AsyncConnection) -> None:
+async def test_a_table_of_a_user_may_be_called_jobs(postgresql: AsyncConnection) -> None:
     await execute(postgresql, "CREATE TABLE jobs (a int)")
     assert (await read(postgresql, "jobs")).columns[0].name == "a"
     system = TableName("pg_catalog", "pg_class")
@@ -325,7 +327,7 @@ async def test_a_users_own_table_may_be_called_jobs(postgresql: AsyncConnection)
     assert await catalogue.list_tables(postgresql, "information_schema") == []
 
 
-async def test_sqlite_says_what_its_tables_are(sqlite: AsyncConnection) -> None:
+async def test_sqlite_tables_are_described(sqlite: AsyncConnection) -> None:
     await execute(
         sqlite,
         """
@@ -378,7 +380,9 @@ async def test_sqlite_says_what_its_tables_are(sqlite: AsyncConnection) -> None:
     assert not any(each.is_nullable for each in parents.columns)
 
 
-async def test_sqlite_tells_strict_tables_and_odd_keys(sqlite: AsyncConnection) -> None:
+async def test_strict_tables_and_unusual_keys_of_sqlite_are_recognised(
+    sqlite: AsyncConnection,
+) -> None:
     await execute(
         sqlite,
         """
@@ -420,5 +424,5 @@ async def test_sqlite_tells_strict_tables_and_odd_keys(sqlite: AsyncConnection) 
         ("a\0b", None),
     ],
 )
-def test_names_are_read_to_the_letter(written: str, parts: tuple[str, str] | None) -> None:
+def test_names_are_case_sensitive(written: str, parts: tuple[str, str] | None) -> None:
     assert catalogue.parse_name(written) == parts

@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from app.features.tables.loading import destination
 from tests.engine import Engine
 from tests.integration.tables.test_load import load
 from tests.integration.tables.test_modes import cell
@@ -155,7 +156,7 @@ def things(engine: Engine, table: str) -> list[Row]:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_just_the_rows_are_rejected_that_the_database_refuses(engine: Engine, seed: int) -> None:
+def test_exactly_the_rows_that_the_database_refuses_are_rejected(engine: Engine, seed: int) -> None:
     given = rows(random.Random(seed), 400)
     for table in ("oracle", "things"):
         make(engine, table)
@@ -166,10 +167,67 @@ def test_just_the_rows_are_rejected_that_the_database_refuses(engine: Engine, se
         lines = [",".join(map(cell, row)) + "\n" for row in given]
         job = load(api, ",".join(COLUMNS) + "\n" + "".join(lines), table="things")
         assert job["status"] == "completed_with_errors", job
-        rejects = {each["row_number"]: each for each in api.rejects(job["job_id"])}
+        rejects = {reject["row_number"]: reject for reject in api.rejects(job["job_id"])}
         assert rejects.keys() == refused.keys()
         for number, constraint in refused.items():
             name = constraint.replace("oracle", "things")
             assert name in rejects[number]["message"], (rejects[number], constraint)
         assert things(engine, "things") == things(engine, "oracle")
         assert api.proof(job["job_id"])["closes"]
+
+
+def test_clashing_rows_are_settled_a_few_at_a_time(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oracle takes rows one by one: a row that is refused takes no value from later ones."""
+    monkeypatch.setattr(destination, "ROWS_AT_ONCE", 5)
+    source = random.Random(3)
+    pairs = [(source.randrange(40), source.randrange(25)) for _ in range(120)]
+    ids, codes, refused = {100}, {7}, set()
+    for number, (key, code) in enumerate(pairs, 1):
+        if key in ids or code in codes:
+            refused.add(number)
+        else:
+            ids.add(key)
+            codes.add(code)
+    engine.sql(
+        "CREATE TABLE pairs (id INTEGER PRIMARY KEY, code INTEGER UNIQUE)",
+        "INSERT INTO pairs VALUES (100, 7)",
+    )
+    engine.start()
+    with engine.api() as api:
+        lines = "".join(f"{key},{code}\n" for key, code in pairs)
+        job = load(api, "id,code\n" + lines, table="pairs")
+        assert {each["row_number"] for each in api.rejects(job["job_id"])} == refused
+        assert {row for (row,) in engine.sql("SELECT id FROM pairs")} == ids
+
+
+def test_a_row_may_refer_to_one_behind_it(engine: Engine) -> None:
+    """Also when only an attempt in halves finds the row that the table refuses."""
+    trigger = [
+        "CREATE FUNCTION refuse_bad() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.name = 'bad' THEN RAISE EXCEPTION 'bad name'; END IF; RETURN NEW; END $$",
+        "CREATE TRIGGER bad BEFORE INSERT ON parts FOR EACH ROW EXECUTE FUNCTION refuse_bad()",
+    ]
+    if engine.url.startswith("sqlite"):
+        trigger = [
+            "CREATE TRIGGER bad BEFORE INSERT ON parts WHEN NEW.name = 'bad'"
+            " BEGIN SELECT RAISE(ABORT, 'bad name'); END"
+        ]
+    engine.sql(
+        "CREATE TABLE parts (id INTEGER PRIMARY KEY, of_id INTEGER REFERENCES parts, name TEXT)",
+        *trigger,
+    )
+    engine.start()
+    with engine.api() as api:
+        count = 40
+        lines = [f"{i},{i + 1},{'bad' if i in (11, 30) else 'good'}" for i in range(1, count)]
+        lines[10] = "11,,bad"  # nobody refers to it
+        lines[9] = "10,12,good"
+        lines += [f"{count},,good", "41,99,good"]
+        job = load(api, "id,of_id,name\n" + "\n".join(lines) + "\n", table="parts")
+        rejects = {each["row_number"]: each["code"] for each in api.rejects(job["job_id"])}
+        codes = {number: "foreign_key" for number in range(1, 30) if number != 11}
+        assert rejects == codes | {11: "refused", 30: "refused", 41: "foreign_key"}
+        kept = [row for (row,) in engine.sql("SELECT id FROM parts ORDER BY id")]
+        assert kept == list(range(31, count + 1))

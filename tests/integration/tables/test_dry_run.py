@@ -20,7 +20,7 @@ def prices(engine: Engine) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("mode", ["upsert", "insert_new", "replace", "update"])
-def test_it_counts_what_the_load_then_does(engine: Engine, mode: str) -> None:
+def test_a_dry_run_counts_the_rows_of_the_later_load(engine: Engine, mode: str) -> None:
     engine.sql(
         "CREATE TABLE prices (id INTEGER PRIMARY KEY, name TEXT, price INTEGER)",
         *(f"INSERT INTO prices VALUES ({i}, '{name}', {price})" for i, name, price in THERE),
@@ -40,8 +40,8 @@ def test_it_counts_what_the_load_then_does(engine: Engine, mode: str) -> None:
             name: real["summary"][name] for name in COUNTS
         }
         names = ("row_number", "code", "column", "message")
-        assert [[each[name] for name in names] for each in api.rejects(real["job_id"])] == [
-            [each[name] for name in names] for each in rejects
+        assert [[reject[name] for name in names] for reject in api.rejects(real["job_id"])] == [
+            [reject[name] for name in names] for reject in rejects
         ]
     new = {"row_number": 4, "data": {"id": "9", "name": "new", "price": "90"}}
     if mode in ("upsert", "insert_new"):
@@ -65,7 +65,7 @@ def test_it_counts_what_the_load_then_does(engine: Engine, mode: str) -> None:
         assert len(told["samples"]["inserted"]) == 4
 
 
-def test_a_table_that_would_be_created_is_not(engine: Engine) -> None:
+def test_a_dry_run_does_not_create_the_table(engine: Engine) -> None:
     engine.start()
     types = {"id": "INTEGER"} if engine.url.startswith("sqlite") else {"id": "bigint"}
     with engine.api() as api:

@@ -76,7 +76,7 @@ def test_rows_that_the_table_refuses_are_rejects(engine: Engine) -> None:
         rejects = api.client.get(f"/api/v1/rejects/{job['job_id']}").json()["items"]
         # what a condition of SQLite is about, its catalogue does not say
         of_check = None if engine.url.startswith("sqlite") else "amount"
-        assert {each["row_number"]: (each["code"], each["column"]) for each in rejects} == {
+        assert {reject["row_number"]: (reject["code"], reject["column"]) for reject in rejects} == {
             2: ("foreign_key", "customer_id"),
             3: ("not_unique", "code"),
             4: ("check_failed", of_check),
@@ -120,7 +120,7 @@ def test_columns_are_added_with_the_load(engine: Engine) -> None:
         assert engine.sql("SELECT id, note FROM orders") == [(1, "a")]
 
 
-def test_a_definition_that_changed_is_told_and_nothing_is_loaded(engine: Engine) -> None:
+def test_a_changed_definition_is_reported_and_nothing_is_loaded(engine: Engine) -> None:
     engine.sql(*ORDERS)
     engine.start(GRANULA_FAIL="load.staged=transient")
     with engine.api() as api:
@@ -178,7 +178,7 @@ def test_corrected_rows_go_into_the_table(engine: Engine) -> None:
         assert not stages(engine)
 
 
-def test_rows_may_refer_to_rows_of_the_file_before_or_behind_them(engine: Engine) -> None:
+def test_rows_may_reference_earlier_and_later_rows_of_the_file(engine: Engine) -> None:
     """One that refers to a rejected row is rejected, too."""
     engine.sql(
         "CREATE TABLE nodes (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES nodes (id))",
@@ -189,13 +189,13 @@ def test_rows_may_refer_to_rows_of_the_file_before_or_behind_them(engine: Engine
         job = load(api, "id,parent\n1,2\n2,0\n3,9\n4,3\n5,4\n6,5\n7,1\n", table="nodes")
         assert engine.sql("SELECT id FROM nodes ORDER BY id") == [(0,), (1,), (2,), (7,)]
         rejects = api.rejects(job["job_id"])
-        assert {each["row_number"]: each["code"] for each in rejects} == dict.fromkeys(
+        assert {reject["row_number"]: reject["code"] for reject in rejects} == dict.fromkeys(
             (3, 4, 5, 6), "foreign_key"
         )
 
 
 @pytest.mark.parametrize("data", ["id,name\n1,Ada\n", "id,name\n3,Cy\n3,Di\n"])
-def test_rows_that_others_refer_to_are_not_replaced(engine: Engine, data: str) -> None:
+def test_referenced_rows_are_not_replaced(engine: Engine, data: str) -> None:
     engine.sql(*ORDERS, "INSERT INTO orders VALUES (7, 2, 'x', 1)")
     engine.start()
     with engine.api() as api:

@@ -80,7 +80,7 @@ def inserts(there: Prices) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_table_is_as_the_reference(engine: Engine, mode: str) -> None:
+def test_the_table_equals_the_reference(engine: Engine, mode: str) -> None:
     source = random.Random(mode)
     there = {key: values(source) for key in range(0, 200, 2)}
     keys = source.sample(range(100, 300), 120)
@@ -105,7 +105,7 @@ def test_the_table_is_as_the_reference(engine: Engine, mode: str) -> None:
         assert job["status"] == ("completed_with_errors" if refused else "completed"), job
         found = {key: tuple(row) for key, *row in engine.sql("SELECT id, name, price FROM prices")}
         assert found == after
-        assert {each["row_number"] for each in api.rejects(job["job_id"])} == refused
+        assert {reject["row_number"] for reject in api.rejects(job["job_id"])} == refused
         told = {name: job["summary"][name] for name in counts}
         assert told == counts
         assert api.proof(job["job_id"])["closes"]

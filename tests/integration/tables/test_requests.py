@@ -15,8 +15,8 @@ def uploaded(api: EngineApi, data: bytes, *, is_analysed: bool = False) -> str:
     file_id = str(api.upload(data)["file_id"])
     api.finished(file_id)
     if is_analysed:
-        made = api.client.post("/api/v1/jobs/analyze", json={"file_id": file_id})
-        api.finished(made.json()["job_id"])
+        response = api.client.post("/api/v1/jobs/analyze", json={"file_id": file_id})
+        api.finished(response.json()["job_id"])
     return file_id
 
 
@@ -58,7 +58,7 @@ def test_a_new_table_has_the_types_of_the_analysis(engine: Engine) -> None:
         assert refused(api, file_id, table="prices", mode="create")["code"] == "table_exists"
 
 
-def test_a_new_table_has_the_types_that_were_told(engine: Engine) -> None:
+def test_a_new_table_has_the_requested_types(engine: Engine) -> None:
     engine.start()
     kind = "TEXT" if engine.url.startswith("sqlite") else "varchar(3)"
     with engine.api() as api:
@@ -73,17 +73,17 @@ def test_a_new_table_has_the_types_that_were_told(engine: Engine) -> None:
         assert wrong["code"] == "table_mismatch"
 
 
-def test_columns_that_the_table_lacks_are_added(engine: Engine) -> None:
+def test_missing_columns_are_added(engine: Engine) -> None:
     engine.sql("CREATE TABLE prices (sku TEXT PRIMARY KEY)")
     engine.start()
     with engine.api() as api:
         file_id = uploaded(api, PRICES, is_analysed=True)
         wrong = refused(api, file_id, table="prices")
-        assert [each["pointer"] for each in wrong["errors"]] == ["options/on_schema_change"]
+        assert [error["pointer"] for error in wrong["errors"]] == ["options/on_schema_change"]
         done = load(api, file_id, table="prices", on_schema_change="add_columns")
         assert done["status"] == "completed", done
         described = api.client.get("/api/v1/tables/prices").json()
-        assert [each["name"] for each in described["columns"]] == [
+        assert [column["name"] for column in described["columns"]] == [
             "sku",
             "price",
             "valid from",
@@ -92,7 +92,7 @@ def test_columns_that_the_table_lacks_are_added(engine: Engine) -> None:
         assert described["rows"] == 2
 
 
-def test_a_table_lists_the_loads_of_who_asks(engine: Engine) -> None:
+def test_a_table_lists_the_loads_of_the_caller(engine: Engine) -> None:
     engine.sql("CREATE TABLE numbers (n INTEGER)")
     engine.start()
     with engine.api() as api:
@@ -106,7 +106,7 @@ def test_a_table_lists_the_loads_of_who_asks(engine: Engine) -> None:
         assert api.client.get("/api/v1/tables/numbers").json()["rows"] == 1
 
 
-def test_options_that_do_not_belong_together_are_refused(engine: Engine) -> None:
+def test_contradictory_options_are_refused(engine: Engine) -> None:
     engine.sql("CREATE TABLE numbers (n INTEGER)")
     engine.start()
     with engine.api() as api:
@@ -122,15 +122,15 @@ def test_options_that_do_not_belong_together_are_refused(engine: Engine) -> None
             assert said in told["detail"], told
 
 
-def test_an_upload_goes_into_the_table_that_it_names(engine: Engine) -> None:
+def test_an_upload_is_loaded_into_the_table_that_it_names(engine: Engine) -> None:
     engine.sql("CREATE TABLE prices (sku TEXT PRIMARY KEY, price NUMERIC)")
     engine.sql("INSERT INTO prices VALUES ('A', 1), ('B', 2)")
     engine.start()
     with engine.api() as api:
         query = {"table": "prices", "mode": "upsert", "key": "sku"}
-        made = api.upload(b"sku,price\nA,5\nC,x\nD,7\n", **query)
-        assert (made["processor"], made["columns"]) == ("load", ["sku", "price"])
-        done = api.finished(made["file_id"])
+        upload = api.upload(b"sku,price\nA,5\nC,x\nD,7\n", **query)
+        assert (upload["processor"], upload["columns"]) == ("load", ["sku", "price"])
+        done = api.finished(upload["file_id"])
         counts = {name: done["summary"][name] for name in ("inserted", "updated")}
         assert (done["status"], counts) == ("completed_with_errors", {"inserted": 1, "updated": 1})
         assert engine.sql("SELECT sku, price FROM prices ORDER BY sku") == [
@@ -169,7 +169,7 @@ def test_an_upload_that_does_not_fit_its_table_is_refused_and_not_kept(engine: E
         assert not [path for path in stored if "granula" not in path.name], stored
 
 
-def test_the_same_upload_into_the_same_table_is_known_again(engine: Engine) -> None:
+def test_a_repeated_upload_into_the_same_table_is_recognised(engine: Engine) -> None:
     engine.sql("CREATE TABLE numbers (n INTEGER)")
     engine.sql("CREATE TABLE others (n INTEGER)")
     engine.start()
@@ -196,7 +196,7 @@ RECORDS = (
 )
 
 
-def test_records_of_json_are_loaded_by_their_keys(engine: Engine) -> None:
+def test_json_records_are_loaded_by_their_keys(engine: Engine) -> None:
     """Their first ones tell which there are."""
     engine.sql("CREATE TABLE prices (sku TEXT PRIMARY KEY, price NUMERIC, tags TEXT)")
     engine.start()
@@ -204,8 +204,8 @@ def test_records_of_json_are_loaded_by_their_keys(engine: Engine) -> None:
         wrong = api.client.post("/api/v1/upload", params={"table": "prices"}, content=RECORDS)
         assert "no column for 'more'" in wrong.json()["detail"]
         query = {"table": "prices", "on_schema_change": "ignore"}
-        made = api.client.post("/api/v1/upload", params=query, content=RECORDS).json()
-        done = api.finished(made["file_id"])
+        body = api.client.post("/api/v1/upload", params=query, content=RECORDS).json()
+        done = api.finished(body["file_id"])
         rows = engine.sql("SELECT sku, price, tags FROM prices ORDER BY sku")
         assert [(sku, float(price), tags) for sku, price, tags in rows] == [
             ("A", 1.5, '["x"]'),

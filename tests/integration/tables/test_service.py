@@ -48,19 +48,19 @@ def test_tables_are_listed_without_those_of_the_service(engine: Engine) -> None:
     schema = "main" if engine.url.startswith("sqlite") else "public"
     with engine.api() as api:
         body = api.client.get("/api/v1/tables").json()
-        found = [(each["table"], each["kind"], each["schema"]) for each in body["items"]]
+        found = [(item["table"], item["kind"], item["schema"]) for item in body["items"]]
         assert sorted(found) == [
             ("Odd.Name", "table", schema),
             ("customers", "table", schema),
             ("orders", "table", schema),
             ("rich", "view", schema),
         ]
-        [odd] = [each for each in body["items"] if each["table"] == "Odd.Name"]
+        [odd] = [item for item in body["items"] if item["table"] == "Odd.Name"]
         assert odd["name"] == f'{schema}."Odd.Name"'
         page = api.client.get("/api/v1/tables", params={"limit": 1, "offset": 1}).json()
         assert (page["items"], page["total"]) == ([body["items"][1]], 4)
         described = api.client.get(f"/api/v1/tables/{odd['name']}").json()
-        assert [each["name"] for each in described["columns"]] == ["a"]
+        assert [column["name"] for column in described["columns"]] == ["a"]
 
 
 def test_a_table_is_described_with_its_rows_and_keys(engine: Engine) -> None:
@@ -69,13 +69,17 @@ def test_a_table_is_described_with_its_rows_and_keys(engine: Engine) -> None:
     is_sqlite = engine.url.startswith("sqlite")
     with engine.api() as api:
         orders = api.client.get("/api/v1/tables/orders").json()
-        assert [(each["name"], each["nullable"]) for each in orders["columns"]] == [
+        assert [(column["name"], column["nullable"]) for column in orders["columns"]] == [
             ("id", False),
             ("customer", True),
             ("amount", True),
         ]
         assert orders["primary_key"] == ["id"]
-        [key] = [each for each in orders["constraints"] if each["kind"] == "foreign_key"]
+        [key] = [
+            constraint
+            for constraint in orders["constraints"]
+            if constraint["kind"] == "foreign_key"
+        ]
         assert key["references"] == ("main" if is_sqlite else "public") + ".customers"
         assert (key["columns"], key["referenced_columns"]) == (["customer"], ["id"])
         assert (orders["rows"], orders["rows_are_exact"], orders["loads"]) == (0, True, [])
@@ -86,14 +90,14 @@ def test_a_table_is_described_with_its_rows_and_keys(engine: Engine) -> None:
 @pytest.mark.parametrize(
     "name", ["nowhere", "jobs", "alembic_version", "a.b.c", "granula_loads", "%00"]
 )
-def test_a_table_that_is_not_there_or_not_the_users_is_unknown(engine: Engine, name: str) -> None:
+def test_a_missing_or_foreign_table_is_unknown(engine: Engine, name: str) -> None:
     engine.start()
     with engine.api() as api:
         answer = api.client.get(f"/api/v1/tables/{name}")
         assert (answer.status_code, answer.json()["code"]) == (404, "unknown_table")
 
 
-def test_a_name_with_other_capitals_is_told(engine: Engine) -> None:
+def test_a_name_in_another_case_is_suggested(engine: Engine) -> None:
     engine.sql(*TABLES)
     engine.start()
     if engine.url.startswith("sqlite"):
@@ -120,7 +124,7 @@ def test_connections_are_named_without_their_passwords(
         assert (gone["name"], gone["reachable"]) == ("gone", False)
         there = {"connection": "warehouse", "schema": "sales"}
         assert [
-            each["name"] for each in api.client.get("/api/v1/tables", params=there).json()["items"]
+            item["name"] for item in api.client.get("/api/v1/tables", params=there).json()["items"]
         ] == ["sales.prices"]
         prices = api.client.get(
             "/api/v1/tables/sales.prices", params={"connection": "warehouse"}
@@ -142,7 +146,7 @@ def test_connections_are_named_without_their_passwords(
         ('["s3cret"]', "valid dictionary"),
     ],
 )
-def test_wrong_connections_are_told_without_what_was_given(written: str, said: str) -> None:
+def test_invalid_connections_are_reported_without_their_values(written: str, said: str) -> None:
     with pytest.raises(SettingsInvalid, match=said) as raised:
         load_settings(connections=written)
     assert "s3cret" not in str(raised.value)
@@ -163,20 +167,20 @@ def test_a_new_table_needs_an_analysis_of_the_same_bytes(engine: Engine) -> None
 
         with pytest.raises(Exception, match="not analysed yet"):
             engine.run(created())
-        made = api.client.post("/api/v1/jobs/analyze", json={"file_id": file_id})
-        api.finished(made.json()["job_id"])
+        response = api.client.post("/api/v1/jobs/analyze", json={"file_id": file_id})
+        api.finished(response.json()["job_id"])
         plan = engine.run(created())
         if engine.url.startswith("sqlite"):
             assert plan.statements[0].endswith(") STRICT")
-            assert [each.type for each in plan.columns] == ["INTEGER", "TEXT", "TEXT"]
+            assert [column.type for column in plan.columns] == ["INTEGER", "TEXT", "TEXT"]
         else:
-            assert [each.type for each in plan.columns] == ["bigint", "numeric", "date"]
+            assert [column.type for column in plan.columns] == ["bigint", "numeric", "date"]
             assert plan.columns[2].cast.format == "%d/%m/%Y"
         engine.sql(*plan.statements)
         described = api.client.get("/api/v1/tables/prices").json()
         assert described["primary_key"] == ["id"]
-        assert [each["type"] for each in described["columns"]] == [
-            each.type for each in plan.columns
+        assert [column["type"] for column in described["columns"]] == [
+            column.type for column in plan.columns
         ]
         with pytest.raises(Exception, match="already"):
             engine.run(created())

@@ -130,7 +130,7 @@ def test_a_table_without_a_key_is_appended_to_and_replaced(engine: Engine) -> No
 
 
 @on_postgresql
-def test_partitions_take_their_rows(engine: Engine) -> None:
+def test_rows_are_loaded_into_their_partitions(engine: Engine) -> None:
     """A row for which there is none is a reject."""
     engine.sql(
         "CREATE TABLE sales (id INTEGER, year INTEGER, sum INTEGER, PRIMARY KEY (id, year))"
@@ -144,7 +144,7 @@ def test_partitions_take_their_rows(engine: Engine) -> None:
         data = "id,year,sum\n1,2024,6\n2,2026,7\n3,1999,8\n2,2026,9\n"
         job = load(api, data, table="sales", mode="upsert")
         assert job["status"] == "completed_with_errors", job
-        assert [each["row_number"] for each in api.rejects(job["job_id"])] == [3, 4]
+        assert [reject["row_number"] for reject in api.rejects(job["job_id"])] == [3, 4]
         assert engine.sql("SELECT * FROM sales ORDER BY 1") == [(1, 2024, 6), (2, 2026, 7)]
 
 
@@ -179,7 +179,7 @@ def test_a_locked_table_is_waited_for(engine: Engine) -> None:
 
 
 @on_postgresql
-def test_a_table_that_leaves_no_room_for_the_number_of_a_row_is_refused(engine: Engine) -> None:
+def test_a_table_with_the_maximum_number_of_columns_is_refused(engine: Engine) -> None:
     """PostgreSQL has 1,600 columns at most; one less is loaded."""
     names = [f"c{i}" for i in range(1600)]
     for count in (1600, 1599):

@@ -140,7 +140,7 @@ async def copied(
 
 
 @pytest.mark.parametrize("type_", TYPES)
-async def test_the_database_reads_what_is_accepted_as_the_same_value(
+async def test_the_database_reads_every_accepted_text_as_the_same_value(
     type_: str, postgresql_url: str, database: asyncpg.Connection
 ) -> None:
     cast = await cast_of(postgresql_url, database, type_)
@@ -229,7 +229,7 @@ REFUSED: dict[str, list[str]] = {
 
 
 @pytest.mark.parametrize("type_", sorted(ACCEPTED.keys() | REFUSED.keys()))
-async def test_what_has_one_reading_is_accepted_and_what_would_be_changed_is_not(
+async def test_unambiguous_texts_are_accepted_and_texts_that_would_change_are_not(
     type_: str, postgresql_url: str, database: asyncpg.Connection
 ) -> None:
     cast = await cast_of(postgresql_url, database, type_)
@@ -241,7 +241,7 @@ async def test_what_has_one_reading_is_accepted_and_what_would_be_changed_is_not
         assert problem.message.endswith((".", "}"))
 
 
-async def test_dates_in_another_form_are_read_by_it_alone(
+async def test_dates_in_a_declared_format_are_read_only_in_it(
     postgresql_url: str, database: asyncpg.Connection
 ) -> None:
     """The oracle is to_timestamp."""
@@ -267,7 +267,7 @@ async def test_dates_in_another_form_are_read_by_it_alone(
     assert accepted(strict.cast(with_zone, pa.array(texts)), texts) == []
 
 
-def test_an_empty_cell_is_no_value_unless_it_is_to_be_a_text() -> None:
+def test_an_empty_cell_is_null_except_in_a_text_column() -> None:
     texts = pa.array(["", "a", None], pa.string())
     text = Cast("text", "text")
     assert strict.cast(text, texts).texts.to_pylist() == [None, "a", None]
@@ -287,5 +287,5 @@ def test_an_empty_cell_is_no_value_unless_it_is_to_be_a_text() -> None:
         ("decimal", ["12.50", None], ["12.50", None]),
     ],
 )
-def test_sqlite_is_given_numbers_and_bytes(kind: Any, texts: list[str], values: list[Any]) -> None:
+def test_sqlite_gets_numbers_and_bytes(kind: Any, texts: list[str], values: list[Any]) -> None:
     assert strict.native(Cast(kind, kind), pa.array(texts, pa.string())).to_pylist() == values

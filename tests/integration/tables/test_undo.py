@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.corrections.tables import ended, patch
 from tests.engine import Engine, EngineApi
-from tests.integration.crash.test_load import stages
+from tests.integration.crash.test_load import records, stages
 from tests.integration.tables.test_load import load
 from tests.integration.tables.test_modes import (
     TABLE,
@@ -35,16 +36,6 @@ def undo(api: EngineApi, job_id: str, **parameters: Any) -> dict[str, Any]:
     return dict(answer.json())
 
 
-def records(engine: Engine) -> list[tuple[Any, ...]]:
-    catalogue = "sqlite_schema" if engine.url.startswith("sqlite") else "pg_class"
-    name = "name" if engine.url.startswith("sqlite") else "relname::text"
-    kind = "type = 'table'" if engine.url.startswith("sqlite") else "relkind = 'r'"
-    return engine.sql(
-        f"SELECT {name} FROM {catalogue} WHERE {kind} AND ({name} LIKE 'granula_record%'"
-        f" OR {name} LIKE 'granula_before%' OR {name} LIKE 'granula_undo%')"
-    )
-
-
 def rows_of(source: random.Random, there: Prices) -> Rows:
     """Some keys of the table, some with its values, and some new ones."""
     keys = source.sample(range(20), 10)
@@ -55,7 +46,7 @@ def rows_of(source: random.Random, there: Prices) -> Rows:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_loads_are_taken_back_in_any_order(engine: Engine, seed: int) -> None:
+def test_loads_are_undone_in_any_order(engine: Engine, seed: int) -> None:
     source = random.Random(seed)
     engine.sql(TABLE)
     engine.start()
@@ -86,7 +77,7 @@ def test_loads_are_taken_back_in_any_order(engine: Engine, seed: int) -> None:
 
 
 @pytest.mark.parametrize("mode", ["append", "upsert", "update", "insert_new", "replace", "mirror"])
-def test_each_mode_is_taken_back(engine: Engine, mode: str) -> None:
+def test_loads_in_each_mode_are_undone(engine: Engine, mode: str) -> None:
     """What the undo would do is shown before."""
     there: Prices = {1: ("a", 1), 2: ("b", 2), 3: ("c", 3)}
     rows: Rows = [(7, ("new", 7)), (2, ("B", 2)), (3, ("c", 3)), (2, ("twice", 0))]
@@ -115,7 +106,7 @@ def test_each_mode_is_taken_back(engine: Engine, mode: str) -> None:
         assert api.proof(job["job_id"])["closes"]
 
 
-def test_rows_that_others_changed_or_need_stay_and_are_named(engine: Engine) -> None:
+def test_rows_that_others_changed_or_need_are_kept_and_reported(engine: Engine) -> None:
     engine.sql(
         TABLE,
         "CREATE TABLE sales (price INTEGER REFERENCES prices (id))",
@@ -146,7 +137,7 @@ def test_rows_that_others_changed_or_need_stay_and_are_named(engine: Engine) -> 
         assert status["undo"]["left"] == 4
 
 
-def test_a_table_that_a_load_made_goes_with_its_undo(engine: Engine) -> None:
+def test_an_undo_drops_the_table_that_the_load_created(engine: Engine) -> None:
     """Unless somebody else has written into it."""
     engine.start()
     types = {"id": "INTEGER", "name": "TEXT"}
@@ -165,7 +156,7 @@ def test_a_table_that_a_load_made_goes_with_its_undo(engine: Engine) -> None:
         assert engine.sql("SELECT id, name FROM used") == [(3, "c")]
 
 
-def test_rows_without_a_key_are_taken_back_by_their_values(engine: Engine) -> None:
+def test_rows_without_a_key_are_undone_by_their_values(engine: Engine) -> None:
     engine.sql("CREATE TABLE notes (a INTEGER, b TEXT)", "INSERT INTO notes VALUES (1, 'x')")
     engine.start()
     with engine.api() as api:
@@ -180,7 +171,7 @@ def test_rows_without_a_key_are_taken_back_by_their_values(engine: Engine) -> No
         assert not records(engine)
 
 
-def test_a_load_without_a_record_cannot_be_taken_back(engine: Engine) -> None:
+def test_a_load_without_a_record_cannot_be_undone(engine: Engine) -> None:
     engine.sql(TABLE)
     engine.start()
     with engine.api() as api:
@@ -189,3 +180,56 @@ def test_a_load_without_a_record_cannot_be_taken_back(engine: Engine) -> None:
         answer = api.client.post(f"/api/v1/undo/{job['job_id']}")
         assert (answer.status_code, answer.json()["code"]) == (409, "nothing_to_undo")
         assert "table" not in api.proof(job["job_id"])
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert", "replace"])
+def test_corrected_rows_are_taken_back_with_their_load(engine: Engine, mode: str) -> None:
+    there: Prices = {1: ("a", 1), 2: ("b", 2)}
+    engine.sql(TABLE, *inserts(there))
+    engine.start()
+    with engine.api() as api:
+        job = load(api, "id,name,price\n7,n,7\nx,B,20\n8,m,y\n", table="prices", mode=mode)
+        second = "2" if mode == "upsert" else "9"
+        changes = [
+            {"_row": 2, "values": {"id": second}},
+            {"_row": 3, "values": {"price": "8"}},
+        ]
+        ended(api, patch(api, job["job_id"], *changes))
+        rows = {7: ("n", 7), int(second): ("B", 20), 8: ("m", 8)}
+        assert table(engine) == (rows if mode == "replace" else there | rows)
+        proof = api.proof(job["job_id"])
+        assert proof["closes"], proof["problems"]
+        assert proof["table"] == {"same": 3, "changed": 0, "removed": 0}
+        undo(api, job["job_id"])
+        assert table(engine) == there
+        assert not records(engine)
+
+
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+def test_rows_that_the_database_numbers_are_found_by_their_numbers(engine: Engine) -> None:
+    """Two loads of the same values: each takes back its own rows."""
+    engine.sql(
+        "CREATE TABLE serials (id SERIAL PRIMARY KEY, name TEXT)",
+        "CREATE TABLE identities (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name TEXT)",
+        "INSERT INTO identities (name) VALUES ('own')",
+    )
+    engine.start()
+    with engine.api() as api:
+        for name in ("serials", "identities"):
+            own = len(engine.sql(f"SELECT id FROM {name}"))
+            first = load(api, "name\na\nb\n", table=name)
+            second = load(api, "name\nb\na\n", table=name)
+            ids = [own + number for number in range(1, 5)]
+            assert [row for (row,) in engine.sql(f"SELECT id FROM {name} ORDER BY id")][own:] == ids
+            told = undo(api, first["job_id"])
+            assert told["removed"] == 2
+            rows = engine.sql(f"SELECT id, name FROM {name} ORDER BY id")[own:]
+            assert rows == [(ids[2], "b"), (ids[3], "a")]
+            undo(api, second["job_id"])
+            assert len(engine.sql(f"SELECT id FROM {name}")) == own
+        job = load(api, "id,name\n1,changed\n9,new\n", table="identities", mode="upsert")
+        assert job["status"] == "completed", job
+        rows = engine.sql("SELECT id, name FROM identities ORDER BY id")
+        assert rows == [(1, "changed"), (9, "new")]
+        undo(api, job["job_id"])
+        assert engine.sql("SELECT id, name FROM identities") == [(1, "own")]

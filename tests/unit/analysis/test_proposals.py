@@ -41,7 +41,7 @@ def carried_out(
     document = {"mapping": of_template(columns), "header": list(given)}
     rows = [list(row) for row in zip(*given.values(), strict=True)]
     done = run.of_cells(msgspec.json.encode(document), rows, list(given), range(len(rows)), True)
-    return [row for _, row in done.preview], [each.code for each in done.findings]
+    return [row for _, row in done.preview], [finding.code for finding in done.findings]
 
 
 def asks(found: dict[str, Any]) -> bool:

@@ -225,7 +225,9 @@ def test_every_path_to_distinct_values_agrees_with_python(
     assert found[0].distinct.count() == len({value for value, _ in there})
     first = dict(reversed(there))
     for examples in found[0].examples.values():
-        assert [each.number for each in examples] == [first[each.text] for each in examples]
+        assert [example.number for example in examples] == [
+            first[example.text] for example in examples
+        ]
         assert examples == sorted(examples)
     counts = Counter(value for value, _ in there).most_common(columns.SHOWN_TOP)
     shown = [each["count_at_most"] for each in found[0].top.best(columns.SHOWN_TOP)]

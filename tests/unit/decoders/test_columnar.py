@@ -158,7 +158,7 @@ def columns(draw: st.DrawFn, depth: int = 2) -> tuple[pa.DataType, st.SearchStra
 
 @given(columns(), st.data())
 @settings(max_examples=150, deadline=None)
-def test_every_value_reads_as_pyarrow_gives_it(
+def test_every_value_equals_that_of_pyarrow(
     column: tuple[pa.DataType, st.SearchStrategy[Any]], data: st.DataObject
 ) -> None:
     kind, values = column
@@ -227,12 +227,12 @@ def test_times_with_a_zone_are_in_utc(values: list[int | None], unit: str) -> No
         (pa.array([[None], [], None], pa.list_(pa.int8())), ["[null]", "[]", "null"]),
     ],
 )  # fmt: skip
-def test_a_type_has_its_text(values: pa.Array, shown: list[str]) -> None:
+def test_each_type_is_named(values: pa.Array, shown: list[str]) -> None:
     assert texts(values) == shown
 
 
 @pytest.mark.parametrize("mode", ["dense", "sparse"])
-def test_a_union_is_the_value_of_its_member(mode: str) -> None:
+def test_a_union_has_the_value_of_its_member(mode: str) -> None:
     types = pa.array([1, 0, 1], pa.int8())
     if mode == "dense":
         offsets = pa.array([0, 0, 1], pa.int32())
@@ -243,7 +243,7 @@ def test_a_union_is_the_value_of_its_member(mode: str) -> None:
     assert texts(array.slice(1)) == ["7", "null"]
 
 
-def test_bytes_that_are_not_utf_8_stay_in_the_line() -> None:
+def test_bytes_that_are_not_utf_8_are_kept_in_the_line() -> None:
     array = pa.array([b'a"\xff', None, b"ok"]).view(pa.string())
     lines = objects(["c"], [array], "", "\n", 3).cast(pa.binary()).to_pylist()
     assert lines == [b'{"c":"a\\"\xff"}\n', b'{"c":null}\n', b'{"c":"ok"}\n']
@@ -279,13 +279,13 @@ def test_fields_of_a_struct_have_one_name_each() -> None:
         (b"\xff\xff\xff\xff\n", None),
     ],
 )
-def test_a_file_is_known_by_its_first_bytes(start: bytes, name: str | None) -> None:
+def test_a_file_is_recognised_by_its_first_bytes(start: bytes, name: str | None) -> None:
     kind = by_content(start)
     assert (kind and kind.name) == name
     assert kind is None or kind in COLUMNAR
 
 
-def test_a_row_is_placed_in_its_group() -> None:
+def test_a_row_is_located_in_its_row_group() -> None:
     places = GroupPlaces("row group", [1, 11, 11, 15], 4)
     assert places.at(1, None) == "row group 1, row 1"
     assert places.at(10, 0) == "row group 1, row 10"

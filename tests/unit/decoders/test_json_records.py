@@ -71,7 +71,7 @@ def pointer(keys: list[str]) -> str:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_the_records_are_those_that_python_reads(seed: int) -> None:
+def test_the_records_equal_those_of_pythons_json(seed: int) -> None:
     dice = random.Random(seed)
     records = [some_object(dice) for _ in range(dice.randrange(5))]
     path = dice.choices(KEYS, k=dice.randrange(1, 4))
@@ -105,7 +105,7 @@ def test_a_path_may_be_written_in_several_ways(path: str) -> None:
     assert read(b'{"data": {"items": [{"a": 1}]}}', records=path) == ([{"a": 1}], [])
 
 
-def test_the_document_itself_is_a_path() -> None:
+def test_the_root_is_a_path() -> None:
     assert read(b'[{"a": 1}]', records=".") == ([{"a": 1}], [])
 
 
@@ -133,14 +133,14 @@ def test_a_wrong_path_is_refused(
     assert reason in refused.value.detail
 
 
-def test_a_path_in_what_is_no_document_is_refused() -> None:
+def test_a_path_into_an_invalid_document_is_refused() -> None:
     with pytest.raises(JsonNotRows, match="neither"):
         read(b"a,b\n1,2\n", records="a")
     with pytest.raises(InvalidParameter, match="not in csv"):
         read(b"a,b\n1,2\n", records="a", format="csv")
 
 
-def test_slips_of_json_cost_their_record_alone() -> None:
+def test_json_mistakes_cost_only_their_record() -> None:
     good = b'{"n": 1}'
     bad = [
         b"// no\n{}",
@@ -167,7 +167,7 @@ def test_slips_of_json_cost_their_record_alone() -> None:
 
 
 @pytest.mark.parametrize("cut", range(30, 62))
-def test_a_document_that_ends_early_never_passes_for_a_whole_one(cut: int) -> None:
+def test_a_truncated_document_never_passes_for_a_complete_one(cut: int) -> None:
     text = b'{"meta": {"a": 1}, "items": [{"n": 1}, {"n": 2}], "z": {}}'
     if cut >= len(text):
         assert read(text, records="items") == ([{"n": 1}, {"n": 2}], [])
@@ -188,7 +188,7 @@ def test_a_stray_bracket_loses_no_row_silently() -> None:
     assert rejects
 
 
-def test_much_before_and_behind_the_records_is_jumped_over() -> None:
+def test_long_values_before_and_after_the_records_are_skipped() -> None:
     """Both are larger than what detection looks at, and the document is longer than a window."""
     random_ = random.Random(5)
     noise = [{"t": random_.choice('{}[]",\\é') * random_.randrange(40)} for _ in range(20_000)]
@@ -222,7 +222,7 @@ def test_features_of_geojson_are_rows_of_properties(size: int) -> None:
     assert b"1.5, 2" in next(row for _, row in read_all(text, located(text, size))[0])
 
 
-def test_what_only_mentions_a_feature_collection_is_one_record() -> None:
+def test_an_object_that_only_mentions_a_feature_collection_is_one_record() -> None:
     inner = {"map": {"type": "FeatureCollection", "features": []}}
     assert read(json.dumps(inner).encode()) == ([inner], [])
     without = {"type": "FeatureCollection", "items": []}
@@ -240,7 +240,7 @@ RECORD = st.dictionaries(st.text("abc", min_size=1, max_size=2), NESTED, min_siz
 
 @settings(max_examples=60)
 @given(RECORD, st.integers(1, 4))
-def test_flattening_is_that_of_pandas(record: dict[str, Any], depth: int) -> None:
+def test_flattening_agrees_with_pandas(record: dict[str, Any], depth: int) -> None:
     found, rejects = read(json.dumps([record]).encode(), flatten=depth)
     expected = pandas.json_normalize([record], max_level=depth).to_dict("records")
     assert (found, rejects) == (expected, [])

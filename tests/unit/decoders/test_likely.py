@@ -26,7 +26,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize("encoding", ROWS)
-def test_the_text_is_the_one_that_was_written(encoding: str) -> None:
+def test_the_text_is_decoded_as_it_was_encoded(encoding: str) -> None:
     data = ROWS[encoding].encode(encoding)
     likely = likely_encoding(data)
     assert likely is not None
@@ -58,11 +58,11 @@ def test_damaged_utf_8_stays_utf_8(encoding: str) -> None:
         b"",
     ],
 )
-def test_some_bad_rows_in_plain_text_are_no_encoding(data: bytes) -> None:
+def test_some_bad_rows_in_plain_text_do_not_change_the_encoding(data: bytes) -> None:
     assert likely_encoding(data) is None
 
 
-def test_nothing_is_guessed_unless_that_is_asked_for() -> None:
+def test_nothing_is_guessed_unless_requested() -> None:
     data = ROWS["cp1252"].encode("cp1252")
     chain = Chain()
     assert b"".join([*chain.feed(data), *chain.finish(Wanted())]) == data
@@ -90,7 +90,7 @@ def written(
 
 @pytest.mark.parametrize(("name", "encoding"), [pair for pair in PAIRS if pair[1] != "mac_iceland"])
 @pytest.mark.parametrize("first", [0, 13])
-def test_some_sentences_of_a_language_show_its_encoding(
+def test_some_sentences_of_a_language_identify_its_encoding(
     name: str, encoding: str, first: int
 ) -> None:
     text, data = written(name, encoding, 50, first)
@@ -104,14 +104,14 @@ def test_some_sentences_of_a_language_show_its_encoding(
     ("name", "encoding"),
     CAPITALS,
 )
-def test_capitals_alone_show_it_too(name: str, encoding: str) -> None:
+def test_capitals_alone_identify_it_too(name: str, encoding: str) -> None:
     text, data = written(name, encoding, 50, 0, in_capitals=True)
     likely = likely_encoding(data)
     assert likely is not None
     assert data.decode(likely[0]) == text
 
 
-def test_the_confidence_is_as_high_as_the_encoding_is_often_right() -> None:
+def test_the_confidence_is_the_share_of_right_guesses() -> None:
     """Few words, some of them too few to tell."""
     dice = random.Random(5)
     right: dict[bool, list[bool]] = {True: [], False: []}

@@ -143,7 +143,7 @@ VALUES = st.one_of(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.lists(VALUES, min_size=1, max_size=6), min_size=1, max_size=10))
-def test_random_sheets_of_odfpy_are_read_as_they_were_written(rows: list[list[Any]]) -> None:
+def test_random_sheets_of_odfpy_round_trip(rows: list[list[Any]]) -> None:
     found = cells(read(document(table(rows)))[0])
     texts = [[as_text(value) for value in row] for row in rows]
     filled = [row for row in texts if any(row)]
@@ -153,7 +153,7 @@ def test_random_sheets_of_odfpy_are_read_as_they_were_written(rows: list[list[An
     ]
 
 
-def test_repeats_covered_cells_errors_and_formulas_without_a_value() -> None:
+def test_repeated_covered_and_error_cells_and_formulas_without_a_value() -> None:
     error = TableCell(valuetype="string", formula="of:=NA()")
     error.setAttrNS(
         "urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0",

@@ -57,7 +57,7 @@ def test_text_is_stored_as_utf_8(encoding: str, size: int) -> None:
     assert codecs.lookup(report.facts["encoding"].removesuffix("-le")) == codecs.lookup(encoding)
 
 
-def test_every_encoding_of_python_is_decoded_or_cut_as_it_is_or_refused() -> None:
+def test_every_encoding_of_python_is_decoded_split_directly_or_refused() -> None:
     for name in sorted(set(aliases.values())):
         try:
             codec = decoded_on_arrival(b"a,b\n", name)
@@ -71,7 +71,7 @@ def test_every_encoding_of_python_is_decoded_or_cut_as_it_is_or_refused() -> Non
 
 
 @pytest.mark.parametrize("encoding", ["utf-32-le", "utf-32-be"])
-def test_utf_32_is_known_by_its_mark(encoding: str) -> None:
+def test_utf_32_is_recognised_by_its_byte_order_mark(encoding: str) -> None:
     data = ("\ufeff" + SAMPLES["utf_32"]).encode(encoding)
     stored, chain = decoded(data, None, 5)
     assert stored.decode() == SAMPLES["utf_32"]
@@ -101,7 +101,7 @@ LE, BE = TEXT.encode("utf-16-le"), TEXT.encode("utf-16-be")
     ],
 )
 @pytest.mark.parametrize("size", [1, 1000])
-def test_utf_16_is_known_by_its_mark_or_its_zeros(
+def test_utf_16_is_recognised_by_its_byte_order_mark_or_its_zeros(
     data: bytes, declared: str | None, encoding: str | None, size: int
 ) -> None:
     assert decoded_on_arrival(data, declared) == encoding
@@ -113,7 +113,7 @@ def test_utf_16_is_known_by_its_mark_or_its_zeros(
 
 
 @pytest.mark.parametrize("order", ["le", "be"])
-def test_what_is_no_utf_16_costs_its_row_alone(order: str) -> None:
+def test_invalid_utf_16_costs_only_its_row(order: str) -> None:
     codec = f"utf-16-{order}"
     half = "\ud83d".encode(codec, "surrogatepass")
     data = "a,b\n1,".encode(codec) + half + "\n\0,2\n3,4\n5,6".encode(codec) + b"\x07"
@@ -130,14 +130,14 @@ def test_what_is_no_utf_16_costs_its_row_alone(order: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "koi8-r", "ascii", None])
-def test_what_can_be_cut_into_rows_is_stored_as_it_is(encoding: str | None) -> None:
+def test_text_that_can_be_split_directly_is_stored_unchanged(encoding: str | None) -> None:
     data = b"a,b\n\xe4,\xff\n"
     stored, chain = decoded(data, encoding, 4)
     assert (stored, chain.reports(0)) == (data, [])
 
 
 @pytest.mark.parametrize("encoding", ["escape", "unicode_escape", "idna", "rot13", "klingon", "\0"])
-def test_what_is_no_encoding_of_text_is_refused(encoding: str) -> None:
+def test_a_codec_that_is_not_a_text_encoding_is_refused(encoding: str) -> None:
     with pytest.raises(UnsupportedEncoding):
         decoded(b"a,b\n", encoding, 10)
 
@@ -146,7 +146,7 @@ def test_what_is_no_encoding_of_text_is_refused(encoding: str) -> None:
     st.lists(st.sampled_from(["東", "京", "a", ",", b"\x81", b"\xff", b"\x80\x81"]), min_size=1),
     st.integers(1, 5),
 )
-def test_bytes_that_are_no_text_come_back(parts: list[str | bytes], size: int) -> None:
+def test_undecodable_bytes_are_restored(parts: list[str | bytes], size: int) -> None:
     data = b"".join(p if isinstance(p, bytes) else p.encode("shift_jis") for p in parts) + b"\n"
     stored, _ = decoded(data, "shift_jis", size)
     assert restored(stored, "shift_jis") == data
@@ -159,14 +159,14 @@ def test_bytes_that_are_no_text_come_back(parts: list[str | bytes], size: int) -
             stored.decode()
 
 
-def test_long_text_comes_in_bounded_pieces() -> None:
+def test_long_text_is_decoded_in_bounded_pieces() -> None:
     data = (SAMPLES["big5"] * 100_000).encode("big5")
     sizes = [len(piece) for piece in TextDecoder("big5").feed(data)]
     assert max(sizes) < 1 << 20
 
 
 @pytest.mark.parametrize("encoding", sorted(SAMPLES))
-def test_what_was_received_is_told_from_what_is_stored(encoding: str) -> None:
+def test_received_and_stored_bytes_are_told_apart(encoding: str) -> None:
     text = SAMPLES[encoding]
     received = text.encode(encoding)
     if encoding in ("cp932", "euc_kr", "gbk"):

@@ -70,7 +70,7 @@ def test_numbers_keep_all_their_digits(stored: str, text: str) -> None:
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_a_number_is_the_same_binary_fraction_again(value: float) -> None:
+def test_a_number_keeps_its_binary_value(value: float) -> None:
     for stored in (repr(value), f"{value:.17g}"):
         assert float(number(stored)) == value
 
@@ -104,11 +104,11 @@ def test_decimals_of_fifteen_digits_are_exact(value: Decimal) -> None:
         ("[mm]:ss", Kind.ELAPSED),
     ],
 )
-def test_a_format_says_what_a_number_is(code: str, kind: Kind) -> None:
+def test_a_number_format_gives_the_type_of_a_number(code: str, kind: Kind) -> None:
     assert kind_of(code) is kind
 
 
-def test_moments_of_both_epochs() -> None:
+def test_dates_of_both_epochs() -> None:
     assert moment("60", Kind.DATE, False) == "1900-02-29"  # as Excel shows it
     assert moment("1", Kind.DATE, False) == "1900-01-01"
     assert moment("61", Kind.DATE, False) == "1900-03-01"
@@ -125,7 +125,7 @@ def test_moments_of_both_epochs() -> None:
 @given(
     st.datetimes(min_value=datetime(1900, 3, 1), max_value=datetime(9999, 12, 31)), st.booleans()
 )
-def test_moments_are_those_that_openpyxl_writes(value: datetime, is_1904: bool) -> None:
+def test_dates_equal_those_of_openpyxl(value: datetime, is_1904: bool) -> None:
     from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, to_excel
 
     if is_1904 and value < datetime(1904, 1, 2):
@@ -201,7 +201,7 @@ def by_xlsxwriter(rows: list[list[Any]], **options: Any) -> bytes:
     st.lists(st.lists(VALUES, min_size=1, max_size=6), min_size=1, max_size=12),
     st.fixed_dictionaries({"constant_memory": st.booleans(), "date_1904": st.booleans()}),
 )
-def test_random_sheets_of_xlsxwriter_are_read_as_they_were_written(
+def test_random_sheets_of_xlsxwriter_round_trip(
     rows: list[list[Any]], options: dict[str, bool]
 ) -> None:
     if options["date_1904"]:
@@ -236,7 +236,7 @@ def compare(rows: list[list[Any]], text: str, sheet: Sheet) -> None:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.lists(VALUES, min_size=1, max_size=6), min_size=1, max_size=12))
-def test_random_sheets_of_openpyxl_are_read_as_they_were_written(rows: list[list[Any]]) -> None:
+def test_random_sheets_of_openpyxl_round_trip(rows: list[list[Any]]) -> None:
     book = openpyxl.Workbook()
     try:
         for row in rows:
@@ -262,7 +262,7 @@ def by_the_parser_alone(data: bytes) -> str:
     st.lists(st.lists(VALUES, min_size=1, max_size=6), min_size=1, max_size=12),
     st.fixed_dictionaries({"constant_memory": st.booleans()}),
 )
-def test_rows_in_the_usual_form_are_what_the_parser_makes_of_them(
+def test_the_fast_path_for_usual_rows_agrees_with_the_parser(
     rows: list[list[Any]], options: dict[str, bool]
 ) -> None:
     data = by_xlsxwriter(rows, **options)
@@ -284,7 +284,7 @@ ODD_ROWS = [
 
 
 @pytest.mark.parametrize("rows", ODD_ROWS)
-def test_odd_rows_are_left_to_the_parser(rows: str) -> None:
+def test_unusual_rows_are_left_to_the_parser(rows: str) -> None:
     data = with_sheet(f"{SHEET}{rows}</sheetData></worksheet>".encode())
     assert read(data)[0] == by_the_parser_alone(data) != ""
 
@@ -310,7 +310,7 @@ def with_sheet(sheet: bytes) -> bytes:
     return out.getvalue()
 
 
-def test_formulas_have_their_cached_values_and_without_one_they_are_marked() -> None:
+def test_formulas_have_their_cached_value_or_a_mark() -> None:
     def fill(book: Any) -> None:
         sheet = book.add_worksheet()
         sheet.write_formula("A1", "=1+1", None, 2)
@@ -326,7 +326,7 @@ def test_formulas_have_their_cached_values_and_without_one_they_are_marked() -> 
     assert cells(read(out.getvalue())[0]) == [["\udcf9=SUM(B1:C1)", "\udcf8#N/A"]]
 
 
-def test_text_that_looks_like_something_else_stays_text() -> None:
+def test_text_that_looks_like_another_type_stays_text() -> None:
     texts = ["007", "1e5", "TRUE", "#N/A", "2024-01-01", " x ", "_x000D_", "a_x0041_", "\U0001f600"]
 
     def fill(book: Any) -> None:
@@ -339,7 +339,7 @@ def test_text_that_looks_like_something_else_stays_text() -> None:
     assert cells(read(written(fill, constant_memory=True))[0]) == [[*texts, "rich"]]
 
 
-def test_what_a_spreadsheet_has_rounded_is_noted() -> None:
+def test_rounding_by_a_spreadsheet_is_noted() -> None:
     def fill(book: Any) -> None:
         sheet = book.add_worksheet("Cards")
         sheet.write_number("B2", 1234567890123456.0)
@@ -381,7 +381,7 @@ def test_a_table_begins_at_its_first_column_even_if_a_cell_far_below_is_left_of_
     assert sheet.places.at(1, 0) == "Sheet1!B3"
 
 
-def test_line_ends_within_cells_do_not_move_the_places_of_rows() -> None:
+def test_line_ends_within_cells_do_not_shift_the_locations_of_rows() -> None:
     book = openpyxl.Workbook()
     for value in ("a\r\nb", "c", "d\ne", "f"):
         book.active.append([value, 1])
@@ -392,7 +392,7 @@ def test_line_ends_within_cells_do_not_move_the_places_of_rows() -> None:
     assert [sheet.places.at(line, 0) for line in starts] == [f"Sheet!A{row}" for row in range(1, 5)]
 
 
-def test_places_are_written_as_spreadsheets_do() -> None:
+def test_locations_are_written_as_in_spreadsheets() -> None:
     places = SheetPlaces("It's", 25, [(1, 3), (10, 100)])
     assert places.at(2, 0) == "'It''s'!Z4"
     assert places.at(9, 1) == "'It''s'!AA11"
@@ -411,7 +411,7 @@ def test_a_dtd_is_refused() -> None:
         read(out.getvalue())
 
 
-def test_the_sheets_to_choose_from_are_named() -> None:
+def test_the_available_sheets_are_named() -> None:
     def fill(book: Any) -> None:
         for name in ("A", "B"):
             book.add_worksheet(name).write(0, 0, 1)

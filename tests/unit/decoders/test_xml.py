@@ -62,7 +62,7 @@ def test_elements_become_records(path: str | None) -> None:
 @pytest.mark.parametrize(
     "encoding", ["utf-8-sig", "utf-16", "utf-32", "iso-8859-1", "cp1252", "shift_jis", "koi8-r"]
 )
-def test_the_document_says_its_encoding(encoding: str) -> None:
+def test_the_declared_encoding_of_a_document_is_used(encoding: str) -> None:
     text = "<r><a>Straße</a><a>Füße</a></r>".replace("ß", "ss").replace(
         "ü", "ue" if encoding in ("shift_jis", "koi8-r") else "ü"
     )
@@ -107,7 +107,7 @@ def some_element(dice: random.Random, name: str, depth: int) -> ElementTree.Elem
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_any_document_is_read_by_the_rules(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_document_is_read_as_specified(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     dice = random.Random(seed)
     monkeypatch.setattr(records, "READ_BYTES", dice.randrange(1, 50))
     root = ElementTree.Element("root")
@@ -122,7 +122,7 @@ def test_any_document_is_read_by_the_rules(seed: int, monkeypatch: pytest.Monkey
         assert read(data, "/root/group/a") == wanted
 
 
-def test_prefixes_stay_and_null_is_null() -> None:
+def test_prefixes_are_kept_and_null_is_null() -> None:
     data = b"""<f:feed xmlns:f="urn:f" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns="urn:d">
     <f:entry xmlns:x="urn:x" x:lang="de"><title>a</title><x:title>b</x:title><n xsi:nil="true"/></f:entry></f:feed>"""
     row = {"@x:lang": "de", "title": "a", "x:title": "b", "n": None}
@@ -157,20 +157,20 @@ BILLION = b'<!DOCTYPE r [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><r><x>&b;</x></
         (b"<r><a " + b" ".join(b'a%d=""' % n for n in range(2000)) + b"/></r>", "/r/a", Beyond, "more than 1000 attributes"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_refused(
+def test_an_unreadable_document_is_refused(
     data: bytes, path: str | None, error: type[Unreadable], reason: str
 ) -> None:
     with pytest.raises(error, match=reason.replace("(", r"\(")):
         read(data, path)
 
 
-def test_a_record_that_never_ends_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_record_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "MAX_RECORD_CHARACTERS", 10_000)
     with pytest.raises(Beyond, match="Record 1 has more than 10000 characters"):
         read(b"<r><a>" + b"x" * 1_000_000, "/r/a")
 
 
-def test_a_single_record_is_found_as_several_are() -> None:
+def test_a_single_record_is_recognised_like_several() -> None:
     inner = b"<item>1</item><item>2</item>"
     assert read(b"<orders><order>" + inner + b"</order></orders>") == [{"item": ["1", "2"]}]
 
@@ -196,5 +196,7 @@ def test_an_empty_list_has_no_records() -> None:
         (b"", False, False),
     ],
 )
-def test_what_begins_as_a_document(data: bytes, is_xml: bool, is_html: bool) -> None:
+def test_a_document_is_recognised_by_its_beginning(
+    data: bytes, is_xml: bool, is_html: bool
+) -> None:
     assert (xml_in(data), html_in(data)) == (is_xml, is_html)

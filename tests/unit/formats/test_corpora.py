@@ -19,7 +19,7 @@ TEXTS = {"y": 95, "n": 188, "i": 35}
 
 
 @pytest.mark.parametrize("name", SPECTRUM)
-def test_csv_spectrum_gives_exactly_its_truth(corpora: Path, name: str) -> None:
+def test_csv_spectrum_gives_exactly_its_expected_rows(corpora: Path, name: str) -> None:
     folder = corpora / "csv-spectrum"
     assert sorted(path.stem for path in (folder / "csvs").iterdir()) == SPECTRUM
     data = (folder / "csvs" / f"{name}.csv").read_bytes()
@@ -71,7 +71,7 @@ def texts(corpora: Path, verdict: str) -> list[tuple[str, bytes]]:
     return [(path.stem, path.read_bytes()) for path in paths]
 
 
-def test_every_valid_json_text_comes_through_unchanged(corpora: Path) -> None:
+def test_every_valid_json_text_is_loaded_unchanged(corpora: Path) -> None:
     for name, text in texts(corpora, "y"):
         first, second = b'{"id":1,"v":' + text + b"}", b'{"id":2,"v":0}'
         for rows in read_embedded(text):
@@ -84,7 +84,7 @@ def test_every_invalid_json_text_is_refused(corpora: Path) -> None:
             assert all(b'"id":1' not in row for row in rows.values()), name
 
 
-def test_no_invalid_json_text_harms_its_neighbour_in_json_lines(corpora: Path) -> None:
+def test_no_invalid_json_text_affects_its_neighbour_in_json_lines(corpora: Path) -> None:
     for name, text in texts(corpora, "n"):
         if b"\n" not in text:
             assert read_embedded(text)[-1] == {2: b'{"id":2,"v":0}'}, name

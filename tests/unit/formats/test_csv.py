@@ -256,7 +256,7 @@ def test_every_chunk_size_and_every_buffer_size_gives_the_rows_written_by_hand(c
 @pytest.mark.parametrize(
     "case", [case for case in CASES if not case.csv_differs], ids=lambda case: case.name
 )
-def test_the_rows_written_by_hand_are_those_of_pythons_csv(case: Case) -> None:
+def test_the_rows_written_by_hand_agree_with_pythons_csv(case: Case) -> None:
     data, dialect = case.file()
     text = data[dialect.data_start :].decode(dialect.encoding)
     quoting: dict[str, Any] = (
@@ -273,6 +273,6 @@ def test_the_rows_written_by_hand_are_those_of_pythons_csv(case: Case) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-def test_a_file_that_was_stored_in_utf_16_is_refused(encoding: str) -> None:
+def test_a_file_stored_in_utf_16_is_refused(encoding: str) -> None:
     with pytest.raises(UnsupportedEncoding, match="upload it again"):
         CsvFormat(CsvDialect(encoding=encoding))

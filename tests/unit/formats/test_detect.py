@@ -143,7 +143,7 @@ CSV_CASES: dict[str, tuple[bytes, Declared, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", CSV_CASES)
-def test_the_dialect_of_a_csv_file_is_found(name: str) -> None:
+def test_the_dialect_of_a_csv_file_is_detected(name: str) -> None:
     data, declared, expected = CSV_CASES[name]
     dialect = detected(data, declared)
     assert isinstance(dialect, CsvDialect)
@@ -241,7 +241,7 @@ JSON_CASES: dict[str, tuple[bytes, str, Declared, str, int, int]] = {
 
 
 @pytest.mark.parametrize("name", JSON_CASES)
-def test_the_kind_of_json_is_found(name: str) -> None:
+def test_the_kind_of_json_is_detected(name: str) -> None:
     data, filename, declared, root, start, line = JSON_CASES[name]
     dialect = detected(data, declared, filename)
     assert isinstance(dialect, JsonDialect)
@@ -283,7 +283,7 @@ CSV_LIKE_JSON: dict[str, tuple[bytes, str, str, Declared]] = {
 
 
 @pytest.mark.parametrize("name", CSV_LIKE_JSON)
-def test_what_begins_with_a_bracket_is_json_only_if_it_reads_as_json(name: str) -> None:
+def test_text_that_begins_with_a_bracket_is_json_only_if_it_parses(name: str) -> None:
     data, filename, media_type, declared = CSV_LIKE_JSON[name]
     dialect = detect(
         data, complete=True, declared=declared, filename=filename, media_type=media_type
@@ -306,9 +306,7 @@ def test_what_begins_with_a_bracket_is_json_only_if_it_reads_as_json(name: str) 
     ],
     ids=lambda value: str(value[:9]),
 )
-def test_json_that_goes_on_behind_the_sample_is_json_whatever_it_is_called(
-    begin: bytes, root: str
-) -> None:
+def test_json_beyond_the_sample_is_json_whatever_its_name(begin: bytes, root: str) -> None:
     for filename in ("", "x.csv"):
         dialect = detect(
             begin[:SAMPLE_BYTES], complete=False, declared=Declared(), filename=filename
@@ -345,7 +343,7 @@ def test_the_media_type_tells_json_lines_and_json() -> None:
     [b'{"a":"' + b"x" * SAMPLE_BYTES, b'{"a":1}\n{"a":"' + b"x" * SAMPLE_BYTES],
     ids=["first", "second"],
 )
-def test_a_line_that_is_longer_than_the_sample_is_a_line(sample: bytes) -> None:
+def test_a_line_longer_than_the_sample_is_a_line(sample: bytes) -> None:
     dialect = detect(sample[:SAMPLE_BYTES], complete=False, declared=Declared(), filename="x.json")
     assert isinstance(dialect, JsonDialect)
     assert dialect.root == "lines"
@@ -400,7 +398,7 @@ REFUSED: dict[str, tuple[bytes, Declared, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_table_is_refused_with_its_code(name: str) -> None:
+def test_a_file_without_a_table_is_refused_with_its_code(name: str) -> None:
     data, declared, code = REFUSED[name]
     with pytest.raises(RequestError) as refused:
         detect(data, complete=True, declared=declared)
@@ -432,13 +430,13 @@ def test_a_header_in_another_encoding_is_refused_with_what_to_do(encoding: str) 
         assert "declare" not in refused.value.detail
 
 
-def test_a_declared_encoding_that_cannot_be_cut_is_refused_with_what_to_do() -> None:
+def test_a_declared_encoding_that_cannot_be_split_is_refused_with_what_to_do() -> None:
     with pytest.raises(RequestError) as refused:
         detected(b"a,b\n", Declared(encoding="EUC-KR"))
     assert "convert the file to UTF-8, as with `iconv -f euc_kr -t UTF-8`" in refused.value.detail
 
 
-def test_bytes_that_are_no_text_are_refused_before_anything_is_said_of_columns() -> None:
+def test_binary_data_is_refused_before_its_columns_are_checked() -> None:
     for seed in range(200):
         data = random.Random(seed).randbytes(500)
         for declared in (Declared(), Declared(format="csv"), Declared(encoding="latin-1")):
@@ -453,7 +451,7 @@ def test_bytes_that_are_no_text_are_refused_before_anything_is_said_of_columns()
     [(b" " * SAMPLE_BYTES, "binary_content"), (b'"' + b"x" * (SAMPLE_BYTES - 1), "bad_header")],
     ids=["blank", "header_without_end"],
 )
-def test_a_sample_in_which_no_table_begins_is_refused(sample: bytes, code: str) -> None:
+def test_a_sample_without_the_start_of_a_table_is_refused(sample: bytes, code: str) -> None:
     with pytest.raises(RequestError) as refused:
         detect(sample, complete=False, declared=Declared())
     assert refused.value.code == code

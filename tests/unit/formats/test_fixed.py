@@ -40,7 +40,7 @@ def dialect_of(data: bytes, **said: object) -> FixedDialect:
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
-def test_a_ruler_gives_the_columns(newline: str, encoding: str) -> None:
+def test_a_ruler_line_gives_the_columns(newline: str, encoding: str) -> None:
     data = RULED.replace("\n", newline).encode(encoding)
     said = {"encoding": "cp1252"} if encoding == "cp1252" else {}
     dialect = dialect_of(data, **said)
@@ -64,7 +64,7 @@ def test_a_ruler_gives_the_columns(newline: str, encoding: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_cells_are_those_of_pandas(seed: int) -> None:
+def test_the_cells_agree_with_pandas(seed: int) -> None:
     dice = random.Random(seed)
     widths = [dice.randrange(1, 12) for _ in range(dice.randrange(1, 8))]
     words = ["", "a", "12", "x y", "ž", "日本", "00"]
@@ -93,7 +93,7 @@ def test_the_cells_are_those_of_pandas(seed: int) -> None:
     assert [cells for _, cells in found] == frame.to_numpy().tolist()
 
 
-def test_names_are_in_the_first_line_or_declared() -> None:
+def test_names_come_from_the_first_line_or_are_declared() -> None:
     text = "id name  \n 1 Ada   \n 2 Bob   \n12 Eve   \n31 Joe   \n"
     assert dialect_of(text.encode(), widths=[3, 6]).columns == ["id", "name"]
     declared = dialect_of(text.encode(), widths=[3, 6], columns=["a", "b"])
@@ -153,11 +153,11 @@ def test_short_lines_are_padded_on_request_and_the_last_column_may_be_the_rest()
         "| a | b |\n|---|---|\n| 1 | 2 |\n",
     ],
 )
-def test_what_only_looks_like_a_ruler_is_none(text: str) -> None:
+def test_a_line_that_only_resembles_a_ruler_is_data(text: str) -> None:
     assert isinstance(detect(text.encode(), complete=True, declared=Declared()), CsvDialect)
 
 
-def test_the_ruler_is_looked_for_only_where_nothing_says_csv() -> None:
+def test_a_ruler_is_searched_only_if_nothing_indicates_csv() -> None:
     for said in ({"format": "csv"}, {"delimiter": " "}, {"header_rows": 1}):
         dialect = detect(RULED.encode(), complete=True, declared=Declared(**said))
         assert isinstance(dialect, CsvDialect)

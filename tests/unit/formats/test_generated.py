@@ -56,7 +56,7 @@ def value_of(row: Any) -> Any:
     ],
     ids=str,
 )
-def test_every_row_of_a_dirty_file_ends_as_the_oracle_says(dirty: Dirty, setting: Setting) -> None:
+def test_every_row_of_a_dirty_file_has_its_expected_verdict(dirty: Dirty, setting: Setting) -> None:
     rows, rejects = read_all(dirty.data, dirty.dialect, setting)
 
     good = [verdict for verdict in dirty.verdicts if verdict["verdict"] == "ok"]
@@ -69,7 +69,7 @@ def test_every_row_of_a_dirty_file_ends_as_the_oracle_says(dirty: Dirty, setting
     ]
 
 
-def test_every_chunk_of_one_row_begins_on_the_line_the_oracle_says(dirty: Dirty) -> None:
+def test_every_chunk_of_one_row_starts_on_its_expected_line(dirty: Dirty) -> None:
     spans = cut_all(dirty.data, dirty.dialect, Setting(chunk_rows=1))
     found = [
         span.first_line

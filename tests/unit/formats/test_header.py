@@ -51,7 +51,7 @@ HEADERS: dict[str, tuple[str, int]] = {
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_a_header_is_known_by_how_it_differs_from_what_is_below(name: str) -> None:
+def test_a_header_is_recognised_by_its_difference_from_the_rows(name: str) -> None:
     text, rows = HEADERS[name]
     dialect = detected(text.encode())
     assert isinstance(dialect, CsvDialect)
@@ -60,7 +60,7 @@ def test_a_header_is_known_by_how_it_differs_from_what_is_below(name: str) -> No
     assert len(kept) + len(rejects) == text.count("\n") - rows
 
 
-def test_what_is_unsure_is_one_row_and_says_so() -> None:
+def test_an_uncertain_header_is_one_row_and_marked_uncertain() -> None:
     sure = find_header([["id", "price"], *([str(i), f"{i}.5"] for i in range(20))])
     unsure = find_header([["red", "blue"], ["green", "grey"], ["black", "white"]])
     assert (sure.rows, unsure.rows) == (1, 1)
@@ -68,7 +68,7 @@ def test_what_is_unsure_is_one_row_and_says_so() -> None:
     assert unsure.confidence < 0.8
 
 
-def test_what_is_declared_is_certain() -> None:
+def test_a_declared_header_is_certain() -> None:
     for rows in (0, 1, 2):
         dialect = detected(b"a,b\n1,2\n3,4\n", Declared(header_rows=rows))
         assert isinstance(dialect, CsvDialect)
@@ -100,7 +100,7 @@ def untidy() -> Counter[str]:
 
 
 @pytest.mark.parametrize(("what", "share"), [("header", 0.96), ("width", 0.94)])
-def test_untidy_tables_are_found_among_what_stands_around_them(
+def test_untidy_tables_are_found_among_surrounding_lines(
     untidy: Counter[str], what: str, share: float
 ) -> None:
     assert untidy["lost"] == 0
@@ -112,7 +112,7 @@ def test_no_row_of_a_generated_table_is_lost(verdicts: Counter[str]) -> None:
 
 
 @pytest.mark.parametrize(("what", "share"), [("header", 0.99), ("width", 0.97), ("edges", 0.96)])
-def test_generated_tables_are_read_as_they_are_meant(
+def test_generated_tables_are_read_as_intended(
     verdicts: Counter[str], what: str, share: float
 ) -> None:
     assert verdicts[what] >= share * TABLES

@@ -202,7 +202,7 @@ def test_every_chunk_size_and_every_buffer_size_gives_the_records_written_by_han
 @pytest.mark.parametrize(
     "case", [case for case in CASES if case.is_good], ids=lambda case: case.name
 )
-def test_the_records_written_by_hand_are_those_of_pythons_json(case: Case) -> None:
+def test_the_records_written_by_hand_agree_with_pythons_json(case: Case) -> None:
     text = case.data.decode("utf-8-sig")
     if case.root == "lines":
         truth = [json.loads(line) for line in text.split("\n") if line.strip()]
@@ -240,7 +240,7 @@ def is_complete(data: bytes, root: str) -> bool:
 @pytest.mark.parametrize(
     "case", [case for case in CASES if case.is_good], ids=lambda case: case.name
 )
-def test_a_file_cut_off_at_any_byte_loses_no_whole_record_and_does_not_pass_for_complete(
+def test_a_truncated_file_keeps_its_complete_records_and_is_marked_incomplete(
     case: Case,
 ) -> None:
     for size in range(len(case.data)):
@@ -258,7 +258,7 @@ def test_a_file_cut_off_at_any_byte_loses_no_whole_record_and_does_not_pass_for_
         )
 
 
-def test_the_bytes_of_the_last_record_are_the_record_alone() -> None:
+def test_the_bytes_of_the_last_record_end_with_it() -> None:
     for data in (
         b'[{"a":1},{"a":NaN}]',
         b'[\n{"a":1}\n,\n{"a":NaN}\n]\n',
@@ -305,7 +305,7 @@ TOKENS = [
 )
 @example(text="}]\\", block=1, setting=Setting())
 @settings(max_examples=300, deadline=None)
-def test_a_record_ends_at_the_same_place_however_it_is_read(
+def test_a_record_ends_at_the_same_byte_for_every_reader(
     root: str, text: str, block: int, setting: Setting
 ) -> None:
     data = text.encode()
@@ -350,7 +350,7 @@ def record_of(value: bytes, root: str) -> tuple[bytes, JsonDialect]:
     ],
     ids=lambda value: value[:12].decode() + str(len(value)) if isinstance(value, bytes) else value,
 )
-def test_depth_and_numbers_are_bounded_and_what_passes_keeps_its_bytes(
+def test_depth_and_numbers_are_bounded_and_accepted_values_keep_their_bytes(
     root: str, value: bytes, code: str | None
 ) -> None:
     data, dialect = record_of(value, root)

@@ -141,7 +141,7 @@ BETWEEN = {"lines": [b"\n", b"\r\n", b" \n", b"\n\n", b"\r"], "array": [b"", b"\
     data=st.data(), records=RECORDS | USUAL, group=st.integers(1, 6), row=st.sampled_from([1, 9])
 )
 @settings(max_examples=150, deadline=None)
-def test_many_records_at_a_time_are_judged_as_one_at_a_time(
+def test_records_in_groups_are_judged_as_single_records(
     root: str, newline: str, data: st.DataObject, records: list[bytes], group: int, row: int
 ) -> None:
     between = data.draw(st.sampled_from(BETWEEN.get(root, [b"", b"\n", b" "])))
@@ -162,14 +162,14 @@ def test_many_records_at_a_time_are_judged_as_one_at_a_time(
 )
 @example(texts=[b'{"a":1,"b":2,"a":3}', b'{"b":1,"a":1}', b'{"a":1,"b":1}'], group=2)
 @settings(max_examples=800, deadline=None)
-def test_no_two_records_are_taken_for_one_and_one_for_two(texts: list[bytes], group: int) -> None:
+def test_no_two_records_are_merged_and_none_is_split(texts: list[bytes], group: int) -> None:
     with mock.patch.object(json_records, "GROUP_RECORDS", group):
         assert judge_all(texts, are_apart=False) == one_by_one(texts, are_apart=False)
 
 
 @pytest.mark.parametrize("root", ["lines", "array", "objects"])
 @pytest.mark.parametrize("wrong", list(BAD), ids=lambda text: f"{BAD[text]} {text[:12]!r}")
-def test_a_bad_record_at_the_border_of_a_group_costs_itself_alone(root: str, wrong: bytes) -> None:
+def test_a_bad_record_at_the_border_of_a_group_costs_only_itself(root: str, wrong: bytes) -> None:
     count = 3 * GROUP_RECORDS
     usual = [b'{"a":%d,"b":"x"}' % i for i in range(count)]
     for place in (0, 1, GROUP_RECORDS - 1, GROUP_RECORDS, GROUP_RECORDS + 1, count - 1):
@@ -188,7 +188,7 @@ def test_a_bad_record_at_the_border_of_a_group_costs_itself_alone(root: str, wro
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("root", ["lines", "array", "objects"])
-def test_thousands_of_records_of_which_some_are_bad_are_read_the_same(root: str, seed: int) -> None:
+def test_thousands_of_records_with_some_bad_ones_are_read_the_same(root: str, seed: int) -> None:
     rng = random.Random(seed)
     share = rng.choice([0.0, 0.003, 0.05, 0.5])
     shapes = rng.sample(GOOD, rng.choice([1, 2, len(GOOD)]))
@@ -204,7 +204,7 @@ def test_thousands_of_records_of_which_some_are_bad_are_read_the_same(root: str,
     assert_same(fast, careful)
 
 
-def test_each_made_up_record_is_bad_in_the_way_that_it_is_meant_to_be() -> None:
+def test_each_constructed_record_is_invalid_as_intended() -> None:
     for text, code in BAD.items():
         said = judge(text)
         assert isinstance(said, BadRecord)
@@ -234,7 +234,7 @@ def outside(text: bytes, in_string: bool) -> tuple[list[tuple[int, int]], int]:
 
 @given(text=SIGNS, in_string=st.booleans(), level=st.integers(0, 3))
 @settings(max_examples=500, deadline=None)
-def test_masks_find_what_a_loop_over_the_characters_finds(
+def test_masks_agree_with_a_loop_over_the_characters(
     text: bytes, in_string: bool, level: int
 ) -> None:
     codes = np.frombuffer(text, np.uint8)
@@ -287,7 +287,7 @@ USUAL_PIECES = [b'{"a":1}', b'{"a":[1,2]}', b",", b",\n "]
 @example(pieces=[b'{"a":1}', b"," + b" " * 20, b"{}"])
 @example(pieces=[b'{"a":1},{"b":"x"},\n{"c":1},'])
 @settings(max_examples=1500, deadline=None)
-def test_outermost_commas_are_those_at_level_zero(pieces: list[bytes]) -> None:
+def test_outermost_commas_are_at_level_zero(pieces: list[bytes]) -> None:
     codes = np.frombuffer(b"".join(pieces), np.uint8)
     places, kinds, levels, falls, _ = structure(codes)
 
@@ -297,6 +297,6 @@ def test_outermost_commas_are_those_at_level_zero(pieces: list[bytes]) -> None:
     assert found_falls.tolist() == falls.tolist()
 
 
-def test_the_depth_is_that_of_the_brackets_outside_strings() -> None:
+def test_the_depth_counts_brackets_outside_strings() -> None:
     assert depth_of(b"") == 0
     assert depth_of(b'{"a":[{"b":"[[[["}]}') == 3

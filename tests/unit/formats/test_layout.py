@@ -109,7 +109,7 @@ def of_several_columns(random: random.Random) -> list[str]:
 
 
 @pytest.mark.parametrize("make", [of_one_column, of_several_columns])
-def test_no_row_of_two_thousand_tables_is_taken_for_a_line_above_the_table(make) -> None:  # type: ignore[no-untyped-def]
+def test_no_row_of_two_thousand_tables_is_skipped_above_the_table(make) -> None:  # type: ignore[no-untyped-def]
     for seed in range(1000):
         lines = make(random.Random(seed))
         data = "\n".join(lines).encode() + b"\n"
@@ -243,7 +243,7 @@ def test_nothing_is_skipped_where_it_could_be_a_row(name: str) -> None:
     assert len(rows) + len(rejects) == len(lines) - dialect.header_rows
 
 
-def test_what_is_below_skipped_lines_must_be_a_table_to_the_end_of_the_sample() -> None:
+def test_the_lines_below_skipped_ones_must_form_a_table() -> None:
     table = "Cities of the north\n" + TABLE + "Bergen,290000,1070\n" * 2000
     for tail, skip in [("", 1), ("just a line\n" * 3000, 0)]:
         data = (table + tail).encode()
@@ -252,7 +252,7 @@ def test_what_is_below_skipped_lines_must_be_a_table_to_the_end_of_the_sample() 
 
 
 @pytest.mark.parametrize(("rows", "skipped"), [(12, 1), (8, 0)])
-def test_a_line_above_many_rows_of_many_columns_is_none_of_them(rows: int, skipped: int) -> None:
+def test_a_line_above_a_wide_long_table_is_skipped(rows: int, skipped: int) -> None:
     """Counts above a table without a header."""
     table = "".join(f"{n}.5,{n}.25,{n}.125,{n},{n},x{n},{n}\n" for n in range(rows))
     dialect = detected(f"{rows},6,first\n{table}".encode())
@@ -312,12 +312,12 @@ def test_nothing_below_is_skipped_where_it_could_be_a_row(name: str) -> None:
     assert len(rows) + len(rejects) == 5
 
 
-def test_notes_are_rows_where_rows_have_one_cell_too() -> None:
+def test_notes_are_rows_in_a_table_of_one_column() -> None:
     data = (TABLE + "Bergen,,\n" + LAST + "Source: the office of towns,,\n").encode()
     assert detected(data).skip_footer == 0
 
 
-def test_nothing_is_known_of_the_end_of_a_file_that_is_longer_than_the_sample() -> None:
+def test_lines_below_the_table_are_kept_in_a_file_longer_than_the_sample() -> None:
     data = (TABLE + LAST * 20 + "(23 rows affected)\n").encode()
     assert detect(data, complete=False, declared=Declared()).skip_footer == 0
     assert detect(data, complete=True, declared=Declared()).skip_footer == 1
@@ -352,14 +352,14 @@ COLUMNS: dict[str, tuple[str, Declared, str, int]] = {
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_a_delimiter_is_what_makes_a_table(name: str) -> None:
+def test_the_delimiter_is_the_one_that_gives_a_table(name: str) -> None:
     text, declared, delimiter, columns = COLUMNS[name]
     dialect = detected(text.encode(), declared)
     assert isinstance(dialect, CsvDialect)
     assert (dialect.delimiter, len(dialect.columns)) == (delimiter, columns)
 
 
-def test_the_text_of_one_column_may_have_any_delimiter_behind_the_sample() -> None:
+def test_a_single_column_may_have_any_delimiter_beyond_the_sample() -> None:
     data = b"text\n" + b"a line of text\n" * (SAMPLE_BYTES // 14) + b"red, green; and | blue\n"
     dialect = detect(data[:SAMPLE_BYTES], complete=False, declared=Declared())
     rows, rejects = read_all(data, dialect)
@@ -393,7 +393,7 @@ QUOTES: dict[str, tuple[str, str, list[list[str]]]] = {
 
 
 @pytest.mark.parametrize("name", QUOTES)
-def test_apostrophes_are_quotes_only_where_cells_show_it(name: str) -> None:
+def test_apostrophes_are_quotes_only_with_evidence_in_the_cells(name: str) -> None:
     text, quote, expected = QUOTES[name]
     dialect = detected(text.encode())
     assert isinstance(dialect, CsvDialect)
@@ -411,7 +411,7 @@ SPACES: dict[str, tuple[str, list[list[str]]]] = {
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_spaces_around_quotes_are_found_and_reported(name: str) -> None:
+def test_spaces_around_quotes_are_detected_and_reported(name: str) -> None:
     text, expected = SPACES[name]
     dialect = detected(text.encode())
     assert isinstance(dialect, CsvDialect)
@@ -420,7 +420,7 @@ def test_spaces_around_quotes_are_found_and_reported(name: str) -> None:
     assert (rows, rejects) == (list(enumerate(expected, 1)), [])
 
 
-def test_a_space_behind_each_delimiter_belongs_to_it() -> None:
+def test_a_space_after_each_delimiter_belongs_to_it() -> None:
     dialect = detected(b"a, b\n1, 2\n3, \n")
     assert isinstance(dialect, CsvDialect)
     assert dialect.skip_initial_space
@@ -437,7 +437,7 @@ def test_a_space_behind_each_delimiter_belongs_to_it() -> None:
     ],
     ids=["not_behind_each", "declared_delimiter", "declared_spaces"],
 )
-def test_other_spaces_stay_in_the_cells(data: bytes, declared: Declared) -> None:
+def test_other_spaces_are_kept_in_the_cells(data: bytes, declared: Declared) -> None:
     dialect = detected(data, declared)
     assert isinstance(dialect, CsvDialect)
     assert not dialect.skip_initial_space
@@ -461,7 +461,7 @@ NUMBERS: dict[str, tuple[str, int, list[str]]] = {
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_a_file_of_numbers_alone_has_no_header(name: str) -> None:
+def test_a_file_of_only_numbers_has_no_header(name: str) -> None:
     text, header_rows, columns = NUMBERS[name]
     dialect = detected(text.encode())
     assert isinstance(dialect, CsvDialect)

@@ -25,7 +25,7 @@ NAMES: list[tuple[list[str], list[str]]] = [
 
 
 @pytest.mark.parametrize(("written", "expected"), NAMES, ids=str)
-def test_a_name_belongs_to_the_first_column_that_is_called_so(
+def test_a_repeated_name_belongs_to_its_first_column(
     written: list[str], expected: list[str]
 ) -> None:
     assert unique_names(written) == expected
@@ -43,7 +43,7 @@ def test_a_name_belongs_to_the_first_column_that_is_called_so(
         max_size=12,
     )
 )
-def test_no_name_is_given_twice_or_taken_from_its_owner(written: list[str]) -> None:
+def test_no_name_is_used_twice_or_moved(written: list[str]) -> None:
     names = unique_names(written)
     assert len(set(names)) == len(names) == len(written)
     for place, name in enumerate(written):
@@ -59,7 +59,7 @@ def test_no_name_is_given_twice_or_taken_from_its_owner(written: list[str]) -> N
         unique=True,
     )
 )
-def test_cells_beyond_the_header_take_no_name_of_a_column(columns: list[str]) -> None:
+def test_cells_beyond_the_header_get_names_of_their_own(columns: list[str]) -> None:
     for width in range(8):
         names = cell_names(columns, width)
         assert list(names[: len(columns)]) == columns

@@ -60,7 +60,7 @@ def test_a_json_array_cut_anywhere_keeps_the_records_before_the_cut(cut: int) ->
     assert [reject.code for reject in rejects] == ["json_truncated"] * (not is_whole)
 
 
-def test_an_open_array_alone_is_no_rows() -> None:
+def test_an_open_array_alone_has_no_rows() -> None:
     with pytest.raises(RequestError) as caught:
         detected(WHOLE[:1], Declared(format="json"))
     assert caught.value.code == "json_not_rows"

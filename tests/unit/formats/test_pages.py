@@ -87,7 +87,7 @@ def sum_of_pages(pages: list[Page]) -> tuple[int, int]:
     ids=lambda d: f"{d.encoding}-{d.newline}-{d.delimiter!r}-{d.quote}",
 )
 @pytest.mark.parametrize("columns", [["a"], ["a", "b", "c"]], ids=len)
-def test_the_fast_path_stores_and_hashes_exactly_what_the_careful_one_does(
+def test_the_fast_path_stores_and_hashes_the_same_as_the_careful_one(
     dialect: CsvDialect, columns: list[str]
 ) -> None:
     dialect = msgspec.structs.replace(dialect, columns=columns)
@@ -175,7 +175,7 @@ def test_pages_say_which_rows_are_missing_between_the_first_and_the_last() -> No
     assert objects.select(kept).records()[3] == {"a": 4}
 
 
-def test_pages_are_cut_by_bytes_too_whatever_holds_the_rows() -> None:
+def test_pages_are_also_bounded_by_bytes() -> None:
     """So that whoever reads some rows holds about a megabyte; a single longer row has a page of its
     own.
     """
@@ -199,9 +199,7 @@ def test_pages_are_cut_by_bytes_too_whatever_holds_the_rows() -> None:
 
 @given(st.lists(st.integers(1, PAGE_BYTES), max_size=2 * PAGE_ROWS), st.sampled_from([1, 400]))
 @settings(max_examples=100, deadline=None)
-def test_every_row_is_in_one_page_and_no_page_could_take_the_next_row(
-    sizes: list[int], scale: int
-) -> None:
+def test_every_row_is_in_one_page_and_pages_are_full(sizes: list[int], scale: int) -> None:
     sizes = [max(1, size // scale) for size in sizes]
     cuts = list(page_cuts(np.cumsum(sizes, dtype=np.int64)))
     assert [place for start, end in cuts for place in range(start, end)] == list(range(len(sizes)))
@@ -213,7 +211,7 @@ def test_every_row_is_in_one_page_and_no_page_could_take_the_next_row(
         assert end - start == PAGE_ROWS or sum(sizes[start : end + 1]) > PAGE_BYTES
 
 
-def test_a_part_of_rows_is_handed_over_in_the_form_they_are_held_in() -> None:
+def test_a_slice_of_rows_keeps_their_form() -> None:
     text, cells = both_ways(b"1,Ann\n2,Bob\n3,Eve\n", CsvDialect(columns=["a", "b"], header_rows=0))
     assert text.held(1, 3) == (
         Form.LINES,
@@ -254,7 +252,7 @@ NASTY_CELLS = st.one_of(
 
 @given(cells=st.lists(st.lists(NASTY_CELLS, min_size=1, max_size=4), min_size=1, max_size=8))
 @settings(max_examples=1000, deadline=None)
-def test_the_hash_of_a_stored_page_is_that_of_its_cells_whatever_is_in_them(
+def test_the_hash_of_a_stored_page_is_that_of_its_cells(
     cells: list[list[str]],
 ) -> None:
     rows = CellRows(["a"], range(7, 7 + len(cells)), [list(row) for row in cells])
@@ -265,7 +263,7 @@ def test_the_hash_of_a_stored_page_is_that_of_its_cells_whatever_is_in_them(
 
 @given(cells=st.lists(st.lists(NASTY_CELLS, min_size=1, max_size=3), min_size=1, max_size=4))
 @settings(max_examples=500, deadline=None)
-def test_cells_are_taken_apart_only_as_json_takes_them(cells: list[list[str]]) -> None:
+def test_cells_are_split_exactly_as_json_splits_them(cells: list[list[str]]) -> None:
     marked = marked_cells(msgspec.json.encode(cells))
 
     if marked is None:
@@ -305,7 +303,7 @@ def test_a_damaged_page_is_not_read_as_rows(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["[]", "[[]]", '[[null,"a"]]', '[["a",null],["b","c"]]', '[["a", "b"]]']
 )
-def test_a_page_that_holds_not_only_text_is_decoded(text: str) -> None:
+def test_a_page_with_other_values_than_text_is_decoded(text: str) -> None:
     rows = json.loads(text)
     assert marked_cells(text.encode()) is None
     assert stored_hash_sum(text, range(1, 9)) == (

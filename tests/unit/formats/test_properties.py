@@ -45,7 +45,7 @@ TABLES = st.integers(1, 4).flatmap(
     setting=SETTINGS,
 )
 @settings(max_examples=250, deadline=None)
-def test_what_pythons_csv_writes_comes_back_identical(
+def test_output_of_pythons_csv_is_read_back_identical(
     table: list[list[str]],
     delimiter: str,
     quote: str,
@@ -209,7 +209,7 @@ TOKENS = [
 @example('\r""","\n"', "lf", ",", '"', "", 1, "utf-8", Setting(), False)
 @example('"\n"\r', "lf", ",", '"', "", 1, "utf-8", Setting(), False)
 @example('"\\', "lf", ",", '"', "\\", 1, "utf-8", Setting(), False)
-def test_any_text_is_read_as_the_grammar_says(
+def test_any_text_is_read_by_the_grammar(
     text: str,
     newline: str,
     delimiter: str,
@@ -265,7 +265,7 @@ OBJECTS = st.dictionaries(JSON_TEXTS, JSON_VALUES, max_size=4)
     setting=SETTINGS,
 )
 @settings(max_examples=100, deadline=None)
-def test_what_pythons_json_writes_comes_back_identical(
+def test_output_of_pythons_json_is_read_back_identical(
     objects: list[dict[str, Any]],
     root: str,
     indent: int | None,
@@ -309,7 +309,7 @@ def test_what_pythons_json_writes_comes_back_identical(
 @example(b"[ ,,1]", Setting(chunk_rows=1))
 @example(b'{"a":1}\n' + b" " * 65, Setting())
 @example(b'{"a":1}' + b" " * 65, Setting())
-def test_random_bytes_are_refused_or_accounted_for_and_never_crash(
+def test_random_bytes_are_refused_or_fully_counted_and_never_crash(
     format: str | None, data: bytes, setting: Setting
 ) -> None:
     try:

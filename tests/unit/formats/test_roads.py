@@ -114,7 +114,7 @@ def assert_handed_over(rows: Rows) -> None:
 @settings(max_examples=800, deadline=None)
 @example('"a"\r', [], CsvDialect(columns=["a"]))
 @example('a"b\n"c,d"\n"e\nf"\n', [], CsvDialect(columns=["a"]))
-def test_any_bytes_are_read_the_same_by_both_roads(
+def test_both_paths_read_any_bytes_the_same(
     text: str, damage: list[tuple[int, bytes]], dialect: CsvDialect
 ) -> None:
     data = text.encode(dialect.encoding, "replace")
@@ -151,7 +151,7 @@ def dirty_table(chance: random.Random, dialect: CsvDialect, rows: int) -> str:
 @pytest.mark.parametrize("newline", LINE_ENDS)
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
 @pytest.mark.parametrize("on_bad_row", ["reject", "keep"])
-def test_a_table_with_some_bad_rows_is_read_at_once_and_the_same(
+def test_a_table_with_some_bad_rows_is_read_in_bulk_with_the_same_result(
     newline: str, encoding: str, on_bad_row: str
 ) -> None:
     chance = random.Random(f"{newline} {encoding} {on_bad_row}")
@@ -167,7 +167,7 @@ def test_a_table_with_some_bad_rows_is_read_at_once_and_the_same(
         assert assert_same_by_both_roads(data, dialect) > 500
 
 
-def test_rows_are_read_at_once_whatever_is_quoted_and_escaped() -> None:
+def test_quoted_and_escaped_rows_are_read_in_bulk() -> None:
     """No row of these needs care, so none is read by itself."""
     form = CsvFormat(CsvDialect(columns=["a", "b"]))
     text = '"1","a ""b"" c"\r\n2,"x\ny"\n\n"3,4",C:\\dir\n5,\t\x01é\n'

@@ -35,7 +35,7 @@ def proposed(data: str, *files: EarlierFile, filename: str = "towns-02.csv") -> 
     return last_time(Beginning(data.encode(), True, filename), SAID, files)
 
 
-def test_settings_that_were_chosen_are_proposed_for_the_same_header() -> None:
+def test_earlier_settings_are_proposed_for_the_same_header() -> None:
     first = earlier("id#town#people\n" + ODD, delimiter="#", quote="")
     answer = proposed("id#town#people\n7#Ulm, south#70\n" + ODD, first)
     assert answer["job_id"] == str(first.job_id)
@@ -43,20 +43,20 @@ def test_settings_that_were_chosen_are_proposed_for_the_same_header() -> None:
     assert proposed("id#town#mayors\n" + ODD, first) is None
 
 
-def test_nothing_differs_from_what_is_detected() -> None:
+def test_no_proposal_without_a_difference_from_detection() -> None:
     first = earlier("id;n\n1;2\n3;4\n")
     answer = proposed("id;n\n5;6\n7;8\n", first)
     assert answer["job_id"] == str(first.job_id)
     assert answer["settings"] == {}
 
 
-def test_lines_that_were_skipped_by_hand_are_skipped_again() -> None:
+def test_manually_skipped_lines_are_skipped_again() -> None:
     data = "a,b\nc,d\nid,name\n1,x\n2,y\n"
     first = earlier(data, skip_rows=2)
     assert proposed(data, first)["settings"]["skip_rows"] == 2
 
 
-def test_a_similar_name_comes_before_a_newer_file() -> None:
+def test_a_similar_name_takes_precedence_over_a_newer_file() -> None:
     header = "id#town#people\n"
     newer = earlier(header + ODD, filename="other.csv", delimiter="#", on_bad_row="keep")
     older = earlier(header + ODD, delimiter="#")

@@ -68,7 +68,7 @@ def test_the_types_of_the_columns_are_those_of_an_analysis() -> None:
     assert look(b'[{"n": 1, "s": "x"}]')["types"][0]["type"] == "number"
 
 
-def test_a_row_says_its_line_and_the_file_how_it_was_decoded() -> None:
+def test_a_row_has_its_line_and_the_file_its_decoding() -> None:
     data = gzip.compress(b'id,word\n1,"x\ny"\n\n2,z\n3,v\n')
     beginning = of_pieces([data], SAID)
     found = preview(beginning, beginning.declared(SAID), 10)
@@ -76,7 +76,7 @@ def test_a_row_says_its_line_and_the_file_how_it_was_decoded() -> None:
     assert found["decoding"] == [{"decoder": "gzip"}]
 
 
-def test_each_other_reading_gives_what_its_settings_give() -> None:
+def test_each_alternative_equals_a_preview_with_its_settings() -> None:
     data = b"a;b,c\n1;2,3\n4;5,6\n7;8,9\n"
     found = look(data)
     assert found["readings"]
@@ -91,14 +91,14 @@ def test_each_other_reading_gives_what_its_settings_give() -> None:
 
 def test_an_unsure_header_has_a_reading_without_one() -> None:
     found = look(b"red,blue\ngreen,grey\nblack,white\n")
-    (without,) = [each for each in found["readings"] if "header_rows" in each["settings"]]
+    (without,) = [reading for reading in found["readings"] if "header_rows" in reading["settings"]]
     assert without["settings"] == {"header_rows": 0}
     assert without["columns"] == ["column_1", "column_2"]
     assert without["ok"] == 3
     assert without["confidence"] == pytest.approx(1 - found["confidence"]["header"], abs=0.002)
 
 
-def test_settings_that_are_given_are_certain_and_have_no_others() -> None:
+def test_given_settings_are_certain_and_have_no_alternatives() -> None:
     found = look(b"a;b,c\n1;2,3\n", delimiter=";", header_rows=1)
     assert found["confidence"] == {"delimiter": 1.0, "header": 1.0}
     assert found["readings"] == []
@@ -125,7 +125,7 @@ def test_the_record_that_the_sample_cuts_is_not_counted(text: str) -> None:
     assert look(data)["sample"]["rows"]["total"] == whole + 1
 
 
-def test_what_an_upload_would_refuse_is_refused() -> None:
+def test_a_preview_refuses_what_an_upload_refuses() -> None:
     with pytest.raises(BadHeader):
         look(b"id,na\xefme\n1,2\n")
 
@@ -139,7 +139,7 @@ async def _body(data: bytes, piece: int) -> AsyncIterator[bytes]:
     "size", [1, SAMPLE_BYTES - 1, SAMPLE_BYTES, SAMPLE_BYTES + 1, 3 * SAMPLE_BYTES]
 )
 @pytest.mark.parametrize("is_gzipped", [False, True], ids=["plain", "gzip"])
-async def test_no_more_than_the_sample_is_taken(size: int, is_gzipped: bool) -> None:
+async def test_a_preview_reads_no_more_than_the_sample(size: int, is_gzipped: bool) -> None:
     plain = (b"0123456789,abcdef\n" * (size // 17 + 1))[:size]
     sent = gzip.compress(plain) if is_gzipped else plain
     for piece in (1 << 16, 1 << 20):
@@ -165,7 +165,7 @@ async def test_the_rest_of_a_long_body_is_not_read() -> None:
     assert read <= SAMPLE_BYTES + (1 << 16)
 
 
-async def test_the_beginning_of_a_gzipped_file_is_enough_if_it_is_called_that() -> None:
+async def test_the_beginning_of_a_gzipped_file_is_enough_with_its_extension() -> None:
     sent = gzip.compress(b"a,b\n1,2\n" * 1000)[:-20]
     with pytest.raises(CorruptGzip):
         await of_body(_body(sent, 100), SAID, None, is_partial=False)
@@ -174,7 +174,7 @@ async def test_the_beginning_of_a_gzipped_file_is_enough_if_it_is_called_that() 
     assert not found.is_complete
 
 
-async def test_text_of_several_bytes_a_character_is_decoded_as_by_an_upload() -> None:
+async def test_multibyte_text_is_decoded_as_by_an_upload() -> None:
     sent = "도시,인구\n서울,9\n부산,3\n".encode("cp949")
     said = Declared(encoding="cp949")
     found = await of_body(_body(sent, 10), said, None, is_partial=False)
@@ -213,7 +213,7 @@ def test_the_command_shows_a_file_without_a_server(tmp_path: Path) -> None:
     ],
     ids=["a_reject", "refused", "unknown_option", "bad_option"],
 )
-def test_the_exit_code_of_the_command_tells_how_it_went(
+def test_the_exit_code_of_the_command_reports_the_outcome(
     tmp_path: Path, data: bytes, options: tuple[str, ...], code: int
 ) -> None:
     from app.cli.main import app as everything

@@ -126,7 +126,7 @@ def test_an_id_that_is_a_number_keeps_its_digits_and_a_text_that_is_none_is_show
         ChunkContext(uuid4(), 0, 1, SentimentOptions(), compute=compute),
     )
     assert [row["row_id"] for row in stored_rows(done)] == ["12345678901234567.89", "2"]
-    assert [(each.code, each.value) for each in done.rejects] == [("text_not_string", "1.10")]
+    assert [(reject.code, reject.value) for reject in done.rejects] == [("text_not_string", "1.10")]
 
 
 def test_equal_texts_of_a_chunk_are_scored_once() -> None:

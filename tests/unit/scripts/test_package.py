@@ -18,7 +18,7 @@ RANGES = ROOT / "requirements.in"
 
 
 def names(requirements: list[str]) -> set[str]:
-    return {canonicalize_name(Requirement(each).name) for each in requirements}
+    return {canonicalize_name(Requirement(requirement).name) for requirement in requirements}
 
 
 def test_a_heading_starts_an_extra_and_may_include_another(tmp_path: Path) -> None:

@@ -29,25 +29,25 @@ def problems(
 ) -> list[tuple[str, str]]:
     with pytest.raises(TableMismatch) as raised:
         plan_load(header, definition, wanted)
-    return [(each["pointer"], each["detail"]) for each in raised.value.errors]
+    return [(error["pointer"], error["detail"]) for error in raised.value.errors]
 
 
-def test_columns_are_found_by_their_names_and_by_normal_forms_of_them() -> None:
+def test_columns_are_matched_by_name_and_by_normalised_name() -> None:
     plan = plan_load(("amount", "E-Mail Address", "id"), ORDERS, Wanted())
-    assert [(each.name, each.source, each.matched_by) for each in plan.columns] == [
+    assert [(column.name, column.source, column.matched_by) for column in plan.columns] == [
         ("id", "id", "name"),
         ("email_address", "E-Mail Address", "normal_form"),
         ("amount", "amount", "name"),
     ]
 
 
-def test_an_exact_name_goes_before_a_normal_form() -> None:
+def test_an_exact_name_takes_precedence_over_a_normalised_one() -> None:
     plan = plan_load(("ID", "id"), ORDERS, Wanted(on_schema_change="ignore"))
-    assert [each.source for each in plan.columns] == ["id"]
+    assert [column.source for column in plan.columns] == ["id"]
     assert plan.ignored == ("ID",)
 
 
-def test_what_could_be_two_columns_is_not_guessed() -> None:
+def test_an_ambiguous_column_is_not_guessed() -> None:
     found = problems(("id", "Email-Address", "EMAIL ADDRESS"), ORDERS, Wanted())
     assert found[0] == (
         "options/columns",
@@ -55,17 +55,17 @@ def test_what_could_be_two_columns_is_not_guessed() -> None:
     )
 
 
-def test_columns_that_are_told_are_all_that_is_loaded() -> None:
+def test_only_the_listed_columns_are_loaded() -> None:
     wanted = Wanted(columns=(("id", "number"), ("amount", "amount")))
     plan = plan_load(("number", "amount", "id"), ORDERS, wanted)
-    assert [(each.name, each.source) for each in plan.columns] == [
+    assert [(column.name, column.source) for column in plan.columns] == [
         ("id", "number"),
         ("amount", "amount"),
     ]
     assert (plan.ignored, plan.defaulted) == (("id",), ("email_address",))
 
 
-def test_all_that_is_wrong_with_what_is_told_is_listed() -> None:
+def test_all_faults_of_the_request_are_listed() -> None:
     wanted = Wanted(columns=(("id", "id"), ("id", "amount"), ("no", "id"), ("amount", "nowhere")))
     assert [text for _, text in problems(HEADER, ORDERS, wanted)] == [
         "The column 'id' is named twice.",
@@ -74,7 +74,7 @@ def test_all_that_is_wrong_with_what_is_told_is_listed() -> None:
     ]
 
 
-def test_columns_that_the_file_lacks_take_their_defaults_if_they_have_one() -> None:
+def test_columns_missing_from_the_file_get_their_defaults() -> None:
     plan = plan_load(("id",), ORDERS, Wanted())
     assert plan.defaulted == ("email_address", "amount")
     required = replace(ORDERS, columns=(ID, replace(AMOUNT, default=None)))
@@ -83,19 +83,19 @@ def test_columns_that_the_file_lacks_take_their_defaults_if_they_have_one() -> N
     assert plan_load(("id", "amount"), required, Wanted(mode="update")).key == ("id",)
 
 
-def test_computed_and_numbered_columns_are_left_alone() -> None:
+def test_generated_and_identity_columns_are_not_written() -> None:
     definition = table(
         replace(ID, generated="identity_always"),
         replace(AMOUNT, name="gross", default=None, generated="computed"),
         EMAIL,
     )
     plan = plan_load(("id", "gross", "email_address"), definition, Wanted())
-    assert [each.name for each in plan.columns] == ["email_address"]
+    assert [column.name for column in plan.columns] == ["email_address"]
     assert (plan.left_alone, plan.ignored) == (("id", "gross"), ("id", "gross"))
     assert not plan.overrides_identity
 
 
-def test_a_numbered_column_is_written_where_it_is_the_key_or_is_told() -> None:
+def test_an_identity_column_is_written_if_it_is_the_key_or_listed() -> None:
     definition = table(replace(ID, generated="identity_always"), EMAIL, constraints=(KEY,))
     upsert = plan_load(("id", "email_address"), definition, Wanted(mode="upsert"))
     assert (upsert.names, upsert.overrides_identity) == (["id", "email_address"], True)
@@ -118,7 +118,7 @@ def test_unknown_columns_are_refused_ignored_added_or_rescued() -> None:
         'ALTER TABLE "public"."orders" ADD COLUMN "note" text',
         'ALTER TABLE "public"."orders" ADD COLUMN "day" date',
     )
-    assert [(each.name, each.type, each.cast.format) for each in added.columns[3:]] == [
+    assert [(column.name, column.type, column.cast.format) for column in added.columns[3:]] == [
         ("note", "text", ""),
         ("day", "date", "%d.%m.%Y"),
     ]
@@ -126,11 +126,11 @@ def test_unknown_columns_are_refused_ignored_added_or_rescued() -> None:
     with_rest = replace(ORDERS, columns=(*ORDERS.columns, rest))
     rescued = plan_load(header, with_rest, Wanted(on_schema_change="rescue"))
     assert (rescued.rescue_column, rescued.rescued) == ("_rescued", ("note", "day"))
-    assert [each.name for each in rescued.columns] == ["id", "email_address", "amount"]
+    assert [column.name for column in rescued.columns] == ["id", "email_address", "amount"]
     assert rescued.defaulted == ()
 
 
-def test_what_rescues_must_be_able_to() -> None:
+def test_a_rescue_column_must_be_suitable() -> None:
     header = (*HEADER, "note")
     wanted = Wanted(on_schema_change="rescue", rescue_column="rest")
     [(pointer, text)] = problems(header, ORDERS, wanted)
@@ -143,7 +143,7 @@ def test_what_rescues_must_be_able_to() -> None:
     assert "of the type text" in text
 
 
-def test_only_the_owner_adds_columns() -> None:
+def test_only_the_owner_of_a_table_adds_columns() -> None:
     theirs = replace(ORDERS, rights=frozenset({"select", "insert"}))
     found = problems((*HEADER, "note"), theirs, Wanted(on_schema_change="add_columns"))
     assert found == [
@@ -168,7 +168,7 @@ def test_a_mode_that_compares_uses_the_primary_key_or_a_unique_one(mode: Mode) -
     assert ("options/key", "The key 'id' is not loaded.") in missing
 
 
-def test_a_key_is_refused_where_nothing_is_compared() -> None:
+def test_a_key_is_refused_in_a_mode_that_does_not_compare() -> None:
     found = problems(HEADER, ORDERS, Wanted(key=("id",)))
     assert found == [("options/key", "The mode append compares no key.")]
 
@@ -193,7 +193,7 @@ def test_views_rules_and_missing_rights_are_refused() -> None:
     ]
 
 
-def test_a_plan_survives_its_journey_as_json() -> None:
+def test_a_plan_round_trips_as_json() -> None:
     mood = Column("mood", "mood[]", True, base_type="mood[]", kind="array", element_type="mood",
                   element_kind="enum", labels=("sad", "ok"))  # fmt: skip
     definition = replace(ORDERS, columns=(*ORDERS.columns, mood))
@@ -224,12 +224,12 @@ FACTS = [
         ("sqlite", ["INTEGER", "TEXT", "TEXT", "TEXT", "TEXT", "TEXT", "TEXT", "TEXT"]),
     ],
 )  # fmt: skip
-def test_types_of_a_new_table_are_only_what_every_value_has_one_reading_in(
+def test_a_new_table_has_only_types_that_read_every_value_unambiguously(
     dialect: Dialect, types: list[str]
 ) -> None:
     header = [each.name for each in FACTS]
     plan = plan_creation(header, TableName("s", "t"), dialect, Wanted("create"), FACTS)
-    assert [each.type for each in plan.columns] == types
+    assert [column.type for column in plan.columns] == types
 
 
 def test_a_new_table_is_shown_as_a_statement() -> None:
@@ -260,7 +260,7 @@ def test_a_new_table_is_shown_as_a_statement() -> None:
         (tuple(map(str, range(1601))), {}, "at most 1600 columns"),
     ],
 )
-def test_a_new_table_that_cannot_be_made_is_refused(
+def test_an_impossible_new_table_is_refused(
     header: tuple[str, ...], types: dict[str, str], told: str
 ) -> None:
     name = TableName("public", "t")

@@ -38,7 +38,9 @@ def test_an_unused_branch_rejects_nothing() -> None:
     )
     done = outcome([["x" * 20], ["x" * 31]], [{"name": "out", "expression": expression}], ["a"])
     assert [row for _, row in done.preview] == [["none"]]
-    assert [(each.row, each.code) for each in done.findings] == [(1, growth.VALUE_TOO_LONG)]
+    assert [(finding.row, finding.code) for finding in done.findings] == [
+        (1, growth.VALUE_TOO_LONG)
+    ]
 
 
 @pytest.mark.parametrize("columns", [20, 60])
@@ -49,7 +51,7 @@ def test_a_row_of_the_length_of_a_record_is_accepted(columns: int) -> None:
         for i in range(columns)
     ]
     done = outcome([["x"], ["y"]], made, ["a"])
-    codes = [(each.row, each.code) for each in done.findings]
+    codes = [(finding.row, finding.code) for finding in done.findings]
     assert codes == ([(0, growth.ROW_TOO_LARGE)] if columns == 60 else [])
     assert done.count == 2 - len(codes)
 
@@ -94,7 +96,7 @@ def test_exactly_the_values_that_would_be_longer_are_refused(
             result = python_replace(result, each) if result is not None else None
             result = None if result is not None and len(result.encode()) > 30 else result
         wanted.append(result)
-    assert [each.row for each in done.findings] == [
+    assert [finding.row for finding in done.findings] == [
         i for i, text in enumerate(wanted) if text is None
     ]
     assert [row[0] for _, row in done.preview] == [text for text in wanted if text is not None]

@@ -30,13 +30,13 @@ def test_cells_equal_their_values(records: list[dict[str, str]]) -> None:
     """`records`: values as written, by key."""
     raw = [
         (
-            "{" + ", ".join(f"{json.dumps(key)}: {value}" for key, value in each.items()) + "}"
+            "{" + ", ".join(f"{json.dumps(key)}: {value}" for key, value in record.items()) + "}"
         ).encode()
-        for each in records
+        for record in records
     ]
     found = cells_of(raw, [*KEYS, "missing"])
     for name in KEYS:
-        assert found[name].to_pylist() == [expected(each.get(name)) for each in records]
+        assert found[name].to_pylist() == [expected(record.get(name)) for record in records]
     assert found["missing"].to_pylist() == [None] * len(records)
 
 

@@ -44,7 +44,7 @@ def values_of(texts: Sequence[str | None], *steps: dict[str, Any]) -> tuple[list
     """Return (accepted values, codes of the others) of one column."""
     columns = [{"name": "out", "from": "x", "steps": list(steps)}]
     done = outcome([[text] for text in texts], columns, ["x"])
-    return [row[0] for _, row in done.preview], [each.code for each in done.findings]
+    return [row[0] for _, row in done.preview], [finding.code for finding in done.findings]
 
 
 # ---------------------------------------------------------------------- expressions
@@ -108,12 +108,12 @@ def test_arithmetic_uses_exact_decimals(
     found = {place: Decimal(row[0]) for place, row in done.preview}
     with localcontext(WIDE):
         wanted = {i: python({"a": a, "b": b}) for i, (a, b) in enumerate(pairs)}
-    assert {each.row for each in done.findings} >= {
+    assert {finding.row for finding in done.findings} >= {
         i for i, value in wanted.items() if not fits(value)
     }
-    assert all(each.code == "out_of_range" for each in done.findings)
+    assert all(finding.code == "out_of_range" for finding in done.findings)
     assert found == {i: wanted[i] for i in found}
-    assert found.keys() == wanted.keys() - {each.row for each in done.findings}
+    assert found.keys() == wanted.keys() - {finding.row for finding in done.findings}
 
 
 @settings(max_examples=40, deadline=None)
@@ -123,7 +123,7 @@ def test_division_is_rounded_once_and_by_zero_rejects_its_row(
 ) -> None:
     rows = [[f"{a:f}", f"{b:f}"] for a, b in pairs]
     done = outcome(rows, [{"name": "out", "expression": "number(a) / number(b)"}], ["a", "b"])
-    assert {each.row: each.code for each in done.findings} == {
+    assert {finding.row: finding.code for finding in done.findings} == {
         i: "division_by_zero" for i, (_, b) in enumerate(pairs) if not b
     }
     with localcontext(WIDE):
@@ -181,7 +181,7 @@ def test_unevaluated_operands_reject_nothing() -> None:
     assert done.findings == []
     assert [row for _, row in done.preview] == [["0", False, "0"], ["0.25", False, "4"]]
     done = outcome([[""], ["x"]], [{"name": "out", "expression": "1 / number(n)"}], ["n"])
-    assert [(each.row, each.code, each.value) for each in done.findings] == [
+    assert [(finding.row, finding.code, finding.value) for finding in done.findings] == [
         (1, "not_a_number", "x")
     ]
     assert done.preview == [(0, [None])]
@@ -622,9 +622,9 @@ def test_a_repeated_value_gives_the_same_result_as_a_single_one(form: str) -> No
         whole = outcome(rows, columns, header, **more)
         pieces = [outcome(rows[i : i + 500], columns, header, **more) for i in range(0, 3000, 500)]
         told = [
-            replace(each, row=each.row + 500 * i)
+            replace(finding, row=finding.row + 500 * i)
             for i, piece in enumerate(pieces)
-            for each in piece.findings
+            for finding in piece.findings
         ]
         assert whole.findings == told
         assert whole.count == sum(piece.count for piece in pieces) > 0

@@ -407,11 +407,12 @@ function proofBar(path) {
       node.classList.toggle("partial", proof.closes && proof.is_final && !isWhole);
       node.classList.toggle("broken", !proof.closes);
       replace(cap, icon(isWhole ? "check" : "warn"));
+      const sum = COUNTS.map(([name, words]) => `${count(counts[name])} ${words}`).join(" + ");
       say(
         verdict,
         proof.closes
           ? [
-              `It closes: ${count(rows.total)} rows in the file = ${COUNTS.map(([name, words]) => `${count(counts[name])} ${words}`).join(" + ")}.`,
+              `It closes: ${count(rows.total)} rows in the file = ${sum}.`,
               !latest.split_complete && "The rest of the file was not read.",
             ]
               .filter(Boolean)
@@ -448,9 +449,11 @@ function proofBar(path) {
       if (!isFinal(status.status)) {
         node.classList.remove("closed", "partial", "broken");
         asked = null;
+        const failed = counts.failed ? `, ${count(counts.failed)} failed` : "";
         say(
           verdict,
-          `${count(counts.loaded)} loaded, ${count(counts.rejected)} rejected${counts.failed ? `, ${count(counts.failed)} failed` : ""} so far. The bar closes when every row is accounted for and read back unchanged.`,
+          `${count(counts.loaded)} loaded, ${count(counts.rejected)} rejected${failed} so far. ` +
+            "The bar closes when every row is accounted for and read back unchanged.",
         );
       } else if (asked !== keyOf(status)) {
         asked = keyOf(status);

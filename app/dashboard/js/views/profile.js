@@ -73,16 +73,15 @@ export default function profile({ id, status }) {
           (each.hidden = !columns[i].name.toLowerCase().includes(search.value.toLowerCase())),
       ),
     );
+    const more = left ? `, ${count(left)} more left out` : "";
+    const rejected = rows.rejected ? `; ${count(rows.rejected)} rejected` : "";
+    const analysed = `${plural(rows.profiled, "row")} analysed`;
     replace(
       node,
       h(
         "div.row.between",
         {},
-        h(
-          "p.muted",
-          {},
-          `${plural(rows.profiled, "row")} analysed, ${plural(columns.length, "column")}${left ? `, ${count(left)} more left out` : ""}${rows.rejected ? `; ${count(rows.rejected)} rejected` : ""}`,
-        ),
+        h("p.muted", {}, `${analysed}, ${plural(columns.length, "column")}${more}${rejected}`),
         columns.length > 6 && search,
       ),
       h("div.columns", {}, cards),

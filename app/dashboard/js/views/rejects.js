@@ -377,7 +377,13 @@ export default function rejects({ id, status: first, correctable, refresh, again
           h(
             "a.clip",
             { href: `#/jobs/${each.job_id}` },
-            `${count(each.counts.loaded)} corrected, ${count(each.counts.rejected)} still rejected${each.counts.failed ? `, ${count(each.counts.failed)} failed` : ""}`,
+            [
+              `${count(each.counts.loaded)} corrected`,
+              `${count(each.counts.rejected)} still rejected`,
+              each.counts.failed && `${count(each.counts.failed)} failed`,
+            ]
+              .filter(Boolean)
+              .join(", "),
           ),
           h("span.muted", {}, when(each.created_at)),
         ),

@@ -128,10 +128,13 @@ export default function results({ id, status: first }) {
     try {
       const page = await api.get(api.query(path, { limit: 30 }));
       total = page.total;
-      replace(
-        note,
-        `${plural(total, "row")}${page.complete ? "" : " so far"}${isFinal(status.status) && missing(status) ? `. ${missing(status)}` : ""}${page.columns.length > MAX_COLUMNS ? `; the first ${MAX_COLUMNS} of ${count(page.columns.length)} columns` : ""}`,
-      );
+      const soFar = page.complete ? "" : " so far";
+      const lost = isFinal(status.status) && missing(status);
+      const shown =
+        page.columns.length > MAX_COLUMNS
+          ? `; the first ${MAX_COLUMNS} of ${count(page.columns.length)} columns`
+          : "";
+      replace(note, `${plural(total, "row")}${soFar}${lost ? `. ${lost}` : ""}${shown}`);
       if (!total) {
         replace(
           place,

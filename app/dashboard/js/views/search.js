@@ -41,9 +41,15 @@ export default function search({ params }) {
         ),
       );
       const { total, ready } = stats.vectors;
+      const searchable =
+        total === ready
+          ? "all searchable by meaning"
+          : `${count(ready)} of ${count(total)} searchable by meaning so far`;
       replace(
         overview,
-        `${plural(stats.total_records, "record")} in ${plural(stats.total_imports, "import")}; ${count(stats.valid_records)} valid, ${count(stats.invalid_records)} invalid; ${total === ready ? "all searchable by meaning" : `${count(ready)} of ${count(total)} searchable by meaning so far`}`,
+        `${plural(stats.total_records, "record")} in ${plural(stats.total_imports, "import")}; ` +
+          `${count(stats.valid_records)} valid, ${count(stats.invalid_records)} invalid; ` +
+          searchable,
       );
       if (!stats.total_imports)
         replace(

@@ -119,10 +119,10 @@ export function transformPanel(fileId, columns) {
     const why = Object.entries(rejected_by_code)
       .map(([code, number]) => `${code} (${count(number)})`)
       .join(", ");
-    say(
-      verdict,
-      `Of the first ${plural(sampled_rows, "row")} ${count(rows.ok)} fit${rows.rejected ? `, ${count(rows.rejected)} would be rejected: ${why}` : "."}`,
-    );
+    const rejected = rows.rejected
+      ? `, ${count(rows.rejected)} would be rejected: ${why}`
+      : ".";
+    say(verdict, `Of the first ${plural(sampled_rows, "row")} ${count(rows.ok)} fit${rejected}`);
     replace(
       table,
       h(
@@ -205,12 +205,13 @@ export function transformPanel(fileId, columns) {
     const { result_file_id: file } = await api.get(
       `/api/v1/jobs/${encodeURIComponent(job.job_id)}/status`,
     );
+    const rejected = bad ? `, ${count(bad)} rejected` : "";
     const words =
       {
         cancelled: "The transform was cancelled. ",
         failed: `The transform failed: ${job.error?.message ?? job.error?.code ?? "see the job"}. `,
       }[job.status] ??
-      `${plural(job.counts.loaded, "row is", "rows are")} in the new file${bad ? `, ${count(bad)} rejected` : ""}. `;
+      `${plural(job.counts.loaded, "row is", "rows are")} in the new file${rejected}. `;
     replace(
       made,
       words,

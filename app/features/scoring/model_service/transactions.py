@@ -48,7 +48,7 @@ def make(count: int, *, seed: int = 1, fraud_rate: float = 0.03) -> Iterator[Lab
     for number in range(1, count + 1):
         is_fraud = rng.random() < fraud_rate
         fields = _ordinary(rng)
-        if is_fraud and rng.random() < 0.93:  # the rest looks honest
+        if is_fraud and rng.random() < 0.93:  # the rest looks legitimate
             rng.choice((_abroad_at_night, _card_being_tried, _new_account, _drawn_in_a_hurry))(
                 rng, fields
             )

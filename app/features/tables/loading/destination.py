@@ -43,7 +43,7 @@ from app.features.tables.loading.record import (
     is_recorded,
     recorded_job,
 )
-from app.features.tables.loading.refusals import Refusal, clashes, found_by
+from app.features.tables.loading.refusals import Refusal, clashes, found_by, settled_by
 from app.features.tables.loading.statements import Finder, Statements, Step, stage_of
 from app.features.tables.loading.stored import from_text
 from app.features.tables.loading.undoing import TableMoved
@@ -56,6 +56,8 @@ from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus
 
 logger = logging.getLogger(__name__)
 CHUNKS_AT_ONCE = 500
+ROWS_AT_ONCE = 100_000
+"""Limit of rows that one question about refused rows returns."""
 SWEEP_SECONDS = 600.0
 MOST_REFUSALS = 20
 """Of the whole, after all rows that could be found were taken out. Others may write to the table
@@ -336,6 +338,7 @@ class LoadedTable(StagedResults):
                 await self._reject(job, statements, refusals)
                 # a row that is rejected may have been what another one referred to
                 is_again = step == self._by_foreign_keys and statements.refers_to_itself
+                is_again = is_again or (step != self._by_attempt and len(refusals) >= ROWS_AT_ONCE)
                 refusals = await step(statements, job) if is_again else []
 
     async def _is_staged(self, job: StagedJob) -> bool:
@@ -348,18 +351,21 @@ class LoadedTable(StagedResults):
                 return False
         return True
 
-    async def _find(self, finders: Sequence[Finder]) -> list[tuple[Finder, list[Any]]]:
-        """Nothing of a question that the database cannot answer for these rows: an attempt finds
-        them.
+    async def _find(
+        self, finders: Sequence[Finder], *, after: int = 0
+    ) -> list[tuple[Finder, list[Any]]]:
+        """Return the first rows behind `after` that each question finds. A question that the
+        database cannot answer for these rows finds none: an attempt does.
         """
-        found: list[tuple[Finder, list[Any]]] = []
+        answers: list[tuple[Finder, list[Any]]] = []
         for finder in finders:
+            some = finder.some(after, ROWS_AT_ONCE)
             try:
                 async with self._parts.database.working() as connection:
-                    found.append((finder, await self._loader.fetch(connection, finder.sql)))
+                    answers.append((finder, await self._loader.fetch(connection, some)))
             except (RowsRefused, LoadRefused) as error:
                 logger.info("%s cannot be looked at: %s", finder.constraint.name, error)
-        return found
+        return answers
 
     async def _by_checks(self, statements: Statements, job: StagedJob) -> list[Refusal]:
         return await self._by_questions(list(statements.checks()))
@@ -376,22 +382,42 @@ class LoadedTable(StagedResults):
         return list(refusals.values())
 
     async def _by_keys(self, statements: Statements, job: StagedJob) -> list[Refusal]:
-        """Of modes that compare: they would take any of the rows with the same key."""
+        """Settle rows with the same key, for modes that compare: they would take any of them."""
         finder = statements.repeated_keys
-        return [] if finder is None else await self._clashes([finder])
+        if finder is not None:
+            await self._settle_clashes([finder], statements, job)
+        return []
 
     async def _by_counterparts(self, statements: Statements, job: StagedJob) -> list[Refusal]:
         finder = statements.without_counterpart
         return [] if finder is None else await self._by_questions([finder])
 
     async def _by_clashes(self, statements: Statements, job: StagedJob) -> list[Refusal]:
-        return await self._clashes(statements.uniques())
+        await self._settle_clashes(statements.uniques(), statements, job)
+        return []
 
-    async def _clashes(self, finders: Sequence[Finder]) -> list[Refusal]:
-        found = [
-            (finder.constraint, finder.code, rows) for finder, rows in await self._find(finders)
-        ]
-        return await asyncio.to_thread(clashes, found)
+    async def _settle_clashes(
+        self, finders: Sequence[Finder], statements: Statements, job: StagedJob
+    ) -> None:
+        """Decide between rows with the same values, a bounded number at a time in the order of the
+        file. A decision depends on rows before alone, and the questions no longer find those that
+        are rejected.
+        """
+        settled = 0
+        while True:
+            answers = await self._find(finders, after=settled)
+            cut = settled_by([rows for _, rows in answers], ROWS_AT_ONCE)
+            if cut is None:
+                return
+            numbered = [
+                (finder.constraint, finder.code, [row for row in rows if row[0] <= cut])
+                for finder, rows in answers
+            ]
+            refusals = await asyncio.to_thread(clashes, numbered, settled)
+            await self._reject(job, statements, refusals)
+            if all(len(rows) < ROWS_AT_ONCE for _, rows in answers):
+                return
+            settled = cut
 
     async def _by_attempt(self, statements: Statements, job: StagedJob) -> list[Refusal]:
         """All is written as it will be, and rolled back. Rows that have values of others are
@@ -405,7 +431,7 @@ class LoadedTable(StagedResults):
         async def attempt(connection: AsyncConnection) -> None:
             await self._open(connection)
             await self._delete(connection, statements.before())
-            refusals.extend(await self._loader.attempt(connection, statements, ranges))
+            refusals.extend(await self._loader.settle(connection, statements, ranges))
             raise _RolledBack
 
         try:
@@ -582,23 +608,24 @@ class LoadedTable(StagedResults):
         """Write the staged rows, and what they replace into the record."""
         loader, statements, mode = self._loader, record.statements, record.plan.mode
         counts = {"inserted": 0, "updated": 0, "unchanged": 0, "skipped": 0, "deleted": 0}
+        left_alone = "skipped" if mode == "insert_new" else "unchanged"
         if mode in KEYED or mode in DELETING:
             await loader.run(connection, record.create_before)
         counts["deleted"] = await self._delete(connection, record.deletions())
         if statements.updates:
             counts["updated"] = await loader.run(connection, record.keep_updated)
-            counts["unchanged"] = await loader.run(connection, record.keep_matched("unchanged"))
-        elif mode == "insert_new":
-            counts["skipped"] = await loader.run(connection, record.keep_matched("skipped"))
+        if mode in KEYED and not record.can_keep_late:
+            counts[left_alone] = await loader.run(connection, record.keep_matched(left_alone))
         written = {"updated": 0, "inserted": 0}
         for step in statements.steps():
             written[step.counted] += await loader.run(connection, step.sql)
         await loader.end(connection)
-        matched = counts["updated"] + counts["unchanged"] + counts["skipped"]
         counts["inserted"] = written["inserted"]
-        is_as_kept = written["updated"] == counts["updated"]
-        if mode != "update":
-            is_as_kept = is_as_kept and matched + counts["inserted"] == staged
+        others = staged - counts["updated"] - counts["inserted"]
+        if others and mode in KEYED and record.can_keep_late:
+            late = record.keep_matched(left_alone, is_late=True)
+            counts[left_alone] = await loader.run(connection, late)
+        is_as_kept = written["updated"] == counts["updated"] and others == counts[left_alone]
         if not is_as_kept and not record.definition.triggers:
             raise TableMoved  # others have written rows of the file meanwhile
         return counts

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import TerminalError, TransientError
-from app.features.tables.definition import TableName, quoted
+from app.features.tables.definition import Column, TableName, quoted
 from app.features.tables.loading.refusals import Refusal
 from app.features.tables.loading.statements import STAGE_PREFIX, Statements, Step, job_of, stage_of
 from app.features.tables.plan import LoadPlan
@@ -43,8 +43,23 @@ class TableLocked(TransientError):
 class Stepwise(Protocol):
     """Statements that can be run for some rows alone."""
 
+    @property
+    def refers_to_itself(self) -> bool:
+        """Return whether rows of the table refer to others of it."""
+
     def steps(self, low: str = "", high: str = "") -> Sequence[Step]:
         """Return the statements, for all rows or for those with the numbers from `low` to `high`."""
+
+
+def runs_of(numbers: Sequence[int]) -> list[Range]:
+    """Return ascending numbers as ranges without gaps."""
+    ranges: list[Range] = []
+    for number in sorted(numbers):
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1] = (ranges[-1][0], number)
+        else:
+            ranges.append((number, number))
+    return ranges
 
 
 class Loader(ABC):
@@ -97,6 +112,19 @@ class Loader(ABC):
         """What a question asks for."""
 
     @abstractmethod
+    async def look_up(
+        self,
+        connection: AsyncConnection,
+        sql: str,
+        alias: str,
+        columns: Sequence[Column],
+        values: Sequence[str],
+    ) -> list[tuple[Any, ...]]:
+        """Return what a query reads of the rows with these values, given as texts. `{condition}` in
+        it stands for the comparison. Raises InvalidParameter for a value that is none of its type.
+        """
+
+    @abstractmethod
     async def count(self, connection: AsyncConnection, sql: str) -> int: ...
 
     @abstractmethod
@@ -135,11 +163,30 @@ class Loader(ABC):
     ) -> None:
         """These rows are rejected."""
 
+    async def settle(
+        self, connection: AsyncConnection, statements: Stepwise, ranges: Sequence[Range]
+    ) -> list[Refusal]:
+        """Attempt these ranges, and again what a foreign key refuses, as long as that helps: a row
+        may refer to one that is written only with a later half.
+        """
+        refusals = await self.attempt(connection, statements, ranges)
+        while statements.refers_to_itself:
+            orphans = [refusal for refusal in refusals if refusal.code == "foreign_key"]
+            if not orphans:
+                break
+            numbers = [orphan.row_number for orphan in orphans]
+            # rows that others refer to mostly come behind them
+            again = await self.attempt(connection, statements, runs_of(numbers)[::-1])
+            if len(again) == len(orphans):
+                break
+            refusals = [refusal for refusal in refusals if refusal.code != "foreign_key"] + again
+        return sorted(refusals, key=lambda refusal: refusal.row_number)
+
     async def rehearse(
         self, connection: AsyncConnection, statements: Statements, ranges: Sequence[Range]
     ) -> list[Refusal]:
-        """An attempt of which nothing stays."""
+        """Attempt these ranges, and keep nothing of it."""
         await self.run(connection, "SAVEPOINT granula_rehearsal")
-        refusals = await self.attempt(connection, statements, ranges)
+        refusals = await self.settle(connection, statements, ranges)
         await self.run(connection, "ROLLBACK TO SAVEPOINT granula_rehearsal")
         return refusals

@@ -11,7 +11,8 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.features.tables.definition import TableName, quoted
+from app.errors import InvalidParameter
+from app.features.tables.definition import Column, TableName, quoted
 from app.features.tables.loading.loader import (
     Loader,
     LoadRefused,
@@ -36,6 +37,7 @@ from app.features.tables.plan import LoadPlan
 
 STATEMENT_SECONDS = 86_400.0
 """Of one that moves all rows of a load: as long as it takes."""
+LOOK_UP_SECONDS = 60.0
 LOCK_SECONDS = 3
 HAS_TABLE = """
 SELECT EXISTS (
@@ -149,6 +151,26 @@ class PostgresLoader(Loader):
         driver = await _driver(connection)
         with _told():
             rows = await driver.fetch(sql, timeout=STATEMENT_SECONDS)
+        return [tuple(row) for row in rows]
+
+    async def look_up(
+        self,
+        connection: AsyncConnection,
+        sql: str,
+        alias: str,
+        columns: Sequence[Column],
+        values: Sequence[str],
+    ) -> list[tuple[Any, ...]]:
+        driver = await _driver(connection)
+        condition = " AND ".join(
+            f"{alias}.{quoted(column.name)} = CAST(${place}::text AS {column.base_type or column.type})"
+            for place, column in enumerate(columns, 1)
+        )
+        query = sql.replace("{condition}", condition)
+        try:
+            rows = await driver.fetch(query, *values, timeout=LOOK_UP_SECONDS)
+        except asyncpg.DataError as error:
+            raise InvalidParameter(f"`key`: {str(error).splitlines()[0][:200]}.") from error
         return [tuple(row) for row in rows]
 
     async def count(self, connection: AsyncConnection, sql: str) -> int:

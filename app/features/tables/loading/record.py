@@ -17,12 +17,11 @@ from uuid import UUID
 
 from app.features.tables.definition import Column, TableDefinition, quoted
 from app.features.tables.loading.statements import ROW, Statements, Step, job_of, same
+from app.features.tables.loading.stored import MOST_COLUMNS, filled_key, numbered_columns
 from app.features.tables.plan import DELETING, KEYED, LoadPlan
 
 RECORD_PREFIX, BEFORE_PREFIX, UNDO_PREFIX = "granula_record_", "granula_before_", "granula_undo_"
 KIND = "granula_kind"
-MOST_COLUMNS = 1600
-"""Limit of PostgreSQL."""
 SAMPLED = 20
 """Number of rows that an undo or a proof names."""
 
@@ -33,26 +32,11 @@ def recorded_job(table: str) -> UUID | None:
 
 
 def record_key(plan: LoadPlan) -> tuple[str, ...]:
-    """Return loaded columns by which a row of the record is found in the table; empty if no unique
-    constraint is on loaded columns that always have a value.
+    """Return columns by which a row of the record is found in the table; empty if the table has no
+    key whose values are known.
     """
-    if plan.key:
-        return plan.key
-    definition = plan.definition
-    loaded = {column.name for column in plan.columns}
-    for constraint in definition.constraints:
-        is_unique = constraint.kind in ("primary_key", "unique") and not constraint.is_temporal
-        is_plain = not constraint.predicate and not constraint.expressions
-        if is_unique and is_plain and set(constraint.columns) <= loaded:
-            if all(has_value(definition, name) for name in constraint.columns):
-                return constraint.columns
-    return ()
-
-
-def has_value(definition: TableDefinition, name: str) -> bool:
-    """Return whether the column never is NULL."""
-    column = definition.column(name)
-    return column is not None and (not column.is_nullable or name in definition.primary_key)
+    key = filled_key(plan)
+    return plan.definition.primary_key if not key and numbered_columns(plan) else key
 
 
 def is_recorded(plan: LoadPlan) -> bool:
@@ -116,15 +100,28 @@ class Record:
             f" JOIN {self.target} AS t ON {statements.same_key} WHERE {statements.differs}{lock}"
         )
 
-    def keep_matched(self, kind: str) -> str:
-        """Keep the numbers of rows whose key the table has and that have no entry yet."""
+    def keep_matched(self, kind: str, *, is_late: bool = False) -> str:
+        """Keep the numbers of rows whose key the table had and that are not updated. `is_late`:
+        after all was written, when only rows of others have not been written by this transaction.
+        """
         statements = self.statements
-        alike = f" WHERE NOT ({statements.differs})" if kind == "unchanged" else ""
+        condition = "1 = 1"
+        if is_late:
+            condition = "t.xmin <> pg_current_xact_id()::xid"
+        elif kind == "unchanged":
+            condition = f"NOT ({statements.differs})"
         return (
             f"INSERT INTO {self.before} ({ROW}, {KIND})"  # noqa: S608 quoted names
             f" SELECT s.{ROW}, '{kind}' FROM {statements.stage} AS s"
-            f" JOIN {self.target} AS t ON {statements.same_key}{alike}"
+            f" JOIN {self.target} AS t ON {statements.same_key} WHERE {condition}"
         )
+
+    @property
+    def can_keep_late(self) -> bool:
+        """Return whether the database says which rows this transaction has written. Triggers may
+        write others.
+        """
+        return not self.is_sqlite and not self.definition.triggers
 
     def deletions(self) -> list[Step]:
         """Return the steps that delete rows and keep them."""
@@ -149,7 +146,8 @@ class Record:
     @property
     def add_staged(self) -> str:
         """Add the corrected rows that are staged."""
-        names = ", ".join([ROW, *map(quoted, self.loaded)])
+        numbered = [column.name for column, _ in numbered_columns(self.plan)]
+        names = ", ".join([ROW, *map(quoted, [*self.loaded, *numbered])])
         return f"INSERT INTO {self.table} ({names}) SELECT {names} FROM {self.statements.stage}"  # noqa: S608
 
     # ------------------------------------------------------------------ comparing it with the table
@@ -243,6 +241,10 @@ class Undoing:
         kind = "INTEGER" if self.record.is_sqlite else "bigint"
         columns = f"{ROW} {kind} PRIMARY KEY, reason text, shown text"
         return f"CREATE TABLE {self.work} ({columns})"
+
+    @property
+    def refers_to_itself(self) -> bool:
+        return self.record.statements.refers_to_itself
 
     def _is_open(self, alias: str) -> str:
         return f"NOT EXISTS (SELECT 1 FROM {self.work} AS w WHERE w.{ROW} = {alias}.{ROW})"  # noqa: S608

@@ -101,12 +101,24 @@ def _value(value: str | None) -> str | None:
     return None if value is None else value[:SHOWN_CHARACTERS].replace("\0", "\\x00")
 
 
-def clashes(found: Sequence[tuple[Constraint, str, Sequence[Found]]]) -> list[Refusal]:
-    """The rows that would be refused if all were written one after the other: a row that is refused
-    itself takes no value from the rows behind it.
+def settled_by(answers: Sequence[Sequence[Found]], limit: int) -> int | None:
+    """Return the last row up to which all answers are whole; None if there are no rows. An answer
+    with `limit` rows may lack some behind its last.
+    """
+    last = max((rows[-1][0] for rows in answers if rows), default=None)
+    whole = [rows[-1][0] for rows in answers if len(rows) >= limit]
+    return min(whole, default=last)
+
+
+def clashes(
+    answers: Sequence[tuple[Constraint, str, Sequence[Found]]], settled: int = 0
+) -> list[Refusal]:
+    """Return the rows that would be refused if all were written one after the other: a row that is
+    refused itself takes no value from the rows behind it. Rows up to `settled` are decided: those
+    that are still found have their values.
     """
     by_row: dict[int, list[tuple[Constraint, str, str | None, str | int | None]]] = {}
-    for constraint, code, rows in found:
+    for constraint, code, rows in answers:
         for number, values, other in rows:
             by_row.setdefault(number, []).append((constraint, code, values, other))
     taken: dict[tuple[str, tuple[str, ...], str | int | None], int] = {}
@@ -117,7 +129,10 @@ def clashes(found: Sequence[tuple[Constraint, str, Sequence[Found]]]) -> list[Re
         for constraint, code, values, other in by_row[number]:
             place = (constraint.name, constraint.columns, other)
             values_of_row.append(place)
-            holder = other if code == "already_there" else taken.get(place)
+            holder: str | int | None = taken.get(place)
+            is_decided = isinstance(other, int) and other <= settled
+            if code == "already_there" or is_decided:
+                holder = other
             if holder is not None or code == "already_there":
                 refusal = found_by(constraint, code, number, values, holder)
                 break

@@ -14,7 +14,8 @@ import msgspec
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.features.tables.definition import TableName, quoted
+from app.errors import InvalidParameter
+from app.features.tables.definition import Column, TableName, quoted
 from app.features.tables.loading.loader import Loader, LoadRefused, Range, RowsRefused, Stepwise
 from app.features.tables.loading.refusals import Diagnosis, Refusal, told_by_database
 from app.features.tables.loading.statements import (
@@ -34,7 +35,7 @@ STATES = {
 }
 """The SQLSTATE of PostgreSQL for the same."""
 NAMED = re.compile(r"\w+ constraint failed: (.*)")
-MAX_VARIABLES = 30_000
+INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 
 
 class SqliteLoader(Loader):
@@ -85,6 +86,23 @@ class SqliteLoader(Loader):
     async def fetch(self, connection: AsyncConnection, sql: str) -> list[tuple[Any, ...]]:
         with _told():
             rows: Any = await connection.exec_driver_sql(sql)
+        return [tuple(row) for row in rows.all()]
+
+    async def look_up(
+        self,
+        connection: AsyncConnection,
+        sql: str,
+        alias: str,
+        columns: Sequence[Column],
+        values: Sequence[str],
+    ) -> list[tuple[Any, ...]]:
+        conditions: list[str] = []
+        for column, value in zip(columns, values, strict=True):
+            if "INT" in column.type.upper() and not INTEGER.fullmatch(value):
+                raise InvalidParameter(f"`key`: {value[:60]!r} is no integer.")
+            conditions.append(f"{alias}.{quoted(column.name)} = CAST(? AS {column.type or 'TEXT'})")
+        query = sql.replace("{condition}", " AND ".join(conditions))
+        rows: Any = await connection.exec_driver_sql(query, tuple(values))
         return [tuple(row) for row in rows.all()]
 
     async def count(self, connection: AsyncConnection, sql: str) -> int:

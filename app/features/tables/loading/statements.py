@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.features.tables.definition import Column, Constraint, quoted
-from app.features.tables.loading.stored import staged_columns
+from app.features.tables.loading.stored import numbered_columns, staged_columns
 from app.features.tables.plan import DELETING, KEYED, UPDATING, LoadPlan
 
 STAGE_PREFIX = "granula_load_"
@@ -60,6 +60,13 @@ class Finder:
     in the table. Of values that several rows have it gives all rows, each with the first of them.
     """
 
+    def some(self, after: int, limit: int) -> str:
+        """Return the question for the first rows behind `after`, in the order of the file."""
+        return (
+            f"SELECT * FROM ({self.sql}) AS rows_found WHERE {ROW} > {after}"  # noqa: S608
+            f" ORDER BY {ROW} LIMIT {limit}"
+        )
+
 
 class Statements:
     def __init__(self, plan: LoadPlan, job_id: UUID) -> None:
@@ -71,6 +78,7 @@ class Statements:
         self._columns = staged_columns(plan)
         self._loaded = [name for name, _ in self._columns]
         self._names = [quoted(name) for name in self._loaded]
+        self._numbered = numbered_columns(plan)
 
     # ------------------------------------------------------------------ the stage
 
@@ -79,6 +87,10 @@ class Statements:
         """SQLite takes any value for a column without a type."""
         types = ["" if self._is_sqlite else f" {kind}" for _, kind in self._columns]
         columns = [name + kind for name, kind in zip(self._names, types, strict=True)]
+        columns += [
+            f"{quoted(column.name)} {_base(column)} DEFAULT {value}"
+            for column, value in self._numbered
+        ]
         number = f"{ROW} INTEGER PRIMARY KEY" if self._is_sqlite else f"{ROW} bigint NOT NULL"
         options = "" if self._is_sqlite else " WITH (autovacuum_enabled = false)"
         return f"CREATE TABLE {self.stage} ({', '.join([number, *columns])}){options}"
@@ -128,9 +140,14 @@ class Statements:
         return self._plan.mode in UPDATING
 
     def _insert(self, source: str) -> Step:
-        values = ", ".join(f"s.{name}" for name in self._names)
+        numbered = [column for column, _ in self._numbered]
+        names = [*self._names, *(quoted(column.name) for column in numbered)]
+        values = ", ".join(f"s.{name}" for name in names)
+        is_always = any(column.generated == "identity_always" for column in numbered)
+        overrides = self._plan.overrides_identity or is_always
+        overriding = " OVERRIDING SYSTEM VALUE" if overrides else ""
         insert = (
-            f"INSERT INTO {self.table} ({', '.join(self._names)})"  # noqa: S608
+            f"INSERT INTO {self.table} ({', '.join(names)}){overriding}"  # noqa: S608
             f" SELECT {values} FROM {source} AS s"
         )
         if self._plan.mode in KEYED:

@@ -147,7 +147,7 @@ async def _run(connection: AsyncConnection, loader: Loader, undoing: Undoing) ->
     lowest, highest = await _range(connection, loader, undoing)
     if lowest > highest:
         return []
-    refusals = await loader.attempt(connection, undoing, [(lowest, highest)])
+    refusals = await loader.settle(connection, undoing, [(lowest, highest)])
     await loader.mark(connection, undoing.work, refusals)
     return refusals
 

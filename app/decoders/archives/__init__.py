@@ -1,0 +1,1 @@
+"""Archives: many files in one, each read by decoders of its own."""
