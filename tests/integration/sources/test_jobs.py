@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import zipfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -110,23 +109,6 @@ def test_a_transfer_that_cannot_go_on_begins_again(api: EngineApi, web: WebServe
     job_id = started(api, source=web.url("/f.csv"))
     completed(api, job_id)
     assert rows(api, job_id) == EXPECTED
-
-
-def test_an_archive_of_a_web_server_becomes_a_job_with_parts(
-    api: EngineApi, web: WebServer
-) -> None:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        for name in ("a.csv", "b.csv", "notes.txt"):
-            archive.writestr(name, ROWS)
-    web.paths["/day.zip"] = File(out.getvalue(), media_type="application/zip")
-    job_id = started(api, source=web.url("/day.zip"), members="*.csv")
-    assert completed(api, job_id)["counts"]["loaded"] == 4
-    items = api.client.get("/api/v1/jobs", params={"parent": job_id}).json()["items"]
-    assert len(items) == 2
-    for item in items:
-        assert rows(api, item["job_id"]) == EXPECTED
-        assert api.status(item["job_id"])["fetched"]["etag"] == '"v1"'
 
 
 def test_other_types_run_over_a_web_server_too(api: EngineApi, web: WebServer) -> None:
