@@ -12,6 +12,7 @@ const VIEWS = [
   { name: "mapping", label: "Mapping", load: () => import("./views/mapping.js") },
   { name: "search", label: "Search", load: () => import("./views/search.js") },
   { name: "schedules", label: "Schedules", load: () => import("./views/schedules.js") },
+  { name: "watches", label: "Watches", load: () => import("./views/watches.js") },
   { name: "webhooks", label: "Webhooks", load: () => import("./views/webhooks.js") },
   { name: "system", label: "System", load: () => import("./views/system.js") },
 ];

@@ -37,6 +37,7 @@ def server(
         "PROCESSORS": "tests.api.gate:Gate",
         "TEST_GATES": gates,
         "WEBHOOK_ALLOW_PRIVATE": "true",
+        "SOURCE_FOLDERS": f"/srv/inbox,{tmp_path_factory.getbasetemp()}",
     }
     running = Server(databases.create(storage), storage, **settings)
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,7 +69,31 @@ def test_a_form_can_be_used_twice(page: Page, api: Api, receiver: Receiver) -> N
         expect(page.get_by_label("Time zone")).to_have_value(zone)
 
 
-@pytest.mark.parametrize("view", ["jobs", "webhooks", "schedules", "search", "mapping", "users"])
+def test_a_watch_is_created_and_shows_its_files(page: Page, api: Api, tmp_path: Path) -> None:
+    (tmp_path / "monday.csv").write_bytes(b"id\n1\n")
+    page.goto("/#/watches")
+    page.get_by_label("Source").fill("ftp://nowhere/")
+    page.get_by_label("Name").fill("Inbox")
+    page.get_by_role("button", name="Add watch").click()
+    expect(page.locator(".toast.bad")).to_contain_text("ftp://nowhere/")
+    page.get_by_label("Source").fill(f"file://{tmp_path}/")
+    page.get_by_role("button", name="Add watch").click()
+    expect(page.get_by_role("heading", name="Inbox")).to_be_visible()
+
+    def is_seen() -> bool:
+        (watch,) = api.client.get("/api/v1/watches").json()["items"]
+        return bool(watch["waiting"] + watch["jobs"])
+
+    wait_until(is_seen, 20)
+    page.get_by_text("Latest files").click()
+    expect(page.get_by_text(re.compile("monday.csv"))).to_be_visible()
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "view", ["jobs", "webhooks", "schedules", "watches", "search", "mapping", "users"]
+)
 def test_a_reset_form_keeps_its_initial_values(page: Page, api: Api, view: str) -> None:
     for name in ("a.csv", "b.csv"):
         api.run(b"id\n1\n", name=name)

@@ -77,6 +77,8 @@ def views(server: Server) -> dict[str, str]:
             wait_until(partial(has_ended, made.json()["job_id"]))
         schedule = {"cron": "0 2 * * *", "name": "Nightly", "job": {"source": "s3://bucket/*.csv"}}
         client.post("/api/v1/schedules", json=schedule).raise_for_status()
+        watch = {"source": f"file:///srv/inbox/{'long' * 30}/", "job": {"type": "rows"}}
+        client.post("/api/v1/watches", json=watch).raise_for_status()
         client.post(
             "/api/v1/webhooks", json={"url": f"http://127.0.0.1:9/{'long' * 30}"}
         ).raise_for_status()
@@ -93,6 +95,7 @@ def views(server: Server) -> dict[str, str]:
         "start": "mapping",
         "search": "search",
         "schedules": "schedules",
+        "watches": "watches",
         "system": "system",
         "webhooks": "webhooks",
         "users": "users",
