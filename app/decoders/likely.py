@@ -56,6 +56,8 @@ ALL_CAPITALS = math.log(0.05)
 SIGN, SIGN_IN_WORD, STRANGE, CONTROL = (math.log(p) for p in (1.2e-2, 1e-5, 1e-5, 1e-7))
 CAPITAL_BEHIND_SMALL = math.log(0.02)
 APOSTROPHE_BEFORE_WORD = math.log(0.05)
+LETTER_BEFORE_DIGIT = math.log(0.02)
+"""In another encoding such a letter may be the sign of a currency."""
 DELIMITERS = frozenset(",;|\"'")
 EVIDENCE = 0.5
 """Weight of the difference between two encodings: letters of one word are not independent."""
@@ -231,6 +233,8 @@ def _context(first: str, second: str) -> float:
         return 0.0
     if first.islower() and second.isupper():
         return CAPITAL_BEHIND_SMALL
+    if first > "\x7f" and first.isalpha() and second.isdigit():
+        return LETTER_BEFORE_DIGIT
     if second == "’" and (first.isspace() or first in DELIMITERS):
         return APOSTROPHE_BEFORE_WORD
     if (_is_odd_sign(first) and second.isalpha()) or (first.isalpha() and _is_odd_sign(second)):

@@ -22,7 +22,7 @@ from app.formats.json import JsonDialect
 from app.formats.json_paths import arrays_in
 from app.formats.registry import Dialect, open_format, to_json
 
-MAX_READINGS, MIN_CONFIDENCE = 5, 0.01
+MAX_READINGS, MIN_CONFIDENCE = 5, 0.001
 SHOWN_REJECTS, SHOWN_NAMES = 20, 100
 SIZE_UNKNOWN = 1 << 62
 PATHS_BYTES = 64 << 10

@@ -69,6 +69,13 @@ def test_a_title_and_a_header_below_it_decide_for_rows_without_such_letters() ->
     assert data.decode(likely[0]).startswith("Bevölkerung")
 
 
+def test_the_sign_of_a_currency_is_no_letter() -> None:
+    data = "Region,Spend (£)\n" + "".join(f"Region {n},£{n}000.00\n" for n in range(12))
+    likely = likely_encoding(data.encode("cp1252"))
+    assert likely is not None
+    assert likely[0] == "cp1252"
+
+
 def test_nothing_is_guessed_unless_requested() -> None:
     data = ROWS["cp1252"].encode("cp1252")
     chain = Chain()
