@@ -91,6 +91,13 @@ class SkippedLines(Answer):
     text: str = Field(description="Text of the first line.")
 
 
+class OtherTable(Answer):
+    """A further table in the file."""
+
+    line: int = Field(description="Line of its header.")
+    columns: list[str] = Field(description="Its names.")
+
+
 class CsvDialect(Answer):
     """Dialect of a CSV file."""
 
@@ -112,6 +119,10 @@ class CsvDialect(Answer):
     )
     blank_lines: int = sometimes(
         "In a file of one column: blank lines that were skipped but may be empty values."
+    )
+    other_tables: list[OtherTable] = sometimes(
+        "Further tables that seem to begin below a blank line. Their rows are read as rows of this"
+        " table, or rejected if they have another width."
     )
     skip_footer: int = Field(description="Records at the end that are not rows.")
     columns: list[str] = Field(description="Column names in the order of the file.")
@@ -178,6 +189,19 @@ class FixedDialect(Answer):
 
 
 Dialect = Annotated[CsvDialect | JsonDialect | FixedDialect, Field(discriminator="kind")]
+
+
+class ReportedReject(Answer):
+    """A row that is rejected, or would be."""
+
+    row_number: int = Field(description="Its number in the file, from 1.")
+    line: int = Field(description="The line where it begins, from 1.")
+    column: str | None = Field(
+        description="The column that is wrong; null if it is the row as a whole."
+    )
+    code: str = Field(description="Which mistake.")
+    message: str = Field(description="What is wrong, in a sentence.")
+    value: str | None = Field(description="The value that is wrong; null if it is not one.")
 
 
 class CellNote(Answer):

@@ -49,7 +49,7 @@ CENTRAL = (
 BALTIC = (
     _alphabet("Lithuanian", "ė 160 ų 150 š 120 ž 80 į 70 ą 60 č 50 ū 45 ę 25"),
     _alphabet("Latvian", "ā 380 ī 190 ē 190 š 100 ņ 60 ū 50 ļ 40 ž 30 ķ 30 ģ 20 č 10"),
-    _alphabet("Estonian", "ä 130 õ 100 ü 90 ö 20 š 1 ž 1"),
+    _alphabet("Estonian and others", "ä 130 õ 100 ü 90 ö 20 š 1 ž 1"),
 )
 TURKISH = (_alphabet("Turkish", "ı 480 ü 185 ş 178 ğ 112 ç 115 ö 78 â 5 î 2 û 1"),)
 GREEK = (

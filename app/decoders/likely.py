@@ -1,8 +1,8 @@
-"""Likely encoding of a text that is not UTF-8 and has no declared encoding.
+"""Detection of the encoding of text that is not UTF-8 and declares none.
 
-Text with one byte a character is decoded in each encoding, and the letters beyond ASCII are compared
-with those of the languages that are written in it. Text with several bytes a character is left to
-charset-normalizer.
+Text with one byte a character is decoded in each encoding, and the letters beyond ASCII are
+compared with those of the languages that are written in it. Text with several bytes a character is
+left to charset-normalizer.
 """
 
 from __future__ import annotations
@@ -11,24 +11,28 @@ import math
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
 from app.decoders.letters import LATIN, PENALTIES, SCRIPTS, Alphabet
 
 LATIN_SHARE = 10
-"""Number of invalid bytes for each valid character beyond ASCII. With fewer, a file is
-UTF-8 with some damage; where two bytes are a character, some of them are valid by chance.
+"""Fewest bytes of a Latin text that are invalid UTF-8, for each valid character beyond ASCII. With
+fewer, a file is UTF-8 with some damage.
 """
 MIN_BYTES = 3
-"""Minimum number of bytes beyond ASCII, if some are in the header."""
+"""Fewest bytes beyond ASCII, if some are in the header."""
+HEAD_LINES = 8
+"""Lines among which the header is looked for."""
+DELIMITER, PADDING = re.compile(rb"[,;\t|]"), b",;\t| "
 MIN_LINES, LINE_SHARE = 3, 20
-"""Minimum number of lines with bytes beyond ASCII, and one in how many they must be. Fewer are
-rejected.
+"""Fewest lines with bytes beyond ASCII: this number, and one in so many. With fewer, these lines
+are rejected.
 """
 SEVERAL_BYTES = ("cp932", "euc_jp", "cp949", "gb18030", "big5")
 ALONE_SHARE = 0.5
-"""Share of the bytes beyond ASCII that have no other one next to them. With more, most letters are
+"""Share of the bytes beyond ASCII without another one beside them. With more, most letters are
 ASCII, so it is one byte a character.
 """
 LEAST_MEAN, LEAST_LATIN_MEAN = -4.2, -4.7
@@ -41,7 +45,7 @@ SIGNS = frozenset("’‘“”„«»‹›–—…•·€£§°©®™²³¿
 """Signs beyond ASCII that ordinary text has."""
 
 TOUCHING = frozenset("’‘“”„«»‹›–—…¿¡‚№\xa0\xad")
-"""Signs of these that touch letters."""
+"""Signs that touch letters."""
 
 IN_LANGUAGE, IN_SCRIPT = 0.88, 0.1
 """Shares of the letters that are of the language, and of another one with the same script."""
@@ -63,9 +67,9 @@ class _Reading(NamedTuple):
     score: float
     """Logarithm of the probability of the text."""
     mean: float
-    """Mean of it by character beyond ASCII."""
+    """Mean of that logarithm, by character beyond ASCII."""
     characters: str
-    """Characters of the bytes beyond ASCII, in ascending order of the bytes."""
+    """Characters that the bytes beyond ASCII stand for, in ascending order of the bytes."""
 
 
 def likely_encoding(beginning: bytes) -> tuple[str, float] | None:
@@ -101,17 +105,28 @@ def _without_cut_line(beginning: bytes) -> bytes:
 
 
 def _has_many_lines(body: bytes) -> bool:
-    """Return whether bytes beyond ASCII are usual and not the damage of some lines. Those in the
-    header would make the file unreadable.
+    """Whether bytes beyond ASCII are usual, and not the damage of some lines; those in the header
+    would make the file unreadable.
     """
     lines = body.splitlines()
     high = sum(not line.isascii() for line in lines)
-    is_header = not lines[0].isascii() and len(HIGH_BYTE.findall(body)) >= MIN_BYTES
+    is_in_header = not all(line.isascii() for line in _head_of(lines))
+    is_header = is_in_header and len(HIGH_BYTE.findall(body)) >= MIN_BYTES
     return is_header or (high >= MIN_LINES and high * LINE_SHARE >= len(lines))
 
 
+def _head_of(lines: Sequence[bytes]) -> Sequence[bytes]:
+    """Return the lines up to the first one with a delimiter between its cells: titles and the
+    header; only the first line if there is none.
+    """
+    for place, line in enumerate(lines[:HEAD_LINES]):
+        if DELIMITER.search(line.rstrip(PADDING)):
+            return lines[: place + 1]
+    return lines[:1]
+
+
 def _share_alone(body: bytes) -> float:
-    """Return the share of the bytes beyond ASCII that have none next to them."""
+    """Return the share of the bytes beyond ASCII that have none beside them."""
     runs = re.findall(rb"[\x80-\xff]+", body)
     return sum(len(run) == 1 for run in runs) / max(1, sum(map(len, runs)))
 
@@ -125,8 +140,8 @@ def _of_several_bytes(body: bytes) -> tuple[str, float] | None:
 
 
 def _is_half_width(text: str) -> bool:
-    """Return whether a large part is katakana of half the width, which are rare: any pair of bytes
-    may be two of them.
+    """Whether much of it is katakana of half the width: almost nobody writes them, and any pair of
+    bytes may be two of them.
     """
     beyond = sum(character > "\x7f" for character in text)
     return len(HALF_WIDTH.findall(text)) * 4 > beyond
@@ -224,7 +239,7 @@ def _context(first: str, second: str) -> float:
 
 
 def _is_odd_sign(character: str) -> bool:
-    """Return whether a sign hardly touches a letter."""
+    """Whether a sign hardly touches a letter."""
     if character <= "\x7f" or character in TOUCHING:
         return False
     return unicodedata.category(character)[0] not in "LM"

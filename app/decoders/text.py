@@ -1,5 +1,5 @@
-"""Text in encodings whose bytes cannot be cut into rows: several bytes a character, or states. It is
-stored as UTF-8.
+"""Decoder of text in encodings whose bytes cannot be cut into rows: several bytes a character, or
+states. The text is stored as UTF-8.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ERRORS = "granula.undecoded"
 
 
 def _mark(error: UnicodeError) -> tuple[str, int]:
-    """Return each byte that is no text in hexadecimal after a mark, so that its row is rejected."""
+    """Replace each invalid byte by a mark and its hexadecimal digits, so that its row is rejected."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     wrong = error.object[error.start : error.end]
@@ -33,7 +33,7 @@ class TextDecoder:
     part = 0
 
     def __init__(self, encoding: str, confidence: float | None = None) -> None:
-        """`confidence` is that of a detected encoding, from 0 to 1; None if it is declared."""
+        """`confidence`: that of a detected encoding, from 0 to 1."""
         self._encoding = encoding
         self._confidence = confidence
         self._decoder = codecs.getincrementaldecoder(encoding)(ERRORS)
@@ -93,8 +93,8 @@ def _with_marked_bytes(text: str, encoder: codecs.IncrementalEncoder) -> bytes:
 
 
 def text_kind(beginning: bytes, declared: str | None, *, or_likely: bool) -> Kind | None:
-    """Return how text that begins so is decoded; None if it is stored as it is. With `or_likely`,
-    text that is not UTF-8 and has no declared encoding is decoded from its likely encoding. Raises
+    """Return how text that begins so is decoded; None if it is stored as it is. `or_likely`: if
+    nothing was declared and it is not UTF-8, it is decoded from its likely encoding. Raises
     UnsupportedEncoding.
     """
     encoding, confidence = decoded_on_arrival(beginning, declared), None

@@ -1,9 +1,8 @@
-"""The words between splitter, reader and processor: Span, Rows, Reject. No I/O here.
+"""Types that splitter, reader and processor share: Span, Rows, Reject. No I/O.
 
 A *Format* knows two things about one kind of file. `scan` finds where records end, so that the
-splitter can cut chunks; `read` turns the bytes of one chunk into rows and rejects. Both see the
-same record boundaries, because `read` calls `scan` on its chunk: that is what makes their counts
-agree.
+splitter can cut chunks; `read` turns the bytes of one chunk into rows and rejects. Both find the
+same record boundaries, because `read` calls `scan` on its chunk: so their counts agree.
 """
 
 from __future__ import annotations
@@ -19,31 +18,30 @@ import numpy.typing as npt
 import xxhash
 
 PAGE_ROWS = 500
-"""Rows stored as one value. Larger pages compress a little better, smaller ones make single rows
-cheaper to reach.
+"""Most rows of a page. Larger pages compress a little better; smaller ones make single rows cheaper
+to reach.
 """
 
 PAGE_BYTES = 1 << 20
-"""About so many bytes of rows are stored as one value, if these are fewer than PAGE_ROWS rows; one
-row at least. Whoever reads rows holds a page, whatever he wants of it.
+"""Bytes of a page, about, if these are fewer than PAGE_ROWS rows; a page has at least one row.
+Every reader holds a whole page.
 """
 
 MAX_COLUMNS = 16_384
-"""Of a file and of a job, and cells of a row."""
+"""Most columns of a file and of a job, and most cells of a row."""
 
 MAX_ROW_BYTES = 16 << 20
-"""A longer record is rejected unread (`row_too_large`), so that one row cannot take the memory of
-the process.
+"""Most bytes of a record. A longer one is rejected unread (`row_too_large`), so that one row cannot
+take the memory of the process.
 """
 
 MAX_REJECT_BYTES = 64 << 10
-"""Of a longer rejected record only the beginning is copied to the rejects; the rest is in the file
-at its byte range.
+"""Most bytes of a rejected record that are copied to the rejects. The rest is in the file at its
+byte range.
 """
 
 MAX_CHUNK_BYTES = 2 << 20
-"""A chunk is cut here even if it has fewer rows than asked for: it bounds memory whatever the width
-of the rows.
+"""Most bytes of a chunk, unless a single record has more. It bounds memory for rows of any width.
 """
 
 MASK = (1 << 64) - 1
@@ -77,8 +75,8 @@ class Span:
 
 @dataclass(slots=True)
 class Reject:
-    """A row that did not get through, with all that is needed to find and mend it. Never changed,
-    but not frozen: there may be very many, and that takes five times as long to make.
+    """A row that was not accepted, with all that is needed to find and correct it. It is never
+    changed, but not frozen: there may be very many, and freezing makes creation five times slower.
     """
 
     row_number: int
@@ -109,7 +107,7 @@ class Page:
 
 
 class Form(Enum):
-    """In which rows are held by their reader, and handed to functions of other processes."""
+    """How a reader holds rows, and passes them to functions of other processes."""
 
     LINES = "(data, delimiter, whether cells are quoted, columns, row numbers): CSV in UTF-8"
     CELLS = "(cells of each row, columns, row numbers)"
@@ -129,22 +127,22 @@ class Results(Protocol):
 
     @property
     def are_objects(self) -> bool:
-        """Whether each row has columns of its own, so that those of the file are known only when
-        all of it has been read.
+        """Whether each row has its own columns, so that those of the file are known only after all
+        rows have been read.
         """
 
     def __len__(self) -> int: ...
 
     def pages(self) -> Iterator[Page]:
-        """The rows as stored: a JSON array of arrays (CSV) or of objects (JSON)."""
+        """Yield the rows as stored: a JSON array of arrays (CSV) or of objects (JSON)."""
 
     def hash_sum(self) -> int:
-        """Sum modulo 2^64 of the hashes of the rows, each seeded with its row number."""
+        """Return the sum modulo 2^64 of the hashes of the rows, each seeded with its row number."""
 
 
 class Rows(Results, Protocol):
-    """A batch of rows on its way through. How the rows are held is the reader's business: a CSV
-    chunk is stored without ever being taken apart into cells.
+    """A batch of rows between reader and destination. How the rows are held is up to the reader: a
+    CSV chunk is stored without ever being split into cells.
     """
 
     @property
@@ -152,23 +150,23 @@ class Rows(Results, Protocol):
         """Row numbers, ascending."""
 
     def records(self) -> list[Any]:
-        """The rows as values: lists of cells for CSV, dicts for JSON."""
+        """Return the rows as values: lists of cells for CSV, dicts for JSON."""
 
     def undecoded(self) -> list[Any]:
-        """The same without decoding JSON: its bytes, if the rows are objects."""
+        """Return the rows without decoding JSON: as bytes, if they are objects."""
 
     def held(self, start: int, end: int) -> Held:
-        """Those at the positions [start, end), in the form in which they are held: nothing is taken
-        apart here.
+        """Return the rows at the positions [start, end) in the form in which they are held, without
+        splitting them.
         """
 
     def select(self, keep: Sequence[int]) -> Rows:
-        """Only the rows at these positions."""
+        """Return only the rows at these positions."""
 
 
 def row_hash_sum(rows: Sequence[bytes], numbers: Sequence[int]) -> int:
-    """Order-free: equal for equal sets of (row number, canonical bytes), on every machine (XXH3 is
-    a fixed algorithm).
+    """Return a sum that does not depend on the order: equal for equal sets of (row number,
+    canonical bytes), on every machine, since XXH3 is a fixed algorithm.
     """
     return sum(map(xxhash.xxh3_64_intdigest, rows, numbers)) & MASK
 
@@ -180,9 +178,9 @@ def canonical_cells(cells: Sequence[str | None]) -> bytes:
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
-    """A name for each column, none twice, so that no column hides another: each name belongs to the
-    first column that is called so. A column whose name is taken gets the next number that makes a
-    free one (`a_2`), and one without a name is column_N by its place.
+    """Return a unique name for each column: each name belongs to the first column that has it. A
+    column whose name is taken gets the next number that makes it unique (`a_2`); one without a name
+    is column_N by its position.
     """
     taken = set(filter(None, names))
     owned: set[str] = set()
@@ -204,8 +202,8 @@ def unique_names(names: Sequence[str]) -> list[str]:
 
 
 def cell_names(columns: Sequence[str], width: int) -> Sequence[str]:
-    """The names of the cells of a row, at least those of the columns. Cells beyond these
-    (on_bad_row=keep) have none of their own.
+    """Return the names of the cells of a row, at least those of the columns. Cells beyond these
+    (on_bad_row=keep) get generated names.
     """
     return (
         columns
@@ -215,7 +213,7 @@ def cell_names(columns: Sequence[str], width: int) -> Sequence[str]:
 
 
 def page_cuts(ends: Offsets) -> Iterator[tuple[int, int]]:
-    """(first, behind the last) position of the rows of each page. `ends`: bytes up to the end of
+    """Yield (first, end) positions of the rows of each page. `ends` are the bytes up to the end of
     each row.
     """
     start, before = 0, 0
@@ -227,18 +225,20 @@ def page_cuts(ends: Offsets) -> Iterator[tuple[int, int]]:
 
 
 def row_ends(rows: Sequence[bytes]) -> Offsets:
-    """Bytes up to the end of each row."""
+    """Return the bytes up to the end of each row."""
     return np.cumsum(np.fromiter(map(len, rows), np.int64, len(rows)))
 
 
 def gaps(numbers: Sequence[int]) -> list[int] | None:
-    """The row numbers of a page if some are missing between the first and the last, else None."""
+    """Return the row numbers of a page if some are missing between the first and the last, else
+    None.
+    """
     return None if numbers[-1] - numbers[0] + 1 == len(numbers) else list(numbers)
 
 
 @dataclass(frozen=True, slots=True)
 class CellRows:
-    """Rows as lists of cells: what most processors give back."""
+    """Rows as lists of cells, as most processors return them."""
 
     columns: Sequence[str]
     numbers: Sequence[int]
@@ -264,8 +264,8 @@ class CellRows:
             yield from self._pages(start, min(start + PAGE_ROWS, len(self.cells)))
 
     def _pages(self, start: int, end: int) -> Iterator[Page]:
-        """One page, or as many halves of it as it takes: how long the JSON is, is known when it is
-        made.
+        """Yield one page, or halves of it until each is small enough: the size of the JSON is known
+        only after encoding.
         """
         data = msgspec.json.encode(self.cells[start:end])
         if len(data) > PAGE_BYTES and end - start > 1:
@@ -287,9 +287,7 @@ class CellRows:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRows:
-    """Rows as JSON objects, kept as the bytes they came in: no number is rounded, no key
-    reordered.
-    """
+    """Rows as JSON objects, kept as the bytes they came in: no number is rounded and no key moves."""
 
     columns: Sequence[str]
     numbers: Sequence[int]
@@ -324,30 +322,30 @@ class ObjectRows:
 
 @dataclass(frozen=True, slots=True)
 class PagedRows:
-    """Results that another process has made ready to be stored."""
+    """Results that another process has prepared for storing."""
 
     columns: Sequence[str]
     are_objects: bool
-    made: list[Page]
-    made_hash_sum: int
+    ready: list[Page]
+    ready_hash_sum: int
 
     @classmethod
     def of(cls, rows: Results) -> PagedRows:
         return cls(rows.columns, rows.are_objects, list(rows.pages()), rows.hash_sum())
 
     def __len__(self) -> int:
-        return sum(page.row_count for page in self.made)
+        return sum(page.row_count for page in self.ready)
 
     def pages(self) -> Iterator[Page]:
-        return iter(self.made)
+        return iter(self.ready)
 
     def hash_sum(self) -> int:
-        return self.made_hash_sum
+        return self.ready_hash_sum
 
 
 @dataclass(slots=True)
 class Parsed:
-    """What the reader made of one chunk. `row_count` is the reader's own count of records."""
+    """Rows and rejects of one chunk. `row_count` is the reader's own count of records."""
 
     rows: Rows
     rejects: list[Reject] = field(default_factory=list)
@@ -358,12 +356,12 @@ class Parsed:
 
 
 class LineNumbers:
-    """Lines on which records of a chunk begin. Asked in the order of the chunk, it looks at each
-    byte once.
+    """Line numbers of records of a chunk. Asked in the order of the chunk, it counts each byte
+    once.
     """
 
     def __init__(self, first: int, count: Callable[[int, int], int]) -> None:
-        """`count(start, end)` is the number of line ends between two places of the chunk."""
+        """`count(start, end)` returns the number of line ends between two places of the chunk."""
         self._first, self._count = first, count
         self._place, self._line = 0, first
 
@@ -385,17 +383,18 @@ class Format(Protocol):
         """Place behind the last record; 0 if that is the end of the file."""
 
     def count_lines(self, data: bytes) -> int:
-        """Line ends in whole records."""
+        """Return the number of line ends in whole records."""
 
     def scan(self, window: bytes, *, eof: bool) -> Offsets:
-        """Offsets just after each complete record of `window`, which begins at a record boundary.
+        """Return the offsets just after each complete record of `window`, which begins at a record
+        boundary.
 
         With `eof` nothing follows the window, so an incomplete record at its end counts too.
         """
 
     def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
-        """Bytes of the record that `blocks` begin with, which is longer than `at_least` and cannot
-        be held; None if it reaches to their end.
+        """Return the length of the record that `blocks` begin with, which is longer than `at_least`
+        bytes and cannot be held; None if it reaches to their end.
         """
 
     def read(self, data: bytes, span: Span) -> Parsed: ...
@@ -403,8 +402,8 @@ class Format(Protocol):
     def locate(
         self, data: bytes, span: Span, row_numbers: Sequence[int]
     ) -> list[tuple[int, int, int]]:
-        """(byte start, byte end, line) in the file of each of these records of the chunk, given in
-        ascending order.
+        """Return (byte start, byte end, line) in the file of each of these records of the chunk,
+        given in ascending order.
         """
 
 

@@ -1,6 +1,6 @@
-"""Passes of numpy over many bytes, some at a time: what such a pass makes between its input and its
-result stays in the cache of the processor. Of megabytes at once it takes three times as long, most
-of it for memory that the system has to hand over anew each time.
+"""Passes of numpy over many bytes, block by block: what such a pass makes between its input and its
+result stays in the cache of the processor. For megabytes at once it takes three times as long, most
+of it for memory that the system has to provide anew each time.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from app.formats.base import Offsets
 
 Codes = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
-"""A truth for each byte, or for each of whatever it is said to be of."""
+"""A boolean for each byte, or for each of the things that it is said to be about."""
 
 BLOCK_BYTES = 124 << 10
-"""Just below what the allocator asks the system for."""
+"""Size of a block: just below what the allocator requests from the system."""
 
 NO_OFFSETS: Offsets = np.empty(0, np.int64)
 
 
 def blocks(size: int) -> Iterator[tuple[int, int]]:
-    """(start, end) of blocks of so many bytes together."""
+    """Yield (start, end) of the blocks of so many bytes."""
     for start in range(0, size, BLOCK_BYTES):
         yield start, min(start + BLOCK_BYTES, size)
 
 
 def places_of(code: int, codes: Codes) -> Offsets:
-    """Where this byte stands."""
+    """Return the places of this byte."""
     places = [np.flatnonzero(codes[start:end] == code) + start for start, end in blocks(len(codes))]
     return joined(places)
 
@@ -41,7 +41,7 @@ def joined(places: list[Offsets]) -> Offsets:
 
 
 def preceding(mask: Mask, first: bool) -> Mask:
-    """What is true of the byte before each; `first`, of what is before the first one."""
+    """Return the mask of the byte before each; `first` is that before the first one."""
     shifted = np.empty_like(mask)
     shifted[1:] = mask[:-1]
     shifted[:1] = first
@@ -49,7 +49,7 @@ def preceding(mask: Mask, first: bool) -> Mask:
 
 
 def following(mask: Mask, last: bool) -> Mask:
-    """What is true of the byte behind each; `last`, of what is behind the last one."""
+    """Return the mask of the byte behind each; `last` is that behind the last one."""
     shifted = np.empty_like(mask)
     shifted[:-1] = mask[1:]
     shifted[-1:] = last
@@ -57,10 +57,10 @@ def following(mask: Mask, last: bool) -> Mask:
 
 
 def odd_up_to(marks: Mask, is_odd_before: bool) -> Mask:
-    """Whether the marks up to each place, itself included, are odd in number; `is_odd_before`: of
-    those before the first place.
+    """Return whether the number of marks up to each place, itself included, is odd;
+    `is_odd_before`: whether that before the first place is.
 
-    Of 64 places at a time: six shifts add up the bits of a word, modulo two.
+    It takes 64 places at a time: six shifts add up the bits of a word, modulo two.
     """
     packed = np.packbits(marks, bitorder="little")
     words = np.zeros(-(-len(packed) // 8), "<u8")

@@ -1,4 +1,4 @@
-"""What a cell looks like: a number, a date, an address, or text."""
+"""Kinds of cells: a number, a date, an address, or text."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 MAX_LENGTH = 100
-"""Of a cell that is more than text."""
+"""Most characters of a cell that can be something else than text."""
 SHAPED_LENGTH = 40
 MISSING = frozenset(
     {"", "-", "--", "n/a", "na", "#n/a", "null", "none", "nan", "nil", ".", "..", "?"}
 )
-"""What people write for a value that is not there, in lower case."""
+"""What people write for a missing value, in lower case."""
 
 
 class CellKind(StrEnum):
@@ -73,8 +73,8 @@ def kind_of(cell: str) -> CellKind:
 
 
 def shape_of(cell: str) -> str:
-    """`AB-12` and `CD-34` have one shape: runs of capitals, of small letters and of digits count
-    once each, and what stands between them as it is.
+    """Return the shape of a cell, which `AB-12` and `CD-34` share: runs of capitals, of small
+    letters and of digits count once each, and other characters stay.
     """
     shape: list[str] = []
     for character in cell.strip()[:SHAPED_LENGTH]:
@@ -93,8 +93,8 @@ def _mark(character: str) -> str:
 
 
 def main_kind(kinds: Sequence[CellKind]) -> tuple[CellKind, float]:
-    """The kind that most of these cells have, those without a value left aside, and which share of
-    them has it.
+    """Return the kind that most of these cells have, ignoring those without a value, and the share
+    of the others that has it.
     """
     filled = [kind for kind in kinds if kind is not CellKind.MISSING]
     if not filled:

@@ -1,14 +1,14 @@
-"""CSV in all its dialects: what is in the records that `app.formats.csv_scan` finds.
+"""CSV in all its dialects: the content of the records that `app.formats.csv_scan` finds.
 
 Rows are read all at once, by passes over the bytes of their chunk: separators become bytes that
-text never holds, quotes are dropped, and no cell becomes a Python string. A row that this cannot
-read (a quote in the wrong place, bytes that are no text, more or fewer cells than there are
-columns) is taken out and read with care, by the expressions of `csv_grammar`; the others go on.
+text never has, quotes are dropped, and no cell becomes a Python string. A row that cannot be read
+so (a quote in the wrong place, invalid bytes, more or fewer cells than columns) is taken out and
+read with care, by the expressions of `csv_grammar`.
 
 The grammar: a quote opens a quoted cell only as the first character of the cell, and closes it only
 before a delimiter, a line end or the end of the file; with `skip_initial_space` there may be spaces
-around the quotes. A quote that fails this is bad, and its record ends at the next line end, so that
-one stray quote costs one row and never swallows its neighbours.
+around the quotes. Any other quote is bad, and its record ends at the next line end, so that one
+stray quote costs one row and never swallows its neighbours.
 """
 
 from __future__ import annotations
@@ -49,18 +49,31 @@ class Skipped(msgspec.Struct, frozen=True, kw_only=True):
     """Lines above or below the table that are no rows."""
 
     lines: list[int]
-    """First and last."""
+    """Numbers of the first and the last line."""
     why: str
     """delimiter (`sep=;`), comment, title, metadata (a name and a value), empty (delimiters alone);
     below the table: count (of the rows), note, empty."""
     text: str
 
 
+class OtherTable(msgspec.Struct, frozen=True, kw_only=True):
+    """A further table, which seems to begin below a blank line. Its rows are read like all rows."""
+
+    line: int
+    """Line of its header."""
+    columns: list[str]
+
+
 class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field="kind"):
-    """Everything needed to read the file again, as stored with it and shown to the user."""
+    """How a CSV file is read, as stored with it and shown to the user."""
 
     format_name: ClassVar[str] = "csv"
-    REPORTS: ClassVar[tuple[str, ...]] = ("skipped", "header_confidence", "blank_lines")
+    REPORTS: ClassVar[tuple[str, ...]] = (
+        "skipped",
+        "header_confidence",
+        "blank_lines",
+        "other_tables",
+    )
     ADDED: ClassVar[dict[str, Any]] = {
         "skip_initial_space": False,
         "cell_faults": False,
@@ -74,25 +87,27 @@ class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field
     newline: str = "lf"
     """lf (a CR before it belongs to the line end), crlf, cr, or any of them."""
     skip_initial_space: bool = False
-    """Spaces before a cell are no part of it, so that a quote may follow them."""
+    """Whether spaces before a cell are dropped, so that a quote may follow them."""
     skip_rows: int = 0
     skipped: list[Skipped] = []
-    """Why lines were skipped that the user did not name."""
+    """Lines that detection skipped, and why."""
     header_rows: int = 1
     header_confidence: float = 1.0
-    """That it has so many rows, from 0 to 1."""
+    """Confidence in `header_rows`, from 0 to 1."""
     blank_lines: int = 0
-    """In the beginning of a file of one column: lines that are no
-    rows, and could be meant as empty values."""
+    """Number of blank lines in the beginning of a file of one column. They are not rows, but may be
+    meant as empty values.
+    """
+    other_tables: list[OtherTable] = []
     skip_footer: int = 0
     columns: list[str] = []
     on_bad_row: str = "reject"
     data_start: int = 0
     data_line: int = 1
     cell_faults: bool = False
-    """The text is that of a spreadsheet: cells may be marked as errors."""
+    """Whether the text comes from a spreadsheet, so that cells may be marked as errors."""
     decoded_from: str = ""
-    """The encoding that the text came in, if that was not the one it is stored in."""
+    """Encoding in which the text was received, if it was decoded before it was stored."""
 
     def of_size(self, size: int) -> CsvDialect:
         return self
@@ -102,7 +117,7 @@ Cells = list[str | None]
 
 
 class Place(NamedTuple):
-    """Of a record: its bytes within those of its chunk, and its line in the file."""
+    """Place of a record: its bytes within those of its chunk, and its line in the file."""
 
     start: int
     end: int
@@ -110,7 +125,7 @@ class Place(NamedTuple):
 
 
 class BadCell(Exception):
-    """A record that the grammar refuses: which cell, and why."""
+    """A record that the grammar refuses, with the cell and the reason."""
 
     def __init__(self, index: int, code: str, message: str, value: str) -> None:
         super().__init__(message)
@@ -166,7 +181,7 @@ class CsvFormat:
         return self._read_at_once(data, span) or self._read_with_care(data, span)
 
     def _read_at_once(self, data: bytes, span: Span) -> Parsed | None:
-        """All rows at once but those that need care; None where that cannot be done."""
+        """Read all rows at once except those that need care; None if that is impossible."""
         scanner = self._utf8_scanner
         if len(scanner.delimiter) > 1 or len(scanner.quote) > 1:
             return None
@@ -197,7 +212,7 @@ class CsvFormat:
         return self._spliced(rows, needs_care, counts, data, scan, span)
 
     def _unreadable(self, text: bytes, scan: Scan) -> Offsets:
-        """Places, in records that hold bytes that are no text, of one of these bytes at least."""
+        """Return the place of an invalid byte in each record that has one."""
         if text.isascii():
             return NO_OFFSETS
         if self.dialect.encoding != "utf-8":
@@ -222,8 +237,8 @@ class CsvFormat:
         scan: Scan,
         span: Span,
     ) -> Parsed:
-        """The records that need care, read one by one and put between the others, which are as
-        TextRows hold them. `counts`: as `_read_each` takes them.
+        """Read the records that need care one by one, and put them between the others, which are as
+        TextRows hold them. `counts` is as in `_read_each`.
         """
         careful = np.flatnonzero(needs_care)
         kept, rejects = self._read_each(careful.tolist(), data, scan, span, counts)
@@ -251,7 +266,7 @@ class CsvFormat:
         return TextRows.of(self.columns, numbers, data, is_ragged=is_ragged)
 
     def _read_with_care(self, data: bytes, span: Span) -> Parsed:
-        """All rows one by one."""
+        """Read all rows one by one."""
         scan = self._scanner.scan(data, eof=True)
         kept, rejects = self._read_each(range(len(scan.ends)), data, scan, span)
         numbers = [span.first_row + row for row, _ in kept]
@@ -266,9 +281,9 @@ class CsvFormat:
         span: Span,
         counts: Sequence[int] | None = None,
     ) -> tuple[list[tuple[int, Cells]], list[Reject]]:
-        """(place among the records of the chunk, cells) of those of these records that come
-        through, and the rejects. `scan` is that of the data itself. `counts`: how many cells each
-        has, if that is all that may be wrong with it; else 0.
+        """Return (position among the records of the chunk, cells) of those of these records that
+        are valid, and the rejects. `scan` is that of the data itself. `counts`: number of cells of
+        each record with which nothing else can be wrong; 0 for others.
         """
         kept: list[tuple[int, Cells]] = []
         rejects: list[Reject] = []
@@ -293,15 +308,15 @@ class CsvFormat:
         return kept, rejects
 
     def _places(self, rows: Sequence[int], data: bytes, scan: Scan, span: Span) -> Iterator[Place]:
-        """Of these records of the chunk, in ascending order."""
+        """Yield the places of these records of the chunk, in ascending order."""
         wanted = np.asarray(rows, np.int64)
         starts, ends = self._content_bounds(data, scan, wanted)
         lines = np.searchsorted(scan.line_ends, starts) + span.first_line
         return map(Place, starts.tolist(), ends.tolist(), lines.tolist())
 
     def _content_bounds(self, data: bytes, scan: Scan, wanted: Offsets) -> tuple[Offsets, Offsets]:
-        """Starts and ends of records without the blank lines before them and the line ends after
-        them.
+        """Return the starts and ends of records without the blank lines before them and the line
+        ends after them.
         """
         ends = scan.ends[wanted]
         starts = np.where(wanted > 0, scan.ends[wanted - 1], 0)
@@ -316,7 +331,7 @@ class CsvFormat:
         return starts, ends
 
     def _line_end_lengths(self, codes: Codes, starts: Offsets, ends: Offsets) -> Offsets:
-        """Of the line ends of records that hold more than these, and no escape."""
+        """Return the lengths of the line ends of records that have other content and no escape."""
         newline = self.dialect.newline
         last = codes[ends - 1]
         is_pair = (ends - starts > 1) & (last == LF) & (codes[ends - 2] == CR)
@@ -332,7 +347,7 @@ class CsvFormat:
         return lengths
 
     def _bounds_with_care(self, data: bytes, start: int, end: int) -> tuple[int, int]:
-        """The same of a record that begins with blank lines, or that may hold escapes."""
+        """Return start and end of a record that begins with blank lines, or that may have escapes."""
         blank = self._blank_lines.match(data, start, end)
         assert blank is not None  # it takes nothing, too
         first, last = blank.end(), end
@@ -355,7 +370,7 @@ class CsvFormat:
         return first, last
 
     def _decoded(self, raw: bytes, byte_start: int) -> str:
-        """The text of a record that begins at this byte of the file; raises BadCell."""
+        """Return the text of a record that begins at this byte of the file; raises BadCell."""
         encoding = self.dialect.encoding
         try:
             text = raw.decode(encoding)
@@ -379,7 +394,9 @@ class CsvFormat:
         return text
 
     def _undecoded(self, raw: bytes, place: int) -> BadCell:
-        """The cell with a byte that was no text in the encoding that the file came in."""
+        """Return the fault of a cell with a byte that was invalid in the encoding of the received
+        file.
+        """
         encoding = self.dialect.decoded_from
         byte = raw[place + 1 : place + 3].decode("ascii", "replace")
         message = (
@@ -391,7 +408,7 @@ class CsvFormat:
         return BadCell(index, "invalid_encoding", message, value)
 
     def _faulty(self, raw: bytes, place: int) -> BadCell:
-        """The cell whose mark stands at this place of a record."""
+        """Return the fault of the cell whose mark is at this place of a record."""
         code, message = FAULTS[raw[place : place + 1]]
         before = raw[:place].decode()
         index = self._cell_at(before.removesuffix(self.dialect.quote))
@@ -413,15 +430,15 @@ class CsvFormat:
 
     @cached_property
     def _special(self) -> Callable[[str], object]:
-        """Finds what a record must have for its cells not to be
-        simply what stands between the delimiters."""
+        """Return a search for characters that need more than splitting at the delimiters."""
         return re.compile(
             "[" + re.escape(self.dialect.quote + self.dialect.escape) + r"\r\n]"
         ).search
 
     def split_record(self, text: str) -> list[str | None]:
-        """The cells of one record by the grammar; raises BadCell unless
-        bad quotes are to be kept as they are."""
+        """Return the cells of one record by the grammar; raises BadCell unless bad quotes are to be
+        kept.
+        """
         dialect = self.dialect
         if not self._special(text):
             plain = text.split(dialect.delimiter)
@@ -466,7 +483,7 @@ class CsvFormat:
         return re.sub(re.escape(escape) + r"[\s\S]", "", cell)
 
     def _bad_quote(self, cell: str, index: int, text: str) -> BadCell:
-        """What is wrong with the quotes of a cell; `text` is the record from there on."""
+        """Return what is wrong with the quotes of a cell; `text` is the record from there on."""
         quote = self.dialect.quote
         if self._text_unclosed.match(self._without_spaces(text)):
             message = "The quote that opens this cell is never closed."
@@ -476,9 +493,10 @@ class CsvFormat:
         return BadCell(index, "csv_bad_quote", "There is a quote inside an unquoted cell.", cell)
 
     def _fit(self, row: list[str | None], keep: bool) -> list[str | None]:
-        """With `keep`, a short row padded with nulls and a long one as it is, or a BadCell
-        if that is too long; else a long one without what is empty behind the last column,
-        as spreadsheets write it, or a BadCell."""
+        """Return a row of another width as it is stored. With `keep`, a short row is padded with
+        nulls and a long one stays; otherwise empty cells behind the last column are dropped, as
+        spreadsheets write them. Raises BadCell.
+        """
         width = len(self.columns)
         if keep and len(row) > MAX_COLUMNS:  # each cell is a column to whoever asks for names
             message = f"At most {MAX_COLUMNS} cells are kept, found {len(row)}."
@@ -496,7 +514,7 @@ class CsvFormat:
 
     @cached_property
     def _ends_of_empty_cells(self) -> bytes:
-        """With which bytes a record may end whose last cell is empty."""
+        """Bytes that can end a record whose last cell is empty."""
         dialect = self.dialect
         return f"{dialect.delimiter}{dialect.quote}{dialect.escape} \r\n".encode()
 
@@ -513,7 +531,7 @@ class CsvFormat:
     # ------------------------------------------------------------------ rejects
 
     def _cell_at(self, before: str) -> int:
-        """Index of the cell in which the text before some place ends."""
+        """Return the index of the cell in which the text before some place ends."""
         index, start = 0, 0
         while (cell := self._text_cell.match(before, start)) and cell.end() < len(before):
             index += 1

@@ -1,7 +1,7 @@
-"""The grammar of a CSV dialect (see `app.formats.csv`) as regular
-expressions over the bytes that are scanned.
+"""The grammar of a CSV dialect (see `app.formats.csv`) as regular expressions over the scanned
+bytes.
 
-No quantifier gives back what it took, so that no text takes more than linear time.
+No quantifier gives back what it took, so no text takes more than linear time.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ def cell(
     spaces: bool = False,
     groups: bool = False,
 ) -> bytes:
-    """One cell: quoted and properly closed, or anything up to the next delimiter or line end. With
-    `spaces` there may be some around the quotes."""
+    """Return the expression of one cell: quoted and properly closed, or anything up to the next
+    delimiter or line end. With `spaces` there may be some around the quotes.
+    """
     d, n = re.escape(delimiter), line_end(newline)
     first = delimiter[:1] if delimiter.isascii() else delimiter  # never a part of a character
     boring = b"[^" + re.escape(first) + re.escape(escape[:1]) + rb"\r\n]++"
@@ -66,7 +67,7 @@ def _quoted_content(quote: bytes, escape: bytes) -> bytes:
 
 
 def unclosed(quote: bytes, escape: bytes) -> bytes:
-    """A quoted cell that ends with the text, without its quote."""
+    """Return the expression of a quoted cell that ends with the text, without its quote."""
     return (
         re.escape(quote)
         + _quoted_content(quote, escape)
@@ -79,8 +80,9 @@ def unclosed(quote: bytes, escape: bytes) -> bytes:
 def undecided(
     delimiter: bytes, quote: bytes, escape: bytes, newline: str, *, spaces: bool = False
 ) -> bytes:
-    """A quoted cell that ends with the text, before its quote or before
-    all of what must follow its quote is there."""
+    """Return the expression of a quoted cell that ends with the text, before its quote or before
+    all that must follow its quote.
+    """
     begun = [re.escape(delimiter[:length]) for length in range(1, len(delimiter))]
     begun += [rb"\r"] if newline in ("lf", "crlf") else []
     closed = re.escape(quote) + _quoted_content(quote, escape) + re.escape(quote) + _around(spaces)
@@ -91,6 +93,6 @@ def undecided(
 def record(
     delimiter: bytes, quote: bytes, escape: bytes, newline: str, *, spaces: bool = False
 ) -> bytes:
-    """Cells between delimiters, up to the line end."""
+    """Return the expression of cells between delimiters, up to the line end."""
     one = cell(delimiter, quote, escape, newline, spaces=spaces)
     return one + b"(?:" + re.escape(delimiter) + one + b")*+"

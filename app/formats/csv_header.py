@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from app.formats.calibration import HEADER, calibrated
 from app.formats.cell_kinds import CellKind, kind_of, main_kind, shape_of
 
 MAX_HEADER_ROWS = 4
@@ -90,7 +91,9 @@ def find_header(records: Sequence[Sequence[str]]) -> Header:
     for last in range(1, min(MAX_HEADER_ROWS, len(records) - 1)):
         if _goes_on(records, last):
             rows = last + 1
-    return Header(rows, round(evidence.probability, 3) if rows == 1 else REPEATED_CONFIDENCE)
+    if rows > 1:
+        return Header(rows, REPEATED_CONFIDENCE)
+    return Header(rows, round(calibrated(evidence.probability, HEADER), 3))
 
 
 def _repeats(records: Sequence[Sequence[str]]) -> int:

@@ -16,6 +16,7 @@ from itertools import pairwise
 
 import msgspec
 
+from app.formats.calibration import DELIMITER, calibrated
 from app.formats.cell_kinds import CellKind, kind_of, main_kind
 from app.formats.csv import BadCell, CsvDialect, CsvFormat
 from app.formats.csv_header import SURE, header_evidence, is_year
@@ -66,6 +67,13 @@ _NOTE = re.compile(
     r"|kilde|disclaimer|generated|created|updated|downloaded|extracted|report|copyright)\b",
     re.IGNORECASE,
 )
+_METADATA = re.compile(
+    r"(?:title|data ?source|source|publisher|author|creator|contact|licen[cs]e|date|last updated|updated"
+    r"|created|version|unit|units|period|table|notes?|description|subject|frequency|language|reference"
+    r"|titel|quelle|stand|herausgeber|einheit|zeitraum|fuente|fonte|titre|unité)\b",
+    re.IGNORECASE,
+)
+"""Names of what files say of themselves, at the beginning of a cell."""
 _COMMENT = re.compile(r"#(?:#*$|.*\s)")
 
 
@@ -174,7 +182,16 @@ def find_readings(text: str, complete: bool, base: CsvDialect, wanted: Wanted) -
     found[chosen.delimiter] = (most, chosen)
     total = sum(weight for weight, _ in found.values())
     ranked = sorted(found.values(), key=lambda each: (-each[0], each[1] is not chosen))
-    return [Reading(dialect, weight / total) for weight, dialect in ranked if weight]
+    shares = [(weight / total, dialect) for weight, dialect in ranked if weight]
+    if len(shares) == 1:
+        return [Reading(chosen, 1.0)]
+    best = shares[0][0]
+    is_right = calibrated(best, DELIMITER)
+    others = (1 - is_right) / (1 - best)
+    return [
+        Reading(dialect, is_right if dialect is chosen else share * others)
+        for share, dialect in shares
+    ]
 
 
 def _marks_in(text: str) -> list[str]:
@@ -416,6 +433,8 @@ def _ends_with_one_cell(text: str, dialect: CsvDialect) -> bool:
     """Whether the last line seems to be no row, so that a closer look is worth its time."""
     last = text.rstrip("\r\n")
     last = last[max(last.rfind("\n"), last.rfind("\r")) + 1 :]
+    if _NOTE.match(last) is not None and f"{dialect.delimiter} " in last:
+        return True
     return dialect.delimiter not in last.rstrip(dialect.delimiter + " ")
 
 
@@ -670,13 +689,18 @@ def _are_titles(
     names, rows = table[0].cells, table[1:]
     if len(rows) < 2 or len(table) <= len(above) or _recurs(names, rows):
         return False
-    singles = [record.filled[0] for record in titles if len(record.filled) == 1]
-    pairs = [record.filled for record in titles if len(record.filled) > 1]
+    sentences = [record for record in titles if _is_sentence(record, table)]
+    singles = [
+        record.filled[0] for record in titles if len(record.filled) == 1 or record in sentences
+    ]
+    pairs = [
+        record.filled for record in titles if len(record.filled) > 1 and record not in sentences
+    ]
     if any(is_value(pair[0]) for pair in pairs):
         return False
-    marked = all(pair[0].endswith(":") for pair in pairs)
-    if not marked and len(pairs) > 1 and is_header(pairs[0]) and len(set(map(len, pairs))) == 1:
-        return False  # a table above the table
+    marked = all(pair[0].endswith(":") for pair in pairs) or _are_metadata(pairs)
+    if not marked and _are_like_a_table(titles, pairs):
+        return False
     has_values = any(map(is_value, singles))
     if has_values and not apart:
         return False
@@ -690,6 +714,31 @@ def _are_titles(
     if is_word or has_values or _is_prose(table) or not (marked or apart):
         return evidence >= STRONG_EVIDENCE
     return evidence >= EVIDENCE or (apart and _is_full_table(table))
+
+
+def _is_sentence(record: Record, table: Sequence[Record]) -> bool:
+    """Return whether the delimiters of this line are the commas of a sentence: a space follows
+    each, unlike in the table.
+    """
+    behind = [cell for cell in record.cells[1:] if cell.strip()]
+    is_text = bool(behind) and all(cell.startswith(" ") for cell in behind)
+    has_words = len(record.cells[0].split()) > 1
+    return is_text and has_words and not _is_prose(table)
+
+
+def _are_metadata(pairs: Sequence[Sequence[str]]) -> bool:
+    """Return whether at least half of these lines have a usual name of metadata and its value."""
+    usual = sum(len(pair) == 2 and _METADATA.match(pair[0]) is not None for pair in pairs)
+    return 2 * usual >= len(pairs) > 1
+
+
+def _are_like_a_table(titles: Sequence[Record], pairs: Sequence[Sequence[str]]) -> bool:
+    """Return whether these lines of several cells may be a table of their own: names and then rows
+    of the same width, without a blank line before each.
+    """
+    if len(pairs) < 2 or not is_header(pairs[0]) or len(set(map(len, pairs))) > 1:
+        return False
+    return not all(record.stands_apart for record in titles[1:])
 
 
 def _recurs(names: Sequence[str], rows: Sequence[Record]) -> bool:
@@ -737,8 +786,10 @@ def find_end(records: Sequence[Record], header_rows: int) -> list[tuple[Record, 
     They have one cell where all rows have more, and what that says is none of the values of the
     first column: a sentence, or text below numbers.
     """
-    first = next((i for i in range(len(records), 0, -1) if records[i - 1].reach > 1), 0)
-    above, below = records[:first], records[first:]
+    width = Counter(record.width for record in records).most_common(1)[0][0] if records else 0
+    is_row = [record.reach > 1 and not _is_note(record, width) for record in records]
+    first = next((i for i in range(len(records), 0, -1) if is_row[i - 1]), 0)
+    above, below = records[:first], [_with_one_cell(record) for record in records[first:]]
     if not below or len(above) <= header_rows or above[-1].width < 2:
         return []
     footer: list[tuple[Record, str]] = []
@@ -757,6 +808,22 @@ def find_end(records: Sequence[Record], header_rows: int) -> list[tuple[Record, 
     is_counted = any(why == "count" for _, why in footer)
     has_rows = len(rows) > len(footer) and (is_counted or len(rows) > ENOUGH_ROWS)
     return footer if has_rows and any(record.filled for record, _ in footer) else []
+
+
+def _is_note(record: Record, width: int) -> bool:
+    """Return whether the record is a marked sentence whose commas pass for delimiters: it has fewer
+    cells than the table, and a space behind each delimiter.
+    """
+    behind = record.cells[1 : record.reach]
+    is_sentence = record.reach < width and all(cell.startswith(" ") for cell in behind)
+    return is_sentence and _NOTE.match(record.text.strip("\r\n")) is not None
+
+
+def _with_one_cell(record: Record) -> Record:
+    """Return a record of several cells as one text."""
+    if record.reach < 2:
+        return record
+    return replace(record, cells=[record.text.strip("\r\n")])
 
 
 def _rows_alike(above: Sequence[Record]) -> list[Record]:

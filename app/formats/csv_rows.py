@@ -1,5 +1,5 @@
-"""Cells of CSV records, all at once: separators become bytes that text never holds, and quotes are
-dropped. No cell becomes a Python string.
+"""Reads the cells of CSV records all at once: separators become bytes that text never has, and
+quotes are dropped. No cell becomes a Python string.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from app.formats.text_rows import CELL_BYTE, ROW_BYTE
 
 SPACE = 32
 DROPPED = 0xFB
-"""In place of a byte that is no part of a cell. It is never part of UTF-8 text either."""
+"""Replacement for a byte that is no part of a cell. UTF-8 text never has it."""
 
 
 class AtOnce(NamedTuple):
     data: bytes
-    """As TextRows hold rows, without those that need care."""
+    """Rows as TextRows hold them, without those that need care."""
     needs_care: Mask
-    """Of the records."""
+    """Whether a record needs care, for each record."""
     cells: Offsets | None
-    """Of each record with which nothing is wrong but the number of its cells: how many it has; 0 of
+    """For each record with which nothing is wrong but the number of its cells, that number; 0 for
     others. None if there is no such record.
     """
 
@@ -33,11 +33,11 @@ class AtOnce(NamedTuple):
 def read_at_once(
     text: bytes, scan: Scan, scanner: Scanner, width: int, *, unreadable: Offsets, spaces: bool
 ) -> AtOnce:
-    """The rows of a text in UTF-8 that has no escapes and whose delimiter and quote are one byte
-    each.
+    """Return the rows of a text in UTF-8 that has no escapes and whose delimiter and quote are one
+    byte each.
 
-    `unreadable`: places of bytes, in ascending order, whose records need care. `spaces`: those
-    before cells are no part of them.
+    `unreadable`: places of bytes, in ascending order, whose records need care. `spaces`: whether
+    spaces before cells are dropped.
     """
     codes, size, stops = scan.codes, len(text), scan.ends - 1
     # What ends a record becomes the end of the row. Where the text ends one, there is room for it.
@@ -80,8 +80,8 @@ def read_at_once(
 
 
 def _mark(work: Codes, codes: Codes, scan: Scan, scanner: Scanner) -> Offsets:
-    """Write the text into `work`, with CELL_BYTE for what separates cells and DROPPED for quotes
-    around them, and for the first of two inside. Places of the separators.
+    """Write the text into `work`, with CELL_BYTE for separators of cells, and DROPPED for quotes
+    around cells and for the first of two inside. Return the places of the separators.
     """
     delimiter, separators = scanner.delimiter[0], []
     for start, end in blocks(len(codes)):
@@ -103,14 +103,14 @@ def _mark(work: Codes, codes: Codes, scan: Scan, scanner: Scanner) -> Offsets:
 
 
 def _change(work: Codes, where: Mask, old: int, new: int) -> None:
-    """All of these bytes, which are `old`, to `new`. An assignment by mask takes ten times as
-    long.
+    """Change all of these bytes, which are `old`, to `new`. An assignment by mask takes ten times
+    as long.
     """
     work ^= where.view(np.uint8) * np.uint8(old ^ new)
 
 
 def _cell_counts(separators: Offsets, stops: Offsets, width: int) -> Offsets | None:
-    """How many cells each record has; None if all have `width`."""
+    """Return the number of cells of each record; None if all have `width`."""
     if len(separators) == len(stops) * (width - 1):
         table = separators.reshape(len(stops), width - 1)
         are_behind = width == 1 or (table[1:, 0] > stops[:-1]).all()
@@ -121,7 +121,7 @@ def _cell_counts(separators: Offsets, stops: Offsets, width: int) -> Offsets | N
 
 
 def _left_out(scan: Scan, needs_care: Mask) -> Iterator[tuple[int, int]]:
-    """(start, end) of the blank pieces and of the records that need care."""
+    """Yield (start, end) of the blank pieces and of the records that need care."""
     if not needs_care.any() and not scan.is_blank.any():
         return
     is_left_out = scan.is_blank.copy()
@@ -132,7 +132,7 @@ def _left_out(scan: Scan, needs_care: Mask) -> Iterator[tuple[int, int]]:
 
 
 def _leading_spaces(scan: Scan, separators: Offsets) -> Offsets:
-    """Places of the spaces before cells."""
+    """Return the places of the spaces before cells."""
     is_space = scan.codes == SPACE
     begins_cell = np.zeros(len(is_space) + 1, np.bool_)
     begins_cell[0] = True

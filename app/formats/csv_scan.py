@@ -1,4 +1,4 @@
-"""Where the records of a CSV text end, found by a few passes over all of its bytes.
+"""Ends of the records of a CSV text, found by a few passes over all of its bytes.
 
 Where each opening quote begins a cell and each closing one ends it, quotes may be read as
 alternately opening and closing: that is exact, not a guess. The record of a quote that stands
@@ -32,25 +32,25 @@ LF, CR = 10, 13
 LINE_ENDS = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r"}
 
 MARGIN = 2
-"""Bytes on either side of a quote that tell whether it may stand there."""
+"""Bytes on either side of a quote that decide whether it may be there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The records of a text.
+    """Records of a text.
 
     The text is cut into pieces, each up to a line end outside of quotes. A piece of line ends alone
-    is blank: it is no record, and belongs to the one after it.
+    is blank: it is not a record, and belongs to the one after it.
     """
 
     codes: Codes
     piece_ends: Offsets
     is_blank: Mask
-    """Of pieces."""
+    """Whether a piece is blank, for each piece."""
     ends: Offsets
-    """Of the records."""
+    """Ends of the records."""
     line_ends: Offsets
-    """Places of the last byte of every line end, those inside quotes too."""
+    """Places of the last byte of every line end, also of those inside quotes."""
     irregular: Sequence[int] = ()
     """Ends of the records that only the grammar could find."""
     is_quoted: Mask | None = None
@@ -63,8 +63,8 @@ class Scan:
 
 
 @dataclass(slots=True)
-class _Found:
-    """Ends of records, each once."""
+class _RecordEnds:
+    """Ends of records, each listed once, while they are searched."""
 
     lines: list[Offsets] = field(default_factory=list)
     """Places of line ends that end records, in ascending order."""
@@ -76,7 +76,7 @@ class _Found:
     """Whether the end of the text ends a record, too."""
 
     def ends(self, size: int) -> Offsets:
-        """In ascending order, of a text of so many bytes."""
+        """Return all ends in ascending order, for a text of so many bytes."""
         regular = joined(self.lines) + 1
         others = [*self.irregular, size] if self.is_cut else self.irregular
         if not others:
@@ -87,12 +87,12 @@ class _Found:
 
 
 class Scanner:
-    """Finds records in text that has one byte for each code unit."""
+    """Finds records in text."""
 
     def __init__(
         self, delimiter: bytes, quote: bytes, escape: bytes, newline: str, *, spaces: bool
     ) -> None:
-        """`spaces`: there may be some around quotes."""
+        """`spaces`: whether there may be spaces around quotes."""
         self.delimiter, self.quote, self.escape = delimiter, quote, escape
         self.newline = newline
         self._newline_byte = CR if newline == "cr" else LF
@@ -114,19 +114,21 @@ class Scanner:
         return len(self._line_ends(np.frombuffer(text, np.uint8)))
 
     def scan(self, text: bytes, *, eof: bool) -> Scan:
-        """The complete records; with `eof` nothing follows the text, so that its end ends one."""
+        """Return the complete records; with `eof` nothing follows the text, so that its end ends a
+        record.
+        """
         if len(self.quote) > 1 and not eof:
             text = self._without_half_a_quote(text)
         codes = np.frombuffer(text, np.uint8)
         line_ends = self._line_ends(codes)
         is_quoted = None
-        found = _Found()
+        record_ends = _RecordEnds()
         if self.has_escapes(text):
-            self._walk_by_grammar(text, eof, found)
+            self._walk_by_grammar(text, eof, record_ends)
         elif self.has_quotes(text):
             is_quoted = between_quotes(codes, self.quote[0])
-            self._walk(text, codes, is_quoted, eof, found)
-            turns = [*found.turns, len(text)]
+            self._walk(text, codes, is_quoted, eof, record_ends)
+            turns = [*record_ends.turns, len(text)]
             for start, end in zip(turns[0::2], turns[1::2], strict=False):
                 np.logical_not(is_quoted[start:end], out=is_quoted[start:end])
         else:
@@ -135,10 +137,10 @@ class Scanner:
                 closing = closing[(closing > 0) & (codes[closing - 1] == CR)]
             elif self.newline == "any" and not eof and text.endswith(b"\r"):
                 closing = closing[:-1]  # an LF may follow, which belongs to it
-            found.lines.append(closing)
+            record_ends.lines.append(closing)
             if eof and len(text) and (not len(closing) or closing[-1] + 1 != len(text)):
-                found.is_cut = True
-        piece_ends = found.ends(len(text))
+                record_ends.is_cut = True
+        piece_ends = record_ends.ends(len(text))
         is_blank = self._is_blank(text, codes, piece_ends)
         ends = piece_ends[~is_blank] if is_blank.any() else piece_ends
         return Scan(
@@ -147,9 +149,9 @@ class Scanner:
             is_blank,
             ends,
             line_ends,
-            found.irregular,
+            record_ends.irregular,
             is_quoted,
-            found.is_cut,
+            record_ends.is_cut,
         )
 
     def _without_half_a_quote(self, text: bytes) -> bytes:
@@ -159,7 +161,7 @@ class Scanner:
         return text
 
     def _line_ends(self, codes: Codes) -> Offsets:
-        """Places of the last byte of each line end, as lines are counted."""
+        """Return the places of the last byte of each line end, as lines are counted."""
         places = places_of(self._newline_byte, codes)
         if self.newline != "any":
             return places
@@ -170,7 +172,7 @@ class Scanner:
         return np.union1d(places, returns[is_alone])
 
     def _ends_record(self, codes: Codes, eof: bool) -> Mask:
-        """Of the last byte of the line ends that end a record unless they are quoted."""
+        """Return a mask of the last bytes of line ends that end a record unless they are quoted."""
         is_line_end: Mask = codes == self._newline_byte
         if self.newline == "crlf":
             is_line_end &= preceding(codes == CR, False)
@@ -179,9 +181,12 @@ class Scanner:
             is_line_end |= (codes == CR) & ~following(is_line_end, not eof)
         return is_line_end
 
-    def _walk(self, text: bytes, codes: Codes, is_quoted: Mask, eof: bool, found: _Found) -> None:
-        """From one record that only the grammar can find to the next. `is_quoted` holds for a count
-        that begins with the text; after a bad quote it may be the other way round.
+    def _walk(
+        self, text: bytes, codes: Codes, is_quoted: Mask, eof: bool, record_ends: _RecordEnds
+    ) -> None:
+        """Find the records from one that only the grammar can find to the next such record.
+        `is_quoted` holds for a count that begins with the text; after a bad quote it may be
+        inverted.
         """
         sides: list[tuple[Offsets, Offsets] | None] = [None, None]
         start, size, is_turned = 0, len(text), False
@@ -196,30 +201,30 @@ class Scanner:
             # that is not quoted.
             first, behind = bisect_left(lines.data, start), bisect_left(lines.data, first_bad)
             if behind > first:
-                found.lines.append(lines[first:behind])
+                record_ends.lines.append(lines[first:behind])
                 start = int(lines[behind - 1]) + 1
             if first_bad == size:
                 is_closed = bool(is_quoted[-1]) == is_turned
                 if is_closed:
                     if eof and start < size:
-                        found.is_cut = True
+                        record_ends.is_cut = True
                     return
                 if not eof and size - start <= MAX_ROW_BYTES:
                     return
             end = self._end_by_grammar(text, start, eof)
             if end is None:
                 return
-            found.irregular.append(end)
+            record_ends.irregular.append(end)
             start = end
             if bool(is_quoted[end - 1]) != is_turned:
                 is_turned = not is_turned
-                found.turns.append(end)
+                record_ends.turns.append(end)
 
     def _side(
         self, codes: Codes, is_quoted: Mask, is_turned: bool, eof: bool
     ) -> tuple[Offsets, Offsets]:
-        """Places of the line ends outside of quotes and of the quotes in a wrong place, if `is_quoted`
-        holds or if it is the other way round.
+        """Return the places of the line ends outside of quotes and of the misplaced quotes, if
+        `is_quoted` holds or if it is inverted.
         """
         lines, bad = [], []
         for start, end in blocks(len(codes)):
@@ -239,8 +244,8 @@ class Scanner:
         return joined(lines), joined(bad)
 
     def _misplaced(self, codes: Codes, ends_record: Mask, eof: bool) -> tuple[Mask, Mask]:
-        """The quotes that may not open a cell where they stand, and those that may not close one.
-        Of two that stand together the first closes and the second opens.
+        """Return the quotes that may not open a cell at their place, and those that may not close
+        one. Of two adjacent quotes the first closes and the second opens.
         """
         is_quote = codes == self.quote[0]
         if len(self.delimiter) > 1 or len(self.quote) > 1:
@@ -258,8 +263,8 @@ class Scanner:
         return opens_badly, closes_badly
 
     def _end_by_grammar(self, text: bytes, start: int, eof: bool) -> int | None:
-        """Where the record that begins at `start` ends; None if that may depend on what follows the
-        text.
+        """Return where the record that begins at `start` ends; None if that may depend on what
+        follows the text.
         """
         size, line_end = len(text), LINE_ENDS.get(self.newline)
         quote = text.find(self.quote, start)
@@ -276,7 +281,7 @@ class Scanner:
             return None
         return end
 
-    def _walk_by_grammar(self, text: bytes, eof: bool, found: _Found) -> None:
+    def _walk_by_grammar(self, text: bytes, eof: bool, record_ends: _RecordEnds) -> None:
         start, size = 0, len(text)
         while start < size:
             record = self._record.match(text, start)
@@ -284,11 +289,11 @@ class Scanner:
             end = record.end()
             if not eof and (end == size or self._is_open(text, start, end)):
                 break
-            found.irregular.append(end)
+            record_ends.irregular.append(end)
             start = end
 
     def _is_open(self, text: bytes, start: int, end: int) -> bool:
-        """Whether a quote of this record may yet be closed by bytes that are not in the text."""
+        """Whether a quote of this record may be closed by bytes that are not in the text yet."""
         if self._open is None or len(text) - start > MAX_ROW_BYTES:
             return False
         if text.find(self.quote, start, end) < 0:
@@ -302,7 +307,7 @@ class Scanner:
         return False
 
     def _is_blank(self, text: bytes, codes: Codes, ends: Offsets) -> Mask:
-        """Of the pieces that hold nothing but CR and LF."""
+        """Return a mask of the pieces that have nothing but CR and LF."""
         lengths = np.diff(ends, prepend=0)
         if self.newline == "lf" and b"\r" not in text:
             # As in most files: an LF alone, but for what ends the text.
@@ -320,7 +325,7 @@ class Scanner:
 
 
 def between_quotes(codes: Codes, quote: int) -> Mask:
-    """The bytes with an odd number of quotes before them, themselves included."""
+    """Return a mask of the bytes with an odd number of quotes up to them, themselves included."""
     odd = np.empty(len(codes), np.bool_)
     is_odd_before = False
     for start, end in blocks(len(codes)):

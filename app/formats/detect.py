@@ -1,8 +1,8 @@
-"""From the first bytes of a file to its dialect: format, encoding, delimiter, quote, line ends,
-preamble, header.
+"""Detection of the dialect from the first bytes of a file: format, encoding, delimiter, quote, line
+ends, preamble, header.
 
-What the user declares is taken; only the rest is detected, from the first SAMPLE_BYTES, and
-everything is reported, so that a wrong guess can be seen and overruled.
+Values that the user declares are taken; only the rest is detected, from the first SAMPLE_BYTES, and
+everything is reported, so that a wrong guess can be seen and overridden.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from app.formats.csv_layout import (
     records_of,
     table_cells,
 )
+from app.formats.csv_more_tables import find_other_tables
 from app.formats.encodings import encoding_of, hint, refuse_binary
 from app.formats.fixed import FixedDialect
 from app.formats.fixed_layout import declared_layout, ruled_layout
@@ -66,22 +67,24 @@ CSV_NAMES, CSV_TYPES = (
     ("text/csv", "text/tab-separated-values", "application/csv"),
 )
 LINE_ENDS = {"lf": r"\n", "crlf": r"\r\n", "cr": r"\r", "any": r"\r\n|\r|\n"}
+BLANK_LINE = re.compile(r"(?:\r\n|\r|\n)[,;|\t ]*(?:\r\n|\r|\n)[^\r\n]")
+"""Also a line of delimiters alone, above another line."""
 JSON_BLANKS = " \t\r\n"
 JSON_OBJECT = re.compile(r'\{\s*(?:"(?:[^"\\]|\\.)*+"\s*:|\}|$)')
 ARRAY_OF_OBJECTS = re.compile(r'\[\s*\{\s*(?:"(?:[^"\\]|\\.)*+"\s*:|\}|$)')
 JSON_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[][{}]')
-"""And strings, so that none inside of them is taken for one; one that is never closed reaches to
-the end.
+"""Brackets, and strings, so that no bracket inside a string counts. A string that is never closed
+reaches to the end.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What the user said about the file; None means detect."""
+    """What the user declared about the file; None means detect."""
 
     format: str | None = None
     sheet: str | None = None
-    """Of a workbook."""
+    """Sheet of a workbook."""
     members: str | None = None
     """Patterns for the files of an archive."""
     encoding: str | None = None
@@ -96,9 +99,9 @@ class Declared:
     columns: Sequence[str] | None = None
     on_bad_row: str = "reject"
     cell_faults: bool = False
-    """Whether the text is that of a spreadsheet, which may have marked cells."""
+    """Whether the text comes from a spreadsheet, which may have marked cells."""
     decoded_from: str = ""
-    """The encoding that the text came in, if it was decoded."""
+    """Encoding in which the text was received, if it was decoded."""
     records: str | None = None
     """Path of the records in a JSON or XML document."""
     widths: Sequence[int] | None = None
@@ -114,14 +117,14 @@ class Declared:
 
 
 class _BadBytes(Exception):
-    """What holds bytes of another encoding."""
+    """A part of the file with bytes of another encoding."""
 
 
 def detect(
     sample: bytes, *, complete: bool, declared: Declared, filename: str = "", media_type: str = ""
 ) -> Dialect:
-    """The dialect of a file that begins with `sample` and, if `complete`, ends with it; raises a
-    RequestError if none fits.
+    """Return the dialect of a file that begins with `sample` and, if `complete`, ends with it;
+    raises a RequestError if none fits.
     """
     for signature, what in SIGNATURES:
         if sample.startswith(signature):
@@ -164,8 +167,8 @@ def detect(
 
 
 def _decode(body: bytes, encoding: str, complete: bool) -> str:
-    """The sample as text for looking at. Wrong bytes are judged row by row later; here they must
-    only not get in the way.
+    """Return the sample as text to inspect. Invalid bytes are rejected row by row later; here they
+    must only not get in the way.
     """
     return body.decode(encoding, "replace")
 
@@ -174,8 +177,8 @@ def _decode(body: bytes, encoding: str, complete: bool) -> str:
 
 
 def _kind(text: str, filename: str, media_type: str, complete: bool, declared: Declared) -> str:
-    """csv, json or jsonl: JSON is what can be read as JSON, and what is called so; a first bracket
-    alone tells nothing.
+    """Return fixed, csv, json or jsonl. JSON is what parses as JSON, and what is named so; a first
+    bracket alone proves nothing.
     """
     named = filename.removesuffix(".gz")
     says_lines = named.endswith(JSON_LINES_NAMES) or "ndjson" in media_type or "jsonl" in media_type
@@ -204,7 +207,7 @@ def _kind(text: str, filename: str, media_type: str, complete: bool, declared: D
 
 
 def _has_csv_options(declared: Declared) -> bool:
-    given = (
+    options = (
         declared.delimiter,
         declared.quote,
         declared.escape,
@@ -215,16 +218,16 @@ def _has_csv_options(declared: Declared) -> bool:
         declared.columns,
     )
     return (
-        any(each is not None for each in given)
+        any(option is not None for option in options)
         or declared.skip_footer is not None
         or declared.on_bad_row != "reject"
     )
 
 
 def _are_json_objects(head: str, complete: bool, says_csv: bool) -> bool:
-    """Whether the text, which begins with a brace, begins with an object and no cell: no delimiter
-    follows, nor, where the file is said to be CSV, anything but another object. An object with
-    mistakes is one, too, but not there.
+    """Whether the text, which begins with a brace, begins with an object and not with a cell: no
+    delimiter follows, nor, if the file is said to be CSV, anything but another object. An object
+    with mistakes counts as one, except in a file that is said to be CSV.
     """
     end = _end_of_value(head)
     if end is not None:
@@ -255,8 +258,8 @@ def _is_json_array(head: str, complete: bool, says_csv: bool) -> bool:
 
 
 def _end_of_value(text: str) -> int | None:
-    """Where the JSON value ends that the text begins with; None if there is none, or not all of
-    it.
+    """Return where the JSON value ends that the text begins with; None if there is none, or not all
+    of it.
     """
     try:
         return json.JSONDecoder(strict=False).raw_decode(text)[1]
@@ -265,12 +268,12 @@ def _end_of_value(text: str) -> int | None:
 
 
 def _end_of_brackets(text: str) -> int | None:
-    """Where the first bracket of the text is closed, whatever stands in between."""
+    """Return where the first bracket of the text is closed, whatever is in between."""
     depth = 0
-    for found in JSON_BRACKETS.finditer(text):
-        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(found[0], 0)
+    for match in JSON_BRACKETS.finditer(text):
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(match[0], 0)
         if depth <= 0:
-            return found.end()
+            return match.end()
     return None
 
 
@@ -354,7 +357,9 @@ def _located(place: dict[str, Any]) -> JsonDialect:
 def _fixed(
     text: str, encoding: str, start: int, complete: bool, declared: Declared
 ) -> FixedDialect | None:
-    """The dialect of text with columns of fixed width, if it was declared or a line rules them."""
+    """Return the dialect of text with columns of fixed width, if it was declared or a line rules
+    them.
+    """
     is_declared = declared.widths is not None or declared.format == "fixed"
     if not is_declared and (declared.format is not None or _has_csv_options(declared)):
         return None
@@ -400,7 +405,7 @@ def _fixed(
 
 
 def _place_behind(text: str, position: int, count: int, newline: str) -> int:
-    """The place behind so many lines from this place on."""
+    """Return the place behind so many lines from this place on."""
     ends = re.compile(LINE_ENDS[newline])
     for _ in range(count):
         match = ends.search(text, position)
@@ -410,7 +415,7 @@ def _place_behind(text: str, position: int, count: int, newline: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Beginning:
-    """What is known of a CSV file before its layout is looked for."""
+    """Facts about a CSV file before its layout is detected."""
 
     position: int
     line: int
@@ -438,7 +443,7 @@ def _beginning(text: str, declared: Declared) -> _Beginning:
 
 
 def csv_readings(sample: bytes, *, complete: bool, declared: Declared) -> list[Reading]:
-    """In which ways the sample of a CSV file can be taken apart; raises the same as `detect`."""
+    """Return the ways in which the sample of a CSV file can be split; raises the same as `detect`."""
     encoding, start = encoding_of(sample, declared.encoding)
     text = _decode(sample[start:], encoding, complete)
     beginning = _beginning(text, declared)
@@ -481,10 +486,14 @@ def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declare
     names = [record.cells for record in records[:header_rows]]
     columns = _names(names, declared.columns, records[0].width if records else 0)
     position, line = _advance(text, position, line, records[:header_rows], newline)
+    other_tables = []
+    if len(columns) > 1 and BLANK_LINE.search(text, position):
+        other_tables = find_other_tables(records[header_rows:], line)
     blank_lines = _blank_lines(text[position:], dialect, complete) if len(columns) == 1 else 0
     return replace_dialect(
         dialect,
         blank_lines=blank_lines,
+        other_tables=other_tables,
         encoding=encoding,
         skip_rows=declared.skip_rows or len(layout.skipped),
         skipped=skipped,
@@ -498,7 +507,7 @@ def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declare
 
 
 def _skipped_below(text: str, footer: Sequence[tuple[Record, str]], newline: str) -> list[Skipped]:
-    """What is reported of the last records of the file, which are no rows."""
+    """Return the reports of the last records of the file, which are not rows."""
     skipped = []
     end = len(text.rstrip("\r\n"))
     for record, why in reversed(footer):
@@ -552,25 +561,25 @@ def _skip_lines(text: str, count: int, newline: str) -> tuple[int, int]:
     ends = re.compile(LINE_ENDS[newline])
     position = 0
     for skipped in range(count):
-        found = ends.search(text, position)
-        if found is None:
+        match = ends.search(text, position)
+        if match is None:
             raise InvalidParameter(
                 f"skip_rows={count}, but the beginning of the file has only {skipped + 1} lines."
             )
-        position = found.end()
+        position = match.end()
     return position, 1 + count
 
 
 def _advance(
     text: str, position: int, line: int, records: Sequence[Record], newline: str
 ) -> tuple[int, int]:
-    """The place and the line behind these records."""
+    """Return the place and the line behind these records."""
     taken = "".join(record.text for record in records)
     return position + len(taken), line + _line_ends(taken, newline)
 
 
 def _blank_lines(text: str, dialect: CsvDialect, complete: bool) -> int:
-    """Lines without a character, below the header."""
+    """Return the number of lines without a character below the header."""
     records = records_of(text, dialect, complete, all_of_it=True)
     before = "".join(
         record.text[: len(record.text) - len(record.text.lstrip("\r\n"))] for record in records
@@ -584,16 +593,19 @@ def _line_ends(text: str, newline: str) -> int:
 
 
 def _names(header: list[list[str]], declared: Sequence[str] | None, width: int) -> list[str]:
-    """Unique names: given, from the header, or by place. A header that is wider than what is given
-    names the rest.
+    """Return unique names: declared, from the header, or by position. A header that is wider than
+    the declared names names the rest.
     """
     if header:
         parts = [
             [row[i].strip() if i < len(row) else "" for row in header]
             for i in range(max(map(len, header)))
         ]
-        # What stands in two rows of the header alike is said once.
-        names = [" ".join(filter(None, dict.fromkeys(cell))) for cell in parts]
+        names = _joined(parts)
+        if len(set(names)) < len(names):
+            # Cells that are merged in a spreadsheet have their text in the first of them.
+            spread = _joined(_spread(parts))
+            names = spread if len(set(spread)) > len(set(names)) else names
     else:
         names = [""] * (width if declared is None else 0)
     if declared is not None:
@@ -608,3 +620,23 @@ def _names(header: list[list[str]], declared: Sequence[str] | None, width: int) 
                 f"The name of column {place} has a NUL or more than {MAX_NAME_LENGTH} characters."
             )
     return unique_names(names)
+
+
+def _joined(parts: Sequence[Sequence[str]]) -> list[str]:
+    """Return the names of columns from their cells in the rows of the header. A text in two rows
+    is taken once.
+    """
+    return [" ".join(filter(None, dict.fromkeys(cells))) for cells in parts]
+
+
+def _spread(parts: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return the cells of a header by column, with each text of its upper rows repeated over the
+    empty cells to the right.
+    """
+    columns: list[list[str]] = []
+    before = [""] * (len(parts[0]) - 1)
+    for *upper, last in parts:
+        filled = [cell or left for cell, left in zip(upper, before, strict=True)]
+        before = filled
+        columns.append([*filled, last])
+    return columns

@@ -1,5 +1,6 @@
-"""Which encoding a file is in, as far as its first bytes tell, and
-what to do about one that cannot be read."""
+"""Encodings of text: which one a file has, as far as its first bytes show, and what to do about one
+that cannot be read.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +21,12 @@ UTF-16.
 """
 UNDECODED_BYTE = b"\xfa"
 UNDECODED = UNDECODED_BYTE.decode("utf-8", "surrogateescape")
-"""Before a byte in hexadecimal that was no text in the encoding that a file came in."""
+"""Mark before a byte in hexadecimal that was invalid in the encoding of the received file."""
 LOOKED_AT = 4096
 CONTROLS = re.compile(r"[\x04-\x08\x0e-\x1a\x7f]")
-"""Characters that text does not hold. Line ends, tabs, form feeds, escapes and
-what some use as delimiters are not among them."""
+"""Characters that text does not have. Line ends, tabs, form feeds, escapes and characters that some
+use as delimiters are not among them.
+"""
 HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 CUT_AS_THEY_ARE = ("utf-8", "utf-8-sig", "ascii")
 IN_UTF_16 = (
@@ -50,8 +52,8 @@ def encoding_of(sample: bytes, declared: str | None) -> tuple[str, int]:
 
 
 def refuse_binary(text: str, *, is_suspect: bool = False) -> None:
-    """Raises BinaryContent for what no text is. It takes less where something else is wrong,
-    too.
+    """Raise BinaryContent for text that is binary data. Fewer control characters are enough if
+    something else is wrong (`is_suspect`).
     """
     nul, controls = text.count("\0"), len(CONTROLS.findall(text))
     allowed = max(2, len(text) // 40) if is_suspect else max(20, len(text) // 25)
@@ -63,7 +65,7 @@ def refuse_binary(text: str, *, is_suspect: bool = False) -> None:
 
 
 def hint(body: bytes) -> str:
-    """What to do about bytes that are not valid in the encoding they were taken for."""
+    """Return what to do about bytes that are invalid in the encoding they were read in."""
     runs = HIGH_BYTES.findall(body)
     if sum(map(len, runs)) >= 4 and all(len(run) % 2 == 0 for run in runs[:-1] or runs):
         convert = CONVERT.format(name="CP949")
@@ -79,8 +81,8 @@ def hint(body: bytes) -> str:
 
 
 def decoded_on_arrival(beginning: bytes, declared: str | None) -> str | None:
-    """The encoding that an upload is decoded from before it is stored; None if its bytes can be cut
-    into rows as they are. Raises UnsupportedEncoding.
+    """Return the encoding that an upload is decoded from before it is stored; None if its bytes can
+    be cut into rows as they are. Raises UnsupportedEncoding.
     """
     if declared is None:
         return wide_encoding(beginning) or None
@@ -103,7 +105,7 @@ def wide_encoding(beginning: bytes) -> str:
 
 
 def restored(raw: bytes, encoding: str) -> bytes:
-    """A record as it came, before it was decoded from this encoding."""
+    """Return a record as it was received, before it was decoded from this encoding."""
     first, *others = raw.split(UNDECODED_BYTE)
     parts = [first.decode("utf-8", "replace").encode(encoding, "replace")]
     for other in others:
@@ -113,7 +115,7 @@ def restored(raw: bytes, encoding: str) -> bytes:
 
 
 def _lookup(name: str) -> str:
-    """The canonical name of an encoding."""
+    """Return the canonical name of an encoding; raises UnsupportedEncoding."""
     try:
         return codecs.lookup(name).name
     except (LookupError, ValueError):
@@ -121,7 +123,7 @@ def _lookup(name: str) -> str:
 
 
 def _is_text_encoding(codec: str) -> bool:
-    """Whether it is decoded piece by piece into text: Python also calls base64 a codec, and its
+    """Whether a codec decodes text piece by piece: Python also calls base64 a codec, and its
     escapes.
     """
     try:
@@ -148,7 +150,7 @@ def _codec(name: str) -> str:
 
 
 def _is_cut_by_bytes(codec: str) -> bool:
-    """Whether it has one byte a character, with ASCII inside."""
+    """Whether a codec has one byte a character, with ASCII inside."""
     try:
         # Python's escape codecs make one character of several bytes.
         ascii_inside = "escape" not in codec and bytes(range(128)).decode(codec) == "".join(
@@ -164,8 +166,10 @@ def _is_cut_by_bytes(codec: str) -> bool:
 
 
 def _utf16_without_mark(sample: bytes) -> str:
-    """UTF-16 text has line ends, delimiters and spaces with a NUL in each, always in the same one
-    of their two bytes, and all of it is text; nothing else is like that."""
+    """Return utf-16 with its order if the sample is such text without a mark; else an empty text.
+    UTF-16 text has line ends, delimiters and spaces with a NUL in each, always in the same one of
+    their two bytes, and all of it is text; nothing else is like that.
+    """
     head = sample[:LOOKED_AT]
     if len(head) < 4:
         return ""

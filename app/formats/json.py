@@ -1,5 +1,5 @@
-"""JSON: an array of objects, one object, or JSON Lines. Record boundaries are
-found here, what is in a record is judged by msgspec (json_records.py).
+"""JSON in all its layouts. Record boundaries are found here; the content of records is judged by
+msgspec (json_records.py).
 
 A record is kept as the bytes it came in. The scanner only counts brackets and quotes, so it never
 recurses and never builds a value (json_structure.py).
@@ -57,7 +57,7 @@ class JsonDialect(msgspec.Struct, frozen=True, kw_only=True, tag="json", tag_fie
 
     root: str
     newline: str = "lf"
-    """Of lines: lf (a CR before it is a blank), cr, or any of them."""
+    """Line end of JSON Lines: lf (a CR before it is a blank), cr, or any of them."""
     encoding: str = "utf-8"
     columns: list[str] = []
     data_start: int = 0
@@ -72,7 +72,7 @@ class JsonDialect(msgspec.Struct, frozen=True, kw_only=True, tag="json", tag_fie
     features: bool = False
     """Whether records are GeoJSON features: their properties are columns, then geometry and id."""
     flatten: int = 0
-    """So many levels of nested objects become columns such as `a.b`."""
+    """Number of levels of nested objects that become columns such as `a.b`."""
 
     @property
     def format_name(self) -> str:
@@ -80,7 +80,7 @@ class JsonDialect(msgspec.Struct, frozen=True, kw_only=True, tag="json", tag_fie
 
     @property
     def shape(self) -> Shape:
-        """What becomes of a record before it is stored."""
+        """The shape that records take before they are stored."""
         return Shape(self.record_key, self.features, self.flatten)
 
     def of_size(self, size: int) -> JsonDialect:
@@ -88,7 +88,7 @@ class JsonDialect(msgspec.Struct, frozen=True, kw_only=True, tag="json", tag_fie
 
 
 class JsonFormat:
-    """Shared by all kinds of root: judging records. Their subclasses say where records end."""
+    """Base of the formats of all roots: it judges records. Subclasses find where records end."""
 
     line_end = b"\n"
     skip_footer = 0
@@ -119,7 +119,7 @@ class JsonFormat:
         return skip_to_line_end(blocks, at_least, b"\n")
 
     def record(self, raw: bytes, *, is_first: bool, is_last: bool) -> bytes | BadRecord:
-        """The JSON text of the object inside the record's bytes, or what is wrong around it."""
+        """Return the JSON text of the object inside the record's bytes, or what is wrong around it."""
         return raw.strip(WHITESPACE)
 
     def read(self, data: bytes, span: Span) -> Parsed:
@@ -168,8 +168,8 @@ class JsonFormat:
     def _texts(
         self, data: bytes, ends: Offsets, *, is_first: bool, at_end: bool
     ) -> tuple[list[bytes], dict[int, BadRecord]]:
-        """(the JSON text of each record, what is wrong around some of them). `is_first`: the file
-        begins with this chunk. `at_end`: it ends with it.
+        """Return (JSON text of each record, what is wrong around some of them). `is_first`: the
+        file begins with this chunk. `at_end`: it ends with it.
         """
         texts, refused = [], {}
         start, last = 0, len(ends) - 1
@@ -187,8 +187,9 @@ class JsonFormat:
         return texts, refused
 
     def _ends(self, data: bytes, at_end: bool) -> Offsets:
-        """Ends of the records of a chunk; whether the file ends with
-        it may decide what the last one is."""
+        """Return the ends of the records of a chunk; whether the file ends with it may decide what
+        the last one is.
+        """
         return self.scan(data, eof=True)
 
     def locate(
@@ -212,13 +213,13 @@ class JsonFormat:
         lines: LineNumbers,
         is_last: bool,
     ) -> tuple[int, int, int]:
-        """(byte start, byte end, line) of a record without what surrounds it."""
+        """Return (byte start, byte end, line) of a record without what surrounds it."""
         first, last = self.content(data[start:end], is_last=is_last)
         byte_start = span.byte_start + start
         return byte_start + first, byte_start + last, lines.at(start + first)
 
     def content(self, raw: bytes, *, is_last: bool) -> tuple[int, int]:
-        """Where the record stands in its bytes, without blanks."""
+        """Return where the record is in its bytes, without blanks."""
         return len(raw) - len(raw.lstrip(WHITESPACE)), len(raw.rstrip(WHITESPACE))
 
     def _reject(
@@ -293,8 +294,8 @@ class JsonLinesFormat(JsonFormat):
 
 
 def _untidy(data: bytes, ends: Offsets) -> Offsets:
-    """The lines that may have blanks around them: they do not begin with an opening brace, or do
-    not end with a closing one. And the last, which may have no line end.
+    """Return the lines that may have blanks around them: they do not begin with an opening brace,
+    or do not end with a closing one. The last is among them, since it may have no line end.
     """
     codes = np.frombuffer(data, np.uint8)
     is_tidy = codes[np.append(0, ends[:-1])] == OPENING_BRACE
@@ -305,7 +306,8 @@ def _untidy(data: bytes, ends: Offsets) -> Offsets:
 
 class JsonSequenceFormat(JsonFormat):
     """Records of corrections: each ends with RECORD_SEPARATOR, which JSON allows nowhere, so that
-    whatever is in one stays in it, line ends and all (after RFC 7464)."""
+    everything else stays in its record, even line ends (after RFC 7464).
+    """
 
     def scan(self, window: bytes, *, eof: bool) -> Offsets:
         return np.flatnonzero(np.frombuffer(window, np.uint8) == RECORD_SEPARATOR[0]) + 1
@@ -318,7 +320,7 @@ class JsonSequenceFormat(JsonFormat):
 
 
 class JsonObjectFormat(JsonFormat):
-    """The whole file is one record."""
+    """A file that is one record."""
 
     def scan(self, window: bytes, *, eof: bool) -> Offsets:
         return np.array([len(window)] if eof and window.strip(WHITESPACE) else [], np.int64)
@@ -328,8 +330,9 @@ class JsonObjectFormat(JsonFormat):
 
 
 class JsonObjectsFormat(JsonFormat):
-    """Objects one after the other, whatever blanks are between them and in them. What is between
-    two objects and is no blank is a record of its own, so that it harms neither."""
+    """Objects one after the other, with any blanks between and inside them. Other text between two
+    objects is a record of its own, so that it harms neither.
+    """
 
     are_apart = True
 
@@ -350,8 +353,9 @@ class JsonObjectsFormat(JsonFormat):
         return ends
 
     def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
-        """Up to the bracket that closes the record, or the one that opens the next, with
-        what is open carried from block to block."""
+        """Return the length up to the bracket that closes the record, or the one that opens the
+        next. What is open is carried from block to block.
+        """
         offset, level, in_string = 0, 0, 0
         carried, has_begun = b"", False
         for block in blocks:
@@ -375,11 +379,11 @@ class JsonObjectsFormat(JsonFormat):
 
 
 class JsonArrayFormat(JsonFormat):
-    """A record reaches from its leading comma to the next comma of the
-    array, the last one to the end of the file.
+    """Records of an array: each reaches from its leading comma to the next comma of the array, the
+    last one to the end of the data.
 
-    What follows the bracket that closes the array, up to the next comma, is a record of its own: it
-    is none, but so it harms no other. Only blanks may follow, and they are no record.
+    Text behind the bracket that closes the array, up to the next comma, is a record of its own: it
+    is rejected, but so it harms no other. Blanks are no record.
     """
 
     are_apart = True
@@ -419,7 +423,7 @@ class JsonArrayFormat(JsonFormat):
         return self._record_ends(data, True, more_follows=not at_end)
 
     def _record_ends(self, window: bytes, eof: bool, *, more_follows: bool) -> Offsets:
-        """`more_follows` says of a chunk that another one begins behind it."""
+        """Return the ends of the records. `more_follows`: another chunk begins behind this one."""
         codes = np.frombuffer(window, np.uint8)
         commas, falls = outermost_commas(codes)
         if len(commas) and not window[: commas[0]].strip(WHITESPACE):
@@ -443,8 +447,9 @@ class JsonArrayFormat(JsonFormat):
         closings: Offsets,
         more_follows: bool,
     ) -> Offsets:
-        """The first bracket between two commas that closes the array
-        although something follows it."""
+        """Return the first bracket between two commas that closes the array although something
+        follows it.
+        """
         pieces, first = np.unique(np.searchsorted(commas, closings), return_index=True)
         closed = closings[first]
         if pieces[-1] == len(commas) and not more_follows:
@@ -458,8 +463,9 @@ class JsonArrayFormat(JsonFormat):
         return closed
 
     def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
-        """Up to the comma behind the record, or the bracket that closes the array although
-        something follows, with what is open carried from block to block."""
+        """Return the length up to the comma behind the record, or the bracket that closes the array
+        although something follows. What is open is carried from block to block.
+        """
         offset, level, in_string = 0, 0, 0
         carried, begins, closed = b"", b"", -1
         for block in blocks:
@@ -487,8 +493,9 @@ class JsonArrayFormat(JsonFormat):
         return closed if closed >= 0 and carried else None
 
     def content(self, raw: bytes, *, is_last: bool) -> tuple[int, int]:
-        """Without the comma or the bracket before the record, and without the
-        bracket that closes the array behind it."""
+        """Return where the record is in its bytes, without the comma or bracket before it and
+        without the bracket that closes the array behind it.
+        """
         first, last = super().content(raw, is_last=is_last)
         follows_array = raw[first : first + 1] == self.closing
         if follows_array and last == first + 1:
@@ -520,7 +527,7 @@ class JsonArrayFormat(JsonFormat):
         return text
 
     def _closing(self, text: bytes) -> int | None:
-        """Where a bracket closes the array that the text is in."""
+        """Return where a bracket closes the array that the text is in; None if none does."""
         codes = np.frombuffer(text, np.uint8)
         falls = structure(codes)[3]
         closings = falls[codes[falls] == self.closing[0]]

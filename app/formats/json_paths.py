@@ -81,7 +81,7 @@ def paths_in(text: str) -> list[PathFound]:
         elif token.startswith('"'):
             last_string = token
         pending = False
-    return sorted(paths, key=lambda found: len(found.path))
+    return sorted(paths, key=lambda found_path: len(found_path.path))
 
 
 def _member_is_object(tokens: list[str], place: int) -> bool:
@@ -97,14 +97,14 @@ def _decoded(token: str) -> str:
 
 def arrays_in(text: str) -> list[str]:
     """Return the paths of arrays that begin with an object, in the beginning of a document."""
-    return [found.text for found in paths_in(text) if found.is_array and found.holds_objects]
+    return [item.text for item in paths_in(text) if item.is_array and item.holds_objects]
 
 
 def listed_paths(text: str) -> str:
     """Return what a document has, as a sentence for an error: its arrays, else its objects."""
-    found = paths_in(text)
-    arrays = [item.text for item in found if item.is_array]
-    names = arrays or [item.text for item in found if item.path]
+    paths = paths_in(text)
+    arrays = [item.text for item in paths if item.is_array]
+    names = arrays or [item.text for item in paths if item.path]
     if not names:
         return "the document has no array"
     shown = ", ".join(f"`{name[:100]}`" for name in names[:MAX_SHOWN_PATHS])

@@ -1,7 +1,7 @@
-"""What is in records of JSON: their keys, and why one cannot be stored.
+"""Content of JSON records: their keys, and why one cannot be stored.
 
-`judge` says it of one record, and what it says is the truth. `judge_all` says the same of many:
-it decodes some hundreds as one text, and asks `judge` only where that leaves a doubt.
+`judge` decides about one record, and its answer is the truth. `judge_all` decides the same about
+many: it decodes some hundreds as one text, and asks `judge` only if that leaves a doubt.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from app.formats.json_structure import WHITESPACE, depth_of, places_of_openings
 
 MAX_DEPTH = 64
 GROUP_RECORDS = 24
-"""Decoded as one text. What comes of them is dropped before the next are decoded, so that it stays
-in the cache of the processor.
+"""Number of records that are decoded as one text. The values are dropped before the next are
+decoded, so that they stay in the cache of the processor.
 """
 SAMPLE_RECORDS = 5
 FIRST_MISSES = 4
-"""So many groups more than those of one shape may be of none until it is given up."""
+"""Number of groups without the shape, beyond those with it, after which the shape is given up."""
 MAX_SHAPE_KEYS, MAX_SHAPE_LETTERS = 256, 1 << 14
 """A record with more keys, or longer ones, is decoded as a dict."""
 
@@ -57,7 +57,7 @@ class BadRecord(NamedTuple):
 
 
 def judge(text: bytes) -> tuple[str, ...] | BadRecord:
-    """The keys of a record that can be stored, or why it cannot."""
+    """Return the keys of a record that can be stored, or why it cannot."""
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH and depth_of(text) > MAX_DEPTH:
         return BadRecord("json_too_deep", f"The record nests deeper than {MAX_DEPTH} levels.")
     try:
@@ -124,7 +124,7 @@ def _constant(text: bytes) -> tuple[str, str] | None:
 
 
 def _key_twice(text: bytes) -> str | None:
-    """The first key that the object has twice."""
+    """Return the first key that the object has twice."""
     levels: list[list[str]] = []
 
     def keys(pairs: list[tuple[str, Any]]) -> None:
@@ -142,7 +142,7 @@ def _key_twice(text: bytes) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What was found in records, which are named by their place among all."""
+    """Findings in records, which are named by their position."""
 
     columns: list[str]
     """Keys of the records that can be stored, in the order in which they come."""
@@ -156,10 +156,10 @@ def judge_all(
     are_apart: bool,
     refused: Mapping[int, BadRecord] | None = None,
 ) -> Judged:
-    """As `judge` says it of each of the texts, which have no blanks around them.
+    """Return what `judge` says about each of the texts, which have no blanks around them.
 
-    `are_apart`: it is known that no bracket and no string that begins in one of the texts ends in
-    another. `refused`: the records that are known to be bad, whatever their text says.
+    `are_apart`: no bracket and no string that begins in one of the texts ends in another.
+    `refused`: records that are known to be bad, whatever their text is.
     """
     judging = _Judging(texts, are_apart)
     bad: dict[int, BadRecord] = {}
@@ -174,12 +174,12 @@ def judge_all(
 
 
 class _Judging:
-    """All that can be seen in the bytes alone is looked up at once, for all records."""
+    """Looks up everything that the bytes alone show, for all records at once."""
 
     def __init__(self, texts: Sequence[bytes], are_apart: bool) -> None:
         self._texts = texts
         self._shapes: dict[tuple[str, ...], tuple[int, int]] = {}
-        """Keys of good records, in their order: where the first of them stands."""
+        """Position of the first good record with these keys, in their order."""
         self._joined = b"\n".join([*texts, b""])
         codes = np.frombuffer(self._joined, np.uint8)
         sizes = np.fromiter(map(len, texts), np.int64, len(texts))
@@ -195,7 +195,7 @@ class _Judging:
         self._are_lines = self._joined.count(b"\n") == len(texts)
 
     def note(self, names: tuple[str, ...], place: int, rank: int = 0) -> None:
-        """Keys of a good record; `rank` tells those apart that are noted for one place."""
+        """Note the keys of a good record; `rank` tells those apart that are noted for one position."""
         before = self._shapes.get(names)
         if before is None or (place, rank) < before:
             self._shapes[names] = (place, rank)
@@ -205,7 +205,7 @@ class _Judging:
         return list(dict.fromkeys(chain.from_iterable(in_order)))
 
     def doubtful_groups(self) -> list[tuple[int, int]]:
-        """The groups that may hold a bad record. The keys of all others are noted."""
+        """Return the groups that may have a bad record, and note the keys of all others."""
         if not self._texts:
             return []
         first = np.arange(0, len(self._texts), GROUP_RECORDS)
@@ -233,7 +233,7 @@ class _Judging:
     def _are_of_shape(
         self, shape: _Shape, first: int, count: int, text: bytes, colons: int
     ) -> bool:
-        """Whether so many records are good for certain, with the keys of this shape."""
+        """Whether so many records are certainly good, with the keys of this shape."""
         try:
             rows = shape.decode(text)
         except _UNDECODABLE:
@@ -248,7 +248,7 @@ class _Judging:
         return True
 
     def _are_objects(self, first: int, count: int, text: bytes, colons: int) -> bool:
-        """Whether so many records are good for certain, whatever keys they have."""
+        """Whether so many records are certainly good, with any keys."""
         try:
             rows = _decoder.decode_lines(text)
         except _UNDECODABLE:
@@ -263,7 +263,7 @@ class _Judging:
         return True
 
     def _look_good(self, first: Offsets, last: Offsets, starts: Offsets, ends: Offsets) -> Mask:
-        """Whether each record of a group begins with a brace, and none seems to hold two objects:
+        """Whether each record of a group begins with a brace, and none seems to have two objects:
         then another could be a part of one, and their number would still be right.
         """
         count = last - first
@@ -287,12 +287,12 @@ class _Judging:
 
 
 def _counts_before(marks: Mask) -> Offsets:
-    """How many are marked before each, and before the end."""
+    """Return the number of marks before each place, and before the end."""
     return np.concatenate(([0], np.cumsum(marks, dtype=np.int64)))
 
 
 def _counts_between(places: Offsets, starts: Offsets, ends: Offsets) -> Offsets:
-    """How many of the places, which ascend, are in each [start, end)."""
+    """Return how many of the ascending places are in each [start, end)."""
     counts: Offsets = np.searchsorted(places, ends) - np.searchsorted(places, starts)
     return counts
 
@@ -304,7 +304,7 @@ def _are_so_many_within(places: Offsets, many: int, size: int) -> bool:
 
 
 def _has_no_key_twice(text: bytes, rows: Sequence[Any], colons: int) -> bool:
-    """Whether each key is certainly written once in its object. `rows` were decoded of the text,
+    """Whether each key is certainly written once in its object. `rows` were decoded from the text,
     which has so many colons.
     """
     # Written again, the rows have a colon for each key, and those in their strings. Of a key that
@@ -316,10 +316,10 @@ def _has_no_key_twice(text: bytes, rows: Sequence[Any], colons: int) -> bool:
 
 @dataclass(slots=True)
 class _Shape:
-    """Records that all have the same keys are made twice as fast as dicts."""
+    """Keys that many records share. Such records are decoded twice as fast as dicts."""
 
     decode: Callable[[bytes], list[Any]]
-    """Decodes objects, one after the other, that have just these keys, in any order."""
+    """Decoder of objects, one after the other, that have just these keys, in any order."""
     width: int
     hits: int = 0
     misses: int = 0
@@ -330,7 +330,7 @@ class _Shape:
 
 
 def _usual_shape(texts: Sequence[bytes]) -> _Shape | None:
-    """That of most records, as far as a few of them tell; None if it does not pay."""
+    """Return the shape of most records, as far as a few of them show; None if it does not pay."""
     sample = texts[:: 1 + len(texts) // SAMPLE_RECORDS]
     shapes = Counter(names for text in sample if not isinstance(names := judge(text), BadRecord))
     if not shapes:
@@ -342,7 +342,7 @@ def _usual_shape(texts: Sequence[bytes]) -> _Shape | None:
 
 @lru_cache(maxsize=64)
 def _decoder_of_shape(names: tuple[str, ...]) -> Callable[[bytes], list[Any]] | None:
-    """As in _Shape; None if there is none for these names."""
+    """Return the decoder of a _Shape; None if there is none for these names."""
     if not 0 < len(names) <= MAX_SHAPE_KEYS or sum(map(len, names)) > MAX_SHAPE_LETTERS:
         return None
     fields = {f"key_{place}": name for place, name in enumerate(names)}

@@ -1,4 +1,4 @@
-"""Where brackets, commas and strings stand in JSON text. Nothing is decoded and nothing recurses: a
+"""Places of brackets, commas and strings in JSON text. Nothing is decoded and nothing recurses: a
 million opening brackets cost a million additions.
 
 Masks over blocks of bytes do the work, since they cost a fraction of a nanosecond a byte; lists of
@@ -18,14 +18,14 @@ from app.formats.blocks import Codes, Mask, blocks, joined, odd_up_to, places_of
 WHITESPACE = b" \t\r\n"
 QUOTE, BACKSLASH, COMMA, OPENING, CLOSING = 34, 92, 44, 91, 93
 MAX_USUAL_BLANKS = 16
-"""Looked at one after the other, behind all commas at once."""
+"""Most blanks behind a comma that are inspected one after the other, for all commas at once."""
 IS_BLANK = np.zeros(256, bool)
 IS_BLANK[list(WHITESPACE)] = True
 
 
 def brackets(codes: Codes, in_string: int = 0) -> tuple[Offsets, npt.NDArray[np.int8], int]:
-    """(places of the brackets outside strings, 1 for each that opens and -1 for each that closes,
-    number of quotes). `in_string`: 1 if the text begins inside a string.
+    """Return (places of the brackets outside strings, 1 for each that opens and -1 for each that
+    closes, number of quotes). `in_string`: 1 if the text begins inside a string.
     """
     inside, quotes = _inside_strings(codes, in_string)
     places = _places_outside(codes, inside, _is_bracket)
@@ -35,9 +35,9 @@ def brackets(codes: Codes, in_string: int = 0) -> tuple[Offsets, npt.NDArray[np.
 def structure(
     codes: Codes, level: int = 0, in_string: int = 0
 ) -> tuple[Offsets, Codes, Offsets, Offsets, int]:
-    """(places of brackets and commas outside strings, what they are, the level behind each, places
-    of the brackets that close more than is open, number of quotes). After such a bracket the level
-    is 0 again: what follows is outside, too.
+    """Return (places of brackets and commas outside strings, what they are, the level behind each,
+    places of the brackets that close more than is open, number of quotes). After such a bracket the
+    level is 0 again: what follows is outside, too.
     """
     inside, quotes = _inside_strings(codes, in_string)
     places = _places_outside(codes, inside, lambda part: _is_bracket(part) | (part == COMMA))
@@ -51,7 +51,7 @@ def structure(
 def levels_behind(
     places: Offsets, steps: npt.NDArray[np.int8], level: int = 0
 ) -> tuple[Offsets, Offsets]:
-    """(the level behind each place, places of the brackets that close more than is open)"""
+    """Return (the level behind each place, places of the brackets that close more than is open)."""
     levels = np.cumsum(steps, dtype=np.int64)
     levels += level
     falls = places[:0]
@@ -63,8 +63,8 @@ def levels_behind(
 
 
 def outermost_commas(codes: Codes) -> tuple[Offsets, Offsets]:
-    """(places of the commas outside strings and brackets, places of the brackets that close more
-    than is open), as `structure` has them.
+    """Return (places of the commas outside strings and brackets, places of the brackets that close
+    more than is open), as `structure` does.
     """
     inside, _ = _inside_strings(codes, 0)
     places = _places_outside(codes, inside, _is_bracket)
@@ -78,8 +78,8 @@ def outermost_commas(codes: Codes) -> tuple[Offsets, Offsets]:
 
 
 def _commas_between(codes: Codes, places: Offsets, levels: Offsets) -> Offsets | None:
-    """The outermost commas, if between two outermost values there are always a comma and then
-    blanks, and no string is outermost: so it is in most arrays of objects. Else None.
+    """Return the outermost commas if there are always a comma and then blanks between two outermost
+    values, and no string is outermost, as in most arrays of objects. Else return None.
     """
     if not len(places):
         return None
@@ -102,7 +102,7 @@ def _commas_between(codes: Codes, places: Offsets, levels: Offsets) -> Offsets |
 
 
 def depth_of(text: bytes) -> int:
-    """How deep brackets nest outside strings."""
+    """Return how deep brackets nest outside strings."""
     _, steps, _ = brackets(np.frombuffer(text, np.uint8))
     return int(np.cumsum(steps, dtype=np.int64).max(initial=0))
 
@@ -115,20 +115,22 @@ def blanks_before(codes: Codes, starts: Offsets, ends: Offsets) -> Mask:
 
 
 def cut_before_escape(text: bytes) -> tuple[bytes, bytes]:
-    """What a backslash escapes must not be in another block."""
+    """Return the text up to its last backslashes, and those: an escape must not be split between
+    two blocks.
+    """
     cut = len(text.rstrip(b"\\"))
     return text[:cut], text[cut:]
 
 
 def opening_brackets(codes: Codes) -> Mask:
-    """In strings and outside."""
+    """Return a mask of the opening brackets, in strings and outside."""
     # Without the bit 0x20 a brace is a square bracket.
     opens: Mask = (codes & np.uint8(0xDF)) == OPENING
     return opens
 
 
 def places_of_openings(codes: Codes) -> Offsets:
-    """Of the opening brackets, in strings and outside."""
+    """Return the places of the opening brackets, in strings and outside."""
     places = []
     for start, end in blocks(len(codes)):
         places.append(np.flatnonzero(opening_brackets(codes[start:end])) + start)
@@ -152,7 +154,7 @@ def _steps(kinds: Codes) -> npt.NDArray[np.int8]:
 
 
 def _places_outside(codes: Codes, inside: Mask, are_wanted: Callable[[Codes], Mask]) -> Offsets:
-    """Of the bytes wanted, those that are not `inside`."""
+    """Return the places of the wanted bytes that are not `inside`."""
     places = []
     for start, end in blocks(len(codes)):
         # true and not inside
@@ -162,7 +164,7 @@ def _places_outside(codes: Codes, inside: Mask, are_wanted: Callable[[Codes], Ma
 
 
 def _inside_strings(codes: Codes, in_string: int) -> tuple[Mask, int]:
-    """(whether an odd number of quotes stands at or before each byte, number of quotes)"""
+    """Return (whether an odd number of quotes is at or before each byte, number of quotes)."""
     escaped = _escaped(codes)
     inside = np.empty(len(codes), np.bool_)
     quotes, is_odd_before = 0, bool(in_string)
@@ -178,7 +180,7 @@ def _inside_strings(codes: Codes, in_string: int) -> tuple[Mask, int]:
 
 
 def _escaped(codes: Codes) -> Offsets:
-    """Places behind an odd number of backslashes."""
+    """Return the places behind an odd number of backslashes."""
     slashes = places_of(BACKSLASH, codes)
     if not len(slashes):
         return slashes

@@ -1,5 +1,5 @@
-"""The kinds of file, by the dialect that is stored with each. To add one is a module with its
-dialect and its format, and a line in KINDS.
+"""Registry of the formats, by the dialect that is stored with each file. To add one takes a module
+with its dialect and its format, and a line in KINDS.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def to_json(dialect: Dialect) -> dict[str, Any]:
 
 
 def reading_of(dialect: Dialect) -> dict[str, Any]:
-    """What decides how a file is read, for comparing uploads. What has been added to dialects
-    counts only where it is used, so that files of earlier versions are found again.
+    """Return what decides how a file is read, to compare uploads. Members that were added to
+    dialects count only if they are used, so that files of earlier versions are found again.
     """
     value = to_json(dialect)
     for report in dialect.REPORTS:

@@ -1,5 +1,5 @@
-"""How a rejected record is shown as cells that can be corrected, and how a corrected one is read
-again.
+"""Layout of rejects: how a rejected record is shown as cells that can be corrected, and how a
+corrected one is read again.
 """
 
 from __future__ import annotations
@@ -23,41 +23,41 @@ MARKS = faults.MARKS.decode("latin-1")
 class RejectLayout(Protocol):
     @property
     def columns(self) -> Sequence[str]:
-        """Those that can be corrected."""
+        """Columns that can be corrected."""
 
     @property
     def dialect(self) -> Dialect:
-        """How the records of a correction are read."""
+        """Dialect of the records of a correction."""
 
     @property
     def encoding(self) -> str: ...
 
     @property
     def end(self) -> bytes:
-        """Behind each record of a correction."""
+        """Bytes behind each record of a correction."""
 
     def cells(self, raw: bytes, *, is_corrected: bool) -> list[bytes]:
-        """What is shown of the bytes of a record, by column. `is_corrected`: they came in the form
-        of a correction.
+        """Return the cells that are shown of a record, by column. `is_corrected`: the bytes came in
+        the form of a correction.
         """
 
     def record(self, cells: Sequence[str]) -> bytes:
-        """A record of a correction, without its end; raises UnicodeEncodeError if the file's
-        encoding has no such text.
+        """Return a record of a correction, without its end; raises UnicodeEncodeError if the
+        encoding of the file has no such text.
         """
 
     def patched(
         self, raw: bytes, values: Mapping[str, msgspec.Raw], *, is_corrected: bool
     ) -> list[str]:
-        """The cells with some of them replaced by JSON values. Raises ValueError, with a sentence,
-        if that cannot be.
+        """Return the cells with some of them replaced by JSON values. Raises ValueError, with a
+        sentence, if that is impossible.
         """
 
 
 class CsvRejects:
-    """Cells keep their bytes, even those that are no valid text. Where a row has more cells than
-    the header, the last column holds all the rest as it stood, delimiters included; where it has
-    fewer, the others are empty.
+    """Layout of CSV. Cells keep their bytes, even invalid ones. If a row has more cells than the
+    header, the last column has all the rest as it was, delimiters included; if it has fewer, the
+    others are empty.
     """
 
     end = b"\n"
@@ -117,7 +117,7 @@ class CsvRejects:
 
 
 class JsonRejects:
-    """JSON has no columns before it is understood: the record stands in one."""
+    """Layout of JSON, which has no columns before it is parsed: one column has the record."""
 
     columns = (RECORD_COLUMN,)
     encoding = "utf-8"
@@ -162,7 +162,7 @@ class JsonRejects:
 
 
 def quoted(cell: bytes) -> bytes:
-    """A cell of a CSV file with commas."""
+    """Return a cell of a CSV file with commas."""
     if any(c in cell for c in (b",", b'"', b"\n", b"\r")):
         return b'"' + cell.replace(b'"', b'""') + b'"'
     return cell

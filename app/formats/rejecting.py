@@ -1,5 +1,5 @@
-"""Rejects of rows that a processor refused, or could not do: where they stand in the file, and
-why.
+"""Rejects of rows that a processor refused or could not process: where they are in the file, and
+why they were rejected.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def located(
     rejects: Sequence[Reject],
     own_numbers: dict[int, int] | None = None,
 ) -> list[Reject]:
-    """Processors know the numbers of the rows that they reject, not where in the file they are.
+    """Return the rejects with their places in the file: processors know only the numbers of rows.
     `data` is that of the span.
 
     `own_numbers`: of a correction, whose rows have other numbers in its own file, and are kept
@@ -26,17 +26,17 @@ def located(
     numbers = sorted({r.row_number for r in rejects if not r.byte_end})
     own = [own_numbers[n] for n in numbers] if own_numbers else numbers
     places = dict(zip(numbers, form.locate(data, span, own) if numbers else (), strict=True))
-    found = []
+    placed = []
     for reject in rejects:
         if (place := places.get(reject.row_number)) is None:
-            found.append(reject)
+            placed.append(reject)
             continue
         start, end, line = place
         raw = data[start - span.byte_start : end - span.byte_start]
         if not own_numbers:
             raw = raw[:MAX_REJECT_BYTES]
-        found.append(replace(reject, line=line, byte_start=start, byte_end=end, raw=raw))
-    return found
+        placed.append(replace(reject, line=line, byte_start=start, byte_end=end, raw=raw))
+    return placed
 
 
 def failed_row(rows: Rows, error: Exception) -> Reject:

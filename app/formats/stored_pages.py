@@ -1,8 +1,8 @@
-"""Pages as the database holds them, taken apart many rows at a time.
+"""Pages as the database holds them, split into many rows at a time.
 
-The usual page holds rows of cells that are all text. It is JSON that this service has written, so
-each of its quotes that is not escaped begins or ends a cell, and replacing what stands between two
-cells takes them apart without decoding any.
+The usual page has rows of cells that are all text. It is JSON that this service has written, so
+each quote that is not escaped begins or ends a cell, and replacing the text between two cells
+splits them without decoding any.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from app.formats.base import canonical_cells, row_hash_sum
 
 CELL_MARK, ROW_MARK = b"\x04", b"\x03"
 BACKSLASH_MARK, QUOTE_MARK = b"\x01", b"\x02"
-"""JSON holds no control characters, so these can stand for other things."""
+"""JSON has no control characters, so these can stand for other characters."""
 
 
 def marked_cells(page: bytes) -> bytes | None:
-    """The cells of a page, with a CELL_MARK between two of a row and a ROW_MARK between two rows.
-    In them a BACKSLASH_MARK is a backslash and a QUOTE_MARK a quote; what else JSON escapes is
-    still escaped, with a backslash. None if the page is not only rows of text, or has a cell that
-    looks like the end of a row.
+    """Return the cells of a page, with a CELL_MARK between two of a row and a ROW_MARK between two
+    rows. In them a BACKSLASH_MARK is a backslash and a QUOTE_MARK a quote; other JSON escapes stay,
+    with a backslash. None if the page has other values than text, or a cell that looks like the end
+    of a row.
     """
     if not page.startswith(b'[["') or (np.frombuffer(page, np.uint8) < 32).any():
         return None
@@ -38,12 +38,12 @@ def marked_cells(page: bytes) -> bytes | None:
 
 
 def unmarked(text: bytes) -> bytes:
-    """With the backslashes and quotes that the marks stand for."""
+    """Return the text with the backslashes and quotes that the marks stand for."""
     return text.replace(BACKSLASH_MARK, b"\\").replace(QUOTE_MARK, b'"')
 
 
 def stored_hash_sum(data: str, numbers: Sequence[int]) -> tuple[int, int]:
-    """(row count, hash sum) of a page as the database holds it now, from its JSON text alone."""
+    """Return (row count, hash sum) of a page as the database holds it, from its JSON text alone."""
     cells = marked_cells(data.encode())
     if cells is not None and b"\\" not in cells:
         canonical = unmarked(cells.replace(CELL_MARK, b"\xff")).split(ROW_MARK)

@@ -25,11 +25,11 @@ from app.formats.blocks import places_of
 
 CELL_BYTE, NULL_BYTE = (mark.encode("utf-8", "surrogateescape") for mark in (CELL_END, NULL_CELL))
 ROW_BYTE = b"\xfd"
-"""Behind each row. Like the others it is never part of UTF-8 text."""
+"""Byte behind each row. Like the others, UTF-8 text never has it."""
 
 LINE_DELIMITER = b"\x1f"
 UNFIT_FOR_LINES = (b"\n", b"\r", LINE_DELIMITER)
-"""A cell that holds one of them must be quoted."""
+"""Text that makes quotes necessary in a cell."""
 AS_LINES = bytes.maketrans(CELL_BYTE + ROW_BYTE, LINE_DELIMITER + b"\n")
 
 HASHED_AT_ONCE = 2_000
@@ -54,7 +54,7 @@ class TextRows:
     numbers: Sequence[int]
     data: bytes
     ends: Offsets
-    """Behind each row."""
+    """Places behind each row."""
     is_ragged: bool = False
     """Whether some rows have more cells than there are columns, or missing ones."""
     are_objects: ClassVar[bool] = False
@@ -127,8 +127,9 @@ class TextRows:
         return int(self.ends[row - 1]) if row else 0
 
     def hash_sum(self) -> int:
-        """In pieces: one call over the whole chunk would keep the interpreter
-        lock, and so the event loop, for too long."""
+        """Return the sum of the hashes, computed in pieces: one call over the whole chunk would
+        hold the interpreter lock, and so the event loop, for too long.
+        """
         total, start = 0, 0
         for first in range(0, len(self.ends), HASHED_AT_ONCE):
             behind = min(first + HASHED_AT_ONCE, len(self.ends))
@@ -140,7 +141,7 @@ class TextRows:
 
 
 def _escapes(data: bytes) -> list[tuple[bytes, bytes]]:
-    """What JSON escapes of these bytes, and how; the backslash first."""
+    """Return what JSON escapes in these bytes, and how; the backslash first."""
     escapes = [
         (character, SHORT_ESCAPES[character]) for character in (b"\\", b'"') if character in data
     ]
@@ -153,5 +154,5 @@ def _escapes(data: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def row_ends_in(data: bytes) -> Offsets:
-    """Behind each row of such bytes."""
+    """Return the places behind each row."""
     return places_of(ROW_BYTE[0], np.frombuffer(data, np.uint8)) + 1

@@ -69,11 +69,14 @@ export function previewOf(source, settings, onchange = () => {}) {
     last = answer;
     say(summary, inWords(answer));
     drawForm(answer);
-    replace(notes, skippedLines(answer, apply), lastTime(answer, apply));
+    replace(notes, skippedLines(answer, apply), otherTables(answer), lastTime(answer, apply));
     replace(
       others,
       resetButton(),
-      answer.readings.length ? h("span.muted", {}, "Or read it as:") : null,
+      answer.readings.length || answer.records.length
+        ? h("span.muted", {}, "Or read it as:")
+        : null,
+      answer.records.map((records) => button(`records at ${records}`, () => apply({ records }))),
       answer.readings.map((reading) =>
         button(
           [
@@ -170,6 +173,17 @@ function skippedLines({ dialect }, apply) {
         h("span.clip", {}, text || "(no text)"),
       ),
     ),
+  );
+}
+
+function otherTables({ dialect }) {
+  const others = dialect.other_tables ?? [];
+  if (!others.length) return null;
+  const lines = others.map((each) => each.line).join(", ");
+  return h(
+    "p.note",
+    {},
+    `Another table seems to begin in line ${lines}. Its rows are read as rows of the first table, or rejected if they have another width.`,
   );
 }
 

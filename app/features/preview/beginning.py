@@ -1,4 +1,4 @@
-"""The beginning of a file, decoded, however it comes."""
+"""Decodes the beginning of a file, from a body or from local bytes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from app.formats.detect import SAMPLE_BYTES, Declared
 from app.sources.decoding import MemoryBudget
 
 MAX_BODY_BYTES = 16 << 20
-"""So much is read of a body whose decoder has not given enough bytes before."""
+"""Most bytes that are read of a body if its decoder does not return enough before."""
 WORKBOOKS = asyncio.Semaphore(1)
-"""Bodies that are finished at once: some take a process."""
+"""Limit for bodies that are finished at the same time, since a workbook takes a process."""
 MEMORY = MemoryBudget()
 """Memory for the decompressors of bodies."""
 
@@ -29,21 +29,21 @@ class Beginning:
     sample: bytes
     """At most SAMPLE_BYTES of the canonical bytes."""
     is_complete: bool
-    """Whether the file ends with them."""
+    """Whether the sample is the whole file."""
     filename: str = ""
     media_type: str = ""
     decoding: tuple[dict[str, Any], ...] = ()
     """Reports of the decoders that it passed, in their order."""
     read_as: dict[str, Any] = field(default_factory=dict)
-    """Fields of Declared that follow from how it was decoded."""
+    """Fields of Declared that follow from the decoding."""
 
     def declared(self, said: Declared) -> Declared:
-        """How it is to be read, after what was said of the file as it came."""
+        """Return how the sample is to be read if this was declared for the file."""
         return replace(said, **self.read_as)
 
 
 class _Sample:
-    """Takes bytes as they come until there are enough."""
+    """Decodes bytes until the sample is full."""
 
     def __init__(self, said: Declared, kind: Kind | None) -> None:
         self._chain = Chain(kind)
@@ -68,8 +68,8 @@ class _Sample:
         self._take(self._chain.feed(data))
 
     def finish(self, *, is_partial: bool) -> Beginning:
-        """Raises a RequestError for a body that cannot be decoded, or that a beginning of tells
-        nothing of.
+        """Return the beginning; `is_partial` if more bytes would follow. Raises a RequestError for a
+        body that cannot be decoded, or whose beginning shows no rows.
         """
         if not self._taken:
             raise EmptyFile("The file is empty.")
@@ -97,8 +97,8 @@ class _Sample:
         self._chain.close()
 
     def _finish(self, *, is_cut: bool) -> None:
-        """What a decoder misses at the end of a body that is cut is no fault of it: what came before
-        that is taken, as the chain goes on behind a decoder that has failed.
+        """End the input. If the body was cut, its decoder fails for the missing end; what it decoded
+        before counts.
         """
         said = self._said
         wanted = Wanted(
@@ -130,10 +130,10 @@ class _Sample:
 async def of_body(
     body: AsyncIterator[bytes], said: Declared, kind: Kind | None, *, is_partial: bool
 ) -> Beginning:
-    """Of a file that comes as a body. What comes behind the sample is not read.
+    """Return the beginning of a file in the body of a request; the rest is not read.
 
-    `kind`: how the bytes come, if that was said; `is_partial`: the body is the beginning of a
-    longer file.
+    `kind` is the declared compression; `is_partial` if the body is the beginning of a longer
+    file.
     """
     sample = _Sample(said, kind)
     memory = MEMORY.share()
@@ -164,7 +164,7 @@ def of_pieces(pieces: Iterable[bytes], said: Declared, *, is_partial: bool = Fal
 
 
 def named(beginning: Beginning, filename: str, media_type: str) -> Beginning:
-    """With the name of the file that the decoders have made."""
+    """Return it with the name that the file has once it is decoded."""
     decoders = [report["decoder"] for report in beginning.decoding]
     plain = plain_name(filename, decoders)
     return replace(beginning, filename=plain, media_type=media_type)

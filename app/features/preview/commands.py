@@ -1,4 +1,4 @@
-"""preview: what a file is, before it is uploaded."""
+"""Command `preview`: how a file would be read, before it is uploaded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from app.cli.common import (
 
 app = typer.Typer()
 PIECE_BYTES = 1 << 16
-REMOTE = "s3://"
+REMOTE = ("s3://", "https://", "http://", "file://")
 
 
 @app.command(
@@ -37,11 +37,11 @@ REMOTE = "s3://"
     ),
 )
 def preview(
-    given: Annotated[
+    place: Annotated[
         str,
         typer.Argument(
             metavar="FILE|SOURCE",
-            help="A file, - for standard input, or s3://bucket/key of the server.",
+            help="A file, - for standard input, or a source of the server: s3:, https:, file:.",
         ),
     ],
     option: Annotated[
@@ -54,7 +54,7 @@ def preview(
         ),
     ] = None,
     rows: Annotated[
-        int, typer.Option("--rows", "-n", min=0, max=1000, help="So many rows are shown.")
+        int, typer.Option("--rows", "-n", min=0, max=1000, help="Number of rows to show.")
     ] = 10,
     as_json: Json = False,
     url: Url = DEFAULT_URL,
@@ -65,21 +65,21 @@ def preview(
     the sample would be loaded, 1 some would be rejected, 4 the file would be refused.
     """
     settings = dict(map(named, option or ()))
-    if given.startswith(REMOTE):
-        asked = {**settings, "source": given, "rows": str(rows)}
-        found = connect(url).send("POST", "/preview", params=asked).json()
+    if place.startswith(REMOTE):
+        asked = {**settings, "source": place, "rows": str(rows)}
+        answer = connect(url).send("POST", "/preview", params=asked).json()
     else:
-        found = _read(given, settings, rows)
+        answer = _read(place, settings, rows)
     if as_json:
-        print_json(found)
+        print_json(answer)
     else:
-        _show(found)
-    if found["sample"]["rows"]["rejected"]:
+        _show(answer)
+    if answer["sample"]["rows"]["rejected"]:
         raise typer.Exit(int(Exit.INCOMPLETE))
 
 
-def _read(given: str, settings: dict[str, str], rows: int) -> dict[str, Any]:
-    """The same as the server answers, made here."""
+def _read(place: str, settings: dict[str, str], rows: int) -> dict[str, Any]:
+    """Return the answer of the server for a local file, without a server."""
     import msgspec
     from pydantic import ValidationError
 
@@ -98,7 +98,7 @@ def _read(given: str, settings: dict[str, str], rows: int) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         raise CliError(f"-O {first['loc'][0]}: {first['msg']}.", Exit.USAGE) from None
-    file = source(given, None)
+    file = source(place, None)
     try:
         with file.open() as opened:
             beginning = of_pieces(_pieces(opened), declared)
@@ -114,30 +114,33 @@ def _pieces(file: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(answer: dict[str, Any]) -> None:
     from app.cli.render import table
     from app.cli.text import shown
 
-    dialect, sample = found["dialect"], found["sample"]
-    print_result(_described(found))
+    dialect, sample = answer["dialect"], answer["sample"]
+    print_result(_described(answer))
     for skipped in dialect.get("skipped", ()):
         first, last = skipped["lines"]
         lines = f"line {first}" if first == last else f"lines {first}-{last}"
         print_result(f"Skipped {lines} ({skipped['why']}): {shown(skipped['text'], 80)}")
+    for other in dialect.get("other_tables", ()):
+        names = shown(", ".join(other["columns"]), 60)
+        print_result(f"Another table seems to begin in line {other['line']}: {names}")
     counts = sample["rows"]
     codes = ", ".join(f"{code} {count}" for code, count in sample["rejected_by_code"].items())
     part = "whole file" if sample["is_complete"] else f"first {sample['size_bytes']} bytes"
     rejected = f"{counts['rejected']} rejected" + (f" ({codes})" if codes else "")
     print_result(f"Of the {part}: {counts['ok']} rows, {rejected}.")
-    if found["rows"]:
+    if answer["rows"]:
         print_result("")
-        columns = found["columns"]
+        columns = answer["columns"]
         table(
             ("row", *columns),
-            [(row["row_number"], *_cells(row["data"], columns)) for row in found["rows"]],
+            [(row["row_number"], *_cells(row["data"], columns)) for row in answer["rows"]],
             right=frozenset({0}),
         )
-    if found["readings"]:
+    if answer["readings"]:
         print_result("\nOther readings:")
         table(
             ("settings", "confidence", "columns", "rows", "rejected"),
@@ -149,15 +152,18 @@ def _show(found: dict[str, Any]) -> None:
                     other["ok"],
                     other["rejected"],
                 )
-                for other in found["readings"]
+                for other in answer["readings"]
             ],
             right=frozenset({1, 2, 3, 4}),
         )
+    if answer["records"]:
+        names = ", ".join(f"-O records={shown(name, 80)}" for name in answer["records"])
+        print_result(f"\nArrays inside: {names}")
 
 
-def _described(found: dict[str, Any]) -> str:
-    dialect, confidence = found["dialect"], found["confidence"]
-    count = len(found["columns"])
+def _described(answer: dict[str, Any]) -> str:
+    dialect, confidence = answer["dialect"], answer["confidence"]
+    count = len(answer["columns"])
     if dialect["kind"] == "fixed":
         return f"Fixed width, {dialect['encoding']}, {count} columns"
     if confidence is None:
@@ -175,7 +181,7 @@ def _options(settings: dict[str, Any]) -> str:
 
 
 def _shown_value(value: Any) -> str:
-    """As it is written with -O."""
+    """Return the value as it is written with -O."""
     if isinstance(value, bool):
         return str(value).lower()
     if value == "":

@@ -1,4 +1,4 @@
-"""/api/v1/preview: what a file is, from its first bytes. Nothing is stored."""
+"""/api/v1/preview: how a file would be read, from its first bytes. Nothing is stored."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ BODY["requestBody"]["required"] = False
 
 
 class PreviewOptions(DialectOptions):
-    """Which file, and how it is to be read."""
+    """The file, and how to read it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,7 +53,10 @@ class PreviewOptions(DialectOptions):
     source: str | None = Field(
         default=None,
         max_length=2000,
-        description="An object, as `s3://bucket/key`, or the first of a pattern.",
+        description="A source, as in POST /api/v1/jobs; of a pattern, the first that matches.",
+    )
+    credentials: str = Field(
+        default="", max_length=40, description="Name in SOURCE_CREDENTIALS, for a source of https."
     )
     filename: str | None = Field(default=None, max_length=255, description="Of a raw body.")
     partial: Flag = Field(default=False, description="The body is only the beginning of the file.")
@@ -79,13 +82,15 @@ async def preview_file(
     request: Request, app: App, owner: Owner, options: Annotated[PreviewOptions, Query()]
 ) -> Response:
     """What a file is, with how much confidence, its first rows under the settings that you give,
-    and what other settings would give. The file is the body, an upload, or an object of a bucket.
+    and what other settings would give. The file is the body, an upload, or a source.
     The first 256 KiB are read, and nothing is stored.
     """
     if options.file_id is not None:
         beginning = await app.of(Previews).of_file(owner, options.file_id, options.declared(""))
     elif options.source is not None:
-        beginning = await app.of(Previews).of_source(options.source)
+        beginning = await app.of(Previews).of_source(
+            options.source, options.declared(""), options.credentials
+        )
     else:
         beginning = await _sent(request, app, options)
     content_type = beginning.media_type
@@ -97,7 +102,7 @@ async def preview_file(
 
 
 def _is_open(options: PreviewOptions) -> bool:
-    """Return whether nothing is said about how the file is read."""
+    """Return whether no setting is declared."""
     return not options.model_fields_set & DialectOptions.model_fields.keys()
 
 
@@ -109,7 +114,7 @@ def _answer(
 
 
 async def _sent(request: Request, app: Services, options: PreviewOptions) -> Beginning:
-    """The file in the body, with its content type as it was sent."""
+    """Return the beginning of the file in the body, with its content type as it was sent."""
     content_type = request.headers.get("content-type", "")
     partial = options.partial
     if not content_type.lower().startswith("multipart/form-data"):

@@ -67,27 +67,27 @@ def _csv_dialect(file: EarlierFile) -> CsvDialect | None:
 
 
 def _is_same(detected: Sampled, dialect: CsvDialect) -> bool:
-    found = detected.dialect
-    if not isinstance(found, CsvDialect) or found.columns != dialect.columns:
+    now = detected.dialect
+    if not isinstance(now, CsvDialect) or now.columns != dialect.columns:
         return False
-    return all(getattr(found, name) == getattr(dialect, name) for name in COMPARED)
+    return all(getattr(now, name) == getattr(dialect, name) for name in COMPARED)
 
 
 def _settings(dialect: CsvDialect, detected: Sampled | None) -> dict[str, Any]:
     """Return the options of an upload that read a file as the earlier one."""
-    found = None if detected is None else detected.dialect
+    now = None if detected is None else detected.dialect
     settings: dict[str, Any] = {}
-    if not isinstance(found, CsvDialect):
+    if not isinstance(now, CsvDialect):
         settings["format"] = "csv"
-        found = None
+        now = None
     for name in COMPARED:
         value = getattr(dialect, name)
-        if found is None or value != getattr(found, name):
+        if now is None or value != getattr(now, name):
             settings[name] = value
     if dialect.skip_rows and not dialect.skipped:
         settings["skip_rows"] = dialect.skip_rows
     encoding = dialect.decoded_from or dialect.encoding
-    if found is None or encoding != (found.decoded_from or found.encoding):
+    if now is None or encoding != (now.decoded_from or now.encoding):
         settings["encoding"] = encoding
     return settings
 

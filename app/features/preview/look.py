@@ -78,12 +78,12 @@ def preview(beginning: Beginning, declared: Declared, rows: int) -> dict[str, An
     readings: list[dict[str, Any]] = []
     confidence = None
     if isinstance(dialect, CsvDialect):
-        found = csv_readings(beginning.sample, complete=beginning.is_complete, declared=declared)
+        ways = csv_readings(beginning.sample, complete=beginning.is_complete, declared=declared)
         confidence = {
-            "delimiter": round(found[0].confidence, 3),
+            "delimiter": round(ways[0].confidence, 3),
             "header": dialect.header_confidence,
         }
-        readings = _runners_up(beginning, declared, dialect, found[1:])
+        readings = _runners_up(beginning, declared, dialect, ways[1:])
     return {
         "dialect": to_json(dialect),
         "confidence": confidence,

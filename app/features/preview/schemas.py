@@ -1,4 +1,4 @@
-"""What a preview answers."""
+"""Response models of previews."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.api.answers import DECODING, Answer, Decoding, Dialect, Shown
+from app.api.answers import DECODING, Answer, Decoding, Dialect, ReportedReject, Shown
 
 REJECTED = "Rows in it that would be rejected."
 
@@ -63,19 +63,6 @@ class PreviewRow(Answer):
     data: list[str | None] | Shown = Field(description="The cells of CSV, or the object of JSON.")
 
 
-class PreviewReject(Answer):
-    """A row that would be rejected."""
-
-    row_number: int = Field(description="Its number in the file, from 1.")
-    line: int = Field(description="The line where it begins, from 1.")
-    column: str | None = Field(
-        description="The column that is wrong; null if it is the row as a whole."
-    )
-    code: str = Field(description="Which mistake.")
-    message: str = Field(description="What is wrong, in a sentence.")
-    value: str | None = Field(description="The value that is wrong; null if it is not one.")
-
-
 class OtherReading(Answer):
     """Another way to read the file, and what it would give."""
 
@@ -110,7 +97,7 @@ class Preview(Answer):
     types: list[ColumnType] = Field(description="Types of the first 500 columns, in their order.")
     sample: Sample = Field(description="What was read, and what would become of it.")
     rows: list[PreviewRow] = Field(description="The first rows, at most `rows`.")
-    rejects: list[PreviewReject] = Field(
+    rejects: list[ReportedReject] = Field(
         description="The first that would be rejected, at most 20."
     )
     readings: list[OtherReading] = Field(

@@ -10,13 +10,13 @@ from app.profiling.columns import Column
 from app.profiling.tables import Table, of_cells, of_objects
 
 TYPED_ROWS, TYPED_COLUMNS = 1000, 500
-"""Size of the part by which the types are told."""
+"""Size of the part that decides the types."""
 
 
 def types_of(
     names: Sequence[str], parsed: Parsed | None, *, is_complete: bool
 ) -> list[dict[str, Any]]:
-    """Return the type of each of the first columns, as an analysis of these rows would tell it.
+    """Return the type of each of the first columns, as an analysis of these rows would find it.
     `is_complete`: no row follows.
     """
     names = names[:TYPED_COLUMNS]

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.api.answers import Answer, sometimes
+from app.api.answers import Answer, ReportedReject, sometimes
 
 
 class ReportedRows(Answer):
@@ -30,19 +30,6 @@ class PreviewedRow(Answer):
 
     row_number: int = Field(description="Its number in the old file.")
     data: Any = Field(description="Its values.")
-
-
-class ReportedReject(Answer):
-    """A row that did not get through."""
-
-    row_number: int = Field(description="Its number in the file, from 1.")
-    line: int = Field(description="The line where it begins, from 1.")
-    column: str | None = Field(
-        description="The column that is wrong; null if it is the row as a whole."
-    )
-    code: str = Field(description="Which mistake.")
-    message: str = Field(description="What is wrong, in a sentence.")
-    value: str | None = Field(description="The value that is wrong; null if it is not one.")
 
 
 class OutputFile(Answer):

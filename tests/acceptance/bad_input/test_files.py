@@ -142,8 +142,6 @@ def test_a_csv_without_rows_is_refused(
         ("null", b"null", "json_not_rows"),
         ("a string", b'"x"', "json_not_rows"),
         ("an open array", b"[", "json_not_rows"),
-        ("HTML", b"<html></html>", "json_not_rows"),
-        ("UTF-16", "\ufeff[{}]".encode("utf-16-le"), "unsupported_encoding"),
         ("blanks", b" \n ", "empty_file"),
     ],
 )
@@ -175,7 +173,7 @@ def anything(dice: random.Random) -> Refused:
         dice.choice([*PIECES, dice.randbytes(dice.randrange(40))])
         for _ in range(dice.randrange(1, 12))
     )
-    names = dice.sample(OPTIONS, dice.choice([0, 0, 1, 2, 3]))
+    names = dice.sample(OPTIONS, dice.choice([0, 0, 0, 1, 2, 3]))
     given = {name: dice.choice(ODD).encode("utf-8", "surrogatepass") for name in names}
     in_query = {name for name in names if dice.random() < 0.5}
     query = "&".join(f"{name}={quote(given[name])}" for name in sorted(in_query))

@@ -80,7 +80,7 @@ def test_every_way_to_send_a_file_takes_the_path(api: EngineApi) -> None:
     sent = [
         api.client.post("/api/v1/upload?records=data.items", content=gzip.compress(data)),
         api.client.post(
-            "/api/v1/upload?records=data.items", content=data.decode().encode("utf-32")
+            "/api/v1/upload?records=data.items", content=data.decode().encode("utf-16")
         ),
         api.client.post(
             "/api/v1/upload", data={"records": "data.items"}, files={"file": ("d", data)}

@@ -52,6 +52,7 @@ def test_elements_are_rows(api: EngineApi) -> None:
         (b"<a><b></b></a>", {"records": "/a/b", "format": "csv"}, 422, "invalid_parameter"),
         (b"<!DOCTYPE a []><a><b/></a>", {}, 415, "content_mismatch"),
         (b"<!doctype html><p>Sign in", {}, 415, "content_mismatch"),
+        (b"<html></html>", {"filename": "data.json"}, 415, "content_mismatch"),
         (b"<a>" * 1000, {"format": "xml"}, 413, "xml_too_large"),
         (b"<orders/>", {"records": "/orders/order"}, 422, "empty_file"),
     ],

@@ -62,6 +62,13 @@ def test_some_bad_rows_in_plain_text_do_not_change_the_encoding(data: bytes) -> 
     assert likely_encoding(data) is None
 
 
+def test_a_title_and_a_header_below_it_decide_for_rows_without_such_letters() -> None:
+    data = "Bevölkerung der Städte;;\n;;\nGröße;Zahl;n\n".encode("cp1252") + b"1;2;3\n" * 500
+    likely = likely_encoding(data)
+    assert likely is not None
+    assert data.decode(likely[0]).startswith("Bevölkerung")
+
+
 def test_nothing_is_guessed_unless_requested() -> None:
     data = ROWS["cp1252"].encode("cp1252")
     chain = Chain()

@@ -60,9 +60,14 @@ const isLoaded = (job) =>
   !job.error &&
   !job.summary?.dry_run;
 
+/** Formats that are stored as they were received, or nearly so. */
+const READ_AGAIN = new Set(["csv", "json", "jsonl"]);
 /** Whether the job reads an upload of its own: no part, no sheet of a workbook. */
 const canReadAgain = (job) =>
-  !job.parts && !job.parent_id && !(job.decoding ?? []).some((each) => each.sheet);
+  READ_AGAIN.has(job.format) &&
+  !job.parts &&
+  !job.parent_id &&
+  !(job.decoding ?? []).some((each) => each.sheet);
 
 export default function job({ id, tab }) {
   const path = `/api/v1/jobs/${encodeURIComponent(id)}`;
