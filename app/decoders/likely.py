@@ -107,8 +107,8 @@ def _without_cut_line(beginning: bytes) -> bytes:
 
 
 def _has_many_lines(body: bytes) -> bool:
-    """Return whether bytes beyond ASCII are usual and not the damage of some lines. Those in the
-    header would make the file unreadable.
+    """Whether bytes beyond ASCII are usual, and not the damage of some lines; those in the header
+    would make the file unreadable.
     """
     lines = body.splitlines()
     high = sum(not line.isascii() for line in lines)
@@ -142,8 +142,8 @@ def _of_several_bytes(body: bytes) -> tuple[str, float] | None:
 
 
 def _is_half_width(text: str) -> bool:
-    """Return whether a large part is katakana of half the width, which are rare: any pair of bytes
-    may be two of them.
+    """Whether much of it is katakana of half the width: almost nobody writes them, and any pair of
+    bytes may be two of them.
     """
     beyond = sum(character > "\x7f" for character in text)
     return len(HALF_WIDTH.findall(text)) * 4 > beyond
@@ -243,7 +243,7 @@ def _context(first: str, second: str) -> float:
 
 
 def _is_odd_sign(character: str) -> bool:
-    """Return whether a sign hardly touches a letter."""
+    """Whether a sign hardly touches a letter."""
     if character <= "\x7f" or character in TOUCHING:
         return False
     return unicodedata.category(character)[0] not in "LM"
