@@ -27,8 +27,6 @@ NOT_SWEPT = (
     "app/features/mapping",
     "app/features/sentiment",
     "app/features/tables",
-    "app/formats/csv_header",
-    "app/formats/csv_layout",
 )
 """Packages whose words have not been rewritten yet."""
 
