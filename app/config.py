@@ -397,6 +397,12 @@ class Settings(BaseSettings):
     Everyone who may use the service may read them. Empty: none.
     """
 
+    source_clouds: Annotated[tuple[Literal["gs", "az"], ...], NoDecode] = ()
+    """Comma-separated further object stores that may be sources: `gs` (Google Cloud Storage), `az`
+    (Azure Blob Storage). Their credentials are found in the environment. Not tested against the
+    real services.
+    """
+
     source_private_hosts: Annotated[
         tuple[Annotated[str, Field(pattern=r"^(\*|[a-z0-9._\[\]:-]{1,255})$")], ...], NoDecode
     ] = ()
@@ -514,6 +520,7 @@ class Settings(BaseSettings):
         "cors_origins",
         "webhook_retry_seconds",
         "source_folders",
+        "source_clouds",
         "source_private_hosts",
         "allowed_hosts",
         "forwarded_allow_ips",
@@ -612,6 +619,7 @@ def _check_installed(settings: Settings) -> None:
     needed = {
         "DATABASE_URL": ("postgres", not settings.is_sqlite),
         "ENDPOINT_URL": ("s3", bool(settings.endpoint_url)),
+        "SOURCE_CLOUDS": ("s3", bool(settings.source_clouds)),
         "OTEL_EXPORTER_OTLP_ENDPOINT": ("telemetry", bool(settings.otel_exporter_otlp_endpoint)),
     }
     for variable, (extra, is_needed) in needed.items():

@@ -42,7 +42,7 @@ from app.sources.base import Sources
 from app.sources.http import Credential, WebClient, WebSource
 from app.sources.local_files import LocalFiles
 from app.sources.places import Storage
-from app.sources.s3 import S3Source
+from app.sources.s3 import S3Source, cloud_source
 from app.sources.stores import Stores, stores
 from app.telemetry import logs, tracing
 
@@ -170,7 +170,7 @@ async def start(
         places.storage,
         places.outputs,
         places.spool,
-        remotes=(s3,),
+        remotes=(s3, *map(cloud_source, settings.source_clouds)),
         fetched=(
             WebSource("https", web),
             WebSource("http", web),

@@ -75,6 +75,15 @@ class Client:
         """
         return self._run(self._operations.load(source, filename, options))
 
+    def start(self, job_type: str, source: str, **members: Any) -> Job:
+        """Start a job over `s3://...`, `https://...`, `file:///...`, or over an uploaded file by
+        its `file_id`. Returns once a source that has to be copied is safely stored.
+
+        `members` are those of POST /api/v1/jobs: `options`, `priority`, `credentials`, `sheet` and
+        so on.
+        """
+        return self._run(self._operations.start(job_type, source, members))
+
     def status(self, job: JobOrId) -> Status:
         return self._run(self._operations.status(job))
 
@@ -190,6 +199,10 @@ class AsyncClient:
     async def load(self, source: Source, *, filename: str | None = None, **options: Any) -> Job:
         """See Client.load."""
         return await self._run(self._operations.load(source, filename, options))
+
+    async def start(self, job_type: str, source: str, **members: Any) -> Job:
+        """See Client.start."""
+        return await self._run(self._operations.start(job_type, source, members))
 
     async def status(self, job: JobOrId) -> Status:
         return await self._run(self._operations.status(job))

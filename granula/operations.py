@@ -186,6 +186,15 @@ class Operations:
             )
         return Job(answer["job_id"], answer["file_id"], answer["number"], answer["duplicate"])
 
+    def start(self, job_type: str, source: str, members: Mapping[str, Any]) -> Operation[Job]:
+        named = "source" if "://" in source else "file_id"
+        headers = {"Idempotency-Key": str(uuid4())}
+        body = {"type": job_type, named: source, **members}
+        answer = yield from self._answer(Send("POST", f"{API}/jobs", headers=headers, json=body))
+        current = yield from self.status(answer["job_id"])
+        is_cached = answer.get("cached", False)
+        return Job(current.job_id, current.file_id, current.number, is_cached)
+
     def status(self, job: JobOrId) -> Operation[Status]:
         answer = yield from self._answer(Send("GET", f"{API}/status/{id_of(job)}"))
         return Status.of(answer)

@@ -438,7 +438,7 @@ class FileStatus(Answer):
     processor: str = Field(description="Processor that runs each row.")
     filename: str = Field(description="Name of the file, or URI of the object.")
     format: str = Field(
-        description="csv, json, jsonl or parquet; objects or batch for a job with parts."
+        description="csv, json, jsonl, parquet, arrow or xlsx; objects or batch for a job with parts."
     )
     dialect: Dialect = Field(description="How the file is read.")
     decoding: list[Decoding] = Field(description=DECODING)

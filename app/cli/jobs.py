@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 PAGE = 500
+COPY_SECONDS = 3600.0
+"""Longest wait for the answer to a new job, whose source may have to be copied first."""
 STYLES = {
     "completed": "green",
     "completed_with_errors": "yellow",
@@ -264,7 +266,9 @@ def start(
             body["credentials"] = credentials
     else:
         body["file_id"] = client.file_and_job(client.resolve(source))[0]
-    queued = client.send("POST", "/jobs", json=body, params={"fresh": fresh}).json()
+    queued = client.send(
+        "POST", "/jobs", json=body, params={"fresh": fresh}, timeout=COPY_SECONDS
+    ).json()
     with board(quiet) as shown_on:
         if as_json and not wait:
             shown_on.print_json(queued)

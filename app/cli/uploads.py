@@ -96,8 +96,8 @@ def upload(
         typer.Argument(
             metavar="FILES...",
             help=(
-                "CSV, JSON, JSON Lines, workbooks, Parquet, Arrow, ORC, also compressed; - reads"
-                " standard input."
+                "CSV, JSON, JSON Lines, workbooks, Parquet, Arrow, ORC, archives, also compressed; -"
+                " reads standard input."
             ),
         ),
     ],

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Numeric,
     String,
     Text,
+    UniqueConstraint,
     Uuid,
     false,
     text,
@@ -568,6 +569,74 @@ class Schedule(Base):
     created_at: Mapped[datetime]
 
     __table_args__ = (Index("ix_schedules_due", "next_run_at", **_only_where("NOT paused")),)
+
+
+class Watch(Base):
+    """A bucket or folder whose new and changed objects each become a job."""
+
+    __tablename__ = "watches"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    owner: Mapped[str] = mapped_column(String(100))
+    name: Mapped[str] = mapped_column(String(100))
+    source: Mapped[str] = mapped_column(String(1000))
+    job: Mapped[dict[str, Any]]
+    """Body of POST /api/v1/jobs, without a source."""
+    every_seconds: Mapped[float]
+    settle_seconds: Mapped[float]
+    """How long the version of an object must stay the same before its job is created."""
+    paused: Mapped[bool] = mapped_column(Boolean, default=False)
+    is_requested: Mapped[bool] = mapped_column(Boolean, default=False)
+    """Whether a check was requested that has not begun."""
+    next_check_at: Mapped[datetime]
+    claim_token: Mapped[UUID | None]
+    """Token of the process that checks it; only this process may store the outcome."""
+    leased_until: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(default=0)
+    """Checks in a row that could not be finished."""
+    last_checked_at: Mapped[datetime | None]
+    last_outcome: Mapped[dict[str, Any] | None]
+    jobs: Mapped[int] = mapped_column(default=0)
+    """Created jobs."""
+    created_at: Mapped[datetime]
+
+    __table_args__ = (
+        Index("ix_watches_due", "next_check_at"),
+        Index("ix_watches_owner", "owner", "created_at"),
+    )
+
+
+class WatchedObject(Base):
+    """One version of an object that a watch has seen."""
+
+    __tablename__ = "watched_objects"
+
+    number: Mapped[int] = mapped_column(Identity(), primary_key=True, autoincrement=True)
+    """Cursor of the history."""
+    watch_id: Mapped[UUID] = mapped_column(ForeignKey("watches.id", ondelete="CASCADE"))
+    uri: Mapped[str] = mapped_column(Text)
+    version_key: Mapped[bytes]
+    """SHA-256 of the URI and the version."""
+    size_bytes: Mapped[int]
+    etag: Mapped[str] = mapped_column(String(300))
+    status: Mapped[str] = mapped_column(String(10))
+    """waiting, queued or failed; `queued` once its job exists."""
+    job_id: Mapped[UUID | None]
+    error: Mapped[dict[str, Any] | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    seen_at: Mapped[datetime]
+    """Time when this version was first seen."""
+    next_attempt_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+    """Time of the last check that saw it while it was waiting."""
+    ended_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("status IN ('waiting', 'queued', 'failed')", name="status"),
+        UniqueConstraint("watch_id", "version_key"),
+        Index("ix_watched_objects_watch_id_number", "watch_id", "number"),
+        Index("ix_watched_objects_watch_id_status", "watch_id", "status", "last_seen_at"),
+    )
 
 
 class Webhook(Base):

@@ -1,4 +1,4 @@
-"""The decoders of one file, each fed with what the one before it gives: first that of a declared
+"""Chain: the decoders of one file, each fed with the output of the one before: first that of a declared
 Content-Encoding, then one for each kind that the content shows.
 """
 
@@ -14,32 +14,32 @@ from app.decoders.xml.decoder import XML
 from app.errors import ContentMismatch
 
 BEGINNING_BYTES = 64 << 10
-"""What shows of which kind a file is. Fewer bytes are held back until more have come."""
+"""Number of bytes that show of which kind a file is. Fewer are held back until more have come."""
 RATIO_COUNTS_FROM = 1 << 20
-"""Bytes that every decoder may give."""
+"""Number of bytes that every decoder may yield."""
 
 
 class Chain:
-    """Itself a decoder, of the kinds that it finds."""
+    """A decoder that consists of those of the kinds that it finds."""
 
     def __init__(self, declared: Kind | None = None) -> None:
-        """`declared`: how the bytes come, if that was said; it is taken at its word."""
+        """`declared` is the declared kind of the bytes, which is not checked by their beginning."""
         self._links = [] if declared is None else [_Link(declared)]
         self._beginning = bytearray()
         self._finished = 0
         self.encoding: str | None = None
-        """Of the text, if it was said before the first byte."""
+        """Encoding of text, if it is declared before the first byte."""
         self.or_likely = False
-        """Whether text of which nothing was said is decoded from the encoding it is likely in."""
+        """Whether text in no declared encoding is decoded from the encoding that it is likely in."""
         self.records: RecordsWanted | None = None
-        """Records to find inside a JSON document, if that was said before the first byte."""
+        """Records to find inside a JSON document, if they are declared before the first byte."""
         self.format: str | None = None
-        """Declared format of the file, if that was said before the first byte."""
+        """Format of the file, if it is declared before the first byte."""
         self._is_plain = False
 
     @property
     def name(self) -> str:
-        """Of the kinds, the outermost first; empty for plain bytes."""
+        """Names of the kinds, the innermost first; empty for plain bytes."""
         return " in ".join(link.kind.name for link in reversed(self._links))
 
     @property
@@ -69,7 +69,7 @@ class Chain:
         return self._fed(iter((data,)), 0)
 
     def finish(self, wanted: Wanted, *, also_heavy: bool = False) -> Iterator[bytes]:
-        """Stops before a heavy decoder unless that is asked for: then it is called again."""
+        """Finish the decoders. Without `also_heavy`, stop before a heavy one; then call it again."""
         while True:
             while self._finished < len(self._links):
                 link = self._links[self._finished]
@@ -120,8 +120,8 @@ class Chain:
         return list(_flat([*(reports[0] for reports in before), last[part]]))
 
     def _fed(self, pieces: Iterator[bytes], place: int) -> Iterator[bytes]:
-        """What the decoders from `place` on make of these pieces. An empty piece comes for each
-        that a decoder has given, so that the caller can look at `most_bytes`.
+        """Yield what the decoders from `place` on make of these pieces, and an empty piece for each
+        piece of a decoder, so that the caller can look at `most_bytes` and `memory_bytes`.
         """
         for piece in pieces:
             if place:
@@ -138,7 +138,7 @@ class Chain:
                     yield from self._decided()
 
     def _decided(self) -> Iterator[bytes]:
-        """Of which kind the output of the last decoder is, and what becomes of its beginning."""
+        """Find the kind of the output of the last decoder, and yield what its beginning becomes."""
         beginning = bytes(self._beginning)
         self._beginning.clear()
         kind = by_content(beginning) or self._xml(beginning)
@@ -153,7 +153,9 @@ class Chain:
             yield from self._fed(iter((beginning,)), first)
 
     def _xml(self, beginning: bytes) -> Kind | None:
-        """Whether text is read as XML. Who wants no likely encoding wants no other format."""
+        """Return the kind of XML if text that begins so is read as XML. A caller that wants no likely
+        encoding wants no other format either.
+        """
         if self.format == XML.name:
             return XML
         may_be_xml = self.format is None and self.or_likely
@@ -170,7 +172,7 @@ class Chain:
         )
 
     def _text_kinds(self, beginning: bytes) -> list[Kind]:
-        """Decoders of text that begins so: of its encoding, and of the records inside it."""
+        """Return the kinds of text that begins so: of its encoding, and of the records inside it."""
         kind = text_kind(beginning, self.encoding, or_likely=self.or_likely)
         kinds = [] if kind is None else [kind]
         if self.records is not None:

@@ -1,4 +1,4 @@
-"""Compressed data: any number of members, one behind the other, each checked to its end."""
+"""Compressed data: any number of members, one after the other, each checked to its end."""
 
 from __future__ import annotations
 
@@ -23,27 +23,32 @@ MOST_WINDOW_BYTES = 32 << 20
 GiB.
 """
 ZSTD_AT_ONCE = 512
-"""Bytes. A block of 4 bytes may decompress to 128 KiB, so these give 16 MiB at most."""
+"""Number of bytes. A block of 4 bytes may decompress to 128 KiB, so these become 16 MiB at most."""
+FIRST_BYTES = 4096
+"""Number of bytes that a member gets first."""
+HEADER_BYTES = 64
+"""Number of bytes that show how much memory a member needs."""
 ZLIB_LOOKED_AT = 4096
 XZ_HEADER_BYTES, XZ_LZMA2 = 12, 0x21
 BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
 """The header of a stream, and that of its first block, or the end of an empty one."""
+PADDING = re.compile(rb"\0*+")
 
 
 class Member(Protocol):
-    """One member, from its beginning to its end."""
+    """A member, from its beginning to its end."""
 
     @property
     def eof(self) -> bool:
-        """Whether its end was reached, and its checksum was right."""
+        """Whether its end has been reached with the right checksum."""
 
     @property
     def unused_data(self) -> bytes:
-        """What was fed and lies behind its end."""
+        """Bytes that were fed and follow its end."""
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        """The next bytes, about `max_length`. What is not decompressed yet is kept for the next
-        call. Nothing comes if there is nothing more, as yet.
+        """Return the next bytes, about `max_length`, and keep what is not decompressed yet for the
+        next call. Return nothing if more data is needed.
         """
 
 
@@ -81,26 +86,33 @@ class Decompressor(NeedsMemory):
             raise self._refusal(f"The {self._name} data is damaged: {error}.") from None
 
     def _decompressed(self, data: bytes) -> Iterator[bytes]:
+        start = 0
         while True:
+            is_first = self._member is None
             if self._member is None:
                 if self._takes_padding and self._is_complete:
-                    data = data.lstrip(b"\0")
-                if not data:
+                    start = _behind_padding(data, start)
+                if start == len(data):
                     return
                 self._is_complete = False
-                self.memory_bytes = self._memory(data)
+                self.memory_bytes = self._memory(data[start : start + HEADER_BYTES])
                 yield b""
                 self._member = self._open_member(self.memory_bytes)
-            piece = self._member.decompress(data, PIECE_BYTES)
-            if piece:
+            # Members copy what they do not use, and many may be tiny.
+            end = start + FIRST_BYTES if is_first else len(data)
+            some = data[start:end]
+            start += len(some)
+            while piece := self._member.decompress(some, PIECE_BYTES):
                 yield piece
-            elif not self._member.eof:
-                return
-            data = b""
+                some = b""
+                if self._member.eof:
+                    break
             if self._member.eof:
-                data = self._member.unused_data
+                start -= len(self._member.unused_data)
                 self._member, self._is_complete = None, True
                 self.memory_bytes = 0
+            elif start == len(data):
+                return
 
     def finish(self, wanted: Wanted) -> Iterator[bytes]:
         if not self._is_complete:
@@ -110,11 +122,12 @@ class Decompressor(NeedsMemory):
     def reports(self) -> list[Report]:
         return [Report(self._name)]
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class _Deflated:
-    """zlib leaves what does not fit with its caller."""
+    """A member of gzip or zlib. The caller keeps the data that does not fit into a piece."""
 
     def __init__(self, wbits: int) -> None:
         self._stream = zlib.decompressobj(wbits)
@@ -132,7 +145,7 @@ class _Deflated:
 
 
 class ZstdFrame:
-    """zstandard gives all that its input makes, so it gets little at once."""
+    """A frame of zstd. All of the input is decompressed at once, so it gets little of it."""
 
     def __init__(self) -> None:
         decompressor = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW_BYTES)
@@ -161,6 +174,8 @@ class ZstdFrame:
 
 
 class _Lz4:
+    """A frame of lz4."""
+
     def __init__(self) -> None:
         self._frame = lz4.frame.LZ4FrameDecompressor()
 
@@ -178,6 +193,12 @@ class _Lz4:
 
 
 # ---------------------------------------------------------------------- memory
+
+
+def _behind_padding(data: bytes, start: int) -> int:
+    """Return where the NULs end that begin at `start`."""
+    padding = PADDING.match(data, start)
+    return padding.end() if padding else start
 
 
 def _little_memory(beginning: bytes) -> int:
@@ -289,8 +310,8 @@ def _zlib() -> Decompressor:
 
 
 def _is_zlib(beginning: bytes) -> bool:
-    """Its first two bytes may be text, such as `x^`. What is no text and can be decompressed is no
-    coincidence.
+    """Return whether the beginning is that of zlib. Its first two bytes may be text, such as `x^`, so it
+    must be no text, and decompress.
     """
     if beginning[:2] not in (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda"):
         return False

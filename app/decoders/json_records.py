@@ -1,4 +1,4 @@
-"""Finds the records inside a JSON document while its bytes pass unchanged."""
+"""Decoder that finds the records inside a JSON document; its bytes pass unchanged."""
 
 from __future__ import annotations
 
@@ -312,8 +312,8 @@ class _Finder:
             yield
 
     def _rest_is_valid(self, depth: int) -> Generator[None, None, bool]:
-        """Whether the rest of the document closes what is open, and nothing follows. Keys and
-        values that follow the records are only jumped over.
+        """Return whether the rest of the document closes what is open, and nothing follows. Keys and
+        values that follow the records are only skipped.
         """
         first = yield from self._byte()
         while depth:

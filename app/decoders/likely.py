@@ -105,8 +105,8 @@ def _without_cut_line(beginning: bytes) -> bytes:
 
 
 def _has_many_lines(body: bytes) -> bool:
-    """Whether bytes beyond ASCII are usual, and not the damage of some lines; those in the header
-    would make the file unreadable.
+    """Return whether bytes beyond ASCII are usual and not the damage of some lines. Those in the
+    header would make the file unreadable.
     """
     lines = body.splitlines()
     high = sum(not line.isascii() for line in lines)
@@ -140,8 +140,8 @@ def _of_several_bytes(body: bytes) -> tuple[str, float] | None:
 
 
 def _is_half_width(text: str) -> bool:
-    """Whether much of it is katakana of half the width: almost nobody writes them, and any pair of
-    bytes may be two of them.
+    """Return whether a large part is katakana of half the width, which are rare: any pair of bytes
+    may be two of them.
     """
     beyond = sum(character > "\x7f" for character in text)
     return len(HALF_WIDTH.findall(text)) * 4 > beyond
@@ -239,7 +239,7 @@ def _context(first: str, second: str) -> float:
 
 
 def _is_odd_sign(character: str) -> bool:
-    """Whether a sign hardly touches a letter."""
+    """Return whether a sign hardly touches a letter."""
     if character <= "\x7f" or character in TOUCHING:
         return False
     return unicodedata.category(character)[0] not in "LM"

@@ -1,4 +1,4 @@
-"""Where rows come from, if their file is not the text that is stored."""
+"""Places that rows come from, if their file is not the text that is stored."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ LIKE_A_CELL = re.compile(r"[A-Za-z]{1,3}[0-9]{1,7}|[Rr][0-9]*[Cc][0-9]*")
 
 
 class SheetPlaces(msgspec.Struct, frozen=True, tag="sheet", tag_field="kind"):
-    """Rows of a sheet by lines of the stored text."""
+    """Map from lines of the stored text to rows of a sheet."""
 
     sheet: str
     first_column: int
-    """Place in the sheet, from 0, of the first cell of each row."""
+    """Index in the sheet, from 0, of the column with the first cell of each row."""
     runs: list[tuple[int, int]]
-    """(line of the stored text, row of the sheet), both from 1 and ascending: from one of them to
-    the next, each line is the row below the one before. Row 0: it is not known from there on.
+    """Pairs (line of the stored text, row of the sheet), both from 1 and ascending. From one pair
+    to the next, each line is the row after that of the line before. Row 0: the rows are not known
+    from there on.
     """
 
     def at(self, line: int, column: int | None, row_number: int = 0) -> str:
-        """A cell as spreadsheets write it (`Sheet1!C17`), or a row (`Sheet1!17:17`). `line`: where
-        the row begins; `column`: place of the cell in the row, from 0.
+        """Return a cell as spreadsheets write it (`Sheet1!C17`), or a row (`Sheet1!17:17`). `line`
+        is where the row begins; `column` is the index of the cell in the row, from 0.
         """
         run, row = self.runs[max(0, bisect_right(self.runs, line, key=lambda run: run[0]) - 1)]
         if not row:
@@ -40,12 +41,12 @@ class JsonPlaces(msgspec.Struct, frozen=True, tag="json", tag_field="kind"):
     """Records inside a JSON document, which is stored as it came."""
 
     path: str
-    """Of the array or object that holds the records; empty if it is the document."""
+    """Path of the array or object that holds the records; empty if it is the document."""
     is_members: bool = False
 
     def at(self, line: int, column: int | None, row_number: int = 0) -> str:
-        """An item of an array (`data.items[16]`, from 0), or a member of an object by its number
-        from 1.
+        """Return an item of an array (`data.items[16]`, from 0), or a member of an object by its
+        number from 1.
         """
         if self.is_members:
             return f"{self.path or '.'} member {row_number}"
@@ -58,7 +59,7 @@ class XmlPlaces(msgspec.Struct, frozen=True, tag="xml", tag_field="kind"):
     path: str
 
     def at(self, line: int, column: int | None, row_number: int = 0) -> str:
-        """An XPath expression that selects the element: `(/orders/order)[17]`."""
+        """Return an XPath expression that selects the element: `(/orders/order)[17]`."""
         return f"({self.path})[{row_number}]"
 
 
@@ -66,7 +67,7 @@ class GroupPlaces(msgspec.Struct, frozen=True, tag="group", tag_field="kind"):
     """Rows of a columnar file by lines of the stored text: each is one line, in the same order."""
 
     group: str
-    """What its groups of rows are called, such as "row group"."""
+    """Name of its groups of rows, such as "row group"."""
     starts: list[int]
     """Line of the stored text, from 1, with which each group begins; of MAX_GROUPS at most."""
     groups: int
@@ -95,7 +96,7 @@ def places_from_json(value: dict[str, Any] | None) -> Places | None:
 
 
 def column_letters(place: int) -> str:
-    """The name of a column of a sheet: `A` of 0, `XFD` of 16383."""
+    """Return the name of a column of a sheet by its index: `A` for 0, `XFD` for 16383."""
     letters = ""
     place += 1
     while place:
@@ -105,7 +106,7 @@ def column_letters(place: int) -> str:
 
 
 def quoted_sheet(name: str) -> str:
-    """The name of a sheet in a reference: in apostrophes unless it can be nothing else."""
+    """Return the name of a sheet as references have it: in apostrophes unless it needs none."""
     if PLAIN_NAME.fullmatch(name) and not LIKE_A_CELL.fullmatch(name):
         return name
     return "'" + name.replace("'", "''") + "'"

@@ -139,7 +139,7 @@ class ProcessDecoder(ABC):
 
 
 class _Pipe:
-    """What a process writes, as long as it does write."""
+    """Output of a process, with a limit for the time without any."""
 
     def __init__(self, descriptor: int, seconds: float) -> None:
         self._descriptor = descriptor

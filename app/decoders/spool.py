@@ -28,8 +28,11 @@ class Spool:
         self.size += len(data)
 
     def read_at(self, start: int, size: int) -> bytes:
-        """Return the bytes [start, start + size), fewer at the end of the file."""
-        return os.pread(self.file.fileno(), size, start)
+        """Return the bytes [start, start + size), fewer at the end of the file, however large the
+        numbers are.
+        """
+        size = min(size, self.size - start)
+        return b"" if size <= 0 else os.pread(self.file.fileno(), size, start)
 
     def rewind(self) -> None:
         """Set the position for a process that inherits the file."""

@@ -33,7 +33,7 @@ class TextDecoder:
     part = 0
 
     def __init__(self, encoding: str, confidence: float | None = None) -> None:
-        """`confidence`: that of a detected encoding, from 0 to 1."""
+        """`confidence` is that of a detected encoding, from 0 to 1; None if it is declared."""
         self._encoding = encoding
         self._confidence = confidence
         self._decoder = codecs.getincrementaldecoder(encoding)(ERRORS)
@@ -93,8 +93,8 @@ def _with_marked_bytes(text: str, encoder: codecs.IncrementalEncoder) -> bytes:
 
 
 def text_kind(beginning: bytes, declared: str | None, *, or_likely: bool) -> Kind | None:
-    """Return how text that begins so is decoded; None if it is stored as it is. `or_likely`: if
-    nothing was declared and it is not UTF-8, it is decoded from its likely encoding. Raises
+    """Return how text that begins so is decoded; None if it is stored as it is. With `or_likely`,
+    text that is not UTF-8 and has no declared encoding is decoded from its likely encoding. Raises
     UnsupportedEncoding.
     """
     encoding, confidence = decoded_on_arrival(beginning, declared), None

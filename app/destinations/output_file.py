@@ -57,7 +57,11 @@ MEDIA_TYPES = {
     "csv": "text/csv",
     "jsonl": "application/x-ndjson",
     "parquet": "application/vnd.apache.parquet",
+    "arrow": "application/vnd.apache.arrow.stream",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
+TEXT = ("csv", "jsonl")
+"""Formats whose files are text, and may be made of the pieces of chunks."""
 
 
 class OutputPartMissing(TerminalError):
@@ -324,7 +328,7 @@ class OutputFile(StagedResults):
         staged: _Staged,
         has_repeated: bool,
     ) -> _Written:
-        is_joined = layout.format != "parquet" and not staged.is_keyed
+        is_joined = layout.format in TEXT and not staged.is_keyed
         file_id = uuid4()
         storage = self._sources.storage
         most_bytes = len(layout.header) + OUTPUT_OF_PARTS * sum(part.size for part in staged.parts)
@@ -403,7 +407,7 @@ class OutputFile(StagedResults):
             filename=f"{_stem(row.filename)}.transformed.{form}"[-255:],
             media_type=MEDIA_TYPES[form],
             format=form,
-            encoding="utf-8" if form != "parquet" else "binary",
+            encoding="utf-8" if form in TEXT else "binary",
             dialect=_dialect(layout, content),
             size_bytes=content.size,
             stored_bytes=content.size,
@@ -470,7 +474,7 @@ def _dialect(layout: _Layout, content: Assembled) -> dict[str, Any]:
         return to_json(CsvDialect(columns=names, data_start=len(header), data_line=data_line))
     if layout.format == "jsonl":
         return to_json(JsonDialect(root="lines", data_end=content.size))
-    return {"kind": "parquet", "columns": names}
+    return {"kind": layout.format, "columns": names}
 
 
 def _stem(filename: str) -> str:

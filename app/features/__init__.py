@@ -24,6 +24,7 @@ from app.features.transform.feature import TRANSFORM
 from app.features.undo.feature import UNDO
 from app.features.uploads.feature import UPLOADS
 from app.features.users.feature import USERS
+from app.features.watches.feature import WATCHES
 from app.features.webhooks.feature import WEBHOOKS
 
 FEATURES: tuple[Feature, ...] = (
@@ -41,6 +42,7 @@ FEATURES: tuple[Feature, ...] = (
     JOB_TYPES,
     SCORING,
     SCHEDULES,
+    WATCHES,
     WEBHOOKS,
     UNDO,
     BATCHES,

@@ -27,7 +27,7 @@ from app.processors.base import version_of
 from app.processors.registry import Processors
 from app.sources.base import OBJECTS
 
-WITHOUT_ROWS = ("parquet", "batch", OBJECTS)
+WITHOUT_ROWS = ("parquet", "arrow", "xlsx", "batch", OBJECTS)
 """Formats without rows to read: output files, and files that stand for several others."""
 ORIGIN = "jobs"
 

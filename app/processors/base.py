@@ -99,7 +99,7 @@ class OutputMaker(ABC):
 
     If the concatenated pieces of the chunks are the file, `described` is all that has to be
     written. The last three methods are for values that must be unique in the whole file, and for
-    parquet. These and `described` run in a compute process, with the document of the job.
+    parquet, arrow and xlsx. These and `described` run in a compute process, with the document of the job.
     """
 
     preview_rows = 20
@@ -111,7 +111,7 @@ class OutputMaker(ABC):
         return options.model_dump_json().encode()  # type: ignore[no-any-return]
 
     def format(self, options: Any) -> str:
-        """Return csv, jsonl or parquet."""
+        """Return csv, jsonl, parquet, arrow or xlsx."""
         return "csv"
 
     def is_dry_run(self, options: Any) -> bool:

@@ -1,4 +1,6 @@
-"""Objects on S3 or MinIO, read in place by ranged GETs for a given version (If-Match)."""
+"""Objects of object stores, read in place by ranged GETs for a given version (If-Match): S3 and MinIO,
+and whatever else obstore has a client for.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache, partial
 from itertools import islice
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
 from app.errors import (
     BadSourceUri,
@@ -31,6 +33,7 @@ from app.sources.remote import Fetched, Object
 if TYPE_CHECKING:
     import obstore
     from obstore import exceptions, store
+    from obstore.store import ObjectStore
 else:  # an extra
     obstore = LazyModule("obstore")
     exceptions = LazyModule("obstore.exceptions")
@@ -52,14 +55,15 @@ class Address:
     """A prefix if it ends in `/` or is empty; otherwise the key of one object; otherwise, if there
     is no such object and it holds `*`, `?` or `[`, a pattern.
     """
+    scheme: str = "s3"
 
     @classmethod
-    def parse(cls, uri: str) -> Address:
-        """Parse `s3://bucket/key`; raises BadSourceUri."""
+    def parse(cls, uri: str, expected: str = "s3") -> Address:
+        """Parse `s3://bucket/key`, or the same with another scheme; raises BadSourceUri."""
         scheme, _, path = uri.partition("://")
         bucket, _, key = path.partition("/")
-        if scheme != "s3":
-            raise BadSourceUri(f"{uri[:100]!r} does not begin with s3://.")
+        if scheme != expected:
+            raise BadSourceUri(f"{uri[:100]!r} does not begin with {expected}://.")
         if not BUCKET.fullmatch(bucket) or ".." in bucket:
             raise BadSourceUri(f"{bucket[:80]!r} is no name of a bucket.")
         if len(uri) > MAX_URI_LENGTH or re.search(r"[\x00-\x1f\x7f]", key):
@@ -69,12 +73,12 @@ class Address:
         # A key that is not a path would be sent as another one, or not at all.
         if any(part in NO_PARTS for part in key.removesuffix("/").split("/")) and key:
             raise BadSourceUri("A key with the parts `.`, `..` or an empty one cannot be read.")
-        return cls(bucket, key)
+        return cls(bucket, key, scheme)
 
     @classmethod
-    def of_object(cls, uri: str) -> Address:
+    def of_object(cls, uri: str, expected: str = "s3") -> Address:
         """Parse the URI of a readable object; raises BadSourceUri."""
-        address = cls.parse(uri)
+        address = cls.parse(uri, expected)
         if not address.key or address.key.endswith("/"):
             raise BadSourceUri("A key that is empty or ends in `/` cannot be read.")
         return address
@@ -96,7 +100,7 @@ class Address:
         return fnmatch.fnmatchcase(key, self.key) if self.is_pattern else key.startswith(self.key)
 
     def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.key}"
+        return f"{self.scheme}://{self.bucket}/{self.key}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,30 +147,23 @@ def make_store(
     )
 
 
-class S3Source:
+class StoreSource:
     """One instance for each process, with one client for each bucket."""
 
-    scheme = "s3"
-
-    def __init__(self, *, endpoint_url: str, key: str, secret: str, region: str) -> None:
-        self.credentials = Credentials(endpoint_url, key, secret, region)
-        self._store = cache(lambda bucket: make_store(bucket, self.credentials))
-
-    @property
-    def is_configured(self) -> bool:
-        return bool(self.credentials.endpoint_url)
+    def __init__(self, scheme: str, make: Callable[[str], ObjectStore]) -> None:
+        """`make` returns the client of a bucket."""
+        self.scheme = scheme
+        self._store = cache(make)
 
     def check_configured(self) -> None:
         """Raises NotConfigured."""
-        if not self.is_configured:
-            raise NotConfigured("No object store is configured: set ENDPOINT_URL, KEY and SECRET.")
 
     def read(self, uri: str, start: int, end: int, etag: str | None) -> bytes:
         """Return the bytes [start, end), all of them and of this version."""
         self._check_ready()
         if end <= start:
             return b""
-        address = Address.of_object(uri)
+        address = Address.of_object(uri, self.scheme)
         with _translated(address):
             result = obstore.get(
                 self._store(address.bucket),
@@ -186,19 +183,19 @@ class S3Source:
 
     def head(self, uri: str) -> Object:
         """Return the present version of the object."""
-        address = Address.of_object(uri)
+        address = Address.of_object(uri, self.scheme)
         with _translated(address):
             meta = obstore.head(self._store(address.bucket), address.key)
         return Object(uri, meta["size"], meta["e_tag"] or "")
 
     def full(self, uri: str) -> str:
-        return str(Address.parse(uri))
+        return str(Address.parse(uri, self.scheme))
 
     def single(self, uri: str) -> Object | None:
         """Return the object with exactly this key; None for a prefix, and for a pattern that is not
         itself a key.
         """
-        address = Address.parse(uri)
+        address = Address.parse(uri, self.scheme)
         if address.is_prefix:
             return None
         try:
@@ -218,6 +215,46 @@ class S3Source:
 
     def matching(self, uri: str) -> Iterator[Object]:
         """Yield the objects that match a prefix or pattern, without empty ones."""
+        address = Address.parse(uri, self.scheme)
+        folder = address.beginning.rpartition("/")[0]
+        with _translated(address):
+            for batch in obstore.list(self._store(address.bucket), folder or None):
+                for meta in batch:
+                    if meta["size"] and address.matches(meta["path"]):
+                        object_uri = f"{self.scheme}://{address.bucket}/{meta['path']}"
+                        yield Object(object_uri, meta["size"], meta["e_tag"] or "")
+
+    @asynccontextmanager
+    async def fetch(self, object_: Object, credentials: str = "") -> AsyncIterator[Fetched]:
+        if credentials:
+            raise InvalidParameter("Credentials are for sources of https.")
+        yield Fetched(object_.uri, object_.size, object_.etag, self._pieces(object_))
+
+    async def _pieces(self, object_: Object) -> AsyncIterator[bytes]:
+        for start in range(0, object_.size, BLOCK_BYTES):
+            end = min(start + BLOCK_BYTES, object_.size)
+            yield await asyncio.to_thread(self.read, object_.uri, start, end, object_.etag or None)
+
+    def _check_ready(self) -> None:
+        """Raises SourceUnavailable."""
+
+
+class S3Source(StoreSource):
+    def __init__(self, *, endpoint_url: str, key: str, secret: str, region: str) -> None:
+        self.credentials = Credentials(endpoint_url, key, secret, region)
+        super().__init__("s3", lambda bucket: make_store(bucket, self.credentials))
+
+    @property
+    def is_configured(self) -> bool:
+        return bool(self.credentials.endpoint_url)
+
+    def check_configured(self) -> None:
+        """Raises NotConfigured."""
+        if not self.is_configured:
+            raise NotConfigured("No object store is configured: set ENDPOINT_URL, KEY and SECRET.")
+
+    def matching(self, uri: str) -> Iterator[Object]:
+        """Yield the objects that match a prefix or pattern, without empty ones."""
         address, keys = Address.parse(uri), self.credentials
         try:
             for object_ in listed(
@@ -233,23 +270,21 @@ class S3Source:
         except ListingError as error:
             raise _answered(address, error.status, error) from None
 
-    @asynccontextmanager
-    async def fetch(self, object_: Object, credentials: str = "") -> AsyncIterator[Fetched]:
-        if credentials:
-            raise InvalidParameter("Credentials are for sources of https.")
-        yield Fetched(object_.uri, object_.size, object_.etag, self._pieces(object_))
-
-    async def _pieces(self, object_: Object) -> AsyncIterator[bytes]:
-        for start in range(0, object_.size, BLOCK_BYTES):
-            end = min(start + BLOCK_BYTES, object_.size)
-            yield await asyncio.to_thread(self.read, object_.uri, start, end, object_.etag or None)
-
     def _check_ready(self) -> None:
         # the job comes from another process on this database, which has the keys
         if not self.is_configured:
             raise SourceUnavailable(
                 "This process has no object store configured: set ENDPOINT_URL, KEY and SECRET."
             )
+
+
+def cloud_source(scheme: Literal["gs", "az"]) -> StoreSource:
+    """Return a source of Google Cloud Storage or Azure Blob Storage. The client finds its
+    credentials in the environment, by the names that each of them uses.
+    """
+    if scheme == "gs":
+        return StoreSource("gs", lambda bucket: store.GCSStore(bucket))
+    return StoreSource("az", lambda container: store.AzureStore(container))
 
 
 def ranged(read: Callable[[int, int, str | None], bytes], size: int, etag: str | None) -> BinaryIO:
@@ -313,12 +348,13 @@ def _translated(address: Address) -> Iterator[None]:
 
 
 def _answered(address: Address, status: int, error: Exception | None = None) -> GranulaError:
+    is_s3 = address.scheme == "s3"
     if status == 404:
-        return SourceNotFound(f"{address} is not there. Check bucket, key and ENDPOINT_URL.")
+        where = "bucket, key and ENDPOINT_URL" if is_s3 else "bucket and key"
+        return SourceNotFound(f"{address} is not there. Check {where}.")
     if status in (401, 403):
-        return SourceAccessDenied(
-            f"{address} may not be read. Check KEY and SECRET, and what they may do."
-        )
+        keys = "KEY and SECRET" if is_s3 else "the credentials in the environment"
+        return SourceAccessDenied(f"{address} may not be read. Check {keys}, and what they may do.")
     return SourceUnavailable(f"{address} cannot be read now: {brief(error) if error else status}")
 
 

@@ -19,6 +19,8 @@ from tests.uploads.tus import BYTES, metadata
 Ids = dict[str, str]
 CANARY = "canaryofowner"
 TEMPLATE = {"name": CANARY, "columns": [{"reference_column": "name", "input_columns": ["n"]}]}
+WATCH = {"source": "file:///srv/inbox/", "job": {"type": "rows"}, "name": CANARY}
+"""Needs SOURCE_FOLDERS=/srv/inbox, which need not be there."""
 SCHEDULE = {"cron": "0 0 1 1 *", "job": {"source": "s3://bucket/key.csv"}, "name": CANARY}
 FILE = {"file": (f"{CANARY}.csv", b"text,n\ngood,1\nbad\n", "text/csv")}
 PEOPLE = {"file": (f"{CANARY}.csv", b"name,email\nAda,ada@example.com\n", "text/csv")}
@@ -68,6 +70,10 @@ class World:
     @cached_property
     def schedule(self) -> Ids:
         return {"schedule_id": self._post("/api/v1/schedules", json=SCHEDULE)["id"]}
+
+    @cached_property
+    def watch(self) -> Ids:
+        return {"watch_id": self._post("/api/v1/watches", json=WATCH)["id"]}
 
     @cached_property
     def upload(self) -> Ids:
@@ -251,6 +257,13 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
     ("PATCH", "/api/v1/schedules/{schedule_id}"): [Example(_of("schedule"), _json({"paused": True}))],
     ("POST", "/api/v1/schedules/{schedule_id}/run"): [Example(_of("schedule"), status=503)],
     ("DELETE", "/api/v1/schedules/{schedule_id}"): [Example(_of("schedule"), status=204)],
+    ("GET", "/api/v1/watches"): [Example()],
+    ("POST", "/api/v1/watches"): [Example(given=_json(WATCH | {"name": "w"}), status=201)],
+    ("GET", "/api/v1/watches/{watch_id}"): [Example(_of("watch"))],
+    ("PATCH", "/api/v1/watches/{watch_id}"): [Example(_of("watch"), _json({"paused": True}))],
+    ("POST", "/api/v1/watches/{watch_id}/run"): [Example(_of("watch"), status=202)],
+    ("GET", "/api/v1/watches/{watch_id}/objects"): [Example(_of("watch"))],
+    ("DELETE", "/api/v1/watches/{watch_id}"): [Example(_of("watch"), status=204)],
     ("GET", "/api/v1/webhooks"): [Example()],
     ("POST", "/api/v1/webhooks"): [Example(given=_json({"url": "https://any.invalid/"}), status=201)],
     ("GET", "/api/v1/webhooks/{webhook_id}"): [Example(_of("webhook"))],

@@ -92,6 +92,7 @@ class ArchiveDecoder(Unpacks):
         report = Report(self._name, {"member": member.name})
         first = self.part = len(self._reports)
         inside_before = self.inside_bytes
+        self.memory_bytes = member.memory_bytes
         yield b""
         try:
             if member.error is not None:
@@ -99,7 +100,7 @@ class ArchiveDecoder(Unpacks):
             for piece in self._pieces_of(member, chain, _for_member(wanted, name)):
                 self.inside_bytes = max(self.inside_bytes, inside_before + chain.most_bytes)
                 self.max_ratio = max(self.max_ratio, chain.max_ratio)
-                self.memory_bytes = chain.memory_bytes
+                self.memory_bytes = member.memory_bytes + chain.memory_bytes
                 self.part = first + chain.part
                 yield piece
         except _NotChosen:
@@ -118,6 +119,7 @@ class ArchiveDecoder(Unpacks):
             ]
             self.skipped += chain.skipped
         finally:
+            self.memory_bytes = 0
             chain.close()
 
     def _pieces_of(self, member: Member, chain: Chain, wanted: Wanted) -> Iterator[bytes]:

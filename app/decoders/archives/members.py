@@ -34,6 +34,8 @@ class Member:
     """What it is if it is neither a file nor a folder, such as `symbolic link`."""
     error: RequestError | None = None
     """Why it cannot be read."""
+    memory_bytes: int = 0
+    """Memory in bytes that its decompressor may need."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ def _number(field: bytes) -> int:
     try:
         return int(digits or b"0", 8)
     except ValueError:
-        raise CorruptArchive("The archive has a header with a number that is none.") from None
+        raise CorruptArchive("The archive has a header with an invalid number.") from None
 
 
 def _name(block: bytes) -> str:

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from app.decoders.archives.members import Member, clean_name, decoded_name, name_error
 from app.decoders.base import PIECE_BYTES
-from app.decoders.compression import ZstdFrame
+from app.decoders.compression import MOST_WINDOW_BYTES, ZstdFrame
 from app.decoders.spool import Spool
 from app.errors import CorruptArchive, EncryptedMember, RequestError, UnsupportedMember
 
@@ -155,6 +155,7 @@ def _entry_at(spool: Spool, data: bytes, place: int, list_start: int) -> tuple[_
         is_folder=name.endswith("/") or stat.S_ISDIR(mode) or bool(attributes & DOS_FOLDER),
         not_a_file=KINDS.get(stat.S_IFMT(mode), ""),
         error=name_error(name) or _entry_error(entry),
+        memory_bytes=MEMORY_BYTES.get(entry.method, 0),
     )
     return entry, member, place
 
@@ -301,7 +302,7 @@ def _lzma(data: bytes) -> tuple[Stream, bytes]:
 
 
 def _xz(data: bytes) -> tuple[Stream, bytes]:
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_DICTIONARY_BYTES + (16 << 20)), data
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_DICTIONARY_BYTES + (1 << 20)), data
 
 
 METHODS: dict[int, Callable[[bytes], tuple[Stream, bytes]]] = {
@@ -314,3 +315,11 @@ METHODS: dict[int, Callable[[bytes], tuple[Stream, bytes]]] = {
     95: _xz,
 }
 """Open the data of a member from its first bytes, by method; return also what is data of them."""
+MEMORY_BYTES = {
+    12: 4 << 20,
+    14: MAX_DICTIONARY_BYTES,
+    20: MOST_WINDOW_BYTES,
+    93: MOST_WINDOW_BYTES,
+    95: MAX_DICTIONARY_BYTES,
+}
+"""Memory that a member may need, by method."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import IO, Any, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from app.decoders.unreadable import Damaged, Encrypted
 
@@ -43,7 +44,7 @@ def open_table(file: IO[bytes]) -> Table:
     if start.startswith(PARQUET_ENCRYPTED):
         raise Encrypted
     if start.startswith(b"PAR1"):
-        return ParquetTable(pa.OSFile(path))
+        return ParquetTable(path)
     if start.startswith(b"ORC"):
         return OrcTable(source, path)
     if start.startswith(b"ARROW1"):
@@ -55,31 +56,64 @@ class ParquetTable:
     kind = "parquet"
     has_known_groups = True
 
-    def __init__(self, source: pa.NativeFile) -> None:
-        import pyarrow.parquet as pq  # takes time, so only where it is needed
-
-        self._file = pq.ParquetFile(
-            source,
-            buffer_size=READ_BUFFER_BYTES,
-            pre_buffer=False,
-            page_checksum_verification=True,
-            coerce_int96_timestamp_unit="us",
-        )
+    def __init__(self, path: str) -> None:
+        self._file = _parquet_file(path, "us")
         self.schema = self._file.schema_arrow
         self.group_count = self._file.metadata.num_row_groups
+        columns = [self._file.schema.column(i) for i in range(len(self._file.schema))]
+        old = {column.path for column in columns if column.physical_type == "INT96"}
+        self._int96 = [place for place, name in enumerate(self.schema.names) if name in old]
+        self._finer = _parquet_file(path, "ns") if self._int96 else None
 
     def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
-        rows = batch_rows(self.schema)
         for group in range(self.group_count):
             expected = self._file.metadata.row_group(group).num_rows
             count = 0
-            for batch in self._file.iter_batches(rows, row_groups=[group], use_threads=False):
+            for batch in self._of_group(group):
                 count += batch.num_rows
                 yield group, batch
             if count != expected:
                 raise Damaged(
                     f"row group {group + 1} has {count} rows, and the footer says {expected}"
                 )
+
+    def _of_group(self, group: int) -> Iterator[pa.RecordBatch]:
+        def batches_of(file: Any) -> Iterator[pa.RecordBatch]:
+            batches = file.iter_batches(
+                batch_rows(self.schema), row_groups=[group], use_threads=False
+            )
+            yield from batches
+
+        if self._finer is None:
+            yield from batches_of(self._file)
+            return
+        for batch, finer in zip(batches_of(self._file), batches_of(self._finer), strict=True):
+            yield self._with_nanoseconds(batch, finer)
+
+    def _with_nanoseconds(self, batch: pa.RecordBatch, finer: pa.RecordBatch) -> pa.RecordBatch:
+        """Return a batch with the timestamps of `finer` where they are right: INT96 has days and
+        nanoseconds, and pyarrow counts nanoseconds only from 1677 to 2262, and wraps others.
+        """
+        columns = list(batch.columns)
+        for place in self._int96:
+            microseconds = pc.fill_null(columns[place].view(pa.int64()), 0).to_numpy()
+            nanoseconds = pc.fill_null(finer.column(place).view(pa.int64()), 0).to_numpy()
+            if (nanoseconds // 1000 == microseconds).all():
+                columns[place] = finer.column(place)
+        return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _parquet_file(path: str, unit: str) -> Any:
+    """Open a file; timestamps in INT96 are read with this unit."""
+    import pyarrow.parquet as pq  # takes time, so only where it is needed
+
+    return pq.ParquetFile(
+        pa.OSFile(path),
+        buffer_size=READ_BUFFER_BYTES,
+        pre_buffer=False,
+        page_checksum_verification=True,
+        coerce_int96_timestamp_unit=unit,
+    )
 
 
 class ArrowFile:

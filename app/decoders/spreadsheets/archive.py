@@ -1,4 +1,4 @@
-"""The zip archive that a workbook is, and XML in it, read piece by piece."""
+"""Archive and XML of a workbook, read piece by piece."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Archive:
         return name.lower() in self._names
 
     def pieces(self, name: str) -> Iterator[bytes]:
-        """The bytes of a member, checked to its end. Raises Damaged, Encrypted."""
+        """Yield the bytes of a member, checked to its end. Raises Damaged, Encrypted."""
         if not self.has(name):
             raise Damaged(f"{name} is missing")
         info = self._zip.getinfo(self._names[name.lower()])
@@ -40,15 +40,15 @@ class Archive:
             raise Damaged(f"{name} cannot be decompressed ({error})") from None
 
     def beginning(self, name: str, size: int) -> bytes:
-        """The first bytes of a member; nothing if it is not there."""
+        """Return the first bytes of a member; nothing if it does not exist."""
         if not self.has(name):
             return b""
         return next(self.pieces(name), b"")[:size]
 
 
 class Xml:
-    """Calls functions at elements, by their names without a prefix. Documents with a DTD are
-    refused: what entities stand for may be larger than any memory.
+    """Parser that calls functions at elements, by their names without a prefix. It refuses
+    documents with a DTD, since the text of an entity may be larger than any memory.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Xml:
         self._parser = parser
 
     def _root(self, name: str, attributes: dict[str, str]) -> None:
-        """Most documents have no prefix before their elements, and these need no look for one."""
+        """Choose the handlers at the first element: most documents have no prefixes to look for."""
         has_prefix = ":" in name
         self._parser.StartElementHandler = self._started if has_prefix else self._start
         self._parser.EndElementHandler = self._ended if has_prefix else self._end
@@ -80,7 +80,7 @@ class Xml:
         self._end(name.rpartition(":")[2])
 
     def read(self, pieces: Iterator[bytes], name: str) -> Iterator[None]:
-        """Reads a document; gives control after each piece. Raises Damaged."""
+        """Read a document; yield after each piece. Raises Damaged."""
         for piece in pieces:
             self.feed(piece, name)
             yield None
@@ -88,7 +88,7 @@ class Xml:
         yield None
 
     def feed(self, piece: bytes, name: str, *, is_last: bool = False) -> None:
-        """The next bytes of a document. Raises Damaged."""
+        """Parse the next bytes of a document. Raises Damaged."""
         try:
             self._parser.Parse(piece, is_last)
         except expat.ExpatError as error:

@@ -1,5 +1,5 @@
-"""Binary workbooks (.xls, .xlsb), whose values calamine reads. It gives errors as blank cells, so these
-are looked for in the records of the file.
+"""Binary workbooks (.xls, .xlsb), whose values calamine reads. It returns errors as blank cells, so
+the records of the file are searched for them.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ ERRORS = {
     0x2B: "#GETTING_DATA",
 }
 Cells = dict[tuple[int, int], str]
-"""Texts of errors by row and column, both from 0."""
+"""Texts of errors by (row, column), both from 0."""
 
 
 @contextmanager
 def _damage_found() -> Iterator[None]:
-    """What damaged files raise: calamine also ends what it does by a panic."""
+    """Translate what calamine raises for damaged files; some end it by a panic."""
     try:
         yield
     except python_calamine.PasswordError:
@@ -45,11 +45,11 @@ def _damage_found() -> Iterator[None]:
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
-        raise Damaged("a part of it is not what others say of it") from None
+        raise Damaged("its parts do not agree") from None
 
 
 class BinaryBook:
-    """Of either kind; a subclass finds the errors."""
+    """Binary workbook of either kind; a subclass finds the errors."""
 
     def __init__(self, file: IO[bytes]) -> None:
         file.seek(0)
@@ -65,7 +65,7 @@ class BinaryBook:
         raise NotImplementedError
 
     def rows(self, sheet: str, notes: Notes) -> Iterator[Row]:
-        """The rows that are not blank, in their order. Raises Damaged."""
+        """Yield the rows that are not blank, in order. Raises Damaged."""
         with _damage_found():
             yield from self._rows(sheet, notes)
 
@@ -118,7 +118,7 @@ BOF, EOF, BOUND_SHEET, FORMULA, BOOL_OR_ERROR = 0x0809, 0x000A, 0x0085, 0x0006, 
 
 
 class XlsBook(BinaryBook):
-    """Records of BIFF: two bytes each for the kind and the length, then the content."""
+    """Workbook of BIFF records: two bytes each for the kind and the length, then the content."""
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file)
@@ -134,7 +134,7 @@ class XlsBook(BinaryBook):
         ]
         names = [name for name, _ in self.sheets]
         if len(offsets) != len(names):
-            raise Damaged("its list of sheets is not that of its records")
+            raise Damaged("its list of sheets does not agree with its records")
         cells: Cells = {}
         for kind, content in self._records(offsets[names.index(sheet)]):
             if kind == BOOL_OR_ERROR and len(content) >= 8 and content[7]:
@@ -147,7 +147,7 @@ class XlsBook(BinaryBook):
         return cells
 
     def _records(self, place: int) -> Iterator[tuple[int, bytes]]:
-        """Of the part that begins here; charts inside have parts of their own."""
+        """Yield the records of the part that begins here, without those of charts inside."""
         depth = 0
         data = self._data
         while place + 4 <= len(data):
@@ -170,7 +170,7 @@ WORKBOOK = "xl/workbook.bin"
 
 
 class XlsbBook(BinaryBook):
-    """Records of BIFF12: kind and length in seven bits a byte, then the content."""
+    """Workbook of BIFF12 records: kind and length in seven bits a byte, then the content."""
 
     def __init__(self, file: IO[bytes], archive: Archive) -> None:
         super().__init__(file)
@@ -179,7 +179,7 @@ class XlsbBook(BinaryBook):
             self._paths = self._find_paths()
 
     def _find_paths(self) -> dict[str, str]:
-        """The part of each sheet, by its name."""
+        """Return the path of each sheet's part, by the name of the sheet."""
         targets: dict[str, str] = {}
 
         def start(name: str, attributes: dict[str, str]) -> None:
@@ -209,7 +209,7 @@ class XlsbBook(BinaryBook):
         return cells
 
     def _records(self, path: str) -> Iterator[tuple[int, bytes]]:
-        """Raises Damaged."""
+        """Yield the records of a part as (kind, content). Raises Damaged."""
         buffer = b""
         for piece in self._archive.pieces(path):
             buffer += piece
@@ -223,7 +223,7 @@ class XlsbBook(BinaryBook):
 
 
 def _record(data: bytes, place: int) -> tuple[int, bytes, int] | None:
-    """(kind, content, where the next one begins); None if not all of it is there."""
+    """Return (kind, content, start of the next record); None if the record is not complete."""
     kind = size = 0
     for shift in (0, 7):
         if place >= len(data):
@@ -247,7 +247,7 @@ def _record(data: bytes, place: int) -> tuple[int, bytes, int] | None:
 
 
 def _wide_text(data: bytes, place: int) -> tuple[str, int]:
-    """A text behind its length, and where it ends."""
+    """Return the text after its length, and where it ends."""
     if place + 4 > len(data):
         raise Damaged("a record of the workbook is too short")
     (length,) = struct.unpack_from("<I", data, place)

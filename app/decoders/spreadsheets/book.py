@@ -1,4 +1,4 @@
-"""A workbook of any kind, and the sheet of it that is meant."""
+"""Workbook of any kind, and the choice of a sheet."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ WORKBOOK_NAMES = (b"[Content_Types].xml", b"xl/", ODS_TYPE)
 LOOKED_AT = 64 << 10
 NAMED_AT_MOST = 20
 MOST_SHEETS = 250
-"""Of a workbook that are read together."""
+"""Maximum number of sheets that are read together."""
 
 
 class Book(Protocol):
     sheets: list[tuple[str, bool]]
-    """(name, whether it is visible) in the order of the workbook."""
+    """Sheets as (name, whether it is visible), in the order of the workbook."""
 
     def rows(self, sheet: str, notes: Notes) -> Iterator[Row]:
-        """The rows that are not blank, in their order."""
+        """Yield the rows that are not blank, in order."""
 
 
 def open_book(file: IO[bytes]) -> tuple[str, Book]:
-    """(name of its kind, the workbook). Raises Unreadable."""
+    """Return (name of its kind, the workbook). Raises Unreadable."""
     start = file.read(LOOKED_AT)
     if start.startswith(OLE):
         return _old_book(start, file)
@@ -53,7 +53,9 @@ def open_book(file: IO[bytes]) -> tuple[str, Book]:
 
 
 def _old_book(start: bytes, file: IO[bytes]) -> tuple[str, Book]:
-    """What Office kept in its files before 2007, and keeps workbooks with a password in."""
+    """Return the workbook in a file of Office before 2007. Newer workbooks with a password are in
+    such a file too.
+    """
     before = names = b""
     piece = start
     while piece:
@@ -76,8 +78,9 @@ def _office_book(file: IO[bytes], archive: Archive) -> tuple[str, Book]:
 
 
 def chosen(book: Book, wanted: str | None, *, takes_all: bool = False) -> list[str]:
-    """The sheet that is meant: by its name, or its number from 1; if none is named, the visible
-    ones that have rows, which must be only one unless `takes_all`. Raises NoSheet.
+    """Return the names of the sheets to read: the one that is wanted, by its name or its number
+    from 1; without one, the visible sheets that have rows, of which there must be one unless
+    `takes_all`. Raises NoSheet.
     """
     names = list(dict.fromkeys(name for name, _ in book.sheets))
     if wanted is not None:
@@ -115,7 +118,7 @@ def _listed(names: list[str]) -> str:
 
 
 class Sheet:
-    """A sheet of a workbook on its way to text."""
+    """Sheet of a workbook that becomes text."""
 
     def __init__(self, book: Book, name: str) -> None:
         self.name = name
@@ -128,13 +131,13 @@ class Sheet:
         first = beginning(rows)
         width = max((len(cells) for _, cells in first), default=0)
         column = min((first_filled(cells) for _, cells in first), default=0)
-        if column:  # below the beginning may be a cell to the left of it
+        if column:  # a later row may have a cell to the left of it
             others = self._book.rows(self.name, Notes())
             column = min(first_filled(cells) for _, cells in others)
         yield from self._text.pieces(chain(first, rows), column, max(1, width - column))
 
     def report(self) -> dict[str, Any]:
-        """What is worth knowing of it, and its map, once all pieces were taken."""
+        """Return the facts about the sheet, once all pieces have been taken."""
         hidden = [name for name, is_visible in self._book.sheets if not is_visible]
         facts: dict[str, Any] = {"sheet": self.name, "sheets": len(self._book.sheets)}
         if hidden:

@@ -1,4 +1,4 @@
-"""Compound files, in which Office kept its documents before 2007: sectors, and chains of them."""
+"""Compound files, in which Office stored documents before 2007: sectors, and chains of them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from app.decoders.unreadable import Damaged
 
 LAST = 0xFFFFFFFA
-"""Sector numbers above it mean that there is no other."""
+"""Smallest sector number that means that there is no other sector."""
 ENTRY_BYTES = 128
 SMALL_SECTOR = 64
 STREAM, ROOT = 2, 5
 
 
 def stream(data: bytes, names: Sequence[str]) -> bytes:
-    """The content of the first stream with one of these names. Raises Damaged."""
+    """Return the content of the first stream with one of these names. Raises Damaged."""
     if len(data) < 512:
         raise Damaged("it is too short")
     sector = 1 << struct.unpack_from("<H", data, 30)[0]
     if sector not in (512, 4096):
-        raise Damaged("its sectors have a size that there is not")
+        raise Damaged("its sectors have an impossible size")
     file = _File(data, sector)
     directory = file.chain(struct.unpack_from("<I", data, 48)[0])
     root = b""
@@ -71,7 +71,7 @@ class _File:
         return self.data[start : start + self._sector]
 
     def chain(self, number: int) -> bytes:
-        """The sectors from this one on."""
+        """Yield the sectors from this one on."""
         sectors: list[bytes] = []
         while number < LAST:
             if number >= len(self._following) or len(sectors) > self._most:

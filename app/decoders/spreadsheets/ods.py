@@ -1,5 +1,5 @@
-"""OpenDocument spreadsheets (.ods), read from their XML. It has dates in ISO 8601, and says what is an
-error.
+"""OpenDocument spreadsheets (.ods), read from their XML, which has dates in ISO 8601 and marks
+errors.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class OdsBook:
         Xml(start, end).read_all(self._archive.pieces(CONTENT), CONTENT)
 
     def rows(self, sheet: str, notes: Notes) -> Iterator[Row]:
-        """The rows that are not blank, in their order. Raises Damaged."""
+        """Yield the rows that are not blank, in order. Raises Damaged."""
         place = next(place for place, (name, _) in enumerate(self.sheets) if name == sheet)
         reader = _Cells(place, notes)
         document = Xml(reader.start, reader.end, reader.text)
@@ -75,11 +75,11 @@ class OdsBook:
 
 
 class _Cells:
-    """Makes rows of what the XML of one of the tables says."""
+    """Handlers that make rows from the XML of one of the tables."""
 
     def __init__(self, wanted: int, notes: Notes) -> None:
         self.rows: list[tuple[int, int, list[str]]] = []
-        """(number of the first, how often it stands there, cells)"""
+        """Rows as (number of the first, number of times it is repeated, cells)."""
         self.is_behind = False
         self._wanted, self._notes = wanted, notes
         self._tables = -1
@@ -165,7 +165,7 @@ class _Cells:
         self._row += self._repeats
 
     def _text_of(self, cell: dict[str, str]) -> str:
-        """The text of a cell; none if it is blank."""
+        """Return the text of a cell; empty if it is blank."""
         kind = cell.get("office:value-type", "")
         shown = "".join(self._parts)
         if kind == "string":
@@ -189,7 +189,7 @@ class _Cells:
         try:
             text = number(value)
         except ValueError:
-            raise Damaged(f"row {self._row} has a number that is none") from None
+            raise Damaged(f"row {self._row} has an invalid number") from None
         if is_rounded(text):
             self._notes.add(ROUNDED, self._row, self._column)
         return text
@@ -199,21 +199,21 @@ def _count(text: str | None, most: int) -> int:
     if text is None:
         return 1
     if not text.isdecimal() or not 0 < int(text) <= most:
-        raise Damaged(f"something is repeated {text[:20]!r} times")
+        raise Damaged(f"a cell or row is repeated {text[:20]!r} times")
     return int(text)
 
 
 def _trimmed(moment: str) -> str:
-    """Without zeros that say nothing behind the seconds."""
+    """Return the time without trailing zeros after the seconds."""
     return moment.rstrip("0").rstrip(".") if "." in moment else moment
 
 
 def _clock(value: str, shown: str) -> str:
-    """Hours, minutes and seconds of a duration in ISO 8601."""
-    found = DURATION.fullmatch(value)
-    if found is None:
+    """Return hours, minutes and seconds of a duration in ISO 8601."""
+    match = DURATION.fullmatch(value)
+    if match is None:
         return shown
-    sign, days, hours, minutes, seconds, fraction = found.groups("0")
+    sign, days, hours, minutes, seconds, fraction = match.groups("0")
     whole = int(days) * 24 + int(hours)
     rest = f".{fraction}".rstrip("0").rstrip(".")
     return f"{'-' if sign == '-' else ''}{whole:02}:{int(minutes):02}:{int(seconds):02}{rest}"

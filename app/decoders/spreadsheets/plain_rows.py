@@ -1,5 +1,5 @@
-"""Rows of .xlsx as nearly all programs write them, by regular expressions, which takes a third of the
-time of a parser. What is written in any other way is left to the parser.
+"""Rows of .xlsx in the form that nearly all programs write, by regular expressions, which take a
+third of the time of a parser. The parser reads everything else.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ ALL_PLAIN = re.compile(
 )
 TOKENS = re.compile(rf"{_ROW.format(number='([0-9]+)')}|{_cell(with_groups=True)}")
 Token = tuple[str, str, str, str, str, str, str]
-"""(number of a row that begins; or of a cell the letters of its column, style, type, formula with its
-tag, value behind `<v>`, text): empty where there is none.
+"""A row as (number, ...), or a cell as (..., letters of its column, style, type, formula with its
+tag, value after `<v>`, text); empty where there is none.
 """
 ROW_END = b"</row>"
 ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&amp;": "&"}
@@ -48,7 +48,7 @@ DECLARATION_BYTES = 200
 
 
 def plain_tokens(rows: bytes) -> list[Token] | None:
-    """Of whole rows; None if they are not written in the usual way."""
+    """Return the tokens of whole rows; None if they are not in the usual form."""
     try:
         text = rows.decode()
     except UnicodeDecodeError:
@@ -59,14 +59,14 @@ def plain_tokens(rows: bytes) -> list[Token] | None:
 
 
 def unescaped(text: str) -> str:
-    """With the characters that XML has names for."""
+    """Return the text with the characters that XML has names for."""
     if "&" not in text:
         return text
-    return ENTITY.sub(lambda found: ENTITIES[found[0]], text)
+    return ENTITY.sub(lambda match: ENTITIES[match[0]], text)
 
 
 def by_rows(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """The same bytes: (piece, whether it is whole rows in UTF-8 and nothing else)."""
+    """Yield the same bytes as (piece, whether it is whole rows in UTF-8 and nothing else)."""
     first = next(pieces, b"")
     encoding = ENCODING.search(first[:DECLARATION_BYTES])
     if encoding is not None and encoding[1].lower() != b"utf-8":

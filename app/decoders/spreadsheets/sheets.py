@@ -1,4 +1,4 @@
-"""A sheet as CSV text: one line for each row, commas, CR LF; and a map from lines to rows."""
+"""Sheet as CSV text: one line for each row, commas, CR LF; and a map from lines to rows."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from app.formats.faults import CELL_ERROR, NO_VALUE
 MAX_ROWS, MAX_COLUMNS = 1_048_576, 16_384
 ROUNDED = "whole numbers with more than 15 digits, of which spreadsheets keep 15"
 LOOKED_AT = 1_000
-"""Rows that show where the table begins and how wide it is."""
+"""Number of rows that show where the table begins and how wide it is."""
 MOST_BLANK = 64
-"""Blank rows in a row that stay blank lines."""
+"""Number of successive blank rows that stay blank lines."""
 PIECE_CHARACTERS = 256 << 10
 MAX_RUNS = 20_000
-"""Of the map to rows. Rows behind them have no place."""
+"""Number of entries in the map to rows. The rows after them have no place."""
 NEEDS_QUOTES = re.compile(r'[,"\r\n]').search
 
 Row = tuple[int, list[str]]
-"""(number from 1, cells from column A on): blank ones are empty, and none are blank at the end."""
+"""Row as (number from 1, cells from column A on): blank cells are empty, and none is last."""
 
 ERROR, UNCOMPUTED = (mark.decode("utf-8", "surrogateescape") for mark in (CELL_ERROR, NO_VALUE))
-"""Before the text of an error, and before a formula without a value."""
+"""Marks before the text of an error, and before a formula without a value."""
 
 
 @dataclass(slots=True)
 class Notes:
-    """What is worth knowing of the cells of a sheet."""
+    """Remarks on the cells of a sheet."""
 
     counts: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Notes:
             self.first[what] = f"{column_letters(column)}{row}"
 
     def shown(self, sheet: str) -> list[dict[str, Any]]:
-        """By what it is: how many cells, and the first."""
+        """Return each remark with the number of cells and the first one."""
         where = quoted_sheet(sheet)
         return [
             {"what": what, "cells": count, "first": f"{where}!{self.first[what]}"}
@@ -51,7 +51,7 @@ class Notes:
 
 
 class SheetText:
-    """Writes the rows of a sheet."""
+    """Writer of the rows of a sheet."""
 
     def __init__(self, sheet: str) -> None:
         self._sheet = sheet
@@ -66,7 +66,7 @@ class SheetText:
         return SheetPlaces(self._sheet, self._first_column, self._runs or [(1, 1)])
 
     def pieces(self, rows: Iterable[Row], first_column: int, width: int) -> Iterator[str]:
-        """The text. Rows begin with the first column, and have so many cells at least."""
+        """Yield the text. Rows begin with the first column and have at least `width` cells."""
         self._first_column, self._width = first_column, width
         lines: list[str] = []
         size = 0
@@ -81,7 +81,7 @@ class SheetText:
         yield "".join(lines)
 
     def _text_of(self, number: int, cells: list[str]) -> str:
-        """The line of a row, below a blank line for each blank row before it."""
+        """Return the line of a row, after a blank line for each blank row before it."""
         blank = number - self._row - 1 if self._runs else 0
         before = "\r\n" * (blank if blank <= MOST_BLANK else 1)
         self._line += len(before) // 2
@@ -114,7 +114,7 @@ def _quoted(cell: str) -> str:
 
 
 def beginning(rows: Iterator[Row]) -> list[Row]:
-    """The first rows."""
+    """Take and return the first rows."""
     looked_at = []
     for row in rows:
         looked_at.append(row)
@@ -124,5 +124,5 @@ def beginning(rows: Iterator[Row]) -> list[Row]:
 
 
 def first_filled(cells: list[str]) -> int:
-    """The first column of a row that is not blank."""
+    """Return the index of the first column of a row that is not blank."""
     return next((place for place, cell in enumerate(cells) if cell), len(cells))

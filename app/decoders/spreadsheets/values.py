@@ -10,16 +10,16 @@ from functools import lru_cache
 from math import isfinite
 
 EXACT_DIGITS = 15
-"""What spreadsheets keep of a number that is typed in."""
+"""Number of digits that spreadsheets keep of a number that is typed."""
 PLAIN_NUMBER = re.compile(r"(?=.{1,16}\Z)(?!-0\Z)-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]*[1-9])?")
 NUMBER = re.compile(r"\s*[+-]?(?P<digits>[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,5})?\s*")
 MOST_ZEROS = 20
-"""A number with more of them before or behind its digits is written with an exponent."""
+"""Maximum number of zeros before or after the digits; a number with more has an exponent."""
 DAY_MS = 86_400_000
 LAST_DAY = 2_958_465
 """31 December 9999 in days from the epoch of 1900."""
 DAYS_1904 = 1_462
-"""Between the epochs of 1900 and 1904."""
+"""Days between the epochs of 1900 and 1904."""
 
 BUILT_IN_DATES = {
     **dict.fromkeys((14, 15, 16, 17, *range(27, 32), 36, *range(50, 55), 57, 58), "yyyy-mm-dd"),
@@ -29,13 +29,13 @@ BUILT_IN_DATES = {
     46: "[h]:mm:ss",
     47: "mm:ss.0",
 }
-"""Formats that files name by number only; those from 27 on are of East Asian languages."""
+"""Formats that files name only by a number; those from 27 on are of East Asian languages."""
 LITERAL = re.compile(r'"[^"]*"?|\\.|_.|\*.')
 BRACKETS = re.compile(r"\[([^\]]*)\]")
 
 
 class Kind(Enum):
-    """What a number is, by its format."""
+    """Meaning of a number according to its format."""
 
     NUMBER = "number"
     DATE = "date"
@@ -45,8 +45,8 @@ class Kind(Enum):
 
 
 def kind_of(code: str) -> Kind:
-    """What a number with this format is. The first section of a format is that of positive
-    numbers; what is quoted or escaped is only shown.
+    """Return the meaning of a number with this format. The first section of a format is that of
+    positive numbers.
     """
     section = LITERAL.sub("", code).partition(";")[0].lower()
     for inside in BRACKETS.findall(section):
@@ -63,16 +63,16 @@ def kind_of(code: str) -> Kind:
 
 
 def number(text: str) -> str:
-    """A number as it is stored, without an exponent as long as that is short. Of binary fractions,
-    the shortest text that stands for them: `0.1` of `0.10000000000000001`. Raises ValueError if it
-    is none.
+    """Return a number as it is stored, without an exponent as long as that is short; of a binary
+    fraction the shortest text: `0.1` for `0.10000000000000001`. Raises ValueError if it is no
+    number.
     """
     if PLAIN_NUMBER.fullmatch(text):
         return text
-    found = NUMBER.fullmatch(text)
-    if found is None:
+    parsed = NUMBER.fullmatch(text)
+    if parsed is None:
         raise ValueError(text)
-    digits = found["digits"].replace(".", "").lstrip("0")
+    digits = parsed["digits"].replace(".", "").lstrip("0")
     # More digits than those of any binary fraction come from programs that write decimals.
     value = float(text)
     is_binary = len(digits) <= 17 and isfinite(value) and (value or not digits)
@@ -85,7 +85,7 @@ def number(text: str) -> str:
 
 
 def _without_exponent(value: Decimal) -> str:
-    """Unless that would be long."""
+    """Return the number without an exponent unless that would be long."""
     exponent = value.adjusted()
     if exponent > MOST_ZEROS + EXACT_DIGITS or exponent < -MOST_ZEROS:
         return f"{value:e}".replace("e+", "e")
@@ -93,15 +93,17 @@ def _without_exponent(value: Decimal) -> str:
 
 
 def is_rounded(text: str) -> bool:
-    """Whether a number is whole and has more digits than spreadsheets keep, so that it may not be
-    what was typed in.
+    """Return whether a number is whole and has more digits than spreadsheets keep, so that it may
+    not be the number that was typed.
     """
     return len(text.lstrip("-")) > EXACT_DIGITS and text.lstrip("-").isdigit()
 
 
 @lru_cache(maxsize=10_000)
 def moment(text: str, kind: Kind, is_1904: bool) -> str:
-    """The date or time that a number stands for. A number that is none stays a number."""
+    """Return the date or time that a number stands for. A number that stands for none stays a
+    number.
+    """
     try:
         milliseconds = int((Decimal(text) * DAY_MS).to_integral_value())
     except (InvalidOperation, ValueError):
@@ -130,7 +132,7 @@ def _day(days: int, is_1904: bool) -> str:
 
 
 def _clock(milliseconds: int) -> str:
-    """Hours, minutes and seconds, and milliseconds where there are any."""
+    """Return hours, minutes and seconds, and milliseconds if there are any."""
     seconds, rest = divmod(milliseconds, 1000)
     text = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
     return f"{text}.{rest:03}" if rest else text

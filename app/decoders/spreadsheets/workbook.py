@@ -1,4 +1,4 @@
-"""The decoder of workbooks: takes the whole file, and has it read by a process with limits."""
+"""Decoder of workbooks: takes the whole file, and has it read by a process with limits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEXT_DIALECT = {
     "encoding": "utf-8",
     "cell_faults": True,
 }
-"""How the text of a sheet is read, whatever a user says of other files."""
+"""Dialect of the text of a sheet, whatever a user declares for other files."""
 
 
 class WorkbookDecoder(ProcessDecoder):

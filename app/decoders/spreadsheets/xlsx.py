@@ -1,5 +1,5 @@
-"""Workbooks of Office Open XML (.xlsx, .xlsm), read from their XML: only that says what is an error,
-what a formula without a value, and how a number is stored.
+"""Workbooks of Office Open XML (.xlsx, .xlsm), read from their XML: nothing else shows errors,
+formulas without a value, and how a number is stored.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class XlsxBook:
         self._folder = ""
         self._paths: dict[str, str] = {}
         self.sheets: list[tuple[str, bool]] = []
-        """(name, whether it is visible) in the order of the workbook."""
+        """Sheets as (name, whether it is visible), in the order of the workbook."""
         self._is_1904 = False
         self._by_type: dict[str, str] = {}
         self._read_workbook()
@@ -74,7 +74,9 @@ class XlsxBook:
         Xml(start, _ignore).read_all(self._archive.pieces(path), path)
 
     def _related(self, path: str) -> dict[str, str]:
-        """What a part refers to, by the id of the relation. Of the workbook, also by type."""
+        """Return what a part refers to, by the id of the relation. Of the workbook, also keep it by
+        type.
+        """
         folder, name = posixpath.split(path)
         relations = posixpath.join(folder, "_rels", f"{name}.rels")
         targets: dict[str, str] = {}
@@ -91,7 +93,7 @@ class XlsxBook:
         return targets
 
     def _read_styles(self) -> list[Kind]:
-        """What numbers are, by the style of their cell."""
+        """Return the meaning of numbers by the style of their cell."""
         path = self._by_type.get("styles", posixpath.join(self._folder, "styles.xml"))
         if not self._archive.has(path):
             return []
@@ -110,7 +112,7 @@ class XlsxBook:
         return kinds
 
     def _read_shared(self) -> list[str]:
-        """The texts that cells refer to by number."""
+        """Return the texts that cells refer to by number."""
         path = self._by_type.get("sharedStrings", posixpath.join(self._folder, "sharedStrings.xml"))
         texts: list[str] = []
         if not self._archive.has(path):
@@ -147,7 +149,7 @@ class XlsxBook:
     # ------------------------------------------------------------------ rows
 
     def rows(self, sheet: str, notes: Notes) -> Iterator[Row]:
-        """The rows that are not blank, in their order. Raises Damaged."""
+        """Yield the rows that are not blank, in order. Raises Damaged."""
         if self._shared is None:
             self._shared = self._read_shared()
         reader = _Cells(self._shared, self._kinds, self._is_1904, notes)
@@ -166,8 +168,8 @@ class XlsxBook:
 
 
 class _Cells:
-    """Makes rows of what the XML of a sheet says. It is called several times for each cell, so it
-    keeps its state in the variables of functions, which are the fastest.
+    """Handlers that make rows from the XML of a sheet. They are called several times for each cell,
+    so their state is in the variables of functions, which are the fastest.
     """
 
     def __init__(self, shared: list[str], kinds: list[Kind], is_1904: bool, notes: Notes) -> None:
@@ -223,13 +225,10 @@ class _Cells:
                 text = text_of(kind, style, value, formula, column)
                 if not text:
                     return
-                missing = column - len(cells)
-                if missing > 0:
-                    cells += [""] * missing
-                if missing >= 0:
+                if column == len(cells):
                     cells.append(text)
                 else:
-                    cells[column] = text
+                    _put(cells, column, text)
             elif name == "row":
                 if cells:
                     rows.append((self._row, cells))
@@ -249,7 +248,7 @@ class _Cells:
         return start, end, parts.append
 
     def add_plain(self, tokens: list[Token]) -> None:
-        """Whole rows."""
+        """Add whole rows."""
         columns, text_of, shared, kinds = self._columns, self._text_of, self._shared, self._kinds
         cells: list[str] = []
         for row, letters, style, kind, formula, value, inline in tokens:
@@ -283,13 +282,10 @@ class _Cells:
                 continue
             if not text:
                 continue
-            missing = column - len(cells)
-            if missing > 0:
-                cells += [""] * missing
-            if missing >= 0:
+            if column == len(cells):
                 cells.append(text)
             else:
-                cells[column] = text
+                _put(cells, column, text)
         if cells:
             self.rows.append((self._row, cells))
 
@@ -305,7 +301,7 @@ class _Cells:
     def _text_of(
         self, kind: str, style: str, value: str | None, formula: str | None, column: int
     ) -> str:
-        """The text of a cell; none if it is blank."""
+        """Return the text of a cell; empty if it is blank."""
         if kind == "n" and value:
             return self._number(value, style, column)
         if kind == "s":
@@ -327,7 +323,7 @@ class _Cells:
                 raise IndexError
             return self._shared[place]
         except (ValueError, IndexError):
-            raise Damaged(f"row {self._row} refers to a text that is not there") from None
+            raise Damaged(f"row {self._row} refers to a missing text") from None
 
     def _number(self, value: str, style: str, column: int) -> str:
         is_a = self._kinds.get(style, Kind.NUMBER)
@@ -338,14 +334,20 @@ class _Cells:
                 return value
             text = number(value)
         except ValueError:
-            raise Damaged(f"row {self._row} has a number that is none") from None
+            raise Damaged(f"row {self._row} has an invalid number") from None
         if len(text) > EXACT_DIGITS and is_rounded(text):
             self._notes.add(ROUNDED, self._row, column)
         return text
 
 
+def _put(cells: list[str], column: int, text: str) -> None:
+    """Put the text of a cell into its column, with blank cells before it where there are none."""
+    cells.extend([""] * (column + 1 - len(cells)))
+    cells[column] = text
+
+
 class _Columns(dict[str, int]):
-    """Places of columns by their letters, from 0. Raises Damaged for those that no sheet has."""
+    """Indexes of columns by their letters, from 0. Raises Damaged for those that no sheet has."""
 
     def __missing__(self, letters: str) -> int:
         place = 0
@@ -358,10 +360,10 @@ class _Columns(dict[str, int]):
 
 
 def _unescaped(text: str) -> str:
-    """Characters that XML does not allow are written as `_x001F_`."""
+    """Return the text with the characters that XML does not allow, written as `_x001F_`."""
     if "_x" not in text:
         return text
-    text = ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+    text = ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
     # Two of them may be the halves of one character.
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 

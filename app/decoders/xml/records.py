@@ -22,7 +22,7 @@ SEND_BYTES = 256 << 10
 MAX_DEPTH = 64
 """Levels of elements in a record, and around the records."""
 MAX_ATTRIBUTES = 1_000
-"""Of one element."""
+"""Maximum number of attributes of an element."""
 MAX_RECORD_CHARACTERS = 16 << 20
 MAX_PATHS = 200
 MAX_SHOWN = 20
@@ -204,7 +204,7 @@ class _Reader:
     def __init__(self, path: tuple[str, ...]) -> None:
         self._path = path
         self._matched = 0
-        """How many of the open elements are those of the path, from the root on."""
+        """Number of open elements, from the root on, that are those of the path."""
         self._depth = 0
         self._open: list[_Element] = []
         self._characters = 0

@@ -1,3 +1,3 @@
 """Files: upload, status, results, rejects, downloads."""
 
-__all__ = ["parameters"]
+__all__ = ["parameters", "xlsx"]

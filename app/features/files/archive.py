@@ -17,7 +17,7 @@ from app.db.engine import Database
 from app.destinations.registry import Destinations
 from app.errors import NotFound, StoredBytesGone
 from app.features.files import downloads, exports
-from app.features.files.drain import Drain
+from app.features.files.drain import Archive, Drain
 from app.features.jobs import proof
 from app.jobs.progress import Statuses
 from app.sources.base import Sources
@@ -76,32 +76,29 @@ class Archives:
         out = Drain()
         contents: list[dict[str, Any]] = []
         left_out: list[dict[str, str]] = []
-        archive = zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION)
-        try:
-            async for member in self._members(export, wanted, left_out):
-                sha256, size = hashlib.sha256(), 0
-                kind = zipfile.ZIP_STORED if member.is_compressed else zipfile.ZIP_DEFLATED
-                info = zipfile.ZipInfo(member.name, export.job.created_at.timetuple()[:6])
-                info.compress_type = kind
-                entry = archive.open(info, "w", force_zip64=member.size > LARGE_BYTES)
-                try:
-                    async for piece in member.pieces:
-                        await asyncio.to_thread(_write, entry, sha256, piece)
-                        size += len(piece)
-                        if data := out.take():
-                            yield data
-                finally:
-                    await asyncio.to_thread(entry.close)
-                contents.append({"name": member.name, "bytes": size, "sha256": sha256.hexdigest()})
-            summary = {
-                "job_id": str(export.job.id),
-                "complete": export.is_complete and not left_out,
-                "files": contents,
-                "left_out": left_out,
-            }
-            archive.writestr("contents.json", _json(summary))
-        finally:
-            archive.close()  # of a broken archive nothing of this is sent
+        archive = Archive(out, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION)
+        async for member in self._members(export, wanted, left_out):
+            sha256, size = hashlib.sha256(), 0
+            info = zipfile.ZipInfo(member.name, export.job.created_at.timetuple()[:6])
+            info.compress_type = (
+                zipfile.ZIP_STORED if member.is_compressed else zipfile.ZIP_DEFLATED
+            )
+            entry = archive.open(info, "w", force_zip64=member.size > LARGE_BYTES)
+            async for piece in member.pieces:
+                await asyncio.to_thread(_write, entry, sha256, piece)
+                size += len(piece)
+                if data := out.take():
+                    yield data
+            await asyncio.to_thread(entry.close)
+            contents.append({"name": member.name, "bytes": size, "sha256": sha256.hexdigest()})
+        summary = {
+            "job_id": str(export.job.id),
+            "complete": export.is_complete and not left_out,
+            "files": contents,
+            "left_out": left_out,
+        }
+        archive.writestr("contents.json", _json(summary))
+        archive.close()
         yield out.take()
 
     async def _members(

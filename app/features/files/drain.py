@@ -1,8 +1,9 @@
-"""A file that gives what was written to it, for writers of formats that want a file."""
+"""Files for downloads that are written while they are sent."""
 
 from __future__ import annotations
 
 import io
+import zipfile
 
 
 class Drain(io.RawIOBase):
@@ -27,3 +28,10 @@ class Drain(io.RawIOBase):
     def take(self) -> bytes:
         data, self._parts = b"".join(self._parts), []
         return data
+
+
+class Archive(zipfile.ZipFile):
+    """A zip archive that may be given up in the middle. It then has no index."""
+
+    def __del__(self) -> None:
+        """Do not close it: that fails while a member is being written."""

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import msgspec
 
 from app.db.rows import PageRow
 from app.decoders.places import column_letters
-from app.features.files.drain import Drain
+from app.features.files.drain import Archive, Drain
 from app.features.files.encoders import PIECE_BYTES, cell_text
 from app.jobs.formulas import GUARD, needs_guard
 from app.jobs.stored_rows import StoredRow
@@ -61,24 +62,15 @@ PARTS = {
 }
 
 
-class XlsxEncoder:
-    """Writes text as text, so that `007` stays, and JSON numbers of up to 15 digits and booleans as
-    such. With `formula_guard`, text that looks like a formula gets an apostrophe, and so does text
-    that looks guarded already: a correction removes one.
-    """
+class SheetWriter:
+    """Writes a workbook with one sheet to a file that cannot be read or rewound."""
 
-    def __init__(
-        self, columns: Sequence[str], formula_guard: bool, *, sheet: str, size: int
-    ) -> None:
+    def __init__(self, out: Any, *, sheet: str, size: int) -> None:
         """`size`: estimated bytes of the sheet."""
-        self._places = {column: position for position, column in enumerate(columns)}
-        self._guards = formula_guard
-        self._starts = [f'<c r="{letters}' for letters in map(column_letters, range(len(columns)))]
-        self._row = 0
-        self._out = Drain()
-        self._archive = zipfile.ZipFile(
-            self._out, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION
-        )
+        self._starts: list[str] = []
+        self.rows = 0
+        """Number of rows so far, the header among them."""
+        self._archive = Archive(out, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION)
         workbook = (
             f'<workbook xmlns="{MAIN}" xmlns:r="{RELATIONS}"><sheets>'
             f'<sheet name={quoteattr(sheet)} sheetId="1" r:id="rId1"/></sheets></workbook>'
@@ -89,66 +81,100 @@ class XlsxEncoder:
             "xl/worksheets/sheet1.xml", "w", force_zip64=size > LARGE_BYTES
         )
         self._sheet.write(f'{DECLARATION}<worksheet xmlns="{MAIN}"><sheetData>'.encode())
+
+    def line(self, cells: Iterable[tuple[int, str]]) -> str:
+        """Return the next row; `cells` are places, ascending, and what a function below returned."""
+        self.rows += 1
+        written = [f'{self._start(place)}{self.rows}"{cell}' for place, cell in cells]
+        return f'<row r="{self.rows}">{"".join(written)}</row>'
+
+    def write(self, lines: Sequence[str]) -> None:
+        self._sheet.write("".join(lines).encode())
+
+    def close(self) -> None:
+        self._sheet.write(b"</sheetData></worksheet>")
+        self._sheet.close()
+        self._archive.close()
+
+    def _start(self, place: int) -> str:
+        while place >= len(self._starts):
+            self._starts.append(f'<c r="{column_letters(len(self._starts))}')
+        return self._starts[place]
+
+
+def text_cell(text: str) -> str:
+    if ESCAPED.search(text):
+        text = ESCAPED.sub(_escape, text)
+    return f' t="inlineStr"><is><t xml:space="preserve">{text}</t></is></c>'
+
+
+def number_cell(number: str) -> str:
+    """Return a number, or its text if a spreadsheet would round it."""
+    return f"><v>{number}</v></c>" if _is_exact(number) else text_cell(number)
+
+
+def boolean_cell(word: str) -> str:
+    return f' t="b"><v>{int(word == "true")}</v></c>'
+
+
+class XlsxEncoder:
+    """Writes text as text, so that `007` stays, and JSON numbers of up to 15 digits and booleans as
+    such. Null and empty text have no cell. With `formula_guard`, text that looks like a formula gets
+    an apostrophe, and so does text that looks guarded already: a correction removes one.
+    """
+
+    def __init__(
+        self, columns: Sequence[str], formula_guard: bool, *, sheet: str, size: int
+    ) -> None:
+        """`size`: estimated bytes of the sheet."""
+        self._places = {column: position for position, column in enumerate(columns)}
+        self._guards = formula_guard
+        self._out = Drain()
+        self._writer = SheetWriter(self._out, sheet=sheet, size=size)
         if columns:
-            self._write([self._line(list(columns))])
+            self._writer.write([self._line(list(columns))])
 
     def encode(self, page: PageRow) -> Iterator[bytes]:
-        lines = []
+        lines: list[str] = []
         size = 0
         for row in msgspec.json.decode(page.data, type=list[StoredRow]):
             lines.append(self._line(row) if isinstance(row, list) else self._line_of(row))
             size += len(lines[-1])
             if size >= PIECE_BYTES:
-                self._write(lines)
+                self._writer.write(lines)
                 yield self._out.take()
                 lines, size = [], 0
-        self._write(lines)
+        self._writer.write(lines)
         yield self._out.take()
 
     def finish(self) -> bytes:
-        self._sheet.write(b"</sheetData></worksheet>")
-        self._sheet.close()
-        self._archive.close()
+        self._writer.close()
         return self._out.take()
 
-    def _write(self, lines: list[str]) -> None:
-        self._sheet.write("".join(lines).encode())
-
     def _line(self, cells: Sequence[str | None]) -> str:
-        """Return the row of these texts. Empty ones have no cell."""
-        self._row += 1
-        while len(cells) > len(self._starts):
-            self._starts.append(f'<c r="{column_letters(len(self._starts))}')
-        written = [self._text(place, cell) for place, cell in enumerate(cells) if cell]
-        return f'<row r="{self._row}">{"".join(written)}</row>'
+        return self._writer.line(
+            [(place, self._text(cell)) for place, cell in enumerate(cells) if cell]
+        )
 
     def _line_of(self, row: dict[str, msgspec.Raw]) -> str:
         """Return the row of an object, whose numbers and booleans stay what they are."""
-        self._row += 1
-        written: dict[int, str] = {}
+        cells: list[tuple[int, str]] = []
         for name, raw in row.items():
             place = self._places.get(name)
             text = None if place is None else cell_text(raw)
             if place is None or not text:
                 continue
-            is_text = bytes(memoryview(raw)[:1]) == b'"'
-            start = f"{self._starts[place]}{self._row}"
-            if not is_text and _is_exact(text):
-                written[place] = f'{start}"><v>{text}</v></c>'
-            elif not is_text and text in ("true", "false"):
-                written[place] = f'{start}" t="b"><v>{int(text == "true")}</v></c>'
+            first = bytes(memoryview(raw)[:1])
+            if first in b'"[{':
+                cells.append((place, self._text(text)))
+            elif text in ("true", "false"):
+                cells.append((place, boolean_cell(text)))
             else:
-                written[place] = self._text(place, text)
-        cells = [written[place] for place in sorted(written)]
-        return f'<row r="{self._row}">{"".join(cells)}</row>'
+                cells.append((place, number_cell(text)))
+        return self._writer.line(sorted(cells))
 
-    def _text(self, place: int, text: str) -> str:
-        if self._guards and needs_guard(text):
-            text = GUARD + text
-        if ESCAPED.search(text):
-            text = ESCAPED.sub(_escape, text)
-        start = f'{self._starts[place]}{self._row}" t="inlineStr"><is>'
-        return f'{start}<t xml:space="preserve">{text}</t></is></c>'
+    def _text(self, text: str) -> str:
+        return text_cell(GUARD + text if self._guards and needs_guard(text) else text)
 
 
 def longest_cell(page: PageRow) -> int:

@@ -65,7 +65,7 @@ async def list_job_types(app: App, owner: Owner) -> JobTypeList:
     "/jobs",
     status_code=202,
     response_model=Queued,
-    responses=problem_responses(400, 404, 409, 415, 422, 503),
+    responses=problem_responses(400, 404, 409, 413, 415, 422, 503, 507),
 )
 async def create_job(
     request: Request, body: NewJob, app: App, owner: Owner, fresh: Fresh = False

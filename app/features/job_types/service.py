@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import msgspec
 from sqlalchemy.exc import IntegrityError
@@ -44,6 +46,8 @@ class JobStarter:
         self._file_jobs = file_jobs
         self._objects = objects
         self._factory = factory
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        """Locks of the requests in progress, by owner and Idempotency-Key."""
 
     async def start_once(
         self, owner: str, job: NewJob, key: str, *, fresh: bool = False
@@ -53,6 +57,14 @@ class JobStarter:
 
         Raises IdempotencyKeyReused, and the errors of `start`; the key stays unused then.
         """
+        # Copying a source may take longer than a client waits before it repeats the request.
+        lock = self._locks.setdefault((owner, key), asyncio.Lock())
+        async with lock:
+            return await self._start_once(owner, job, key, fresh=fresh)
+
+    async def _start_once(
+        self, owner: str, job: NewJob, key: str, *, fresh: bool
+    ) -> tuple[SubmittedJob, bool]:
         fingerprint = _fingerprint(job, fresh=fresh)
         before = await self._made_before(owner, key, fingerprint)
         if before is not None:

@@ -24,7 +24,7 @@ from app.cli.common import (
 
 app = typer.Typer()
 PIECE_BYTES = 1 << 16
-REMOTE = "s3://"
+REMOTE = ("s3://", "https://", "http://", "file://")
 
 
 @app.command(
@@ -41,7 +41,7 @@ def preview(
         str,
         typer.Argument(
             metavar="FILE|SOURCE",
-            help="A file, - for standard input, or s3://bucket/key of the server.",
+            help="A file, - for standard input, or a source of the server: s3:, https:, file:.",
         ),
     ],
     option: Annotated[

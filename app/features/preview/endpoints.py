@@ -53,7 +53,10 @@ class PreviewOptions(DialectOptions):
     source: str | None = Field(
         default=None,
         max_length=2000,
-        description="An object, as `s3://bucket/key`, or the first of a pattern.",
+        description="A source, as in POST /api/v1/jobs; of a pattern, the first that matches.",
+    )
+    credentials: str = Field(
+        default="", max_length=40, description="Name in SOURCE_CREDENTIALS, for a source of https."
     )
     filename: str | None = Field(default=None, max_length=255, description="Of a raw body.")
     partial: Flag = Field(default=False, description="The body is only the beginning of the file.")
@@ -79,13 +82,15 @@ async def preview_file(
     request: Request, app: App, owner: Owner, options: Annotated[PreviewOptions, Query()]
 ) -> Response:
     """What a file is, with how much confidence, its first rows under the settings that you give,
-    and what other settings would give. The file is the body, an upload, or an object of a bucket.
+    and what other settings would give. The file is the body, an upload, or a source.
     The first 256 KiB are read, and nothing is stored.
     """
     if options.file_id is not None:
         beginning = await app.of(Previews).of_file(owner, options.file_id, options.declared(""))
     elif options.source is not None:
-        beginning = await app.of(Previews).of_source(options.source)
+        beginning = await app.of(Previews).of_source(
+            options.source, options.declared(""), options.credentials
+        )
     else:
         beginning = await _sent(request, app, options)
     content_type = beginning.media_type

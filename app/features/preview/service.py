@@ -8,9 +8,8 @@ from functools import partial
 from uuid import UUID
 
 from app.db.engine import Database
-from app.decoders.registry import by_content
-from app.errors import BinaryContent, ObjectNotFound
-from app.features.preview.beginning import Beginning, of_pieces
+from app.errors import ObjectNotFound
+from app.features.preview.beginning import Beginning, named, of_body, of_pieces
 from app.features.preview.queries import EarlierFile, list_loaded
 from app.formats.detect import SAMPLE_BYTES, Declared
 from app.jobs.file_jobs import FileJobs
@@ -48,25 +47,24 @@ class Previews:
         async with self._database.reading() as connection:
             return await list_loaded(connection, owner)
 
-    async def of_source(self, uri: str) -> Beginning:
-        """Return the beginning of an object, or of the first of several; raises BadSourceUri,
-        NotConfigured, ObjectNotFound, ObjectAccessDenied, Unavailable, BinaryContent.
+    async def of_source(self, uri: str, said: Declared, credentials: str) -> Beginning:
+        """Return the beginning of an object, or of the first one if the URI stands for several.
+        Raises RequestErrors of the source, Unavailable.
         """
-        source = self._sources.remote(uri)
+        return await as_request_error(self._of_source(uri, said, credentials))
+
+    async def _of_source(self, uri: str, said: Declared, credentials: str) -> Beginning:
+        source = self._sources.of(uri)
         source.check_configured()
         full = source.full(uri)
-        single = await as_request_error(asyncio.to_thread(source.single, full))
+        single = await asyncio.to_thread(source.single, full)
         if single is None:
-            objects = await as_request_error(asyncio.to_thread(source.find, full, 1))
+            objects = await asyncio.to_thread(source.find, full, 1)
             if not objects:
                 raise ObjectNotFound(f"No object matches {full}.")
             single = objects[0]
-        end = min(single.size, SAMPLE_BYTES)
-        read = partial(source.read, single.uri, 0, end, single.etag)
-        sample = await as_request_error(asyncio.to_thread(read))
-        if by_content(sample) is not None:
-            raise BinaryContent(
-                f"{single.uri} is compressed; only plain objects can be read in place."
-            )
-        name = single.uri.rpartition("/")[2]
-        return Beginning(sample, single.size <= SAMPLE_BYTES, name)
+        async with source.fetch(single, credentials) as fetched:
+            kind = fetched.coding
+            beginning = await of_body(fetched.pieces, said, kind, is_partial=False)
+            name = fetched.name.rpartition("/")[2]
+            return named(beginning, name, fetched.media_type)

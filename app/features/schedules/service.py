@@ -31,6 +31,8 @@ from app.states import JobStatus
 logger = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 SHOWN_RUNS = 5
+AT_ONCE = 16
+"""Runs whose jobs are being created in this process."""
 MAX_MISSED = 10_000
 CHECK_SECONDS = 60.0
 TOLERANCE = timedelta(minutes=1)
@@ -60,6 +62,8 @@ class Schedules:
         self._database = database
         self._starter = starter
         self._checked_at = float("-inf")
+        self._starting: dict[UUID, asyncio.Task[None]] = {}
+        """Runs whose jobs are being created, which takes long if a source has to be copied."""
 
     async def create(
         self, owner: str, *, name: str, cron: str, timezone: str, job: dict[str, Any]
@@ -132,23 +136,39 @@ class Schedules:
 
     async def run(self) -> None:
         """Start the jobs that are due, until cancelled."""
-        while True:
-            try:
-                await self.run_once()
-            except TransientError as error:
-                logger.warning("Schedules are waiting: %s", error)
-            except Exception:
-                logger.exception("Unhandled error in schedules")
-            await asyncio.sleep(POLL_SECONDS)
+        try:
+            while True:
+                try:
+                    await self.begin_due()
+                except TransientError as error:
+                    logger.warning("Schedules are waiting: %s", error)
+                except Exception:
+                    logger.exception("Unhandled error in schedules")
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
+            starting = list(self._starting.values())
+            for task in starting:
+                task.cancel()
+            if starting:
+                await asyncio.wait(starting)
 
-    async def run_once(self) -> None:
+    async def begin_due(self) -> None:
+        """Begin the runs that are due, except those of schedules whose last run has no job yet."""
         if time.monotonic() - self._checked_at >= CHECK_SECONDS:
             await self._trust_no_future()
             self._checked_at = time.monotonic()
         async with self._database.reading() as connection:
             due = await schedules.list_due(connection)
         for row in due:
-            await self._run_due(row)
+            if row.id not in self._starting and len(self._starting) < AT_ONCE:
+                task = asyncio.create_task(self._run_due(row), name=f"schedule {row.id}")
+                self._starting[row.id] = task
+                task.add_done_callback(lambda task, row=row: self._ended(row, task))  # type: ignore[misc]
+
+    def _ended(self, row: ScheduleRow, task: asyncio.Task[None]) -> None:
+        del self._starting[row.id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("Schedule %s failed", row.id, exc_info=error)
 
     async def _trust_no_future(self) -> None:
         """Recompute runs that were planned before the clock was set back and now lie too far

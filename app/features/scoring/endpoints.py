@@ -23,7 +23,7 @@ class ScoreRequest(Input):
     "/score",
     status_code=201,
     response_model=ObjectsAccepted,
-    responses=problem_responses(400, 404, 409, 415, 422, 503),
+    responses=problem_responses(400, 404, 409, 413, 415, 422, 503, 507),
 )
 async def score_transactions(
     request: Request, body: ScoreRequest, app: App, owner: Owner

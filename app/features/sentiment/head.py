@@ -1,5 +1,6 @@
-"""Sentiment from a text's vector: a linear head on all-MiniLM-L6-v2,
-trained by scripts/train_sentiment.py."""
+"""Sentiment of a text from its vector: a linear head on all-MiniLM-L6-v2, which
+scripts/train_sentiment.py trains.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from app.embeddings.model import Embedder
 WEIGHTS = Path(__file__).parent / "sentiment_minilm.json"
 DECIMALS = 4
 LEXICON_SCALE = 0.5
-"""The scores of the lexicon are about twice as far from 0 as those of the head."""
+"""Factor for scores of the lexicon, which are about twice as far from 0 as those of the head."""
 LATIN_END = "\u0250"
 _WORD = re.compile(r"[A-Za-z]{2}")
 NEGATIVE, NEUTRAL, POSITIVE = "negative", "neutral", "positive"
@@ -27,7 +28,7 @@ NEGATIVE, NEUTRAL, POSITIVE = "negative", "neutral", "positive"
 def labels_of(
     scores: npt.NDArray[np.floating], negative_to: float, positive_from: float
 ) -> list[str]:
-    """`negative`, `neutral` or `positive` for each score."""
+    """Return `negative`, `neutral` or `positive` for each score."""
     names = (NEGATIVE, NEUTRAL, POSITIVE)
     sides = (scores > negative_to).astype(int) + (scores >= positive_from)
     return [names[side] for side in sides]
@@ -35,8 +36,9 @@ def labels_of(
 
 @dataclass(frozen=True, slots=True)
 class SentimentHead:
-    """`weights` (384,) and `bias` give the score; from `positive_from` up it
-    is positive, up to `negative_to` negative."""
+    """Linear model of `weights` (384,) and `bias`. A score from `positive_from` up is positive, one
+    up to `negative_to` negative.
+    """
 
     weights: npt.NDArray[np.float32]
     bias: float
@@ -44,20 +46,22 @@ class SentimentHead:
     positive_from: float
 
     def score(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """(n,) from (n, 384): the expected human rating, -1 the worst, 1 the best."""
+        """Return the expected human rating of each vector, (n,) from (n, 384): -1 the worst, 1 the
+        best.
+        """
         scores: npt.NDArray[np.float32] = np.clip(
             vectors @ self.weights + np.float32(self.bias), -1, 1
         )
         return scores
 
     def labels(self, scores: npt.NDArray[np.floating]) -> list[str]:
-        """`negative`, `neutral` or `positive` for each score."""
+        """Return `negative`, `neutral` or `positive` for each score."""
         return labels_of(scores, self.negative_to, self.positive_from)
 
 
 @cache
 def trained_head() -> SentimentHead:
-    """The head that comes with this package."""
+    """Return the head that comes with this package."""
     stored = json.loads(WEIGHTS.read_text())
     return SentimentHead(
         np.array(stored["weights"], np.float32),
@@ -69,7 +73,7 @@ def trained_head() -> SentimentHead:
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """The score of the head and that of the lexicon, which has this share, with cuts of its own."""
+    """Mixture of the scores of the head and of the lexicon, with cuts of its own."""
 
     lexicon_share: float
     negative_to: float
@@ -78,6 +82,7 @@ class Mixture:
     def score(
         self, head: npt.NDArray[np.float64], lexicon: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float64]:
+        """Return the mixed scores, (n,) from two of (n,)."""
         return np.round(
             (1 - self.lexicon_share) * head + self.lexicon_share * LEXICON_SCALE * lexicon,
             DECIMALS,
@@ -89,15 +94,16 @@ class Mixture:
 
 @cache
 def trained_mixture() -> Mixture:
-    """The mixture that comes with this package."""
+    """Return the mixture that comes with this package."""
     return Mixture(**json.loads(WEIGHTS.read_text())["mixture"])
 
 
 def classify(texts: Sequence[str], embedder: Embedder) -> list[tuple[str, float]]:
-    """Label and score of each text; one that is no text in Latin letters says nothing: neutral, 0.
-    Blocks like `encode`; raises ModelUnavailable."""
+    """Return label and score of each text: neutral and 0 for a text that the model cannot read.
+    Blocks like `encode`; raises ModelUnavailable.
+    """
     head = trained_head()
-    # What processors of different makes compute differs beyond the sixth decimal.
+    # Results of different processors differ beyond the sixth decimal.
     scores = np.round(head.score(embedder.encode(texts)).astype(np.float64), DECIMALS)
     scores[[not is_readable(text) for text in texts]] = 0
     labels = head.labels(scores)
@@ -108,8 +114,8 @@ def classify(texts: Sequence[str], embedder: Embedder) -> list[tuple[str, float]
 
 
 def is_readable(text: str) -> bool:
-    """Whether the model, which knows English, can know its words: there is one, and most letters
-    are Latin.
+    """Return whether the model can read the text: it has a word, and most letters are Latin, since
+    the model knows English.
     """
     letters = [character for character in text if character.isalpha()]
     latin = sum(character < LATIN_END for character in letters)

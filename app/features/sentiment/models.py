@@ -1,4 +1,4 @@
-"""Sentiment models by name, made once in each process that scores."""
+"""Sentiment models by name; each process that scores creates a model once."""
 
 from __future__ import annotations
 
@@ -16,25 +16,27 @@ SENTIMENTS = ("positive", "neutral", "negative")
 
 
 class SentimentModel(Protocol):
-    """Made without arguments, once in each scoring process."""
+    """Model of sentiment. Each scoring process creates it once, without arguments."""
 
     def score(self, texts: Sequence[str]) -> Sequence[tuple[str, float]]:
-        """(`positive`, `neutral` or `negative`, a finite score) of
-        each text, in the order of the texts."""
+        """Return (`positive`, `neutral` or `negative`, a finite score) of each text, in the order of
+        the texts.
+        """
 
 
 class BadScores(ValueError):
-    """The model's answer does not fit the texts it was given."""
+    """Answer of a model that does not fit its texts."""
 
 
 def score(model: str, texts: Sequence[str]) -> list[tuple[str, float]]:
-    """Scores by a model that was allowed. Called in a process of its own;
-    raises BadScores, and what the model raises."""
-    return checked(_made(model).score(texts), len(texts))
+    """Return the scores of an allowed model. Runs in a separate process; raises BadScores, and what
+    the model raises.
+    """
+    return checked(_created(model).score(texts), len(texts))
 
 
 def checked(scores: Sequence[tuple[str, float]], count: int) -> list[tuple[str, float]]:
-    """The same scores, if there are so many and each is one; raises BadScores."""
+    """Return the scores if there are `count` and each is valid; raises BadScores."""
     if len(scores) != count:
         raise BadScores(f"The model gave {len(scores)} scores for {count} texts.")
     plain = [(str(sentiment), float(value)) for sentiment, value in scores]
@@ -47,7 +49,7 @@ def checked(scores: Sequence[tuple[str, float]], count: int) -> list[tuple[str, 
 
 
 @cache
-def _made(model: str) -> SentimentModel:
+def _created(model: str) -> SentimentModel:
     if model == LEXICON:
         from app.features.sentiment.vader import Vader
 
@@ -57,8 +59,9 @@ def _made(model: str) -> SentimentModel:
 
 
 def check_paths(paths: Iterable[str]) -> list[str]:
-    """Models of the user's own, `package.module:Class` each; raises
-    SettingsInvalid if a module is not there."""
+    """Return the paths of custom models, `package.module:Class` each. Raises SettingsInvalid if a
+    module does not exist.
+    """
     checked_paths = list(paths)
     for path in checked_paths:
         module, colon, kind = path.partition(":")

@@ -1,6 +1,4 @@
-"""The options of the sentiment under names of their own, for the interfaces that had them before
-options had a prefix.
-"""
+"""Parameters `model` and `text_column`, which interfaces had before options got a prefix."""
 
 from __future__ import annotations
 
@@ -14,18 +12,18 @@ class SentimentParameters(JobOptions):
         default=None,
         max_length=200,
         description=(
-            "Of the processor `sentiment`: how it scores. `vader`, `minilm`, `auto`, or one of your"
-            " own; `vader` if not given."
+            "Model of the processor `sentiment`: `vader`, `minilm`, `auto`, or one of your own;"
+            " `vader` if not given."
         ),
     )
     text_column: Name | None = Field(
         default=None,
         min_length=1,
-        description="Of the processor `sentiment`: where the texts are; `text` if not given.",
+        description="Column of texts for the processor `sentiment`; `text` if not given.",
     )
 
     def processor_options(self) -> dict[str, str]:
-        """Raises InvalidParameter for one that is given by both of its names."""
+        """Return the options of the processor. Raises InvalidParameter if one is given by both names."""
         options = super().processor_options()
         for name, value in (("model", self.model), ("text_column", self.text_column)):
             if value is None:

@@ -22,14 +22,14 @@ from app.processors.options import Options
 
 TEXT, ID = "text", "id"
 HEAD, AUTO = "minilm", "auto"
+"""Names of the models that score by the vectors of the texts, alone and with the lexicon."""
 EXTRAS = {LEXICON: ("sentiment",), HEAD: ("embeddings",), AUTO: ("sentiment", "embeddings")}
-"""The extras of the package that a model needs."""
-"""The models that score by the vectors of the texts, alone and with the lexicon."""
+"""Extras of the package that a model needs."""
 COLUMNS = ("row_id", "text", "sentiment", "score")
 
 
 class Scored(msgspec.Struct, frozen=True):
-    """A result, as it is stored: the score is a JSON number."""
+    """Result of a row as it is stored; the score is a JSON number."""
 
     row_id: str
     text: str
@@ -44,18 +44,23 @@ class _BadText(Exception):
 
 
 class SentimentOptions(Options):
-    model: Annotated[str, Field(max_length=200, description="How it scores.")] = LEXICON
+    model: Annotated[str, Field(max_length=200, description="Model that scores the texts.")] = (
+        LEXICON
+    )
     text_column: Annotated[
         str,
         Field(
-            min_length=1, max_length=100, pattern=r"^[^\x00]*$", description="Where the texts are."
+            min_length=1,
+            max_length=100,
+            pattern=r"^[^\x00]*$",
+            description="Name of the column of texts.",
         ),
     ] = TEXT
 
 
 class SentimentProcessor(Processor):
-    """Scores by the model named in the options, by default the lexicon. Equal texts of a chunk are
-    scored once.
+    """Processor that scores texts by the model of the options, by default the lexicon. Equal texts
+    of a chunk are scored once.
     """
 
     name = "sentiment"
@@ -64,14 +69,14 @@ class SentimentProcessor(Processor):
     version = "3"
 
     def __init__(self, own_models: Iterable[str] = (), *, embedder: Embedder | None = None) -> None:
-        """`own_models` are those, besides the built-in ones, that an upload may name; raises
-        SettingsInvalid.
+        """Allow the built-in models and `own_models`, as `package.module:Class`. Raises
+        SettingsInvalid if one does not exist.
         """
         self._embedder = embedder
         self.models = [LEXICON, *([HEAD, AUTO] if embedder else []), *check_paths(own_models)]
 
     def columns(self, header: Sequence[str], options: SentimentOptions) -> Sequence[str]:
-        """Raises MissingColumn, with the `column`."""
+        """Return the columns of the results. Raises MissingColumn, with the `column`."""
         text = options.text_column
         if header and text not in header:
             raise MissingColumn(
@@ -80,15 +85,17 @@ class SentimentProcessor(Processor):
         return COLUMNS
 
     def depends_on(self, options: SentimentOptions) -> str | None:
-        """What a model of one's own does is not known here."""
+        """Return what the scores depend on besides the texts; None for a custom model, of which that
+        is not known.
+        """
         model = options.model
         if model in (HEAD, AUTO) and self._embedder is not None:
             return f"{self._embedder.model_id}/{self._embedder.precision}"
         return "" if model == LEXICON else None
 
     def check(self, options: SentimentOptions) -> None:
-        """Raises UnknownModel for a model that may not be used, NotConfigured if its packages are
-        missing.
+        """Check that the model can be used. Raises UnknownModel if it is not allowed, NotConfigured if
+        its packages are missing.
         """
         model = options.model
         if model not in self.models:
@@ -129,12 +136,12 @@ class SentimentProcessor(Processor):
         )
 
     def _scores(self, texts: set[str], context: ChunkContext) -> dict[str, tuple[str, float]]:
-        ordered = sorted(texts)  # the same for each attempt, whatever the seed of the hashes
+        ordered = sorted(texts)  # the same order in each attempt: the seed of hashes changes
         if not ordered:
             return {}
         model = context.options.model
         if model == HEAD and self._embedder is not None:
-            # here: it leaves the interpreter to others, and is loaded once
+            # In this process: the model releases the interpreter lock, and is loaded once.
             scores = classify(ordered, self._embedder)
         elif model == AUTO and self._embedder is not None:
             scores = self._by_both(ordered, self._embedder, context)
@@ -151,8 +158,8 @@ class SentimentProcessor(Processor):
         if suited:
             by_head = classify([texts[place] for place in suited], embedder)
             both = mixed(by_head, [by_lexicon[place] for place in suited])
-            for place, found in zip(suited, both, strict=True):
-                scores[place] = found
+            for place, mixture in zip(suited, both, strict=True):
+                scores[place] = mixture
         return scores
 
     def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -164,7 +171,7 @@ class SentimentProcessor(Processor):
 
 
 class _Cells:
-    """Reads (id or "", text) from the cells of a CSV row."""
+    """Reader of (id or "", text) from the cells of a CSV row."""
 
     def __init__(self, text: str, columns: Sequence[str], delimiter: str) -> None:
         self._text = columns.index(text)
@@ -185,7 +192,7 @@ class _Cells:
 
 
 def _read_object(name: str, raw: bytes) -> tuple[str, str]:
-    """(id or "", text) from a JSON object. A number keeps its digits."""
+    """Return (id or "", text) of a JSON object. A number keeps its digits."""
     row = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     if name not in row:
         raise _BadText(
@@ -200,7 +207,7 @@ def _read_object(name: str, raw: bytes) -> tuple[str, str]:
 
 
 def _text(value: msgspec.Raw) -> str | None:
-    """A string, the JSON of anything else, or None for null."""
+    """Return a string, the JSON of anything else, or None for null."""
     json = bytes(value)
     if json.startswith(b'"'):
         return msgspec.json.decode(json, type=str)
@@ -208,12 +215,12 @@ def _text(value: msgspec.Raw) -> str | None:
 
 
 def _nearest(wanted: str, names: Sequence[str]) -> str:
-    """For the end of a sentence about the missing column."""
+    """Return the end of a sentence that names the column most like the missing one."""
     lowered = {name.strip().lower(): name for name in names}
     close = get_close_matches(wanted.strip().lower(), lowered, n=1, cutoff=0.5)
     return f"; the nearest is `{lowered[close[0]][:60]}`" if close else ""
 
 
 def _reject(number: int, column: str, bad: _BadText) -> Reject:
-    """Its place in the file is found by the runner."""
+    """Return a reject without its place in the file, which the runner finds."""
     return Reject(number, 0, 0, 0, b"", bad.code, bad.message, column, bad.value)

@@ -1,11 +1,10 @@
-"""VADER with the same scores in linear time. Imported only where texts are scored.
+"""VADER with the same scores in linear time. Only processes that score texts import it.
 
-The library looks at all words of a text again for each word of its lexicon: a text
-of 100 000 words takes hours. Only three words before and two behind can matter, so
-these are all that the overridden step is shown.
+The library looks at all words of a text again for each word of its lexicon: a text of 100 000 words
+takes hours. Only three words before a word and two behind it can matter, so the overridden step
+sees no others.
 
-The lexicon knows negations by the straight apostrophe alone; the others
-that texts are written with are read as that.
+The lexicon knows negations only with the straight apostrophe. Other apostrophes are read as it.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ STRAIGHT = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\uff07", "'"))
 
 @dataclass(frozen=True, slots=True)
 class _Neighbourhood:
-    """The part of a text around one word, in the shape in which the library expects a text."""
+    """Part of a text around one word, in the shape that the library expects of a text."""
 
     words_and_emoticons: list[str]
     is_cap_diff: bool
@@ -82,8 +81,9 @@ class _Analyzer(SentimentIntensityAnalyzer):  # type: ignore[misc]
 
 
 class Vader:
-    """The lexicon-based scorer: the score is VADER's compound, from
-    -1 to 1; +-0.05 parts the three sentiments."""
+    """Scorer by the lexicon. The score is VADER's compound, from -1 to 1; cuts at -0.05 and 0.05
+    separate the three sentiments.
+    """
 
     def __init__(self) -> None:
         self._analyzer = _Analyzer()

@@ -17,7 +17,7 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 def of_text(text: str) -> Elements | None:
-    """Of `{1,NULL,"a, b"}` or `[1, null, "a, b"]`; None if it is neither."""
+    """Return the elements of `{1,NULL,"a, b"}` or `[1, null, "a, b"]`; None if it is neither."""
     if text.startswith("["):
         return of_json(text)
     if not (text.startswith("{") and text.endswith("}")):
@@ -48,7 +48,9 @@ def _element(match: re.Match[str]) -> str | None:
 
 
 def of_json(text: str) -> Elements | None:
-    """Of a JSON list, or of a JSON text that holds one. Numbers keep their digits."""
+    """Return the elements of a JSON list, or of a JSON text that holds one. Numbers keep their
+    digits.
+    """
     try:
         if text.startswith('"'):
             return of_text(msgspec.json.decode(text, type=str))
@@ -69,7 +71,7 @@ def _cell(raw: bytes) -> str | None:
 
 
 def literal(elements: Elements) -> str:
-    """As PostgreSQL reads it, each element quoted."""
+    """Return the array as PostgreSQL reads it, each element quoted."""
     return "{" + ",".join(map(_quoted, elements)) + "}"
 
 

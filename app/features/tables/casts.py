@@ -1,5 +1,5 @@
-"""Which strict cast a column of a table demands. What the database itself would round, cut or read
-in a way of its own is refused before it comes there; `strict` carries the casts out.
+"""Chooses the strict cast that a column of a table demands. What the database itself would round,
+cut or read in a way of its own is refused before it comes there; `strict` carries the casts out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Cast:
     type: str
     """As the database writes it, without the domain."""
     bits: int = 64
-    """Of integers and floating-point numbers."""
+    """Size of integers and floating-point numbers."""
     precision: int | None = None
     """Digits of a decimal; None if it has no limit."""
     scale: int = 0
@@ -40,9 +40,9 @@ class Cast:
     """character(n), which does not keep spaces at the end."""
     labels: tuple[str, ...] = ()
     element: Cast | None = None
-    """Of an array."""
+    """Cast of the elements of an array."""
     format: str = ""
-    """Of dates and times in the file, as strftime names it; empty for ISO 8601."""
+    """Form of dates and times in the file, as strftime names it; empty for ISO 8601."""
     counts_bytes: bool = False
     """Whether `length` is in bytes, beyond which the database would cut."""
     is_binary: bool = False
@@ -75,7 +75,7 @@ MICROSECONDS = 6
 
 
 def cast_for(column: Column, dialect: Dialect, *, is_strict: bool = False) -> Cast:
-    """`is_strict`: of SQLite, whether the table is."""
+    """Return the cast for a column. `is_strict`: whether a table of SQLite is STRICT."""
     written = column.base_type or column.type
     if dialect == "sqlite":
         return _sqlite(written, is_strict=is_strict)
@@ -135,8 +135,8 @@ _DECLARED = re.compile(r"\s*([^()]*?)\s*(?:\(\s*\+?(\d+)\s*(?:,\s*\+?(\d+)\s*)?\
 
 
 def _sqlite(written: str, *, is_strict: bool) -> Cast:
-    """By the declared type, which says what the user means even where SQLite would take anything:
-    what does not fit is refused, as PostgreSQL would refuse it.
+    """Return the cast by the declared type, which says what the user means even where SQLite would
+    take anything: what does not fit is refused, as PostgreSQL would refuse it.
     """
     if is_strict:
         return _STRICT_SQLITE[written.upper()]

@@ -94,7 +94,7 @@ def load(
 
     Exit code: 0 every row is in the table; 1 some rows were rejected; 3 the load failed, and the
     table is as it was; 4 the file, the table or an option was refused; 5 the server does not
-    answer; 130 interrupted (what is uploaded goes on).
+    answer; 130 interrupted (the server continues with what is uploaded).
     """
     from app.cli.transfer import source
     from app.cli.uploads import Run, parameter
@@ -107,12 +107,12 @@ def load(
         "max_delete": max_delete,
         "connection": connection,
     }
-    given = {parameter(name): value for name, value in map(named, option or ())}
-    if clash := given.keys() & {*settings, "priority", "filename", "processor"}:
+    options = {parameter(name): value for name, value in map(named, option or ())}
+    if clash := options.keys() & {*settings, "priority", "filename", "processor"}:
         raise CliError(f"{min(clash)} has an option of its own, or none here.", Exit.USAGE)
     is_new = mode == "create"
-    of_load = {name: value for name, value in given.items() if name.startswith("option.")}
-    of_upload = {name: value for name, value in given.items() if name not in of_load}
+    of_load = {name: value for name, value in options.items() if name.startswith("option.")}
+    of_upload = {name: value for name, value in options.items() if name not in of_load}
     params: dict[str, Any] = {"priority": priority, **of_upload}
     params |= {"processor": "profile"} if is_new else {**settings, **of_load}
     client = connect(url)
@@ -129,8 +129,8 @@ def load(
         code = run.all([source(file, name)])
         ended = run.ended
         if is_new and ended and code < Exit.FAILED:
-            options = _options(settings, of_load)
-            job = {"file_id": ended[0]["file_id"], "options": options, "priority": priority}
+            job_options = _options(settings, of_load)
+            job = {"file_id": ended[0]["file_id"], "options": job_options, "priority": priority}
             ended = []
             code = _create(client, shown_on, job, ended)
             if as_json and ended:
@@ -150,7 +150,7 @@ def _counted(status: dict[str, Any]) -> str:
 
 
 def _options(settings: dict[str, Any], of_load: dict[str, str]) -> dict[str, Any]:
-    """Of a job, from those of an upload."""
+    """Return the options of a job, from those of an upload."""
     options: dict[str, Any] = {name: value for name, value in settings.items() if value}
     options |= {name.removeprefix("option."): value for name, value in of_load.items()}
     if settings["key"]:
@@ -166,9 +166,9 @@ def _create(
     """
     from app.cli.waiting import Follower
 
-    made = client.send("POST", "/jobs", json={"type": "load", **job}).json()
+    submitted = client.send("POST", "/jobs", json={"type": "load", **job}).json()
     follower = Follower(client, shown_on, ended.append)
-    follower.add(made["job_id"], made["job_id"], "")
+    follower.add(submitted["job_id"], submitted["job_id"], "")
     follower.run()
     return follower.code
 
@@ -213,13 +213,13 @@ def tables(
 def _describe(client: Client, name: str, connection: str | None, *, as_json: bool) -> None:
     from urllib.parse import quote
 
-    found = client.get(f"/tables/{quote(name, safe='')}", connection=connection)
+    described = client.get(f"/tables/{quote(name, safe='')}", connection=connection)
     if as_json:
-        print_json(found)
+        print_json(described)
         return
-    about = "" if found["rows_are_exact"] else "about "
-    rows = "" if found["rows"] is None else f", {about}{found['rows']:,} rows"
-    print_status(f"{found['name']}: {found['kind']}{rows}")
+    about = "" if described["rows_are_exact"] else "about "
+    rows = "" if described["rows"] is None else f", {about}{described['rows']:,} rows"
+    print_status(f"{described['name']}: {described['kind']}{rows}")
     columns = [
         (
             column["name"],
@@ -227,12 +227,12 @@ def _describe(client: Client, name: str, connection: str | None, *, as_json: boo
             "" if column["nullable"] else "not null",
             column["generated"] or column["default"],
         )
-        for column in found["columns"]
+        for column in described["columns"]
     ]
     table(("column", "type", "", "default"), columns)
     rules = [
         (rule["name"], rule["kind"].replace("_", " "), ", ".join(rule["columns"]), _refers(rule))
-        for rule in found["constraints"]
+        for rule in described["constraints"]
         if rule["kind"] != "not_null"
     ]
     if rules:

@@ -43,7 +43,9 @@ class Connections:
 
     @property
     def names(self) -> list[str]:
-        """In the order of the settings; the service's own database is not among them."""
+        """Return the names in the order of the settings; the service's own database is not among
+        them.
+        """
         return list(self._urls)
 
     def check(self, name: str) -> None:
@@ -55,14 +57,14 @@ class Connections:
         return name == OWN and self._database.is_sqlite
 
     def address(self, name: str) -> str:
-        """`host:port/database` of a named connection, without user and password."""
+        """Return `host:port/database` of a named connection, without user and password."""
         url = self._urls[name]
         return f"{url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
 
     def engine(self, name: str) -> AsyncEngine:
-        """Of a named connection; raises UnknownConnection.
+        """Return the engine of a named connection; raises UnknownConnection.
 
-        Works through a pooler that gives each transaction another session: nothing is prepared
+        It works through a pooler that gives each transaction another session: nothing is prepared
         under a name that another session might know.
         """
         self.check(name)
@@ -86,7 +88,7 @@ class Connections:
 
     @asynccontextmanager
     async def reading(self, name: str) -> AsyncIterator[AsyncConnection]:
-        """A transaction that only reads; raises UnknownConnection, Unavailable,
+        """Open a transaction that only reads; raises UnknownConnection, Unavailable,
         DatabaseUnavailable.
         """
         if name == OWN:
@@ -111,7 +113,7 @@ class Connections:
 
     @staticmethod
     def _unavailable(name: str, error: Exception) -> Unavailable:
-        """The log says what is wrong; who asks is told only that something is."""
+        """Log what is wrong, and return an error that says only that something is."""
         logger.warning("The connection %s is not available: %s", name, brief(error))
         return Unavailable(
             f"The database of the connection {name!r} does not answer as it should.",

@@ -55,14 +55,14 @@ class Facts:
     subtype: str = ""
     """integer, decimal, date or datetime."""
     format: str = ""
-    """Of dates, as strftime names it."""
+    """Form of dates, as strftime names it."""
     least: str | None = None
-    """Of numbers, as it is written."""
+    """The least number, as it is written."""
     greatest: str | None = None
 
 
 def facts_of(profile: Mapping[str, Any]) -> list[Facts]:
-    """Of all columns in the result of an analysis."""
+    """Return the facts of all columns in the result of an analysis."""
     return [
         Facts(
             column["name"],
@@ -77,7 +77,7 @@ def facts_of(profile: Mapping[str, Any]) -> list[Facts]:
 
 
 def type_for(facts: Facts | None, dialect: Dialect) -> str:
-    """Of a column that holds these values; text without facts."""
+    """Return the type of a column that holds these values; text without facts."""
     if facts is None:
         return TEXT[dialect]
     if dialect == "sqlite":
@@ -95,8 +95,8 @@ def type_for(facts: Facts | None, dialect: Dialect) -> str:
 
 
 def _sqlite_type(facts: Facts) -> str:
-    """Decimals are text: a floating-point number would not keep them. Dates and truth values have
-    no type of their own.
+    """Return the type on SQLite. Decimals are text: a floating-point number would not keep them.
+    Dates and truth values have no type of their own.
     """
     if facts.type == "number" and _fits_bigint(facts):
         return "INTEGER"
@@ -118,7 +118,7 @@ def name_problems(
     dialect: Dialect,
     there: Iterable[str] = (),
 ) -> list[str]:
-    """What keeps new columns from having these names; `there` are those that the table has."""
+    """Return what keeps new columns from having these names; `there` are those that the table has."""
     problems = []
     taken = {_folded(other, dialect) for other in there}
     if _is_too_long(name.table, dialect) or "\0" in name.table:
@@ -143,7 +143,7 @@ SYSTEM_COLUMNS = ("oid", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")
 
 
 def _folded(name: str, dialect: Dialect) -> str:
-    """SQLite compares names without regard to the case of ASCII letters."""
+    """Return the name as SQLite compares it: without regard to the case of ASCII letters."""
     if dialect == "postgresql":
         return name
     return "".join(character.lower() if character.isascii() else character for character in name)
@@ -156,7 +156,7 @@ def _is_too_long(name: str, dialect: Dialect) -> bool:
 def type_problems(
     types: Mapping[str, str], columns: Mapping[str, str], dialect: Dialect
 ) -> list[str]:
-    """What is wrong with the types that a user chose."""
+    """Return what is wrong with the types that a user chose."""
     problems = []
     for column, written in types.items():
         if column not in columns:
@@ -174,7 +174,9 @@ def _is_type(written: str, dialect: Dialect) -> bool:
 
 
 def _normal(written: str, dialect: Dialect) -> str:
-    """In the case of the database, with single spaces, and none before or within parentheses."""
+    """Return a type in the case of the database, with single spaces, and none before or within
+    parentheses.
+    """
     words = re.sub(r" ?([(,]) ?| (?=\))", r"\1", " ".join(written.split()))
     return words.upper() if dialect == "sqlite" else words.lower()
 
@@ -182,7 +184,7 @@ def _normal(written: str, dialect: Dialect) -> str:
 def definition_of(
     name: TableName, types: Mapping[str, str], key: tuple[str, ...], dialect: Dialect
 ) -> TableDefinition:
-    """The table as the catalogue will describe it."""
+    """Return the table as the catalogue will describe it."""
     columns = tuple(
         _new_column(column, _in_full(_normal(type_, dialect)), column not in key)
         for column, type_ in types.items()
@@ -209,7 +211,7 @@ def _new_column(name: str, type_: str, is_nullable: bool) -> Column:
 
 
 def _in_full(written: str) -> str:
-    """As the catalogue writes it."""
+    """Return a type as the catalogue writes it."""
     match = re.fullmatch(r"(\w+)(\(.*?\))?(.*)", written)
     assert match is not None
     name, limits, rest = match[1], match[2] or "", match[3]
@@ -231,7 +233,7 @@ def create_table(definition: TableDefinition) -> str:
 
 
 def add_key(definition: TableDefinition) -> str:
-    """The primary key of a table that was made without one."""
+    """Return the statement that adds the primary key to a table that was made without one."""
     key = ", ".join(map(quoted, definition.primary_key))
     return f"ALTER TABLE {definition.name.sql} ADD PRIMARY KEY ({key})"
 

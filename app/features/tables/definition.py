@@ -17,7 +17,7 @@ Dialect = Literal["postgresql", "sqlite"]
 
 
 def quoted(identifier: str) -> str:
-    """As an identifier of SQL, on both databases."""
+    """Return an identifier of SQL, for both databases."""
     return '"' + identifier.replace('"', '""') + '"'
 
 
@@ -33,11 +33,11 @@ class TableName:
 
     @property
     def sql(self) -> str:
-        """With its schema, quoted."""
+        """Return the name with its schema, quoted."""
         return f"{quoted(self.schema)}.{quoted(self.table)}"
 
     def __str__(self) -> str:
-        """As requests write it: parts with a dot or a quote in them are quoted."""
+        """Return the name as requests write it: parts with a dot or a quote in them are quoted."""
         parts = [quoted(p) if set('."') & set(p) else p for p in (self.schema, self.table) if p]
         return ".".join(parts)
 
@@ -56,12 +56,12 @@ class Column:
     base_type: str = ""
     """What a domain is made of, or `type` itself."""
     kind: TypeKind = "base"
-    """Of the base type."""
+    """Kind of the base type."""
     element_type: str = ""
-    """Of an array: the type of its elements; that of a domain, if they are of one."""
+    """Type of the elements of an array; the domain, if they are of one."""
     element_kind: TypeKind = "base"
     labels: tuple[str, ...] = ()
-    """Of an enum, or of the enum that the elements of an array are."""
+    """Labels of an enum, or of the enum that the elements of an array are."""
     domain_checks: tuple[Constraint, ...] = ()
     """Conditions of its domain; `VALUE` stands for the value in their definitions."""
     can_insert: bool = True
@@ -70,7 +70,7 @@ class Column:
 
     @property
     def has_value_without_source(self) -> bool:
-        """Whether a new row can do without a value for it."""
+        """Return whether a new row can do without a value for it."""
         return bool(self.is_nullable or self.default is not None or self.generated)
 
 
@@ -82,24 +82,24 @@ class Constraint:
     """Empty where the database has none: NOT NULL before PostgreSQL 18, and on SQLite."""
     kind: ConstraintKind
     columns: tuple[str, ...]
-    """Of a unique index on expressions: those of its columns that are none."""
+    """Columns of the constraint. A unique index on expressions may have others, which are none."""
     definition: str = ""
     """As the database writes it: `CHECK ((amount > 0))`, `CREATE UNIQUE INDEX ...`."""
     is_deferrable: bool = False
     is_deferred: bool = False
     """Checked at the end of a transaction, unless somebody says otherwise."""
     nulls_are_equal: bool = False
-    """Of a unique constraint: NULLS NOT DISTINCT."""
+    """Whether a unique constraint is NULLS NOT DISTINCT."""
     references: TableName | None = None
     referenced_columns: tuple[str, ...] = ()
     match: Literal["simple", "full"] = "simple"
-    """Of a foreign key."""
+    """How a foreign key compares several columns."""
     is_index: bool = False
     """A unique index that belongs to no constraint."""
     expressions: tuple[str, ...] = ()
-    """Of an index: all that it is on, columns included, if one of them is an expression."""
+    """All that an index is on, columns included, if one of them is an expression."""
     predicate: str = ""
-    """Of a partial index."""
+    """Condition of a partial index."""
     is_temporal: bool = False
     """WITHOUT OVERLAPS or PERIOD: its last column is compared by overlap."""
 
@@ -120,38 +120,39 @@ class TableDefinition:
     """None if the database does not know."""
     dialect: Dialect = "postgresql"
     rules: tuple[str, ...] = ()
-    """Of PostgreSQL, which rewrite INSERT, UPDATE or DELETE. COPY does not see them."""
+    """Rules of PostgreSQL, which rewrite INSERT, UPDATE or DELETE. COPY does not see them."""
     rights: frozenset[Right] = frozenset(
         ("select", "insert", "update", "delete", "truncate", "own")
     )
-    """Of the role on the whole table; `own`: it may change the definition."""
+    """Rights of the role on the whole table; `own`: it may change the definition."""
     oid: int | None = None
-    """Of PostgreSQL: a table that was dropped and made again has another."""
+    """Id in PostgreSQL: a table that was dropped and made again has another."""
     partition_key: str = ""
-    """Of a partitioned table."""
+    """Key of a partitioned table."""
     partition_bound: str = ""
-    """Of a partition: the condition that its rows keep. No constraint of the catalogue says it."""
+    """Condition that the rows of a partition keep. No constraint of the catalogue says it."""
     has_children: bool = False
     """Whether tables inherit from it; of a partitioned table, whether it has partitions."""
     is_strict: bool = False
-    """Of SQLite."""
+    """Whether a table of SQLite is STRICT."""
     has_rowid: bool = True
-    """Of SQLite."""
+    """Whether a table of SQLite has a rowid."""
 
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)
 
     @property
     def primary_key(self) -> tuple[str, ...]:
-        """Empty if the table has none."""
+        """Return the columns of the primary key; none if the table has no key."""
         for constraint in self.constraints:
             if constraint.kind == "primary_key":
                 return constraint.columns
         return ()
 
     def unique_on(self, columns: tuple[str, ...]) -> Constraint | None:
-        """The constraint or index by which no two rows have the same values in just these columns,
-        in any order; None if there is none. Partial ones and those on expressions do not count.
+        """Return the constraint or index by which no two rows have the same values in just these
+        columns, in any order; None if there is none. Partial ones and those on expressions do not
+        count.
         """
         for constraint in self.constraints:
             is_unique = constraint.kind in ("primary_key", "unique") and not constraint.is_temporal
@@ -161,8 +162,8 @@ class TableDefinition:
         return None
 
     def fingerprint(self) -> str:
-        """SHA-256, in hexadecimal, of all that decides how rows are loaded. It changes with the
-        definition, and not with the rows or the rights.
+        """Return the SHA-256, in hexadecimal, of all that decides how rows are loaded. It changes
+        with the definition, and not with the rows or the rights.
         """
         columns = [replace(column, can_insert=True, can_update=True) for column in self.columns]
         lasting = (

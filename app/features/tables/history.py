@@ -15,13 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, corrections, files
 from app.db.rows import ChunkRow
 from app.errors import InvalidParameter
-from app.features.tables import queries
 from app.features.tables.definition import Column, TableDefinition, quoted
 from app.features.tables.loading.loader import Loader
-from app.features.tables.loading.record import Record, stored_columns
+from app.features.tables.loading.record import stored_columns
 from app.features.tables.loading.statements import ROW
-from app.features.tables.loading.stored import from_text
-from app.features.tables.loading.undoing import Recorded, find_recorded
+from app.features.tables.loading.undoing import Recorded, find_loads
 from app.features.tables.queries import RecordedLoad
 from app.formats.base import Format, Span
 from app.formats.registry import from_json, open_format
@@ -82,15 +80,10 @@ class History:
         """
         names = [column.name for column in definition.columns]
         row = await self._current(connection, definition, key, names)
-        loads = await queries.list_ended(
-            connection, "load", str(definition.name), definition.name.connection
-        )
+        loads = await find_loads(connection, self._loader, definition.name)
         events: list[dict[str, Any]] = []
-        for load in reversed(loads):
-            record = Record(from_text(load.options["plan"]), load.id)
-            recorded = await find_recorded(connection, self._loader, record)
-            if recorded is not None:
-                events += await self._events(connection, recorded, load, key, owner)
+        for load, recorded in reversed(loads):
+            events += await self._events(connection, recorded, load, key, owner)
             if len(events) >= MOST_EVENTS:
                 break
         written = next((event for event in events if event["values"]), None)

@@ -14,8 +14,8 @@ MOST_RECORDS = 1000
 
 
 def keys_of(dialect: Mapping[str, Any], sample: bytes, *, is_whole: bool) -> list[str]:
-    """Of the first records, in the order in which they come. `sample` is the beginning of the file,
-    or all of it. Records that cannot be read have none.
+    """Return the keys of the first records, in the order in which they come. `sample` is the
+    beginning of the file, or all of it. Records that cannot be read have none.
     """
     form, start = open_format(from_json(dict(dialect))), int(dialect["data_start"])
     data = sample[start:]

@@ -47,10 +47,10 @@ class Wanted:
     """(column of the table, column of the file) of all that are loaded; None: by their names."""
     on_schema_change: OnSchemaChange = "refuse"
     rescue_column: str = "_rescued"
-    """Of the table, of a type for JSON: takes the columns that the table lacks, as one object."""
+    """Column of a type for JSON that takes the columns that the table lacks, as one object."""
     visibility: Visibility = "atomic"
     max_delete: str = ""
-    """Of a mirror: rows, or percent of the table's with a percent sign."""
+    """Limit of a mirror: rows, or percent of the table's with a percent sign."""
     empty: Literal["null", "text"] = "null"
     """What an empty cell of a text column becomes: NULL, as COPY reads it, or an empty text. In
     other columns it is NULL. Of JSON an empty text stays one.
@@ -66,16 +66,16 @@ class PlannedColumn:
     """A column of the table that is loaded."""
 
     source: str
-    """Of the file."""
+    """Name in the file."""
     name: str
-    """Of the table."""
+    """Name in the table."""
     cast: Cast
     is_nullable: bool
     matched_by: MatchedBy = "name"
 
     @property
     def type(self) -> str:
-        """As the database writes it, without the domain."""
+        """Return the type as the database writes it, without the domain."""
         return self.cast.type
 
 
@@ -84,7 +84,7 @@ class LoadPlan:
     """What a load does, as it is kept with its job."""
 
     definition: TableDefinition
-    """Of the table as the load will find it: with columns that are added, and in the mode `create`
+    """The table as the load will find it: with columns that are added, and in the mode `create`
     as it will be made.
     """
     mode: Mode
@@ -103,7 +103,7 @@ class LoadPlan:
     ignored: tuple[str, ...] = ()
     """Columns of the file that are not loaded."""
     rescue_column: str = ""
-    """Of the table; empty if nothing is rescued."""
+    """Column of the table; empty if nothing is rescued."""
     rescued: tuple[str, ...] = ()
     """Columns of the file that go into it."""
     statements: tuple[str, ...] = ()
@@ -122,7 +122,7 @@ class LoadPlan:
 
     @property
     def names(self) -> list[str]:
-        """Of the table's columns that are loaded."""
+        """Return the names of the table's columns that are loaded."""
         return [column.name for column in self.columns]
 
     def as_json(self) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class LoadPlan:
 
 
 def restored(document: Mapping[str, Any]) -> LoadPlan:
-    """From what `as_json` made; raises msgspec.ValidationError."""
+    """Return the plan from what `as_json` made; raises msgspec.ValidationError."""
     return msgspec.convert(document, LoadPlan)
 
 
@@ -141,7 +141,8 @@ def plan_load(
     wanted: Wanted,
     facts: Sequence[Facts] = (),
 ) -> LoadPlan:
-    """For a table that is there; `facts` are what an analysis found in the columns of the file.
+    """Return the plan for a table that is there; `facts` are what an analysis found in the columns
+    of the file.
 
     Raises TableUnusable, and TableMismatch with all that does not fit.
     """
@@ -186,8 +187,8 @@ def plan_creation(
     facts: Sequence[Facts],
     types: Mapping[str, str] | None = None,
 ) -> LoadPlan:
-    """For a table that is not there. `types`: by column of the table, instead of what the facts
-    say. Raises TableMismatch.
+    """Return the plan for a table that is not there. `types`: by column of the table, instead of
+    what the facts say. Raises TableMismatch.
     """
     problems: list[Problem] = []
     pairs = wanted.columns
@@ -290,7 +291,9 @@ def matched(
     wanted: Wanted,
     problems: list[Problem],
 ) -> dict[str, Match]:
-    """By column of the table. What could go to several places goes to none, and is a problem."""
+    """Return the matches by column of the table. What could go to several places goes to none, and
+    is a problem.
+    """
     if wanted.columns is not None:
         return _as_told(header, definition, wanted.columns, problems)
     names = [column.name for column in definition.columns]
@@ -320,7 +323,7 @@ def _words(name: str) -> str:
 
 
 def _by_form(names: Iterable[str], form: Callable[[str], str]) -> dict[str, list[str]]:
-    """Names without a letter or digit have no form."""
+    """Return names by their normal form. Names without a letter or digit have none."""
     by_form: dict[str, list[str]] = {}
     for name in names:
         if normal_form := form(name):
@@ -357,7 +360,7 @@ def _with_unknown(
     facts: Sequence[Facts],
     problems: list[Problem],
 ) -> LoadPlan:
-    """What becomes of columns of the file that the table lacks."""
+    """Decide what becomes of columns of the file that the table lacks."""
     if wanted.on_schema_change == "rescue":
         return _with_rescue(plan, unknown, wanted, problems)
     if not unknown or wanted.columns is not None or wanted.on_schema_change == "ignore":
@@ -408,7 +411,9 @@ def _with_columns(
     facts: Sequence[Facts],
     problems: list[Problem],
 ) -> LoadPlan:
-    """With the columns that are loaded, in the order of the table, and those that are not."""
+    """Return the plan with the columns that are loaded, in the order of the table, and those that
+    are not.
+    """
     by_name = {each.name: each for each in facts}
     columns: list[PlannedColumn] = []
     left_alone: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -44,18 +45,20 @@ class RecordedLoad(msgspec.Struct, frozen=True):
 
 async def list_ended(
     connection: AsyncConnection,
-    processor: str,
+    job_ids: Sequence[UUID],
     table: str,
     source: str,
     *,
     after: datetime | None = None,
 ) -> list[RecordedLoad]:
-    """Return the loads of a table that ended after a time and were not undone, in their order."""
+    """Return those of these loads that are of a table, ended after a time and were not undone, in
+    their order.
+    """
     query = (
         select(*columns_of(RecordedLoad, Job, File))
         .join(File, File.id == Job.file_id)
         .where(
-            Job.processor == processor,
+            Job.id.in_(job_ids),
             Job.options["table"].as_string() == table,
             Job.options["connection"].as_string() == source,
             Job.status.in_((JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)),
@@ -72,8 +75,8 @@ async def list_ended(
 async def list_loads(
     connection: AsyncConnection, owner: str, processor: str, table: str, source: str, *, limit: int
 ) -> list[LoadRow]:
-    """Of this owner, the newest first. `table` is written with its schema, `source` is the name of
-    the connection.
+    """Return the loads of this owner, the newest first. `table` is written with its schema,
+    `source` is the name of the connection.
     """
     query = (
         select(*columns_of(LoadRow, Job, File))

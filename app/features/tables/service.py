@@ -55,7 +55,7 @@ class Tables:
         history: History,
         own_tables: Iterable[str] = (),
     ) -> None:
-        """`own_tables`: of the processors that the settings name."""
+        """`own_tables`: tables of the processors that the settings name."""
         self._history = history
         self._settings = settings
         self._database = database
@@ -65,8 +65,8 @@ class Tables:
         self._own = frozenset(own_tables)
 
     async def check_access(self, owner: str) -> None:
-        """Tables belong to nobody: whoever may use them sees and changes what others have loaded.
-        Raises AdminOnly.
+        """Check that the user may use tables, which belong to nobody: whoever may use them sees and
+        changes what others have loaded. Raises AdminOnly.
         """
         settings = self._settings
         if settings.tables_access == "users":
@@ -106,7 +106,7 @@ class Tables:
     async def list_tables(
         self, owner: str, connection_name: str, schema: str, *, limit: int, offset: int
     ) -> dict[str, Any]:
-        """Of a schema; those of the default ones without one. Raises UnknownConnection."""
+        """Return the tables of a schema, or of the default ones. Raises UnknownConnection."""
         await self.check_access(owner)
         self._connections.check(connection_name)
         schema = schema or self._default_schema(connection_name)
@@ -162,7 +162,7 @@ class Tables:
         return unknown
 
     def _default_schema(self, connection_name: str) -> str:
-        """Empty for the search path of a named connection."""
+        """Return the schema; empty for the search path of a named connection."""
         if connection_name != OWN:
             return ""
         return "main" if self._database.is_sqlite else self._settings.tables_schema
@@ -193,9 +193,9 @@ class Tables:
     # ------------------------------------------------------------------ plans
 
     async def planned(self, owner: str, options: LoadOptions) -> Planned:
-        """What plans the load of a file. What can be refused without one is refused now: raises
-        AdminOnly, UnknownConnection, UnknownTable, TableExists. The plan raises TableUnusable,
-        TableMismatch, AnalysisNeeded.
+        """Return the function that plans the load of a file. What can be refused without one is
+        refused now: raises AdminOnly, UnknownConnection, UnknownTable, TableExists. The plan raises
+        TableUnusable, TableMismatch, AnalysisNeeded.
         """
         await self.check_access(owner)
         name = self._name(options.table, options.connection)
@@ -223,7 +223,7 @@ class Tables:
         return plan
 
     async def _new_name(self, connection: AsyncConnection, name: TableName) -> TableName:
-        """With the schema in which the table will be made; raises TableExists."""
+        """Return the name with the schema in which the table will be made; raises TableExists."""
         if not name.schema:
             schemas = await catalogue.default_schemas(connection)
             if not schemas:
@@ -251,7 +251,7 @@ class Tables:
         )
 
     async def _keys(self, file: InputFile) -> list[str]:
-        """Of the first records of a JSON file."""
+        """Return the keys of the first records of a JSON file."""
         assert file.storage_uri is not None
         all_bytes = file.stored_bytes or file.size_bytes
         size = min(all_bytes, SAMPLE_BYTES)
@@ -260,8 +260,8 @@ class Tables:
         return keys_of(file.dialect, sample, is_whole=size == all_bytes)
 
     async def _facts(self, owner: str, file: InputFile) -> list[Facts]:
-        """Of the latest analysis of the same bytes, or of the upload itself if it was analysed at
-        once; empty if there is none.
+        """Return the facts of the latest analysis of the same bytes, or of the upload itself if it
+        was analysed at once; empty if there is none.
         """
         async with self._database.reading() as connection:
             plan = Plan(PROFILE, {})
@@ -275,7 +275,9 @@ class Tables:
 
 
 def stored_names(plan: LoadPlan) -> dict[str, str]:
-    """What the options of a load say besides its plan, by which the loads of a table are found."""
+    """Return what the options of a load say in addition to its plan, by which the loads of a table
+    are found.
+    """
     name = plan.definition.name
     return {"table": str(name), "connection": name.connection, "mode": plan.mode}
 

@@ -51,12 +51,12 @@ class Cells:
             self.texts = pc.if_else(pa.array(rows), NO_TEXT, self.texts)
 
     def refuse_unless(self, pattern: str, code: str, message: str) -> None:
-        """`pattern` must match the whole text."""
+        """Refuse texts that `pattern` does not match as a whole."""
         fits = pc.fill_null(pc.match_substring_regex(self.texts, rf"\A(?:{pattern})\z"), True)
         self.refuse(~_mask(fits), code, message)
 
     def replace(self, change: Callable[[str], str | None]) -> Mask:
-        """Change texts one by one; which of them could not be, for `change` gave None."""
+        """Change texts one by one; return also which could not be, because `change` returned None."""
         changed = [None if text is None else change(text) for text in self.texts.to_pylist()]
         bad: Mask = _mask(self.texts.is_valid()) & np.array(
             [text is None for text in changed], bool
@@ -69,8 +69,9 @@ class Cells:
 def cast(
     cast: Cast, texts: pa.StringArray, *, is_json: bool = False, empty: Empty = "null"
 ) -> Cells:
-    """`is_json`: the cells come from JSON, where an empty text is none that is missing. Of the kinds
-    in `READS_JSON` they are JSON themselves then, others as `cells_of` of transforms gives them.
+    """Cast cells. `is_json`: the cells come from JSON, where an empty text is none that is missing.
+    Of the kinds in `READS_JSON` they are JSON themselves then, others as `cells_of` of transforms
+    gives them.
     """
     is_text = cast.kind in ("text", "any", "enum", "database")
     if cast.kind == "json" and is_json:
@@ -176,8 +177,8 @@ def _decimal(cells: Cells, cast: Cast, *, is_json: bool) -> None:
 
 
 def _limits(precision: int, scale: int) -> tuple[str, str]:
-    """Patterns of the digits before the point, and of the point with what is behind it, that a
-    decimal of this size keeps. Zeros at the end are no further decimals.
+    """Return patterns of the digits before the point, and of the point with what is behind it, that
+    a decimal of this size keeps. Zeros at the end are no further decimals.
     """
     if scale < 0:
         return rf"(?:0|[1-9][0-9]{{0,{precision - 1}}}0{{{-scale}}})", r"(?:\.0+)?"
@@ -189,7 +190,7 @@ def _limits(precision: int, scale: int) -> tuple[str, str]:
 
 
 def _write_exponents_out(cells: Cells) -> None:
-    """JSON may write 1e2 for 100."""
+    """Write numbers without an exponent: JSON may write 1e2 for 100."""
     has_one = _mask(pc.fill_null(pc.match_substring_regex(cells.texts, EXPONENT), False))
     if has_one.any():
         places = np.flatnonzero(has_one)
@@ -201,7 +202,7 @@ def _write_exponents_out(cells: Cells) -> None:
 
 FLOAT = r"-?(?:0|[1-9][0-9]{0,999})(?:\.[0-9]{1,999})?(?:[eE][-+]?[0-9]{1,3})?"
 SURE_DIGITS = {64: 15, 32: 6}
-"""Of a decimal number of at most so many digits, neither very large nor very small, each is kept."""
+"""Number of digits of a decimal number, neither very large nor very small, that are all kept."""
 
 
 def _float(cells: Cells, cast: Cast) -> None:
@@ -222,7 +223,7 @@ def _float(cells: Cells, cast: Cast) -> None:
 
 
 def _is_kept(text: str, bits: int) -> bool:
-    """Whether the shortest way to write the nearest binary number is this number."""
+    """Return whether the shortest way to write the nearest binary number is this number."""
     with np.errstate(over="ignore", under="ignore"):
         number = float(text) if bits == 64 else np.float32(text)
     if not np.isfinite(number):
@@ -254,7 +255,7 @@ DAY_CHARACTERS = 10
 
 
 def _with_seconds(cast: Cast) -> str:
-    """A time, whose fraction has no more digits than the column keeps but zeros."""
+    """Accept a time whose fraction has no more digits than the column keeps but zeros."""
     fraction = r"(?:\.0+)?"
     if cast.length:
         fraction = rf"(?:\.(?:[0-9]{{1,{cast.length}}}0{{0,20}}))?"
@@ -296,7 +297,7 @@ def _timestamp(cells: Cells, cast: Cast) -> None:
 
 
 def _timestamptz(cells: Cells, cast: Cast) -> None:
-    """Without an offset, a time would be read in the time zone of the session."""
+    """Refuse times without an offset, which would be read in the time zone of the session."""
     if cast.format:
         _by_format(cells, cast)
         return
@@ -342,7 +343,7 @@ def _by_format(cells: Cells, cast: Cast) -> None:
 
 
 def _interval(cells: Cells, cast: Cast) -> None:
-    """ISO 8601 durations, and how PostgreSQL writes positive ones."""
+    """Accept ISO 8601 durations, and how PostgreSQL writes positive ones."""
     number = "[0-9]{1,6}"
     fraction = rf"(?:\.[0-9]{{1,{cast.length}}})?" if cast.length else ""
     iso_days = f"(?:{number}Y)?(?:{number}M)?(?:{number}W)?(?:{number}D)?"
@@ -481,8 +482,8 @@ _CASTS: dict[str, Callable[[Cells, Cast], None]] = {
 
 
 def native(cast: Cast, texts: pa.StringArray) -> pa.Array:
-    """What a statement of SQLite is given for texts that were cast: numbers where the column has
-    numbers, bytes for a BLOB. Exact decimals stay texts, which a column of a numeric type turns
+    """Return what a statement of SQLite takes for texts that were cast: numbers where the column
+    has numbers, bytes for a BLOB. Exact decimals stay texts, which a column of a numeric type turns
     into numbers only where none of their digits is lost.
     """
     if cast.kind == "integer":
@@ -492,8 +493,8 @@ def native(cast: Cast, texts: pa.StringArray) -> pa.Array:
     if cast.kind == "boolean":
         return pc.equal(texts, "true").cast(pa.int64())
     if cast.kind == "bytea":
-        found = texts.to_pylist()
-        return pa.array([None if t is None else bytes.fromhex(t[2:]) for t in found], pa.binary())
+        digits = texts.to_pylist()
+        return pa.array([None if t is None else bytes.fromhex(t[2:]) for t in digits], pa.binary())
     return texts
 
 
@@ -509,11 +510,11 @@ class ObjectCells(NamedTuple):
     is.
     """
     others: list[str | None]
-    """Of each row the first key that nothing takes, and that may not be ignored."""
+    """The first key of each row that nothing takes, and that may not be ignored."""
 
 
 def cells_of_objects(plan: LoadPlan, rows: Sequence[bytes]) -> ObjectCells:
-    """Numbers keep the digits they were written with, and null is no value."""
+    """Return the cells of JSON objects. Numbers keep their digits, and null is no value."""
     decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
     records = [decode(row) for row in rows]
     columns = []
@@ -533,8 +534,8 @@ def cells_of_objects(plan: LoadPlan, rows: Sequence[bytes]) -> ObjectCells:
 def cells_beyond(
     plan: LoadPlan, rows: Sequence[Sequence[str | None]], width: int
 ) -> list[str | None]:
-    """Of each row the first cell beyond the header that may not be ignored. It has no name under
-    which it could be rescued.
+    """Return the first cell of each row beyond the header that may not be ignored. It has no name
+    under which it could be rescued.
     """
     if plan.others == "ignore":
         return [None] * len(rows)
@@ -567,7 +568,7 @@ def _rescued_objects(
 
 
 def rescued_cells(plan: LoadPlan, columns: Sequence[pa.StringArray]) -> pa.StringArray:
-    """The object that the rescue column takes, of each row; `columns` are the cells of
+    """Return the object that the rescue column takes, of each row; `columns` are the cells of
     `plan.rescued`. Null where all of them are.
     """
     rows = zip(*[column.to_pylist() for column in columns], strict=True)

@@ -5,57 +5,121 @@ process, since it may need pyarrow.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from app.destinations.assembly import Assembled, OutputWriter, PartFile, checked, in_folder
+from app.errors import TerminalError
 
 GROUP_ROWS, GROUP_BYTES = 65_536, 64 << 20
+
+
+class TooManyRowsForSheet(TerminalError):
+    """The output has more rows than a worksheet holds."""
+
+    code = "too_many_rows"
 
 
 def encoded(
     document: bytes, folder: str, parts: Sequence[PartFile], path: str, without_repeated: bool
 ) -> Assembled:
     """Encode the file from parts in Arrow IPC, without rows that repeat a unique value. `path` must
-    exist and be empty; it is flushed at the end. Raises PartDamaged, OSError.
+    exist and be empty; it is flushed at the end. Raises PartDamaged, OSError, TooManyRowsForSheet.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from app.features.transform import encode, values
     from app.features.transform.run import compiled
 
     spec = compiled(document)
-    kinds = [column.type for column in spec.columns]
     rules = np.memmap(Path(folder) / "rule", "u1", "r") if without_repeated else None
-    count = 0
+    batches = _batches(folder, parts, rules)
+    write = {"parquet": _write_columns, "arrow": _write_columns, "xlsx": _write_sheet}
     with open(path, "r+b", buffering=0) as file:
         out = OutputWriter(file)
-        if spec.output_format != "parquet":
-            if spec.output_format == "csv":
-                out.write(encode.csv_header(spec.names))
-            for batch in _batches(folder, parts, rules):
-                count += batch.num_rows
-                columns = batch.columns[1:]
-                out.write(encode.written(columns, kinds, spec.names, spec.output_format))
-            os.fsync(file.fileno())
-            return out.finished(count)
-        schema = pa.schema(list(zip(spec.names, map(values.arrow_type, kinds), strict=True)))
-        with pq.ParquetWriter(pa.PythonFile(_Sink(out), "w"), schema, compression="zstd") as writer:
-            waiting: list[Any] = []
-            for batch in _batches(folder, parts, rules):
-                count += batch.num_rows
-                waiting.append(pa.record_batch(batch.columns[1:], schema=schema))
-                if _is_group(waiting):
-                    writer.write_table(pa.Table.from_batches(waiting))
-                    waiting = []
-            if waiting:
-                writer.write_table(pa.Table.from_batches(waiting))
+        count = write.get(spec.output_format, _write_text)(spec, batches, out)
         os.fsync(file.fileno())
         return out.finished(count)
+
+
+def _write_text(spec: Any, batches: Iterator[Any], out: OutputWriter) -> int:
+    from app.features.transform import encode
+
+    kinds = [column.type for column in spec.columns]
+    count = 0
+    if spec.output_format == "csv":
+        out.write(encode.csv_header(spec.names))
+    for batch in batches:
+        count += batch.num_rows
+        out.write(encode.written(batch.columns[1:], kinds, spec.names, spec.output_format))
+    return count
+
+
+def _write_columns(spec: Any, batches: Iterator[Any], out: OutputWriter) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from app.features.transform import values
+
+    types = [values.arrow_type(column.type) for column in spec.columns]
+    schema = pa.schema(list(zip(spec.names, types, strict=True)))
+    sink = pa.PythonFile(_Sink(out), "w")
+    if spec.output_format == "parquet":
+        open_writer = pq.ParquetWriter(sink, schema, compression="zstd")
+    else:
+        options = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
+        open_writer = pa.ipc.new_stream(sink, schema, options=options)
+    count = 0
+    with open_writer as writer:
+        waiting: list[Any] = []
+        for batch in batches:
+            count += batch.num_rows
+            waiting.append(pa.record_batch(batch.columns[1:], schema=schema))
+            if _is_group(waiting):
+                writer.write_table(pa.Table.from_batches(waiting))
+                waiting = []
+        if waiting:
+            writer.write_table(pa.Table.from_batches(waiting))
+    return count
+
+
+def _write_sheet(spec: Any, batches: Iterator[Any], out: OutputWriter) -> int:
+    """Write numbers and booleans as such, and all else as text."""
+    from app.features.files import xlsx
+
+    cells = [_cell_of(column.type.name) for column in spec.columns]
+    sheet = xlsx.SheetWriter(_Sink(out), sheet="Rows", size=xlsx.LARGE_BYTES + 1)
+    sheet.write([sheet.line(enumerate(map(xlsx.text_cell, spec.names)))])
+    count = 0
+    for batch in batches:
+        count += batch.num_rows
+        if count > xlsx.MAX_ROWS:
+            raise TooManyRowsForSheet(
+                f"The output has more than {xlsx.MAX_ROWS} rows, which no worksheet holds; use"
+                " another output_format."
+            )
+        columns = [column.to_pylist() for column in batch.columns[1:]]
+        lines = []
+        for row in zip(*columns, strict=True):
+            written = [
+                (place, cells[place](value))
+                for place, value in enumerate(row)
+                if value not in (None, "")
+            ]
+            lines.append(sheet.line(written))
+        sheet.write(lines)
+    sheet.close()
+    return count
+
+
+def _cell_of(type_name: str) -> Callable[[Any], str]:
+    from app.features.files import xlsx
+
+    if type_name in ("integer", "decimal", "number"):
+        return xlsx.number_cell
+    if type_name == "boolean":
+        return lambda value: xlsx.boolean_cell(str(value).lower())
+    return xlsx.text_cell
 
 
 def _is_group(batches: Sequence[Any]) -> bool:

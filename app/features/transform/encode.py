@@ -22,12 +22,15 @@ from app.features.transform.values import Value
 
 ROW = "row number"
 """Column of IPC parts that is not part of the output. The others are named by their places."""
+COLUMNAR = ("parquet", "arrow")
+ASSEMBLED = (*COLUMNAR, "xlsx")
+"""Formats that are made of all parts when all chunks are done."""
 SPECIAL = r'[",\r\n]'
 
 
 def is_final(spec: Plan) -> bool:
     """Return whether the parts of the chunks are pieces of the final file."""
-    return spec.output_format != "parquet" and not spec.uniques
+    return spec.output_format not in ASSEMBLED and not spec.uniques
 
 
 def part(columns: dict[str, Value], rows: npt.NDArray[np.int64], spec: Plan) -> bytes:
@@ -39,7 +42,7 @@ def part(columns: dict[str, Value], rows: npt.NDArray[np.int64], spec: Plan) -> 
         return json_lines(columns)
     if not len(rows):
         return b""
-    as_array = values.to_arrow if spec.output_format == "parquet" else _writable
+    as_array = values.to_arrow if spec.output_format in COLUMNAR else _writable
     arrays = [as_array(value) for value in columns.values()]
     batch = pa.record_batch([pa.array(rows), *arrays], names=[ROW, *map(str, range(len(arrays)))])
     out = io.BytesIO()

@@ -82,7 +82,7 @@ class TransformBody(BaseModel):
         default=None, description="The latest if not given."
     )
     mapping: AnyMapping | None = None
-    output_format: Literal["csv", "jsonl", "parquet"] = "csv"
+    output_format: Literal["csv", "jsonl", "parquet", "arrow", "xlsx"] = "csv"
     validation: Validation | None = None
     dry_run: StrictBool = Field(default=False, description="Do all of it and write no file.")
     sample_rows: Annotated[Integer, Field(ge=1, le=10_000)] | None = Field(

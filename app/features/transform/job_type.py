@@ -22,7 +22,7 @@ class TransformOptions(BaseModel):
     """Mapping as a user writes it, or its columns as a mapping job proposes them."""
     template_id: UUID | None = None
     template_version: StrictInt | None = None
-    output_format: Literal["csv", "jsonl", "parquet"] = "csv"
+    output_format: Literal["csv", "jsonl", "parquet", "arrow", "xlsx"] = "csv"
     validation: Validation | None = None
     dry_run: StrictBool = False
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from app.features.files.xlsx import MAX_CELL_LETTERS
 from app.features.transform import casts, dates, numbers, values
 from app.features.transform.evaluate import compared, whole
 from app.features.transform.plan import ISO_BOUNDS
@@ -99,6 +100,20 @@ def _among(value: Value, allowed: list[Any]) -> Mask:
     kind = pa.bool_() if value.type == BOOLEAN else pa.string()
     known = value.data.is_valid()
     return np.asarray(pc.and_(known, pc.is_in(value.data, value_set=pa.array(allowed, kind))))
+
+
+def fit_sheet(value: Value, findings: Findings, column: str) -> None:
+    """Check that a text fits into a cell of a worksheet."""
+    if value.type.name != "text":
+        return
+    texts = values.to_texts(value)
+    # A character beyond the first 65 536 counts twice.
+    sizes = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
+    is_long = sizes > MAX_CELL_LETTERS
+    for place in np.flatnonzero(is_long).tolist():
+        is_long[place] = len(texts[place].as_py().encode("utf-16-le")) // 2 > MAX_CELL_LETTERS
+    message = f"The value has more than {MAX_CELL_LETTERS} characters, the limit of a worksheet."
+    findings.add(is_long, column, "value_too_long", message, texts)
 
 
 def fit_parquet(value: Value, findings: Findings, column: str) -> None:

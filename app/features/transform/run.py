@@ -270,9 +270,11 @@ def _transformed(
         holds = np.asarray(pc.fill_null(condition.data, False))
         shown = values.to_texts(columns[check_.column]) if check_.column else None
         findings.add(~holds, check_.column, "check_failed", check_.message, shown)
-    if spec.output_format == "parquet":
-        for name, value in columns.items():
+    for name, value in columns.items():
+        if spec.output_format in encode.COLUMNAR:
             rules.fit_parquet(value, findings, name)
+        elif spec.output_format == "xlsx":
+            rules.fit_sheet(value, findings, name)
     return _finished(spec, columns, numbers, findings, preview)
 
 

@@ -279,7 +279,7 @@ class Specification(Model):
 
     mapping: Mapping
     validation: Validation = Validation()
-    output_format: Literal["csv", "jsonl", "parquet"] = "csv"
+    output_format: Literal["csv", "jsonl", "parquet", "arrow", "xlsx"] = "csv"
     header: list[str] = Field(
         default=[], description="The columns of the input; none for JSON, whose keys may be any."
     )

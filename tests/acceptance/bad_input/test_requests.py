@@ -129,13 +129,13 @@ REFUSED = [
         Refused(f"{what} named .csv", 415, code, part(magic + bytes(range(256)) * 4) + END)
         for what, code, magic in (
             ("zip", "content_mismatch", b"PK\x03\x04\x14\0"),
-            ("parquet", "content_mismatch", b"PAR1\x15\x04"),
             ("PDF", "content_mismatch", b"%PDF-1.7\n"),
             ("ELF", "content_mismatch", b"\x7fELF\x02\x01\x01\0"),
             ("old Excel", "content_mismatch", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
             ("NULs", "binary_content", b"a\0\0b,\0\0\0" * 1000),
         )
     ),
+    raw("a Parquet file that is none", 422, "corrupt_data_file", b"PAR1\x15\x04" + bytes(range(256)) * 4),
     raw("a workbook that is none", 422, "corrupt_workbook",
         b"PK\x03\x04\x14\0\x06\0[Content_Types].xml" + bytes(range(256)) * 4),
     raw("zip in gzip", 415, "content_mismatch", gzip.compress(b"PK\x03\x04" + bytes(range(256))), GZIP),

@@ -30,6 +30,7 @@ PAGES = (
     "howto/find-similar-records.md",
     "howto/fix-with-a-colleague.md",
     "howto/load-a-dirty-csv.md",
+    "howto/load-what-arrives.md",
     "howto/load-json-and-xml.md",
     "howto/map-a-suppliers-file.md",
     "howto/a-monthly-price-list.md",
@@ -51,6 +52,7 @@ def environment(
     ours = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "STORAGE_DIR": str(folder),
         "DATABASE_URL": "", "MIN_FREE_DISK_MB": "0", "EMBEDDING_MODEL_DIR": str(model_dir.resolve()),
+        "SOURCE_FOLDERS": str(tmp_path_factory.getbasetemp()),
         "GRANULA_URL": f"http://localhost:{port}", "GRANULA_KEY": "", "LC_ALL": "C.UTF-8",
     }  # fmt: skip
     (serve,) = re.findall(

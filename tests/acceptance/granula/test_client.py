@@ -54,6 +54,18 @@ def load(client: Client, data: bytes = ORDERS, **options: Any) -> Job:
     return job
 
 
+def test_a_job_of_any_type_is_started_over_a_file(url: str) -> None:
+    with Client(url) as client:
+        job = client.load(CLEAN, filename="clean.csv")
+        analysis = client.start("analyze", job.file_id, priority=3)
+        assert analysis.file_id == job.file_id
+        status = client.wait(analysis, timeout=30)
+        assert (status.status, status.raw["priority"]) == ("completed", 3)
+        with pytest.raises(RequestRefused) as refused:
+            client.start("rows", "file:///etc/passwd")
+        assert refused.value.code == "not_configured"
+
+
 def test_a_client_finds_fixes_and_proves_a_bad_row(client: Client, tmp_path: Path) -> None:
     path = tmp_path / "orders.csv"
     path.write_bytes(ORDERS)

@@ -12,6 +12,8 @@ from collections import Counter
 from decimal import Decimal
 from typing import Any
 
+import openpyxl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -77,7 +79,18 @@ def refused(api: Api, file_id: str, **body: Any) -> list[tuple[str, str]]:
     return [(error["pointer"], error["detail"]) for error in answer.json()["errors"]]
 
 
-@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def in_a_sheet(value: Any) -> Any:
+    """As a workbook has it: numbers of 15 digits and booleans as such, no cell for empty text."""
+    if isinstance(value, int) and abs(value) >= 10**15:
+        return str(value)
+    if isinstance(value, Decimal):
+        return float(value)
+    if value in (None, ""):
+        return None
+    return value if isinstance(value, bool | int) else texts([value])[0]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet", "arrow", "xlsx"])
 def test_every_cell_agrees_with_an_independent_program(api: Api, upload: str, form: str) -> None:
     """Dirty rows in 15 chunks, values that repeat across them, and the same rejects with their
     lines.
@@ -96,8 +109,17 @@ def test_every_cell_agrees_with_an_independent_program(api: Api, upload: str, fo
         assert [list(line.values()) for line in lines] == [
             [v.isoformat() if hasattr(v, "isoformat") else v for v in row] for row in EXPECTED.rows
         ]
+    elif form == "xlsx":
+        sheet = openpyxl.load_workbook(io.BytesIO(data), read_only=True).active
+        rows = [[*row, *[None] * (len(NAMES) - len(row))] for row in sheet.values]
+        assert rows == [NAMES, *([in_a_sheet(v) for v in row] for row in EXPECTED.rows)]
     else:
-        table = pq.read_table(io.BytesIO(data))
+        source_of_table = io.BytesIO(data)
+        table = (
+            pq.read_table(source_of_table)
+            if form == "parquet"
+            else pa.ipc.open_stream(source_of_table).read_all()
+        )
         assert [
             str(table.schema.field(name).type) for name in ("id", "born", "price", "total", "big")
         ] == ["int64", "date32[day]", "decimal128(38, 2)", "decimal128(38, 2)", "bool"]
@@ -471,3 +493,14 @@ def test_a_cell_beyond_the_header_has_no_name_where_rows_cannot_have_any(api: Ap
         "/api/v1/jobs/transform", json=body | {"mapping": {"columns": columns}}
     ).json()
     assert [row["data"] for row in sample["preview"]] == [["2", "3"]]
+
+
+@pytest.mark.one_database
+def test_a_text_too_long_for_a_worksheet_is_a_reject_of_a_workbook_alone(api: Api) -> None:
+    longest = "x" * 32_767
+    file_id = api.upload(f"id,word\n1,{longest}\n2,{longest}x\n".encode())["file_id"]
+    job_id, data = transformed(api, file_id, mapping={"others": "keep"}, output_format="xlsx")
+    sheet = openpyxl.load_workbook(io.BytesIO(data), read_only=True).active
+    assert [len(row[1]) for row in sheet.values] == [4, 32_767]
+    assert [(r["column"], r["code"]) for r in api.rejects(job_id)] == [("word", "value_too_long")]
+    assert transformed(api, file_id, mapping={"others": "keep"})[1].count(b"\n") == 3

@@ -48,6 +48,7 @@ def server(
     settings = {
         "AUTH_REQUIRED": "true",
         "EMBEDDING_MODEL_DIR": folder / "none",
+        "SOURCE_FOLDERS": "/srv/inbox",
         **getattr(request.module, "SETTINGS", {}),
     }
     running = Server(databases.create(folder / "storage"), folder / "storage", **settings).start()

@@ -164,6 +164,7 @@ def made(api: Api) -> dict[str, str]:
     file = api.run(b"text,n\ngood,1\nbad\n")
     template = {"name": "t", "columns": [{"reference_column": "a", "input_columns": ["b"]}]}
     schedule = {"cron": "0 0 1 1 *", "job": {"source": "s3://bucket/key.csv"}}
+    watch = {"source": "file:///srv/inbox/", "job": {"type": "rows"}}
     upload = {"file": ("b.csv", b"text\nfine\n", "text/csv")}
     webhook = api.client.post("/api/v1/webhooks", json={"url": "https://receiver.invalid/"}).json()[
         "id"
@@ -175,6 +176,7 @@ def made(api: Api) -> dict[str, str]:
         "job_id": file["job_id"],
         "template_id": api.client.post("/api/v1/templates", json=template).json()["template_id"],
         "schedule_id": api.client.post("/api/v1/schedules", json=schedule).json()["id"],
+        "watch_id": api.client.post("/api/v1/watches", json=watch).json()["id"],
         "batch_id": api.client.post("/batch/upload", files=upload).json()["batch_id"],
     }
 

@@ -187,7 +187,7 @@ def test_a_schedule_runs_at_the_next_time_of_its_cron_expression(
         planned = next(next_runs(cron, "UTC", datetime.now(UTC)))
         late = update(Schedule).values(next_run_at=planned + timedelta(days=1))
         await database.transact(lambda c: c.execute(late))
-        await service.run_once()
+        await service.begin_due()
         assert (await service.get(UUID(made["id"]), "local"))["next_runs"][0] == planned.isoformat()
         async with database.reading() as connection:
             assert len(await schedules.list_later(connection)) == 1

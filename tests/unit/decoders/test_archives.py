@@ -359,6 +359,20 @@ def test_sizes_that_are_not_true_are_found() -> None:
         assert unpacked(lying)[0] == {"a.csv": b"a\n", "b.csv": "corrupt_archive"}
 
 
+def test_places_beyond_the_file_are_damage() -> None:
+    streamed = (FIXTURES / "stream.zip").read_bytes()
+    huge = b"\xff" * 8
+    assert refused(patched(streamed, b"PK\x06\x07", 8, huge)) == "corrupt_archive"
+    assert refused(patched(streamed, b"PK\x06\x06", 48, huge)) == "corrupt_archive"
+    data = zipped({"a.csv": b"a\n", "b.csv": TEXT})
+    far = patched(data, b"PK\x01\x02", 42, huge[:4])
+    assert unpacked(far)[0] == {"a.csv": b"a\n", "b.csv": "corrupt_archive"}
+    tar = tarred({"a.csv": TEXT}, tarfile.GNU_FORMAT)
+    field = b"\x80" + b"\xff" * 11
+    checksum = b"%06o\0 " % sum(tar[:124] + field + tar[136:148] + b" " * 8 + tar[156:512])
+    assert refused(tar[:124] + field + tar[136:148] + checksum + tar[156:]) == "corrupt_archive"
+
+
 def test_too_many_members_are_refused() -> None:
     files = {f"{n}.csv": b"" for n in range(1_001)}
     assert refused(zipped(files)) == "member_not_found"
@@ -387,3 +401,12 @@ def test_a_bomb_comes_in_bounded_pieces_and_is_counted(method: int) -> None:
 def test_split_archives_are_refused() -> None:
     data = patched(zipped({"a": b""}), b"PK\x05\x06", 4, struct.pack("<H", 1))
     assert refused(data) == "unsupported_member"
+
+
+def test_memory_is_asked_for_before_a_member_needs_it() -> None:
+    chain = Chain()
+    list(chain.feed(zipped({"a.csv.xz": lzma.compress(TEXT, preset=0)}, zipfile.ZIP_LZMA)))
+    asked = [chain.memory_bytes for _ in chain.finish(Wanted(takes_parts=True), also_heavy=True)]
+    inside = (256 << 10) + (1 << 20)
+    assert (asked[0], max(asked), chain.memory_bytes) == (64 << 20, (64 << 20) + inside, 0)
+    chain.close()

@@ -9,16 +9,20 @@ import json
 import math
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.decoders.columnar.decoder import COLUMNAR
+from app.decoders.columnar.json_lines import Lines
+from app.decoders.columnar.reading import open_table
 from app.decoders.columnar.texts import objects, texts_of
 from app.decoders.places import GroupPlaces
 from app.decoders.registry import by_content
@@ -294,3 +298,23 @@ def test_a_row_is_located_in_its_row_group() -> None:
     cut = GroupPlaces("row group", [1, 11], 7)
     assert cut.at(10, None) == "row group 1, row 10"
     assert cut.at(11, None) == "row 11"
+
+
+# ---------------------------------------------------------------------- old timestamps
+
+
+def test_int96_has_nanoseconds_and_years_beyond_them(tmp_path: Path) -> None:
+    far = [datetime(9999, 12, 31, 1, 2, 3, 4), datetime(1, 1, 1), None]
+    near = pa.array([1, -1, None], pa.timestamp("ns"))
+    for values, lines in (
+        (near, ["1970-01-01T00:00:00.000000001", "1969-12-31T23:59:59.999999999", None]),
+        (pa.array(far, pa.timestamp("us")), [
+            "9999-12-31T01:02:03.000004", "0001-01-01T00:00:00", None]),
+    ):  # fmt: skip
+        path = tmp_path / "old.parquet"
+        pq.write_table(
+            pa.table({"a": [1, 2, 3], "at": values}), path, use_deprecated_int96_timestamps=True
+        )
+        with path.open("rb") as file:
+            text = b"".join(map(bytes, Lines(open_table(file)).pieces()))
+        assert [json.loads(line)["at"] for line in text.splitlines()] == lines

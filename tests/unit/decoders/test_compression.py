@@ -16,7 +16,7 @@ import zstandard
 from app.decoders.base import Kind, NeedsMemory, Wanted
 from app.decoders.chain import Chain
 from app.decoders.compression import COMPRESSIONS as KINDS
-from app.decoders.compression import xz_dictionary
+from app.decoders.compression import Decompressor, xz_dictionary
 from app.decoders.registry import by_coding, by_content
 from app.errors import ContentMismatch, CorruptCompression, CorruptGzip, RequestError
 
@@ -195,3 +195,23 @@ def test_nothing_and_a_rest_are_no_member(kind: Kind) -> None:
         with pytest.raises(RequestError):
             decoded(kind, data, 4096)
     assert decoded(kind, COMPRESS[kind.name](b""), 1) == b""
+
+
+def test_many_tiny_members_cost_what_they_hold() -> None:
+    """Each member copies the bytes that follow it: with a whole block, that takes its square."""
+    fed = 0
+
+    class Tiny:
+        eof = False
+        unused_data = b""
+
+        def decompress(self, data: bytes, max_length: int) -> bytes:
+            nonlocal fed
+            fed += len(data)
+            self.eof, self.unused_data = True, data[10:]
+            return b""
+
+    decoder = Decompressor("tiny", lambda memory: Tiny(), memory=lambda beginning: 0)
+    assert not any(decoder.feed(bytes(1 << 20)))
+    assert fed < (1 << 20) // 10 * 5_000
+    assert decoded(kind_of("gzip"), gzip.compress(b"") * 9_000, 1 << 20) == b""

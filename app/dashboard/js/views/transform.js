@@ -13,6 +13,8 @@ const FORMATS = [
   ["csv", "CSV"],
   ["jsonl", "JSON Lines"],
   ["parquet", "Parquet"],
+  ["arrow", "Arrow"],
+  ["xlsx", "Excel"],
 ];
 
 // -------------------------------------------------------------------- open choices

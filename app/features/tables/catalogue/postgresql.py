@@ -47,7 +47,7 @@ ARRAY = "[]"
 
 
 async def read(connection: AsyncConnection, name: TableName) -> TableDefinition | None:
-    """None if there is no such table or view."""
+    """Return the definition; None if there is no such table or view."""
     relation = await queries.find_relation(connection, name.schema, name.table)
     if relation is None:
         return None
@@ -132,7 +132,7 @@ def _column(
 
 
 def _domains(oid: int, types: Mapping[int, TypeRow]) -> Iterator[TypeRow]:
-    """The domain, and those that it is made of, down to the last."""
+    """Return the domain, and those that it is made of, down to the last."""
     type_ = types[oid]
     while type_.kind == "d":
         yield type_
@@ -185,7 +185,8 @@ def _constraint(row: ConstraintRow, connection: str) -> Constraint:
 def _unnamed_not_nulls(
     columns: Iterable[ColumnRow], constraints: Iterable[ConstraintRow]
 ) -> Iterator[Constraint]:
-    """Before PostgreSQL 18 they have no names, and are not among the constraints."""
+    """Return NOT NULL constraints, which have no names before PostgreSQL 18 and are not among the
+    others."""
     named = {name for row in constraints if row.kind == "n" for name in row.columns}
     for column in columns:
         if column.is_not_null and column.name not in named:

@@ -51,10 +51,10 @@ class TypeRow(msgspec.Struct, frozen=True):
     kind: str
     """As pg_type writes it: b, c, d, e, r, m or p."""
     base_oid: int
-    """Of a domain; else 0."""
+    """Base type of a domain; else 0."""
     base_modifier: int
     element_oid: int
-    """Of an array; else 0."""
+    """Type of the elements of an array; else 0."""
     is_not_null: bool
     default: str | None
     written: str
@@ -222,7 +222,7 @@ HAS_ALL = text("""
 
 
 async def find_relation(connection: AsyncConnection, schema: str, name: str) -> Relation | None:
-    """The table, view or foreign table of this name. An empty schema stands for those of the
+    """Return the table, view or foreign table of this name. An empty schema stands for those of the
     search path.
     """
     return await fetch_first(connection, Relation, RELATION, {"schema": schema, "name": name})
@@ -233,14 +233,14 @@ async def list_columns(connection: AsyncConnection, oid: int) -> list[ColumnRow]
 
 
 async def list_types(connection: AsyncConnection, oid: int) -> list[TypeRow]:
-    """Types of the columns, and what domains and arrays among them are made of."""
+    """Return the types of the columns, and what domains and arrays among them are made of."""
     return await fetch_all(connection, TypeRow, TYPES, {"oid": oid})
 
 
 async def list_constraints(
     connection: AsyncConnection, oid: int, domains: list[int]
 ) -> list[ConstraintRow]:
-    """Of a table, and of these domains."""
+    """Return the constraints of a table and of these domains."""
     parameters = {"oid": oid, "domains": domains}
     return await fetch_all(connection, ConstraintRow, CONSTRAINTS, parameters)
 
@@ -258,18 +258,18 @@ async def list_rules(connection: AsyncConnection, oid: int) -> list[str]:
 
 
 async def list_tables(connection: AsyncConnection, schema: str) -> list[ListedTable]:
-    """Those of a schema that the role may read or write, by name."""
+    """Return the tables and views of a schema that the role may read or write, by name."""
     return await fetch_all(connection, ListedTable, LISTED, {"schema": schema})
 
 
 async def list_search_path(connection: AsyncConnection) -> list[str]:
-    """Its schemas that exist, without those of the system."""
+    """Return the schemas of the search path that exist, without those of the system."""
     query = text("SELECT unnest(current_schemas(false))::text")
     return list((await connection.execute(query)).scalars())
 
 
 async def is_home(connection: AsyncConnection, schema: str) -> bool:
-    """Whether the service, or another installation of it, keeps its data in this schema."""
+    """Return whether the service, or another installation of it, keeps its data in this schema."""
     if connection.dialect.name == "sqlite":
         return schema in ("", "main")
     parameters = {"schema": schema, "names": list(GRANULA_TABLES)}
@@ -277,7 +277,7 @@ async def is_home(connection: AsyncConnection, schema: str) -> bool:
 
 
 async def count_rows(connection: AsyncConnection, table_sql: str) -> int:
-    """`table_sql`: the quoted name with its schema."""
+    """Count the rows of a table. `table_sql`: the quoted name with its schema."""
     result = await connection.exec_driver_sql(f"SELECT count(*) FROM {table_sql}")
     return int(result.scalar_one())
 
@@ -318,7 +318,7 @@ class SqliteIndexColumn(msgspec.Struct, frozen=True):
     name: str | None
     """None if it is an expression."""
     place: int
-    """Of the column in the table; -1 for the rowid, -2 for an expression."""
+    """Place of the column in the table; -1 for the rowid, -2 for an expression."""
 
 
 class SqliteForeignKey(msgspec.Struct, frozen=True):
@@ -372,14 +372,14 @@ async def list_sqlite_columns(connection: AsyncConnection, name: str) -> list[Sq
 
 
 async def list_sqlite_indexes(connection: AsyncConnection, name: str) -> list[SqliteIndex]:
-    """Those that are unique."""
+    """Return the unique indexes of a table."""
     return await fetch_all(connection, SqliteIndex, SQLITE_INDEXES, {"name": name})
 
 
 async def list_sqlite_index_columns(
     connection: AsyncConnection, name: str
 ) -> list[SqliteIndexColumn]:
-    """Of all unique indexes of a table, in the order of each."""
+    """Return the columns of all unique indexes of a table, in the order of each."""
     return await fetch_all(connection, SqliteIndexColumn, SQLITE_INDEX_COLUMNS, {"name": name})
 
 

@@ -15,9 +15,9 @@ from app.features.tables.definition import TableDefinition, TableKind, TableName
 
 SYSTEM_SCHEMA = re.compile(r"pg_.*|information_schema")
 OWN_PREFIXES = ("granula_", "procrastinate_")
-"""Of tables that the service, or its queue, makes besides those of its models."""
+"""Prefixes of tables that the service, or its queue, makes in addition to its models."""
 OTHER_NAMES = ("alembic_version", "result_rows")
-"""Of the service, in no model: the version of its schema, and the view of its results."""
+"""Names of the service in no model: the version of its schema, and the view of its results."""
 _PART = r'"(?:[^"\0]|"")+"|[^."\0]+'
 NAME = re.compile(rf"(?:(?P<schema>{_PART})\.)?(?P<table>{_PART})")
 
@@ -31,8 +31,8 @@ class ListedTable:
 
 
 def parse_name(written: str) -> tuple[str, str] | None:
-    """(schema, table) of `public.orders`, `orders` or `public."My.Table"`; the schema is empty if
-    there is none. None if it cannot be read.
+    """Return (schema, table) of `public.orders`, `orders` or `public."My.Table"`; the schema is
+    empty if there is none. None if it cannot be read.
 
     Names are taken as they are written, capitals included. Quotes are needed only around a name
     with a dot or a quote in it.
@@ -52,9 +52,9 @@ def _unquoted(part: str) -> str:
 async def read_definition(
     connection: AsyncConnection, name: TableName, own_tables: Iterable[str] = ()
 ) -> TableDefinition | None:
-    """None if there is no such table, if the role may not see it, and if it is one that the service
-    keeps its own data in. An empty schema stands for the search path of the connection; the
-    definition has the schema in which the table was found.
+    """Return the definition; None if there is no such table, if the role may not see it, and if it
+    is one that the service keeps its own data in. An empty schema stands for the search path of the
+    connection; the definition has the schema in which the table was found.
 
     `own_tables`: names of further tables of the service, such as those of its processors.
     """
@@ -70,8 +70,8 @@ async def read_definition(
 async def is_own(
     connection: AsyncConnection, name: TableName, own_tables: Iterable[str] = ()
 ) -> bool:
-    """Whether a table, there or not, is one of the system or of the service; on the database of a
-    named connection also those of another installation.
+    """Return whether a table, there or not, is one of the system or of the service; on the database
+    of a named connection also those of another installation.
     """
     if SYSTEM_SCHEMA.fullmatch(name.schema) or name.table.lower().startswith("sqlite_"):
         return True
@@ -88,8 +88,8 @@ def _own_names(own_tables: Iterable[str]) -> set[str]:
 async def list_tables(
     connection: AsyncConnection, schema: str, own_tables: Iterable[str] = ()
 ) -> list[ListedTable]:
-    """Tables and views of a schema that the role may read or write, by name, without those of the
-    service.
+    """Return the tables and views of a schema that the role may read or write, by name, without
+    those of the service.
     """
     if connection.dialect.name == "sqlite":
         rows = await queries.list_sqlite_tables(connection)
@@ -110,12 +110,12 @@ async def list_tables(
 
 
 async def default_schemas(connection: AsyncConnection) -> list[str]:
-    """Those in which a name without a schema is looked for, in their order."""
+    """Return the schemas in which a name without one is looked for, in their order."""
     if connection.dialect.name == "sqlite":
         return [sqlite.SCHEMA]
     return await queries.list_search_path(connection)
 
 
 async def count_rows(connection: AsyncConnection, name: TableName) -> int:
-    """Exactly, which takes as long as reading the table."""
+    """Count the rows exactly, which takes as long as reading the table."""
     return await queries.count_rows(connection, name.sql)

@@ -38,7 +38,9 @@ EXPRESSION = -2
 
 
 async def read(connection: AsyncConnection, name: TableName) -> TableDefinition | None:
-    """None if there is no such table or view. Only the schema `main` has tables of users."""
+    """Return the definition; None if there is no such table or view. Only the schema `main` has
+    tables of users.
+    """
     if name.schema not in ("", SCHEMA):
         return None
     table = await queries.find_sqlite_table(connection, name.table)
@@ -73,8 +75,8 @@ async def read(connection: AsyncConnection, name: TableName) -> TableDefinition 
 def _rowid_column(
     table: SqliteTable, rows: Sequence[SqliteColumn], indexes: Sequence[SqliteIndex]
 ) -> str | None:
-    """The column that is another name of the rowid. A key INTEGER PRIMARY KEY DESC is none, and has
-    an index instead.
+    """Return the column that is another name of the rowid. A key INTEGER PRIMARY KEY DESC is none,
+    and has an index instead.
     """
     key = [row for row in rows if row.place_in_key]
     is_candidate = len(key) == 1 and key[0].type.upper() == "INTEGER"
@@ -86,7 +88,8 @@ def _rowid_column(
 
 
 def _is_not_null(row: SqliteColumn, table: SqliteTable) -> bool:
-    """Other tables allow NULL in the columns of their keys."""
+    """Return whether the column never is NULL. Only some tables refuse it in the columns of their
+    keys."""
     return bool(row.is_not_null) or bool(
         row.place_in_key and (table.is_strict or table.is_without_rowid)
     )

@@ -51,7 +51,7 @@ class IndexTerms:
 
 
 def checks_of(create_table: str) -> list[tuple[str, str]]:
-    """(name or "", condition) of each CHECK of a table or of its columns, in their order."""
+    """Return (name or "", condition) of each CHECK of a table or of its columns, in their order."""
     tokens = list(_tokens(create_table))
     checks = []
     for place, token in enumerate(tokens):

@@ -31,7 +31,7 @@ class CastRows:
     findings: list[values.Finding]
     """At most one of each row, in the order of the rows."""
     data: bytes
-    """Of the other rows, the row number first: CSV for COPY, or MessagePack for SQLite."""
+    """The other rows, the row number first: CSV for COPY, or MessagePack for SQLite."""
 
 
 def cast_rows(
@@ -93,7 +93,7 @@ def _written(plan: LoadPlan, cast: Cast, texts: pa.StringArray) -> pa.Array:
 
 
 def _csv_lines(columns: list[pa.Array]) -> bytes:
-    """As COPY reads them: a text in quotes, and nothing at all for NULL."""
+    """Return the lines as COPY reads them: a text in quotes, and nothing at all for NULL."""
     batch = pa.record_batch(columns, names=[str(i) for i in range(len(columns))])
     out = pa.BufferOutputStream()
     options = csv.WriteOptions(

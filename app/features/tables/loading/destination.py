@@ -29,7 +29,6 @@ from app.destinations.rejects import Rejects
 from app.destinations.staged import Assembly, Compute, StagedJob, StagedResults
 from app.errors import TerminalError, TransientError
 from app.failpoints import hit
-from app.features.tables import queries
 from app.features.tables.catalogue import read_definition
 from app.features.tables.ddl import add_key, create_table
 from app.features.tables.definition import quoted
@@ -60,7 +59,8 @@ ROWS_AT_ONCE = 100_000
 """Limit of rows that one question about refused rows returns."""
 SWEEP_SECONDS = 600.0
 MOST_REFUSALS = 20
-"""Of the whole, after all rows that could be found were taken out. Others may write to the table
+"""Number of times that the table may refuse the whole, after all rows that could be found were
+rejected. Others may write to the table
 meanwhile; a table that changes faster than it can be loaded is an error.
 """
 CORRECTED: dict[str, Mode] = {"create": "append", "replace": "append", "mirror": "upsert"}
@@ -192,8 +192,8 @@ class LoadedTable(StagedResults):
     async def refuse(
         self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page]
     ) -> list[Reject]:
-        """The rows are staged anew, tried, and what was tried is rolled back. Raises LoadRefused if
-        the job has not loaded anything that they could be put beside.
+        """Stage the rows anew, try them, and roll back what was tried. Raises LoadRefused if the
+        job has loaded nothing that they could be added to.
         """
         job = await jobs.lock_job(connection, job_id)
         is_loaded = job is not None and JobStatus(job.status) in WHOLE
@@ -205,8 +205,8 @@ class LoadedTable(StagedResults):
         refusals: list[Refusal] = []
         for finder in (statements.repeated_keys, statements.without_counterpart):
             if finder is not None:
-                found = await loader.fetch(connection, finder.sql)
-                refusals += clashes([(finder.constraint, finder.code, found)])
+                rows_refused = await loader.fetch(connection, finder.sql)
+                refusals += clashes([(finder.constraint, finder.code, rows_refused)])
                 await loader.unstage(connection, statements, _numbers(refusals))
         last = max(page.first_row + page.row_count - 1 for page in rows)
         if any(page.numbers for page in rows):
@@ -218,7 +218,7 @@ class LoadedTable(StagedResults):
     async def merge(
         self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page], start: int, end: int
     ) -> dict[str, int]:
-        """What `refuse` has staged goes into the table: the load itself is there already."""
+        """Write what `refuse` has staged into the table, which has the load itself already."""
         record = Record(self._corrected_plan, job_id)
         count = await self._loader.count(connection, record.statements.count_staged)
         has_record = await self._loader.has_table(connection, record.name)
@@ -226,7 +226,7 @@ class LoadedTable(StagedResults):
 
     @property
     def _corrected_plan(self) -> LoadPlan:
-        """Rows that come later are added: they exchange and delete nothing."""
+        """Return the plan of rows that come later: they exchange and delete nothing."""
         plan = self._plan
         return replace(plan, mode=CORRECTED.get(plan.mode, plan.mode))
 
@@ -278,16 +278,10 @@ class LoadedTable(StagedResults):
         job = await jobs.load_job(connection, job_id)
         if recorded is None or job is None:
             return None
-        name = self._plan.definition.name
-        ended = await queries.list_ended(
-            connection, NAME, str(name), name.connection, after=job.finished_at
+        loads = await undoing.find_loads(
+            connection, loader, self._plan.definition.name, after=job.finished_at
         )
-        later: list[undoing.Recorded] = []
-        for load in ended:
-            other = Record(from_text(load.options["plan"]), load.id)
-            found_record = await undoing.find_recorded(connection, loader, other)
-            if load.id != job_id and found_record is not None:
-                later.append(found_record)
+        later = [other for load, other in loads if load.id != job_id]
         taken = await undoing.take_back(connection, loader, recorded, later)
         hit("load.undone")
         return taken
@@ -342,7 +336,7 @@ class LoadedTable(StagedResults):
                 refusals = await step(statements, job) if is_again else []
 
     async def _is_staged(self, job: StagedJob) -> bool:
-        """Whether there are rows, and no chunk has failed."""
+        """Return whether there are rows, and no chunk has failed."""
         async with self._parts.database.working() as connection:
             if not await self._loader.has_stage(connection, job.id):
                 return False
@@ -420,7 +414,7 @@ class LoadedTable(StagedResults):
             settled = cut
 
     async def _by_attempt(self, statements: Statements, job: StagedJob) -> list[Refusal]:
-        """All is written as it will be, and rolled back. Rows that have values of others are
+        """Write all rows as they will be, and roll that back. Rows that have values of others are
         tried alone: most of them would be found by many halves.
         """
         refusals: list[Refusal] = []
@@ -536,12 +530,12 @@ class LoadedTable(StagedResults):
         self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
     ) -> Conclusion:
         try:
-            told = await self._load(connection, job_id, assembly)
+            conclusion = await self._load(connection, job_id, assembly)
         except RowsRefused:
             self._parts.refused[job_id] += 1
             raise
         hit("load.published")
-        return told
+        return conclusion
 
     async def _load(
         self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
@@ -555,7 +549,7 @@ class LoadedTable(StagedResults):
             await loader.run(connection, statements.create_stage)
         if self._plan.mode == "mirror":
             await self._check_deletes(connection, statements, rejected=assembly.payload)
-        told = await self._preview(connection, statements) if is_dry_run else {}
+        shown = await self._preview(connection, statements) if is_dry_run else {}
         record = Record(self._plan, job_id)
         counts = await self._apply(connection, record, is_recorded=is_recorded(self._plan))
         if self._keys_at_the_end:
@@ -564,10 +558,10 @@ class LoadedTable(StagedResults):
             await loader.run(connection, "ROLLBACK TO SAVEPOINT granula_dry_run")
             await loader.drop_stage(connection, job_id)
         summary = assembly.conclusion.summary | counts
-        return Conclusion(summary, assembly.conclusion.result | counts | told)
+        return Conclusion(summary, assembly.conclusion.result | counts | shown)
 
     async def _preview(self, connection: AsyncConnection, statements: Statements) -> dict[str, Any]:
-        """Some rows of each kind, before they are written."""
+        """Return some rows of each kind, before they are written."""
         rows = {
             kind: await self._loader.fetch(connection, question)
             for kind, question in statements.sampled().items()
@@ -575,7 +569,7 @@ class LoadedTable(StagedResults):
         changed: list[Any] = []
         if statements.count_changed is not None:
             changed = await self._loader.fetch(connection, statements.count_changed)
-        return preview.told(statements.loaded, rows, changed)
+        return preview.samples_of(statements.loaded, rows, changed)
 
     async def _apply(
         self, connection: AsyncConnection, record: Record, *, is_recorded: bool
@@ -653,15 +647,15 @@ class LoadedTable(StagedResults):
 
     @property
     def _keys_at_the_end(self) -> bool:
-        """Whether a new table gets its key behind its rows: an index is made sooner from all of
-        them. SQLite cannot add one.
+        """Return whether a new table gets its key after its rows: an index is made sooner from all
+        of them. SQLite cannot add one.
         """
         definition = self._plan.definition
         is_new = self._plan.mode == "create" and definition.dialect == "postgresql"
         return is_new and bool(definition.primary_key)
 
     async def _open(self, connection: AsyncConnection, *, is_bulk: bool = False) -> None:
-        """The table as it was planned, held until the end of the transaction. `is_bulk`: all rows
+        """Hold the table as it was planned until the end of the transaction. `is_bulk`: all rows
         come at once, and then the key. Raises TableChanged, TableLocked, LoadRefused.
         """
         plan, planned = self._plan, self._plan.definition
@@ -708,7 +702,7 @@ class LoadedTable(StagedResults):
             )
 
     async def discard(self, assembly: Assembly) -> None:
-        """What is staged may be needed for another try."""
+        """Keep what is staged: it may be needed for another attempt."""
 
     async def forget(self, job_id: UUID) -> None:
         self._parts.refused.pop(job_id, None)
@@ -735,7 +729,9 @@ def _reject(refusal: Refusal) -> Reject:
 
 
 def _around(alone: Sequence[int], last: int) -> list[Range]:
-    """The numbers from 1 to `last`: each of these alone, and the others between them together."""
+    """Return the numbers from 1 to `last`: each of these alone, and the others between them
+    together.
+    """
     ranges: list[Range] = []
     begin = 1
     for number in alone:
@@ -749,14 +745,16 @@ def _around(alone: Sequence[int], last: int) -> list[Range]:
 
 
 def most_of(limit: str, rows: int) -> int:
-    """The number that `5`, or `10%` of so many rows, stands for."""
+    """Return the number that `5`, or `10%` of so many rows, stands for."""
     if limit.endswith("%"):
         return int(rows * float(limit[:-1]) / 100)
     return int(limit)
 
 
 async def _drop_unneeded(connection: AsyncConnection, loader: Loader, job_id: UUID) -> None:
-    """A staging table is needed while its job works, and while failed chunks can be retried."""
+    """Drop a staging table, which is needed while its job works and while failed chunks can be
+    retried.
+    """
     job = await jobs.lock_job(connection, job_id)
     if job is not None:
         status = JobStatus(job.status)
@@ -774,7 +772,7 @@ async def drop_record(connection: AsyncConnection, loader: Loader, job_id: UUID)
 
 
 async def _left_for_the_sweep(work: Awaitable[Any]) -> None:
-    """Where a job has its final status already, and its staging table may stay for a while."""
+    """Do work that the sweep repeats if it fails: the job has its final status already."""
     try:
         await work
     except TransientError as error:

@@ -105,11 +105,13 @@ class Loader(ABC):
 
     @abstractmethod
     async def run(self, connection: AsyncConnection, sql: str) -> int:
-        """Rows that it changed. Raises RowsRefused, LoadRefused, TableLocked."""
+        """Run a statement; return the number of rows that it changed. Raises RowsRefused,
+        LoadRefused, TableLocked.
+        """
 
     @abstractmethod
     async def fetch(self, connection: AsyncConnection, sql: str) -> list[tuple[Any, ...]]:
-        """What a question asks for."""
+        """Return what a query asks for."""
 
     @abstractmethod
     async def look_up(
@@ -161,7 +163,7 @@ class Loader(ABC):
     async def unstage(
         self, connection: AsyncConnection, statements: Statements, numbers: Sequence[int]
     ) -> None:
-        """These rows are rejected."""
+        """Delete staged rows, which are rejected."""
 
     async def settle(
         self, connection: AsyncConnection, statements: Stepwise, ranges: Sequence[Range]

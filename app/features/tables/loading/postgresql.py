@@ -25,7 +25,7 @@ from app.features.tables.loading.refusals import (
     Diagnosis,
     Refusal,
     is_of_row,
-    told_by_database,
+    refused_by_database,
 )
 from app.features.tables.loading.statements import (
     ROW,
@@ -36,7 +36,7 @@ from app.features.tables.loading.stored import staged_columns
 from app.features.tables.plan import LoadPlan
 
 STATEMENT_SECONDS = 86_400.0
-"""Of one that moves all rows of a load: as long as it takes."""
+"""Limit for a statement that moves all rows of a load: as long as it takes."""
 LOOK_UP_SECONDS = 60.0
 LOCK_SECONDS = 3
 HAS_TABLE = """
@@ -104,7 +104,9 @@ class PostgresLoader(Loader):
         )
 
     async def _make_stage(self, connection: AsyncConnection, job_id: UUID, plan: LoadPlan) -> None:
-        """The first chunks may come at the same time: one of them makes it, the others wait."""
+        """Make the staging table. Of the first chunks, which may come at the same time, one makes
+        it and the others wait.
+        """
         driver = await _driver(connection)
         lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
         await driver.execute(lock, stage_of(job_id))
@@ -130,7 +132,7 @@ class PostgresLoader(Loader):
     async def take_turns(self, connection: AsyncConnection, table: TableName) -> None:
         driver = await _driver(connection)
         lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
-        with _told():
+        with _translated():
             await driver.execute(lock, f"granula table {table.sql}")
 
     async def mark(
@@ -142,14 +144,14 @@ class PostgresLoader(Loader):
 
     async def run(self, connection: AsyncConnection, sql: str) -> int:
         driver = await _driver(connection)
-        with _told():
+        with _translated():
             status = await driver.execute(sql, timeout=STATEMENT_SECONDS)
         words = status.split()
         return int(words[-1]) if words[-1].isdigit() else 0
 
     async def fetch(self, connection: AsyncConnection, sql: str) -> list[tuple[Any, ...]]:
         driver = await _driver(connection)
-        with _told():
+        with _translated():
             rows = await driver.fetch(sql, timeout=STATEMENT_SECONDS)
         return [tuple(row) for row in rows]
 
@@ -181,7 +183,7 @@ class PostgresLoader(Loader):
         await self.run(connection, f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
 
     async def hold(self, connection: AsyncConnection, plan: LoadPlan) -> None:
-        """Readers and writers of rows go on; who changes the definition waits."""
+        """Hold the definition: who changes it waits, and readers and writers of rows do not."""
         await self.run(connection, f"LOCK TABLE {plan.definition.name.sql} IN ROW EXCLUSIVE MODE")
 
     async def end(self, connection: AsyncConnection) -> None:
@@ -199,21 +201,22 @@ class PostgresLoader(Loader):
         )
         await self.run(connection, TRIAL.format(steps=";\n".join([*steps, ""])))
         driver = await _driver(connection)
-        with _told():
+        with _translated():
             firsts, lasts = zip(*ranges, strict=True)
             await driver.execute(ATTEMPT, firsts, lasts, timeout=STATEMENT_SECONDS)
         rows = await driver.fetch("SELECT * FROM pg_temp.granula_refused ORDER BY number")
         await self.run(connection, "DROP FUNCTION pg_temp.granula_try(bigint, bigint)")
         await self.run(connection, "DROP TABLE pg_temp.granula_refused")
         return [
-            told_by_database(row[0], Diagnosis(*(each or "" for each in row[1:]))) for row in rows
+            refused_by_database(row[0], Diagnosis(*(each or "" for each in row[1:])))
+            for row in rows
         ]
 
     async def index(self, connection: AsyncConnection, statements: Statements) -> None:
         await self.run(connection, statements.index_stage)
 
     async def analyze(self, connection: AsyncConnection, statements: Statements) -> None:
-        """Else the planner takes all values for the same few, and groups them twice."""
+        """Take statistics, without which the planner expects a few values and groups them twice."""
         await self.run(connection, f"ANALYZE {statements.stage}")
 
     async def unstage(
@@ -225,8 +228,8 @@ class PostgresLoader(Loader):
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """What the database refuses, as errors of the load."""
+def _translated() -> Iterator[None]:
+    """Raise what the database refuses as errors of the load."""
     try:
         yield
     except asyncpg.PostgresError as error:

@@ -9,10 +9,12 @@ SHOWN_CHARACTERS = 200
 Row = Sequence[Any]
 
 
-def told(
+def samples_of(
     columns: Sequence[str], sampled: Mapping[str, Sequence[Row]], changed: Sequence[Row]
 ) -> dict[str, Any]:
-    """`sampled` and `changed` are the answers to `Statements.sampled` and `count_changed`."""
+    """Return the samples and counts of a dry run. `sampled` and `changed` are the answers to
+    `Statements.sampled` and `count_changed`.
+    """
     samples: dict[str, list[dict[str, Any]]] = {}
     for kind, rows in sampled.items():
         if kind == "updated":

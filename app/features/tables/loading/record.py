@@ -85,12 +85,12 @@ class Record:
         return f"CREATE TABLE IF NOT EXISTS {self.before} ({listed})"
 
     def _type(self, column: Column) -> str:
-        """SQLite takes any value for a column without a type."""
+        """Return the type of a column, none on SQLite, which then takes any value."""
         return "" if self.is_sqlite else f" {column.base_type or column.type}"
 
     @property
     def keep_updated(self) -> str:
-        """Rows are locked, so that the update changes just those that were kept."""
+        """Keep rows that will be updated. They are locked, so that the update changes just these."""
         images = ", ".join(f"t.{quoted(column.name)}" for column in self.stored)
         statements = self.statements
         lock = "" if self.is_sqlite else " FOR NO KEY UPDATE OF t"
@@ -288,7 +288,7 @@ class Undoing:
         return statements
 
     def _hand_over_equals(self, later: Record, reason: str) -> list[str]:
-        """Rows without a key that a later load deleted: it has deleted that many fewer."""
+        """Hand over rows without a key that a later load deleted: it has deleted that many fewer."""
         mine = self.record
         images = (
             f"SELECT {ROW}, sig, row_number() OVER (PARTITION BY sig ORDER BY {ROW}) AS n FROM"  # noqa: S608
@@ -310,7 +310,7 @@ class Undoing:
         ]
 
     def _hand_over_missing(self, later: Record, reason: str) -> list[str]:
-        """Rows that this load deleted and that the later one would have deleted otherwise."""
+        """Hand over rows that this load deleted, and that the later one would have deleted."""
         mine, names = self.record, self._image_names
         images = ", ".join(f"d.{quoted(column.name)}" for column in mine.stored)
         lowest = f"(SELECT coalesce(min({ROW}), 0) FROM {later.before} WHERE {ROW} < 0)"  # noqa: S608
@@ -380,8 +380,8 @@ class Undoing:
         return statements
 
     def _hand_over_deleted(self, later: Record, later_has_before: bool, reason: str) -> list[str]:
-        """Rows that this load deleted and that the later one inserted again: without this load, it
-        would have updated them.
+        """Hand over rows that this load deleted and that the later one inserted again: without this
+        load, it would have updated them.
         """
         mine, names = self.record, self._image_names
         images = ", ".join(f"d.{quoted(column.name)}" for column in mine.stored)

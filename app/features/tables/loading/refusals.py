@@ -52,21 +52,21 @@ ROW_SECURITY = "42501"
 
 
 def is_of_row(sqlstate: str, message: str) -> bool:
-    """Whether this error of PostgreSQL is about the values of a row."""
+    """Return whether this error of PostgreSQL is about the values of a row."""
     if sqlstate == ROW_SECURITY:
         return "row-level security" in message
     return not sqlstate.startswith(NOT_OF_ROWS)
 
 
-def told_by_database(row_number: int, told: Diagnosis) -> Refusal:
-    code = CODES.get(told.sqlstate, "refused")
-    if code == "refused" and told.sqlstate.startswith("22"):
+def refused_by_database(row_number: int, diagnosis: Diagnosis) -> Refusal:
+    code = CODES.get(diagnosis.sqlstate, "refused")
+    if code == "refused" and diagnosis.sqlstate.startswith("22"):
         code = "invalid_value"
-    key = KEY.match(told.detail + " ")
-    message = told.message
-    if told.detail and told.sqlstate.startswith("23"):
-        message = f"{message}: {told.detail}"
-    column = told.column or (key[1] if key else "") or None
+    key = KEY.match(diagnosis.detail + " ")
+    message = diagnosis.message
+    if diagnosis.detail and diagnosis.sqlstate.startswith("23"):
+        message = f"{message}: {diagnosis.detail}"
+    column = diagnosis.column or (key[1] if key else "") or None
     value = key[2] if key else None
     return Refusal(row_number, code, _shown(message), column, _value(value))
 
@@ -74,7 +74,7 @@ def told_by_database(row_number: int, told: Diagnosis) -> Refusal:
 def found_by(
     constraint: Constraint, code: str, row_number: int, values: str | None, other: str | int | None
 ) -> Refusal:
-    """By a question for all such rows."""
+    """Return the refusal of a row that a question for all such rows has found."""
     columns = ", ".join(constraint.columns)
     by = f" ({constraint.name})" if constraint.name else ""
     if code == "not_unique":

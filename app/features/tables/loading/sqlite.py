@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.errors import InvalidParameter
 from app.features.tables.definition import Column, TableName, quoted
 from app.features.tables.loading.loader import Loader, LoadRefused, Range, RowsRefused, Stepwise
-from app.features.tables.loading.refusals import Diagnosis, Refusal, told_by_database
+from app.features.tables.loading.refusals import Diagnosis, Refusal, refused_by_database
 from app.features.tables.loading.statements import (
     ROW,
     Statements,
@@ -61,7 +61,7 @@ class SqliteLoader(Loader):
         return [name for (name,) in names.all()]
 
     async def rename(self, connection: AsyncConnection, old: str, new: str) -> None:
-        """In the way of older versions, which do not look at views of the user that are broken."""
+        """Rename in the way of older versions, which ignore views of the user that are broken."""
         await connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")
         try:
             await self.run(connection, f"ALTER TABLE {quoted(old)} RENAME TO {quoted(new)}")
@@ -69,7 +69,7 @@ class SqliteLoader(Loader):
             await connection.exec_driver_sql("PRAGMA legacy_alter_table = OFF")
 
     async def take_turns(self, connection: AsyncConnection, table: TableName) -> None:
-        """Nobody else writes meanwhile."""
+        """Do nothing: nobody else writes meanwhile."""
 
     async def mark(
         self, connection: AsyncConnection, work: str, refusals: Sequence[Refusal]
@@ -80,11 +80,11 @@ class SqliteLoader(Loader):
             await connection.exec_driver_sql(query, numbers)
 
     async def run(self, connection: AsyncConnection, sql: str) -> int:
-        with _told():
+        with _translated():
             return int((await connection.exec_driver_sql(sql)).rowcount)
 
     async def fetch(self, connection: AsyncConnection, sql: str) -> list[tuple[Any, ...]]:
-        with _told():
+        with _translated():
             rows: Any = await connection.exec_driver_sql(sql)
         return [tuple(row) for row in rows.all()]
 
@@ -109,13 +109,15 @@ class SqliteLoader(Loader):
         return int((await connection.exec_driver_sql(sql)).scalar_one())
 
     async def begin(self, connection: AsyncConnection) -> None:
-        """Nobody else writes meanwhile."""
+        """Do nothing: nobody else writes meanwhile."""
 
     async def hold(self, connection: AsyncConnection, plan: LoadPlan) -> None:
-        """Nobody else writes meanwhile."""
+        """Do nothing: nobody else writes meanwhile."""
 
     async def end(self, connection: AsyncConnection) -> None:
-        """Deferred foreign keys were looked at before: their check cannot be asked for."""
+        """Do nothing: deferred foreign keys were checked before, since SQLite does it at the
+        commit.
+        """
 
     async def attempt(
         self, connection: AsyncConnection, statements: Stepwise, ranges: Sequence[Range]
@@ -133,7 +135,7 @@ class SqliteLoader(Loader):
                 if not isinstance(error.orig, sqlite3.IntegrityError):
                     raise
                 if low == high:
-                    refused.append(told_by_database(low, _diagnosis(error.orig)))
+                    refused.append(refused_by_database(low, _diagnosis(error.orig)))
                 else:
                     middle = low + (high - low) // 2
                     left += [(middle + 1, high), (low, middle)]
@@ -141,10 +143,10 @@ class SqliteLoader(Loader):
         return refused
 
     async def index(self, connection: AsyncConnection, statements: Statements) -> None:
-        """The numbers are the key of the staging table."""
+        """Do nothing: the numbers are the key of the staging table."""
 
     async def analyze(self, connection: AsyncConnection, statements: Statements) -> None:
-        """Its planner needs no statistics for what is asked."""
+        """Do nothing: the planner needs no statistics for these queries."""
 
     async def unstage(
         self, connection: AsyncConnection, statements: Statements, numbers: Sequence[int]
@@ -167,8 +169,8 @@ def _diagnosis(error: sqlite3.Error) -> Diagnosis:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """What the database refuses, as errors of the load."""
+def _translated() -> Iterator[None]:
+    """Raise what the database refuses as errors of the load."""
     try:
         yield
     except DBAPIError as error:

@@ -84,7 +84,9 @@ class Statements:
 
     @property
     def create_stage(self) -> str:
-        """SQLite takes any value for a column without a type."""
+        """Return the statement that makes the staging table. SQLite takes any value for a column
+        without a type.
+        """
         types = ["" if self._is_sqlite else f" {kind}" for _, kind in self._columns]
         columns = [name + kind for name, kind in zip(self._names, types, strict=True)]
         columns += [
@@ -97,7 +99,7 @@ class Statements:
 
     @property
     def insert_staged(self) -> str:
-        """With a parameter for each value, of SQLite."""
+        """Return the statement for SQLite, with a parameter for each value."""
         listed = ", ".join([ROW, *self._names])
         marks = ", ".join("?" * (1 + len(self._names)))
         return f"INSERT INTO {self.stage} ({listed}) VALUES ({marks})"  # noqa: S608 quoted names
@@ -113,7 +115,7 @@ class Statements:
     # ------------------------------------------------------------------ into the table
 
     def before(self) -> list[Step]:
-        """What is done once, before any row is written."""
+        """Return what is done once, before any row is written."""
         if self._plan.mode == "replace":
             return [Step("deleted", f"DELETE FROM {self.table}")]  # noqa: S608
         if self._plan.mode == "mirror":
@@ -122,7 +124,7 @@ class Statements:
         return []
 
     def steps(self, low: str = "", high: str = "") -> list[Step]:
-        """What writes the staged rows, or those with the numbers from `low` to `high`."""
+        """Return what writes the staged rows, or those with the numbers from `low` to `high`."""
         source = self.stage
         if low:
             among = f"{ROW} BETWEEN {low} AND {high}"
@@ -136,7 +138,7 @@ class Statements:
 
     @property
     def updates(self) -> bool:
-        """Whether rows with the key of another are that row, changed."""
+        """Return whether rows with the key of another are that row, changed."""
         return self._plan.mode in UPDATING
 
     def _insert(self, source: str) -> Step:
@@ -156,7 +158,7 @@ class Statements:
 
     @property
     def _changed(self) -> list[str]:
-        """Columns that an update sets."""
+        """Return the columns that an update sets."""
         return [quoted(name) for name in self._loaded if name not in self._plan.key]
 
     def _update(self, source: str) -> Step:
@@ -169,7 +171,7 @@ class Statements:
 
     @property
     def differs(self) -> str:
-        """Whether a row of the table and the staged one with its key have different values."""
+        """Return whether a row of the table and the staged one with its key have different values."""
         return " OR ".join(self.differ(name) for name in self._loaded)
 
     def differ(self, name: str, mine: str = "t", other: str = "s") -> str:
@@ -196,7 +198,7 @@ class Statements:
 
     @property
     def count_matched(self) -> str:
-        """Staged rows whose key the table has."""
+        """Return a query for the number of staged rows whose key the table has."""
         return (
             f"SELECT count(*) FROM {self.stage} AS s JOIN {self.table} AS t"  # noqa: S608
             f" ON {self.same_key}"
@@ -208,26 +210,26 @@ class Statements:
 
     @property
     def count_missing(self) -> str:
-        """Rows of the table whose key is not staged."""
+        """Return a query for the number of rows of the table whose key is not staged."""
         missing = self._not_in("t", self.stage, "s")
         return f"SELECT count(*) FROM {self.table} AS t WHERE {missing}"  # noqa: S608
 
     # ------------------------------------------------------------------ samples
 
     def sampled(self) -> dict[str, str]:
-        """Questions for some rows of each kind: of rows of the file with their numbers, all with
-        their values as texts in the order of `loaded`; of those that change, the values of the
+        """Return queries for some rows of each kind: of rows of the file with their numbers, all
+        with their values as texts in the order of `loaded`; of those that change, the values of the
         table behind those of the file.
         """
-        given = self._texts("s")
+        values = self._texts("s")
         new = f" WHERE {self._not_in('s', self.table, 't')}" if self._plan.mode in KEYED else ""
         order = f"ORDER BY s.{ROW} LIMIT {SAMPLED}"
         questions: dict[str, str] = {}
         if self._plan.mode != "update":
-            questions["inserted"] = f"SELECT s.{ROW}, {given} FROM {self.stage} AS s{new} {order}"  # noqa: S608
+            questions["inserted"] = f"SELECT s.{ROW}, {values} FROM {self.stage} AS s{new} {order}"  # noqa: S608
         if self.updates and self._changed:
             questions["updated"] = (
-                f"SELECT s.{ROW}, {given}, {self._texts('t')} FROM {self.stage} AS s"  # noqa: S608
+                f"SELECT s.{ROW}, {values}, {self._texts('t')} FROM {self.stage} AS s"  # noqa: S608
                 f" JOIN {self.table} AS t ON {self.same_key} WHERE {self.differs} {order}"
             )
         if self._plan.mode in DELETING:
@@ -240,7 +242,7 @@ class Statements:
 
     @property
     def count_changed(self) -> str | None:
-        """How many rows change in each of the columns `loaded`."""
+        """Return a query for the number of rows that change, for each of the columns `loaded`."""
         if not (self.updates and self._changed):
             return None
         counts = [f"sum(CASE WHEN {self.differ(n)} THEN 1 ELSE 0 END)" for n in self._loaded]
@@ -251,7 +253,7 @@ class Statements:
 
     @property
     def loaded(self) -> list[str]:
-        """Columns of the table that are loaded."""
+        """Return the columns of the table that are loaded."""
         return self._loaded
 
     def _texts(self, alias: str) -> str:
@@ -261,8 +263,8 @@ class Statements:
 
     @property
     def repeated_keys(self) -> Finder | None:
-        """Of the file itself: needed before a mode that compares by key, which would take any of
-        them.
+        """Return the question for rows of the file with the same key, needed before a mode that
+        compares by key, which would take any of them.
         """
         if self._plan.mode not in KEYED:
             return None
@@ -272,7 +274,7 @@ class Statements:
 
     @property
     def without_counterpart(self) -> Finder | None:
-        """Of an update: rows whose key the table lacks."""
+        """Return the question for rows of an update whose key the table lacks."""
         constraint = self._definition.unique_on(self._plan.key)
         if self._plan.mode != "update" or constraint is None:
             return None
@@ -291,7 +293,7 @@ class Statements:
 
     @property
     def refers_to_itself(self) -> bool:
-        """Whether rows of the table refer to others of it."""
+        """Return whether rows of the table refer to others of it."""
         name = self._definition.name
         return any(constraint.references == name for constraint in self._definition.constraints)
 
@@ -309,8 +311,8 @@ class Statements:
                 yield Finder(constraint, "check_failed", sql)
 
     def uniques(self) -> list[Finder]:
-        """Of modes that only insert: for each constraint, one for rows that the table has and one
-        for rows that have the same values.
+        """Return the questions of modes that only insert: for each constraint, one for rows that
+        the table has and one for rows that have the same values.
         """
         if self._plan.mode not in ("append", "create", "replace"):
             return []
@@ -324,8 +326,8 @@ class Statements:
 
     @property
     def has_hidden_rules(self) -> bool:
-        """Whether rows may be refused for what no question asks. Then only an attempt in the order
-        of the file tells which of two rows with the same values comes first.
+        """Return whether rows may be refused for what no question asks. Then only an attempt in the
+        order of the file tells which of two rows with the same values comes first.
         """
         definition = self._definition
         if definition.triggers or definition.has_row_security or definition.partition_bound:
@@ -350,7 +352,7 @@ class Statements:
         return bool(columns) and set(columns) <= set(self._loaded)
 
     def shown(self, alias: str, columns: Sequence[str]) -> str:
-        """Values as a text."""
+        """Return an expression for values as one text."""
         if not columns:
             return "NULL"
         texts = [f"coalesce(CAST({alias}.{quoted(name)} AS text), '')" for name in columns]
@@ -378,11 +380,13 @@ class Statements:
         return Finder(constraint, "already_there", sql)
 
     def _unreferenced(self, constraint: Constraint) -> Finder:
-        """A table that refers to itself may find the row in the file, before or behind."""
+        """Return the question for rows whose foreign key finds nothing. A table that refers to
+        itself may find the row in the file, before or after.
+        """
         columns, referenced = constraint.columns, constraint.referenced_columns
         name = constraint.references
         assert name is not None
-        given = " AND ".join(f"s.{quoted(column)} IS NOT NULL" for column in columns)
+        is_complete = " AND ".join(f"s.{quoted(column)} IS NOT NULL" for column in columns)
         places = [name.sql]
         if name == self._definition.name and self._has(referenced):
             places.append(self.stage)
@@ -393,7 +397,7 @@ class Statements:
         )
         sql = (
             f"SELECT s.{ROW}, {self.shown('s', columns)}, NULL FROM {self.stage} AS s"  # noqa: S608
-            f" WHERE {given} AND {missing} ORDER BY 1"
+            f" WHERE {is_complete} AND {missing} ORDER BY 1"
         )
         return Finder(constraint, "foreign_key", sql)
 

@@ -24,7 +24,7 @@ def from_text(text: str) -> LoadPlan:
 
 
 def staged_columns(plan: LoadPlan) -> list[tuple[str, str]]:
-    """Names and types of the columns that the load fills."""
+    """Return the names and types of the columns that the load fills."""
     columns = [(column.name, column.type) for column in plan.columns]
     rescue = plan.definition.column(plan.rescue_column)
     if rescue is not None:

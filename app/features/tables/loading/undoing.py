@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.destinations.base import TakenBack
 from app.errors import TransientError
+from app.features.tables import queries
 from app.features.tables.catalogue import read_definition
+from app.features.tables.definition import TableName
 from app.features.tables.loading.loader import Loader, LoadRefused, RowsRefused
-from app.features.tables.loading.record import Record, Undoing
+from app.features.tables.loading.record import RECORD_PREFIX, Record, Undoing, recorded_job
 from app.features.tables.loading.refusals import Refusal
+from app.features.tables.loading.stored import from_text
 from app.features.tables.plan import LoadPlan
+from app.features.tables.queries import RecordedLoad
 
 WRITTEN = ("inserted", "updated")
 SHOWN_CHARACTERS = 200
@@ -49,6 +54,27 @@ async def find_recorded(
     if not await loader.has_table(connection, record.name):
         return None
     return Recorded(record, await loader.has_table(connection, record.before_name))
+
+
+async def find_loads(
+    connection: AsyncConnection,
+    loader: Loader,
+    table: TableName,
+    *,
+    after: datetime | None = None,
+) -> list[tuple[RecordedLoad, Recorded]]:
+    """Return the loads of a table that have a record, in their order. `after`: only those that
+    ended later.
+    """
+    names = await loader.list_tables(connection, RECORD_PREFIX)
+    job_ids = [job_id for name in names if (job_id := recorded_job(name)) is not None]
+    loads = await queries.list_ended(connection, job_ids, str(table), table.connection, after=after)
+    recorded: list[tuple[RecordedLoad, Recorded]] = []
+    for load in loads:
+        record = Record(from_text(load.options["plan"]), load.id)
+        has_before = await loader.has_table(connection, record.before_name)
+        recorded.append((load, Recorded(record, has_before)))
+    return recorded
 
 
 async def fits(connection: AsyncConnection, plan: LoadPlan) -> str:

@@ -1,0 +1,1 @@
+"""Tables for training and measuring the matching of columns, with their truth."""

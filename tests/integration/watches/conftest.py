@@ -1,0 +1,3 @@
+from tests.scoring.buckets import bucket, s3
+
+__all__ = ["bucket", "s3"]
