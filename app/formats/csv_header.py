@@ -1,9 +1,10 @@
-"""Whether a table begins with names of columns, in how many rows, and how sure that is.
+"""Detection of the header: whether a table begins with names of columns, in how many rows, and with
+which confidence.
 
-Every column is asked what speaks for a name at its head and what speaks for a value, as the
-logarithm of the odds: whether the first cell is of the kind of the cells below it, has their shape,
-their length, or recurs among them. The sum of it all is the answer. Nothing of it depends on what
-the table is about; words that head columns everywhere (`id`, `date`) count like the rest.
+Each column adds evidence for a name or for a value in its first cell, as the logarithm of the odds:
+whether this cell has the kind, the shape and the length of the cells below it, and whether it
+recurs among them. The sum decides. Nothing depends on the topic of the table; words that head
+columns everywhere (`id`, `date`) count like the rest.
 """
 
 from __future__ import annotations
@@ -20,22 +21,22 @@ from app.formats.cell_kinds import CellKind, kind_of, main_kind, shape_of
 
 MAX_HEADER_ROWS = 4
 MAX_CELLS, MIN_ROWS = 20_000, 12
-"""So many cells are looked at, in so many rows at least."""
+"""Most cells, and fewest rows, that are inspected."""
 MAX_NAME, SHAPED = 100, 50
 
 PRIOR = 1.2
 """Most tables have a header: about three of four."""
 NO_HEADER = -1.4
-"""Below these odds, one to four, the first row is taken for a row."""
+"""Odds (one to four) below which the first row is a row of values."""
 SURE = 4.0
-"""Above these, a second row is taken for one of the header."""
+"""Odds above which a second row belongs to the header."""
 LEAST_STYLE, MOST_STYLE = -1.0, 4.0
-"""What all columns together say by the way they are written."""
+"""Bounds of the evidence from the way in which all columns are written."""
 REPEATED_CONFIDENCE = 0.95
-"""Of a header of several rows."""
+"""Confidence in a header of several rows."""
 SAME_KIND_SHARE, GO_ON_SHARE = 0.9, 0.95
 ENOUGH = 4
-"""Cells below a name that show what a column holds."""
+"""Fewest cells below a name that show what a column holds."""
 
 NAME_WORDS = frozenset(
     "id no nr num number code key ref name title type kind class category group status state date "
@@ -59,11 +60,11 @@ class HeaderEvidence:
     odds: float
     """Natural logarithm; positive for a header."""
     columns: int
-    """Columns of values, below what is none."""
+    """Number of columns of values below a first cell that is not one."""
     values: int
-    """Cells in them."""
+    """Number of cells in them."""
     against: int
-    """Columns whose first cell is a value of the kind of those below it."""
+    """Number of columns whose first cell is a value of the kind of those below it."""
 
     @property
     def probability(self) -> float:
@@ -74,11 +75,11 @@ class HeaderEvidence:
 class Header:
     rows: int
     confidence: float
-    """That it is this many rows, 0 to 1."""
+    """Probability that the number of rows is right."""
 
 
 def find_header(records: Sequence[Sequence[str]]) -> Header:
-    """Of a table, by its first records."""
+    """Return the header of a table, from its first records."""
     if not records:
         return Header(0, 0.0)
     repeats = _repeats(records)
@@ -97,14 +98,14 @@ def find_header(records: Sequence[Sequence[str]]) -> Header:
 
 
 def _repeats(records: Sequence[Sequence[str]]) -> int:
-    """How often the first record stands there again, before any other."""
+    """Return how often the first record is repeated before any other."""
     others = (place for place, cells in enumerate(records) if list(cells) != list(records[0]))
     return min(next(others, len(records)) - 1, MAX_HEADER_ROWS - 1)
 
 
 def _goes_on(records: Sequence[Sequence[str]], last: int) -> bool:
-    """Whether the header reaches down to this record: it stands, as the first one does, above
-    columns of values without being of their kind.
+    """Whether the header reaches down to this record: like the first one, it is above columns of
+    values without being of their kind.
     """
     names, width = records[last], len(records[0])
     if len(names) != width or not all(_may_be_name(cell) for cell in names):
@@ -123,8 +124,8 @@ def _may_be_name(cell: str) -> bool:
 
 
 def _has_names_above(records: Sequence[Sequence[str]]) -> bool:
-    """Whether these can be rows of a header: several cells are filled, and not with numbers other
-    than years.
+    """Whether these records can be rows of a header: several cells are filled, and not with numbers
+    other than years.
     """
     return all(
         sum(bool(cell.strip()) for cell in cells) >= 2 and all(map(_may_be_name, cells))
@@ -135,8 +136,8 @@ def _has_names_above(records: Sequence[Sequence[str]]) -> bool:
 def header_evidence(
     records: Sequence[Sequence[str]], share: float = SAME_KIND_SHARE
 ) -> HeaderEvidence:
-    """Of the first of these records, which are as wide as it is. So many cells of a column must be
-    of one kind.
+    """Return the evidence for a header in the first of these records, which all have its width. A
+    column needs so many cells to count.
     """
     first, width = records[0], len(records[0])
     below = [cells for cells in records[1:] if len(cells) >= width]
@@ -177,8 +178,8 @@ def is_year(cell: str) -> bool:
 
 
 def _are_at_steps(cells: Sequence[str]) -> bool:
-    """Whether the numbers among these are as names of columns: they rise at equal steps, as 0, 1, 2
-    do, or they are years in order.
+    """Whether the numbers among these cells can be names of columns: they rise at equal steps, as
+    0, 1, 2 do, or they are years in order.
     """
     numbers: list[int] = []
     for cell in cells:
@@ -199,8 +200,8 @@ def _are_at_steps(cells: Sequence[str]) -> bool:
 def _odds_above_values(
     head: str, own: CellKind, kind: CellKind, count: int, *, steps: bool, is_name: bool
 ) -> float:
-    """Above a column of values of this kind, so many. `steps`: the first record holds numbers as
-    names; `is_name`: this is a year above what is none.
+    """Return the evidence above a column of so many values of this kind. `steps`: the first record
+    has numbers as names; `is_name`: this cell is a year above other kinds of values.
     """
     certainty = count / (count + 0.5)
     if not head:
@@ -221,7 +222,7 @@ def _odds_above_values(
 
 
 def _odds_above_text(head: str, filled: Sequence[str]) -> float:
-    """Above a column of texts, those that are not empty."""
+    """Return the evidence above a column of texts; `filled` are those that are not empty."""
     if not filled:
         return 0.3 * _odds_of_name(head)
     count = len(filled)
@@ -235,8 +236,8 @@ def _odds_above_text(head: str, filled: Sequence[str]) -> float:
 
 
 def _odds_of_recurrence(head: str, filled: Sequence[str]) -> float:
-    """A value that recurs is a value. One that does not is rare, in a column where others do: as
-    rare as the values that occur once.
+    """Return the evidence of recurrence. A cell that recurs is a value. One that does not is rare
+    in a column where others do: as rare as the values that occur once.
     """
     if head in filled:
         return -3.0
@@ -246,7 +247,7 @@ def _odds_of_recurrence(head: str, filled: Sequence[str]) -> float:
 
 
 def _common_shape(filled: Sequence[str]) -> str | None:
-    """That almost all have."""
+    """Return what almost all of these have; None if they differ."""
     if len(filled) < ENOUGH:
         return None
     shapes = Counter(map(shape_of, filled[:SHAPED]))
@@ -259,7 +260,7 @@ def _is_code(shape: str) -> bool:
 
 
 def _odds_of_code(head: str, filled: Sequence[str]) -> float:
-    """Codes, such as `AB-12`, are unlike names."""
+    """Return the evidence of the shape: codes, such as `AB-12`, are unlike names."""
     shape = _common_shape(filled)
     if shape is None or not _is_code(shape):
         return 0.0
@@ -267,7 +268,7 @@ def _odds_of_code(head: str, filled: Sequence[str]) -> float:
 
 
 def _odds_of_style(head: str, filled: Sequence[str]) -> float:
-    """Capitals and small letters, and the length."""
+    """Return the evidence of capitals and of the length."""
     if not filled:
         return 0.0
     certainty = len(filled) / (len(filled) + 3)
@@ -291,7 +292,7 @@ def _odds_of_length(head: str, filled: Sequence[str]) -> float:
 
 
 def _odds_of_name(head: str) -> float:
-    """By what it is, whatever stands below."""
+    """Return the evidence of the cell itself, whatever is below it."""
     if len(head) > MAX_NAME or (head.endswith((".", "!", "?")) and " " in head):
         return -0.5
     words = [word.lower() for word in _WORDS.findall(_CAMEL.sub(" ", head))]

@@ -1,5 +1,5 @@
-"""Where the table stands in the beginning of a CSV file: between which
-delimiters, in which quotes, below which lines.
+"""Detection of the layout of a CSV file: between which delimiters, in which quotes and below which
+lines its table is.
 
 Where this is unsure, it reads more, not less: no line is skipped, and what is not
 clearly a table of several columns is a file of one column. A wrong guess then shows in
@@ -24,31 +24,35 @@ from app.formats.csv_header import SURE, header_evidence, is_year
 COMMON_DELIMITERS, RARE_DELIMITERS = (",", ";", "\t", "|"), ("^", "~", "\x1f")
 DOUBLED = ("|", ":", "^", "~", "#", "$")
 PUNCTUATION = (":", " ")
-"""Text is full of them: what they separate is a table only if its columns hold values of a kind
-below their names, or if there are many and nothing that has colons of its own is taken apart.
+"""Marks that are common in text. They separate cells only if columns have values of a kind below
+their names, or if there are many columns and nothing with colons of its own is split.
 """
 NO_DELIMITER = "\x1f"
-"""The delimiter of a file of one column whose text has commas: the
-unit separator, which text does not hold."""
+"""Delimiter of a file of one column whose text has commas: the unit separator, which text does not
+have.
+"""
 SCORED_CHARACTERS, SCORED_RECORDS = 64 << 10, 200
 
 WEIGHT_POWER, ONE_COLUMN_WEIGHT = 4, 0.05
 REGULAR_SHARE = 0.9
-"""Of the records below skipped lines, so many have the width of the
-table, to the end of the sample."""
+"""Share of the records below skipped lines that must have the width of the table, to the end of the
+sample.
+"""
 APART_SHARE = 0.6
-"""And so many below a blank line, or where there are MANY_VALUES: rows may be short."""
+"""The same share below a blank line, or below MANY_VALUES: rows may be short."""
 MANY_VALUES = 12
 TABLE_SHARE, PROSE_SHARE = 0.5, 0.75
-"""Of the records of a table, so many have the width of the first; more where
-each delimiter has a space behind it, as in text."""
+"""Share of the records of a table that must have the width of the first; the second if each
+delimiter has a space behind it, as in text.
+"""
 FULL_SHARE = 0.75
-"""Where fewer of the columns are filled, the delimiter is suspect."""
+"""Share of columns that must be filled somewhere, or the delimiter is suspect."""
 MANY_COLUMNS = 3
 ENOUGH_ROWS, WIDE_ROWS = 2, 10
 EVIDENCE, STRONG_EVIDENCE = 4, 6
-"""Cells that hold a value below a name, which lines above the table need to be skipped; more where
-such a line could be the name of a single column, or a row."""
+"""Cells with a value below a name that are needed to skip lines above the table; the second if such
+a line could be the name of a single column, or a row.
+"""
 MAX_NAME = 100
 
 _VALUE = re.compile(
@@ -73,17 +77,17 @@ _METADATA = re.compile(
     r"|titel|quelle|stand|herausgeber|einheit|zeitraum|fuente|fonte|titre|unité)\b",
     re.IGNORECASE,
 )
-"""Names of what files say of themselves, at the beginning of a cell."""
+"""Names of metadata that files have at the beginning of a cell."""
 _COMMENT = re.compile(r"#(?:#*$|.*\s)")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     text: str
-    """With the blank lines before it and the line end behind it."""
+    """Text of the record, with the blank lines before it and the line end behind it."""
     cells: list[str]
     is_bad: bool
-    """Has quotes in wrong places."""
+    """Whether it has quotes in wrong places."""
 
     @property
     def width(self) -> int:
@@ -104,7 +108,9 @@ class Record:
 
     @property
     def is_comment(self) -> bool:
-        """`# made by x`, but not `#tag`, which may be a value, nor `#id,name`."""
+        """Whether it is a comment: `# made by x`, but not `#tag`, which may be a value, nor
+        `#id,name`.
+        """
         return _COMMENT.match(self.text.strip("\r\n")) is not None
 
     def fits(self, width: int) -> bool:
@@ -114,17 +120,17 @@ class Record:
 @dataclass(frozen=True, slots=True)
 class Layout:
     dialect: CsvDialect
-    """With delimiter, quote, escape and skip_initial_space."""
+    """Dialect with delimiter, quote, escape and skip_initial_space."""
     records: list[Record]
     skipped: list[str]
-    """Why each of the first records is no part of the table."""
+    """Reason for each of the first records that is not part of the table."""
     footer: list[tuple[Record, str]]
-    """The last records of the file that are no rows, and why."""
+    """Last records of the file that are not rows, with the reasons."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is known about the layout before looking."""
+    """Facts about the layout that are known before detection."""
 
     delimiter: str | None
     quote: str | None
@@ -155,33 +161,33 @@ def find_layout(text: str, complete: bool, base: CsvDialect, wanted: Wanted) -> 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One way to take a file apart into cells."""
+    """One way to split a file into cells."""
 
     dialect: CsvDialect
-    """With delimiter, quote, escape and skip_initial_space."""
+    """Dialect with delimiter, quote, escape and skip_initial_space."""
     confidence: float
-    """That it is the right one, from 0 to 1; of all readings of a file together 1."""
+    """Probability that it is right. Those of all readings of a file add up to 1."""
 
 
 def find_readings(text: str, complete: bool, base: CsvDialect, wanted: Wanted) -> list[Reading]:
-    """Each delimiter that is in the text, and none: the one that `find_layout` takes, and what
-    else the file could be, the likeliest first.
+    """Return a reading for each delimiter in the text, and for none, the likeliest first. The first
+    is the one that `find_layout` chooses.
     """
     chosen = find_layout(text, complete, base, wanted).dialect
     if wanted.delimiter is not None or wanted.one_column:
         return [Reading(chosen, 1.0)]
     one_column = _one_column(text, complete, base, wanted).dialect
-    found = {one_column.delimiter: (ONE_COLUMN_WEIGHT, one_column)}
+    by_delimiter = {one_column.delimiter: (ONE_COLUMN_WEIGHT, one_column)}
     for delimiter in (*_marks_in(text), *PUNCTUATION):
         trials = _trials(text, complete, base, wanted, delimiter) if delimiter in text else []
         if trials:
             trial = max(trials, key=_Trial.rank)
-            least, _ = found.get(delimiter, (0.0, None))
-            found[delimiter] = (max(least, trial.weight()), trial.dialect)
-    most = max(weight for weight, _ in found.values())
-    found[chosen.delimiter] = (most, chosen)
-    total = sum(weight for weight, _ in found.values())
-    ranked = sorted(found.values(), key=lambda each: (-each[0], each[1] is not chosen))
+            least, _ = by_delimiter.get(delimiter, (0.0, None))
+            by_delimiter[delimiter] = (max(least, trial.weight()), trial.dialect)
+    most = max(weight for weight, _ in by_delimiter.values())
+    by_delimiter[chosen.delimiter] = (most, chosen)
+    total = sum(weight for weight, _ in by_delimiter.values())
+    ranked = sorted(by_delimiter.values(), key=lambda each: (-each[0], each[1] is not chosen))
     shares = [(weight / total, dialect) for weight, dialect in ranked if weight]
     if len(shares) == 1:
         return [Reading(chosen, 1.0)]
@@ -195,7 +201,7 @@ def find_readings(text: str, complete: bool, base: CsvDialect, wanted: Wanted) -
 
 
 def _marks_in(text: str) -> list[str]:
-    """Delimiters to try. One that always comes twice or more is doubled."""
+    """Return the delimiters to try. A mark that always comes twice or more is doubled."""
     beginning = text[:SCORED_CHARACTERS]
     doubled = []
     for mark in DOUBLED:
@@ -208,8 +214,8 @@ def _marks_in(text: str) -> list[str]:
 def records_of(
     text: str, dialect: CsvDialect, complete: bool, *, all_of_it: bool = False
 ) -> list[Record]:
-    """The first records of the sample, or all of them; not the last one where the sample cuts
-    it.
+    """Return the first records of the sample, or all of them, without the last one if the sample
+    cuts it.
     """
     form = CsvFormat(msgspec.structs.replace(dialect, encoding="utf-8", on_bad_row="keep"))
     strict = CsvFormat(msgspec.structs.replace(form.dialect, on_bad_row="reject"))
@@ -245,7 +251,7 @@ def _is_bad(content: str, strict: CsvFormat) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """The sample read by one delimiter, quote and escape."""
+    """The sample as one delimiter, quote and escape split it."""
 
     dialect: CsvDialect
     records: list[Record]
@@ -253,7 +259,7 @@ class _Trial:
     header_rows: int
     footer: list[tuple[Record, str]]
     is_whole: bool
-    """Whether the records are all there are."""
+    """Whether the records are all records of the file."""
     was_spaced: bool = False
     """Whether it was read with a space before each cell at first."""
 
@@ -265,8 +271,8 @@ class _Trial:
         return self.records[len(self.skipped) : end]
 
     def share(self) -> float:
-        """Of the records, how many have the width of the first one and no quotes in wrong
-        places.
+        """Return the share of the records that have the width of the first one and no quotes in
+        wrong places.
         """
         table = self.table()
         if not table:
@@ -289,7 +295,7 @@ class _Trial:
         return len(table) > 1 and bool(behind) and all(cell[0] == " " for cell in behind)
 
     def cleanness(self) -> float:
-        """Share of the cells that no other delimiter would take apart."""
+        """Return the share of the cells that no other delimiter would split."""
         others = "".join(mark for mark in COMMON_DELIMITERS if mark != self.dialect.delimiter)
         inside = re.compile(rf"[{re.escape(others)}](?! )")
         cells = [cell for record in self.table() for cell in record.cells]
@@ -297,7 +303,7 @@ class _Trial:
         return clean / max(1, len(cells))
 
     def fullness(self) -> float:
-        """Share of the columns that are filled somewhere."""
+        """Return the share of the columns that are filled somewhere."""
         table = self.table()
         if not table:
             return 0.0
@@ -317,8 +323,8 @@ class _Trial:
         return (round(quality, 2), is_common, width, -len(escape), not skips)
 
     def weight(self) -> float:
-        """How much speaks for it beside other readings: quality, to a power that fits how often
-        the best one is right.
+        """Return the weight beside other readings: the quality, to a power that fits how often the
+        best one is right.
         """
         table = self.table()
         if not table:
@@ -333,7 +339,7 @@ class _Trial:
         return quality**WEIGHT_POWER * len(table) / (len(table) + 1)
 
     def _commonest_share(self) -> float:
-        """Of the records, how many have the width of most of those with several cells."""
+        """Return the share of the records that have the width of most of those with several cells."""
         widths = Counter(record.width for record in self.table() if record.width > 1)
         return max(widths.values(), default=0) / len(self.table())
 
@@ -376,8 +382,9 @@ class _Trial:
 def _trials(
     text: str, complete: bool, base: CsvDialect, wanted: Wanted, delimiter: str
 ) -> list[_Trial]:
-    """The delimiter with each escape, and with and without spaces before
-    cells, that the text gives reason to try."""
+    """Return trials of the delimiter with each escape, and with and without spaces before cells,
+    that the text gives reason to try.
+    """
     quote = wanted.quote
     if quote is None:
         quote = "'" if _has_single_quotes(text[:SCORED_CHARACTERS], delimiter) else '"'
@@ -469,8 +476,9 @@ def _has_single_quotes(text: str, delimiter: str) -> bool:
 
 
 def _one_column(text: str, complete: bool, base: CsvDialect, wanted: Wanted) -> Layout:
-    """Each record is one cell. The comma is the delimiter where it
-    makes no difference, to the end of the file."""
+    """Return the layout of one column. The comma is its delimiter if that makes no difference to
+    the end of the file.
+    """
     quote = '"' if wanted.quote is None else wanted.quote
     escape = "" if wanted.escape is None or wanted.escape == quote else wanted.escape
     dialect = msgspec.structs.replace(
@@ -493,7 +501,9 @@ def _one_column(text: str, complete: bool, base: CsvDialect, wanted: Wanted) -> 
 
 
 def is_value(cell: str) -> bool:
-    """A number, a date, a time, an address, yes or no: what names of columns are not."""
+    """Whether a cell is a number, a date, a time, an address, yes or no: what names of columns are
+    not.
+    """
     return len(cell) <= MAX_NAME and _VALUE.fullmatch(cell.strip()) is not None
 
 
@@ -522,7 +532,7 @@ def _begins_with_names(table: Sequence[Record]) -> bool:
 
 
 def table_cells(records: Sequence[Record]) -> list[list[str]]:
-    """The cells of the records that are as wide as the first one."""
+    """Return the cells of the records that are as wide as the first one."""
     if not records:
         return []
     width = records[0].width
@@ -531,7 +541,7 @@ def table_cells(records: Sequence[Record]) -> list[list[str]]:
 
 
 def value_columns(table: Sequence[Record], header_rows: int) -> list[int]:
-    """For each column that holds values, two at least, below a name: how many."""
+    """Return, for each column that has at least two values below a name, their number."""
     width = table[0].width
     counts: list[int] = []
     if not _begins_with_names(table):
@@ -548,7 +558,7 @@ def value_columns(table: Sequence[Record], header_rows: int) -> list[int]:
 
 
 def find_start(records: Sequence[Record], header_rows: int) -> list[str]:
-    """Why each of the first records is no part of the table below it; empty where that is not sure.
+    """Return why each of the first records is not part of the table below it; empty if that is unsure.
 
     What is skipped cannot be a row, for it has fewer cells than the table; and what is below it is
     a table to the end of the sample: a header, and rows alike, more than there are lines above.
@@ -608,7 +618,7 @@ def _is_part_of_header(record: Record, below: Sequence[Record]) -> bool:
 
 
 def _from_last_names(table: Sequence[Record]) -> Sequence[Record]:
-    """Without the upper row of the header."""
+    """Return the table without the upper row of the header."""
     if len(table) > 2 and _is_part_of_header(table[0], table[1:]):
         return table[1:]
     return table
@@ -635,8 +645,8 @@ def _regular_share(table: Sequence[Record]) -> float:
 
 
 def _first_of_table(records: Sequence[Record], width: int, header_rows: int) -> int:
-    """Index of the first record that reaches to the last column, or almost, and is no comment; 0 if
-    there is none below others.
+    """Return the index of the first record that reaches to the last column, or almost, and is no
+    comment; 0 if there is none below others.
     """
     full = min(width, _usual_reach(records, width))
     for index, record in enumerate(records):
@@ -653,8 +663,8 @@ def _first_of_table(records: Sequence[Record], width: int, header_rows: int) -> 
 
 
 def _usual_reach(records: Sequence[Record], width: int) -> int:
-    """To which column most records of this width reach: those behind it are empty, as spreadsheets
-    write them. A table has MANY_COLUMNS, or all that it is wide.
+    """Return the column to which most records of this width reach: those behind it are empty, as
+    spreadsheets write them. A table has MANY_COLUMNS, or its whole width.
     """
     reaches = Counter(record.reach for record in records if record.width == width)
     most = max(reaches, key=lambda reach: (reaches[reach], reach))
@@ -781,7 +791,7 @@ def _is_full_table(table: Sequence[Record]) -> bool:
 
 
 def find_end(records: Sequence[Record], header_rows: int) -> list[tuple[Record, str]]:
-    """The last records of a whole file that cannot be rows, and why: a count of the rows, or notes.
+    """Return the last records of a whole file that cannot be rows, and why: a row count, or notes.
 
     They have one cell where all rows have more, and what that says is none of the values of the
     first column: a sentence, or text below numbers.
@@ -827,15 +837,15 @@ def _with_one_cell(record: Record) -> Record:
 
 
 def _rows_alike(above: Sequence[Record]) -> list[Record]:
-    """The rows of the table that the last of these records belongs to."""
+    """Return the rows of the table that the last of these records belongs to."""
     width = above[-1].width
     first = next((i for i, record in enumerate(above) if record.reach >= width), 0)
     return list(above[first + 1 :])
 
 
 def _why_below(record: Record, values: Sequence[str], is_apart: bool) -> str | None:
-    """Why a record of one cell is no row below these values of the first column; None if it may be
-    one.
+    """Return why a record of one cell is not a row below these values of the first column; None if
+    it may be one.
     """
     if not record.filled:
         return "empty"

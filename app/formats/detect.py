@@ -138,6 +138,11 @@ def detect(
     text = _decode(body, encoding, complete)
     if not text.strip("\0 \t\r\n"):
         raise EmptyFile("The file holds no characters but blanks.") if complete else BinaryContent()
+    if declared.widths is not None and declared.format not in (None, "fixed"):
+        raise InvalidParameter(
+            "`widths` is for text with columns of fixed width, and this is read as"
+            f" {declared.format}."
+        )
     kind = declared.format or _kind(text, filename.lower(), media_type, complete, declared)
     if kind == "csv" or kind == "fixed":
         fixed = _fixed(text, encoding, start, complete, declared)

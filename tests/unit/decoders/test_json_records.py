@@ -10,8 +10,6 @@ from typing import Any
 
 import pandas
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from app.decoders.base import Wanted
 from app.decoders.chain import Chain
@@ -229,18 +227,19 @@ def test_an_object_that_only_mentions_a_feature_collection_is_one_record() -> No
     assert read(json.dumps(without).encode()) == ([without], [])
 
 
-SCALARS = st.booleans() | st.integers(-9, 9) | st.text("xyz", max_size=3)
-NESTED = st.recursive(
-    SCALARS | st.lists(SCALARS, max_size=2),
-    lambda inner: st.dictionaries(st.text("abc", min_size=1), inner, min_size=1, max_size=3),
-    max_leaves=8,
-)
-RECORD = st.dictionaries(st.text("abc", min_size=1, max_size=2), NESTED, min_size=1, max_size=3)
+def some_nested(dice: random.Random, depth: int) -> Any:
+    """A value without empty objects, which pandas drops, and without null, which it changes."""
+    kind = dice.randrange(5 if depth else 3)
+    if kind < 3:
+        return [dice.randrange(-9, 9), dice.choice(["", "x", "yz"]), [True, "x"]][kind]
+    return {key: some_nested(dice, depth - 1) for key in dice.sample("abc", dice.randrange(1, 3))}
 
 
-@settings(max_examples=60)
-@given(RECORD, st.integers(1, 4))
-def test_flattening_agrees_with_pandas(record: dict[str, Any], depth: int) -> None:
+@pytest.mark.parametrize("seed", range(30))
+def test_flattening_agrees_with_pandas(seed: int) -> None:
+    dice = random.Random(seed)
+    record = {key: some_nested(dice, 4) for key in dice.sample("abcd", dice.randrange(1, 4))}
+    depth = dice.randrange(1, 5)
     found, rejects = read(json.dumps([record]).encode(), flatten=depth)
     expected = pandas.json_normalize([record], max_level=depth).to_dict("records")
     assert (found, rejects) == (expected, [])
