@@ -29,7 +29,7 @@ from app.jobs.formulas import FORMULA, GUARD, guarded, is_formula
 from app.jobs.stored_rows import named
 
 PIECE_BYTES = 1 << 20
-GROUP_BYTES, GROUP_CELLS = 8 << 20, 4_000_000
+GROUP_BYTES, GROUP_CELLS = 4 << 20, 4_000_000
 """Approximate size of a row group of a Parquet file."""
 MAX_GROUP_COLUMNS = 300_000
 """Limit for the columns of all row groups of a Parquet file: its footer, which is written last,

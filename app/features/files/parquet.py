@@ -18,6 +18,11 @@ from app.features.files.drain import Drain
 from app.features.files.encoders import GROUP_BYTES, GROUP_CELLS
 from app.jobs.stored_rows import StoredRow
 
+BATCH_ROWS = 1_000
+"""Rows that are kept as Python's texts; few columns of many rows take little then, and many columns
+of few rows need no array for each row.
+"""
+
 
 class _ColumnsEncoder(ABC):
     """Writes columns of text, or of a type that was found for all of its values
@@ -35,7 +40,8 @@ class _ColumnsEncoder(ABC):
         self._out = Drain()
         self._writer = self._open(self._out, self._schema)
         self._columns = Columns(columns)
-        self._size = 0
+        self._batches: list[pa.RecordBatch] = []
+        self._rows = self._size = 0
 
     @abstractmethod
     def _open(self, out: Drain, schema: pa.Schema) -> Any:
@@ -46,24 +52,34 @@ class _ColumnsEncoder(ABC):
         bytes_of_row = len(page.data) // max(1, len(rows))
         for row in rows:
             self._columns.add_row(row)
+            self._rows += 1
             self._size += bytes_of_row
-            cells = self._columns.rows * len(self._schema)
-            if self._size >= GROUP_BYTES or cells >= GROUP_CELLS:
+            if self._size >= GROUP_BYTES or self._rows * len(self._schema) >= GROUP_CELLS:
                 self._write_group()
                 yield self._out.take()
+            elif self._columns.rows >= BATCH_ROWS:
+                self._convert()
 
-    def _write_group(self) -> None:
+    def _convert(self) -> None:
+        """Make a batch of the rows so far: it takes a fraction of the memory of Python's texts."""
         arrays = [
             converted(values, self._types[place])
             if place in self._types
             else pa.array(values, pa.string())
             for place, values in enumerate(self._columns.take())
         ]
-        self._writer.write_table(pa.table(arrays, schema=self._schema))
-        self._size = 0
+        self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+
+    def _write_group(self) -> None:
+        if self._columns.rows:
+            self._convert()
+        table = pa.Table.from_batches(self._batches, schema=self._schema)
+        self._writer.write_table(table.combine_chunks())
+        self._batches = []
+        self._rows = self._size = 0
 
     def finish(self) -> bytes:
-        if self._columns.rows:
+        if self._rows:
             self._write_group()
         self._writer.close()
         return self._out.take()
