@@ -57,7 +57,7 @@ logger = logging.getLogger(__name__)
 CHUNKS_AT_ONCE = 500
 ROWS_AT_ONCE = 100_000
 """Limit of rows that one question about refused rows returns."""
-SWEEP_SECONDS = 600.0
+SWEEP_SECONDS, RETRY_SECONDS = 600.0, 10.0
 MOST_REFUSALS = 20
 """Number of times that the table may refuse the whole, after all rows that could be found were
 rejected. Others may write to the table
@@ -127,8 +127,8 @@ class LoadedTables:
     async def run(self) -> None:
         """Sweep now and then, until cancelled."""
         while True:
-            await _left_for_the_sweep(self.sweep())
-            await asyncio.sleep(SWEEP_SECONDS)
+            is_done = await _left_for_the_sweep(self.sweep())
+            await asyncio.sleep(SWEEP_SECONDS if is_done else RETRY_SECONDS)
 
     async def sweep(self) -> None:
         """Remove staging tables that no job needs any more, and records that are too old."""
@@ -771,9 +771,13 @@ async def drop_record(connection: AsyncConnection, loader: Loader, job_id: UUID)
         await loader.run(connection, f"DROP TABLE IF EXISTS {quoted(prefix + job_id.hex)}")
 
 
-async def _left_for_the_sweep(work: Awaitable[Any]) -> None:
-    """Do work that the sweep repeats if it fails: the job has its final status already."""
+async def _left_for_the_sweep(work: Awaitable[Any]) -> bool:
+    """Do work that the sweep repeats if it fails: the job has its final status already. Return
+    whether it is done.
+    """
     try:
         await work
     except TransientError as error:
         logger.warning("Could not drop a staging table; the sweep will: %s", error)
+        return False
+    return True
