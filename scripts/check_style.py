@@ -24,7 +24,6 @@ NOT_A_SENTENCE = re.compile(r"(?:Of|Whose|Whom|Those|Who|Which|Such|That it|That
 EMPTY_NAMES = frozenset({"found", "given", "made", "told"})
 NOT_SWEPT = (
     "app/decoders",
-    "app/features/mapping",
     "app/features/preview",
     "app/features/tables",
     "app/formats",
