@@ -19,7 +19,7 @@ from rapidfuzz.distance import JaroWinkler
 from scipy import sparse
 
 from app.features.mapping.names import Name, normal
-from app.features.mapping.texts import WORD, raw_words, read_names
+from app.features.mapping.texts import LONGEST_HEADER, WORD, cut, raw_words, read_names
 from app.features.mapping.values import SURE_KINDS, Side, kind_of
 from app.features.mapping.words import words
 
@@ -55,7 +55,7 @@ def signals(
     """Return all signals by name. `usual` has, for words that headers often have, the share of
     headers that have them. Without `meanings`, of targets and of sources, those signals are absent.
     """
-    headers = [side.name for side in targets], [side.name for side in sources]
+    headers = cut([side.name for side in targets]), cut([side.name for side in sources])
     of_names = name_signals(*headers, *read_names(*headers, usual), usual)
     of_values = value_signals(targets, sources)
     every = {**of_names, **of_values, **place_signals(len(targets), len(sources))}
@@ -104,7 +104,7 @@ def name_signals(
     usual: Mapping[str, float],
 ) -> Signals:
     plain = [name.plain for name in targets], [name.plain for name in sources]
-    raw = [name.header.split() for name in targets], [name.header.split() for name in sources]
+    raw = [_header_words(name) for name in targets], [_header_words(name) for name in sources]
     whole = [list(name.words) for name in targets], [list(name.words) for name in sources]
     raw_words = _covered(*raw, usual)
     whole_words = _covered(*whole, usual)
@@ -120,6 +120,10 @@ def name_signals(
         "digits_differ": _digits_differ(*raw),
     }
     return every | _concepts(targets, sources)
+
+
+def _header_words(name: Name) -> list[str]:
+    return name.header.split() or [name.header]
 
 
 def _equal(targets: Sequence[str], sources: Sequence[str]) -> Matrix:
@@ -231,7 +235,7 @@ def _coverage(
 
 def _initials(name: Sequence[str]) -> list[tuple[int, str]]:
     """Return (place of the first word, initials) of each run of two words or more."""
-    letters = "".join(word[0] for word in name)
+    letters = "".join(word[:1] or " " for word in name)
     runs: list[tuple[int, str]] = []
     for start in range(len(name)):
         ends = range(start + 2, min(len(name), start + 6) + 1)
@@ -243,9 +247,9 @@ def _alike_words(mine: Sequence[str], theirs: Sequence[str]) -> Matrix:
     alike = np.zeros((len(mine), len(theirs)), np.float32)
     by_letter: dict[str, list[int]] = {}
     for j, word in enumerate(theirs):
-        by_letter.setdefault(word[0], []).append(j)
+        by_letter.setdefault(word[:1], []).append(j)
     for i, word in enumerate(mine):
-        for j in by_letter.get(word[0], ()):
+        for j in by_letter.get(word[:1], ()):
             alike[i, j] = alike_word(word, theirs[j])
     return alike
 
@@ -364,12 +368,12 @@ def value_signals(targets: Sequence[Side], sources: Sequence[Side]) -> Signals:
     }
     every["name_in_values"] = np.maximum(
         _cosines(
-            [raw_words(side.name) for side in targets],
+            [raw_words(side.name[:LONGEST_HEADER]) for side in targets],
             [_value_words(values) for values in lowered[1]],
         ),
         _cosines(
             [_value_words(values) for values in lowered[0]],
-            [raw_words(side.name) for side in sources],
+            [raw_words(side.name[:LONGEST_HEADER]) for side in sources],
         ),
     )
     # Words that differ say something only where both columns hold few of them.

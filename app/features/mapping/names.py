@@ -9,6 +9,8 @@ from functools import lru_cache
 
 from app.features.mapping.words import words
 
+NAMING_WORDS = 30
+"""Words of a header among which a phrase is looked for."""
 TO = ("shipping", "billing", "sold")
 
 
@@ -49,7 +51,7 @@ def normal(header: str) -> Name:
         expanded = (header.strip().lower(),)
     if len(parts) > 1 and (joined := known.stands_for.get("".join(parts))) is not None:
         expanded = joined
-    phrase, concept = _concept(expanded)
+    phrase, concept = _concept(expanded[:NAMING_WORDS])
     left = [word for word in expanded if word not in phrase]
     qualifiers = frozenset(known.qualifiers[word] for word in left if word in known.qualifiers)
     is_whole = all(word in known.noise or word in known.qualifiers for word in left)

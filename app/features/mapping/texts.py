@@ -16,6 +16,8 @@ COMMON = 0.6
 SHORT_WORDS = frozenset(("of", "to", "at", "on", "no", "id", "is", "by", "in"))
 LONGEST_PART, LONGEST_JOINED = 20, 60
 """Most characters of a known word, and of a joined word that is split."""
+LONGEST_HEADER = 200
+"""Characters of a header that are compared; comparing takes the square of their number."""
 EXAMPLES, EXAMPLE_CHARACTERS = 5, 30
 WORD = re.compile(r"[^\W\d_]+|\d+")
 
@@ -28,7 +30,8 @@ def column_texts(
     """Return (name, values) of each column of both tables; columns as a profile reports them. The
     values are empty unless they are words.
     """
-    names = read_names([c["name"] for c in references], [c["name"] for c in inputs], usual)
+    headers = [cut([column["name"] for column in columns]) for columns in (references, inputs)]
+    names = read_names(headers[0], headers[1], usual)
     sides = []
     for columns, side in zip((references, inputs), names, strict=True):
         pairs = zip(side, columns, strict=True)
@@ -48,6 +51,11 @@ def raw_words(header: str) -> list[str]:
     """Return the words of a header in lower case, by its signs and capitals."""
     text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", header)
     return [word.lower() for word in WORD.findall(text)] or [header.lower()]
+
+
+def cut(headers: Sequence[str]) -> list[str]:
+    """Return the part of each header that is compared."""
+    return [header[:LONGEST_HEADER] for header in headers]
 
 
 def read_names(

@@ -102,6 +102,12 @@ def test_tables_that_have_nothing_in_common_are_not_matched() -> None:
     assert [m["input_column"] for m in mapped(given, wanted).values()] == [None, None, None]
 
 
+def test_odd_headers_are_compared_in_bounded_time() -> None:
+    given = {"": ["a"], "!!!": ["1"], "日本": ["2"], "x" * 20_000: ["q"]}
+    wanted = {" ": ["a"], "!!": ["b"], "日本": ["2"], "ab " * 2000: ["1"]}
+    assert mapped(given, wanted)["日本"]["input_column"] == "日本"
+
+
 def test_accepted_pairs_win_over_similar_names() -> None:
     given = {"Title": ["Dune", "Emma"], "X17": ["a", "b"]}
     found = mapped(given, {"title": ["Ulysses", "Ilias"]}, title=["X17"])["title"]
