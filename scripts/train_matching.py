@@ -4,8 +4,8 @@
     python scripts/train_matching.py --cache /tmp/vectors  keeps vectors, which take a minute, for the next run
 
 - Wants the sentence model (./scripts/install_model).
-- Pairs come from scripts/matching: domains of concepts with their names and values. The domains
-  HELD_OUT are neither trained on nor used to choose a signal; all figures of the page are theirs.
+- Pairs come from scripts/matching: domains of concepts with their names and values. The weights
+  are not trained on the domains HELD_OUT; all figures of the page are theirs.
 - The score is linear. It is trained so that each column of a pair chooses its counterpart, or "none",
   among all columns of the other table (a softmax by row and one by column). A signal that is to speak
   for a pair has no weight below 0, one that is to speak against it none above 0.
