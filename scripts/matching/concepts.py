@@ -11,7 +11,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "domains"
 HELD_OUT = ("oncology", "farming", "aviation")
-"""Domains that are never trained on and never used to choose a signal."""
+"""Domains that the weights are never trained on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
-"""A language model behind the chat completions that OpenAI made common: asked to map columns,
-believed only if its answer fits the question."""
+"""Client of a language model behind OpenAI's API of chat completions. It asks the model to map
+columns, and takes only an answer that fits the question.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ SHOWN_VALUES, SHOWN_CHARACTERS = 5, 60
 MAX_COLUMNS = 300
 
 Pairs = dict[str, tuple[str | None, float, str]]
-"""(input column, confidence, reason) by reference column."""
+"""(input column or None, confidence, reason) by reference column."""
 
 TASK = (
     "You map the columns of an input table to the columns of a reference table. For each reference"
@@ -37,7 +38,7 @@ TASK = (
 
 
 class ChatUnavailable(GranulaError):
-    """The language model gave no answer that could be used."""
+    """Failure to get an answer of the language model that can be used."""
 
 
 class _Pair(msgspec.Struct):
@@ -67,8 +68,9 @@ class Chat:
     def __init__(
         self, base_url: str, key: str, model: str, *, send_values: bool, timeout_seconds: float
     ) -> None:
-        """`base_url` ends before `/chat/completions`. Without `send_values`
-        only names and figures leave the service."""
+        """Use the endpoint `base_url`, which ends before `/chat/completions`. Without `send_values`
+        only names and figures leave the service.
+        """
         self._url = f"{base_url.rstrip('/')}/chat/completions"
         self._key = key
         self._model = model
@@ -76,17 +78,18 @@ class Chat:
         self._timeout_seconds = timeout_seconds
 
     async def map_columns(
-        self, given: Sequence[dict[str, Any]], wanted: Sequence[dict[str, Any]]
+        self, inputs: Sequence[dict[str, Any]], references: Sequence[dict[str, Any]]
     ) -> Pairs:
-        """A pair for each wanted column, both as a profile reports them; raises ChatUnavailable. An
-        answer that does not fit is asked for once more, with what was wrong with it."""
-        if max(len(given), len(wanted)) > MAX_COLUMNS:
+        """Return a pair for each reference column; columns as a profile reports them. If an answer
+        does not fit, ask once more and say what was wrong. Raises ChatUnavailable.
+        """
+        if max(len(inputs), len(references)) > MAX_COLUMNS:
             raise ChatUnavailable(
                 f"More than {MAX_COLUMNS} columns are too many to ask for at once."
             )
         tables = {
-            "input": [self._shown(column) for column in given],
-            "reference": [self._shown(column) for column in wanted],
+            "input": [self._shown(column) for column in inputs],
+            "reference": [self._shown(column) for column in references],
         }
         messages = [
             {"role": "system", "content": TASK},
@@ -100,7 +103,7 @@ class Chat:
                 content = await self._complete(client, messages)
                 try:
                     return _checked(
-                        content, [c["name"] for c in given], [c["name"] for c in wanted]
+                        content, [c["name"] for c in inputs], [c["name"] for c in references]
                     )
                 except ValueError as error:
                     problem = str(error)
@@ -117,8 +120,9 @@ class Chat:
         raise ChatUnavailable(f"its answer does not fit: {problem}")
 
     def _shown(self, column: dict[str, Any]) -> dict[str, Any]:
-        """Name and profile of a column. Least and greatest, frequent
-        and example values are values, too."""
+        """Return what the model learns of a column. Least, greatest and frequent values are values,
+        too, so they are left out without `send_values`.
+        """
         shown = {
             name: column[name]
             for name in ("name", "type", "subtype", "format", "count", "distinct", "personal_data")
@@ -132,7 +136,7 @@ class Chat:
         return shown
 
     async def _complete(self, client: httpx.AsyncClient, messages: list[dict[str, str]]) -> str:
-        """The text of the answer. Busy and broken services are asked again a few times."""
+        """Return the text of the answer. Retry a few times if the service is busy or broken."""
         problem = ""
         for attempt in range(ATTEMPTS):
             pause = PAUSE_SECONDS * 2**attempt
@@ -208,9 +212,10 @@ def _text(body: bytes) -> str:
         raise ChatUnavailable(f"its answer cannot be read: {str(error)[:200]}") from None
 
 
-def _checked(content: str, given: Sequence[str], wanted: Sequence[str]) -> Pairs:
-    """The pairs, if there is one for each wanted column and none uses what is not
-    there, or the same twice; raises ValueError."""
+def _checked(content: str, inputs: Sequence[str], references: Sequence[str]) -> Pairs:
+    """Return the pairs of an answer. Raises ValueError unless there is one for each reference column,
+    and all input columns exist and are used once.
+    """
     text = content.strip().removeprefix("```json").removeprefix("```").removesuffix("```")
     try:
         answer = msgspec.json.decode(text, type=_Answer)
@@ -220,10 +225,10 @@ def _checked(content: str, given: Sequence[str], wanted: Sequence[str]) -> Pairs
         pair.reference_column: (pair.input_column, pair.confidence, pair.reason[:500])
         for pair in answer.mappings
     }
-    if len(pairs) != len(answer.mappings) or pairs.keys() != set(wanted):
+    if len(pairs) != len(answer.mappings) or pairs.keys() != set(references):
         raise ValueError("there must be one mapping for each reference column")
     used = [name for name, _, _ in pairs.values() if name is not None]
-    if unknown := set(used) - set(given):
+    if unknown := set(used) - set(inputs):
         raise ValueError(f"there is no input column {min(unknown)[:100]!r}")
     if len(set(used)) != len(used):
         raise ValueError("an input column is used twice")

@@ -1,4 +1,4 @@
-"""What must be done to the values of one column so that they look like those of another."""
+"""Steps that convert the values of one column to the form of another."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from app.profiling.dates import PREFIX, formats
 
 TABLE_VALUES = 30
 DECIMAL_MARKS, THOUSANDS_MARKS = set(".,"), set(".,' \u00a0\u202f")
-"""Those that the step `cast` knows."""
+"""Marks that the step `cast` knows."""
 
 _NUMBER_PART = re.compile(r"[0-9](?:.*[0-9])?")
 _MARKED = re.compile(r"[0-9]+(?:[.,' _\u00a0\u202f\u2009\u2019][0-9]+)+")
 _NOT_DIGIT = re.compile(r"[^0-9]")
 _IN_THREES = re.compile(r"[^0-9][0-9]{3}$")
 _ONE_GROUP = re.compile(r"[1-9][0-9]{0,2}[^0-9][0-9]{3}")
-"""What may be a decimal, or a whole number with a thousands mark."""
+"""Number that may be a decimal, or whole with a thousands mark."""
 
 _BETWEEN_WORDS = re.compile(
     r"(?<=[^\W\d_])[\s_.,:;/-]+(?=[^\W_])|(?<=[^\W_])[\s_.,:;/-]+(?=[^\W\d_])",
@@ -49,9 +49,9 @@ SAME_WORDS = (
 
 
 def conversions(source: Side, target: Side) -> list[dict[str, Any]]:
-    """Steps in the order in which they are taken; none if the values can stay as they are.
+    """Return the steps in their order; none if the values can stay as they are.
 
-    What cannot be told from the values is left open: `"decide": true` with the possible readings.
+    A step that the values do not decide has `"decide": true` and the possible readings.
     """
     if not (source.has_values and target.has_values):
         return []
@@ -101,15 +101,16 @@ def _number(source: Side) -> list[dict[str, Any]]:
 
 
 def _marks(numbers: list[str]) -> tuple[str, str | None] | None:
-    """The decimal mark and the thousands mark of numbers that have
-    marks; None if they do not tell, or contradict."""
+    """Return the decimal mark and the thousands mark of numbers with marks; None if they leave it
+    open or contradict each other.
+    """
     decimal: set[str] = set()
     thousands: set[str] = set()
     silent: set[str] = set()
     for number in numbers:
         first, *marks = _NOT_DIGIT.findall(number)
         if marks and {first} == set(marks):
-            if _IN_THREES.search(number):  # else it is a date or a version
+            if _IN_THREES.search(number):  # else a date or a version
                 thousands.add(first)
         elif marks:
             thousands |= {first, *marks[:-1]}
@@ -125,8 +126,8 @@ def _marks(numbers: list[str]) -> tuple[str, str | None] | None:
     if len(left) == 1 and len(decimal) + len(thousands) == 1:
         (thousands if decimal else decimal).update(left)
         left = set()
-    is_told = not left and decimal | thousands and len(decimal) <= 1 and len(thousands) <= 1
-    if not is_told or decimal & thousands:
+    is_clear = not left and decimal | thousands and len(decimal) <= 1 and len(thousands) <= 1
+    if not is_clear or decimal & thousands:
         return None
     if decimal - DECIMAL_MARKS or thousands - THOUSANDS_MARKS:
         return None
@@ -136,7 +137,7 @@ def _marks(numbers: list[str]) -> tuple[str, str | None] | None:
 
 
 def _is_set(source: Side, target: Side) -> bool:
-    """Both hold a few words each, again and again: categories."""
+    """Return whether both columns hold categories: a few words that repeat."""
     return _is_category(source) and _is_category(target)
 
 
@@ -149,7 +150,7 @@ def _is_category(side: Side) -> bool:
 
 
 def _table(source: Side, target: Side) -> list[dict[str, Any]]:
-    """From each value to the one that means the same, as far as that can be told."""
+    """Return the step from each value to the one with the same meaning, as far as that is known."""
     values, targets = _frequent(source), _frequent(target)
     if set(values) <= set(targets):
         return []
@@ -175,7 +176,7 @@ def _frequent(side: Side) -> list[str]:
 
 
 def meaning(value: str, among: list[str]) -> str | None:
-    """The one of these values that surely means the same."""
+    """Return the one of these values that surely means the same, or None."""
     lowered = {candidate.strip().lower(): candidate for candidate in among}
     text = value.strip().lower()
     if text in lowered:
@@ -196,14 +197,16 @@ def meaning(value: str, among: list[str]) -> str | None:
 
 
 def _spaced(text: str) -> str:
-    """With a space for whatever parts its words. Signs at the ends (`A+`)
-    and between digits (`1.5`) say something."""
+    """Return the text with a space for the signs between its words. Signs at the ends (`A+`) and
+    between digits (`1.5`) have a meaning, so they stay.
+    """
     return _BETWEEN_WORDS.sub(" ", text)
 
 
 def likely(value: str, among: list[str]) -> str | None:
-    """The one that is written much like it. It may mean the contrary,
-    as `inactive`, so it is only a suggestion."""
+    """Return the value that is written much like it, or None. It may mean the contrary, as
+    `inactive`, so it is only a suggestion.
+    """
     lowered = {candidate.strip().lower(): candidate for candidate in among}
     close = process.extractOne(
         value.strip().lower(),
@@ -230,7 +233,7 @@ def _has_letter(value: str) -> bool:
 
 
 def _case_of(side: Side) -> str | None:
-    """upper, lower or title, if all values shown are written so."""
+    """Return upper, lower or title if all shown values are written so, else None."""
     words = list(filter(_has_letter, side.shown))
     if len(words) < 2:
         return None
@@ -244,17 +247,18 @@ WHOLES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("full_name", ("first_name", "last_name"), " "),
     ("street", ("street", "house_number"), " "),
 )
-"""A column that others are parts of, those parts, and what stands between them."""
+"""(what a column names, what its parts name, separator of the parts)"""
 
 
 REST = {"operation": "replace", "find": r"^\s*\S+\s*", "by": "", "regex": True}
-"""All but the first word."""
+"""Step that keeps all but the first word."""
 SHOWN_VALUES = 5
 
 
 def parts_of(wanted: str, among: Sequence[Side]) -> tuple[list[str], dict[str, Any]] | None:
-    """The columns that this one can be joined from or split from, and
-    how; None if there are none."""
+    """Return the columns that this one can be joined or split from, and the step; None if there are
+    none.
+    """
     name = normal(wanted)
     concept = name.concept if name.is_whole else None
     by_concept: dict[str | None, Side] = {}
@@ -276,9 +280,9 @@ def parts_of(wanted: str, among: Sequence[Side]) -> tuple[list[str], dict[str, A
 
 
 def _split(source: Side, between: str, *, is_first: bool, is_name: bool) -> dict[str, Any]:
-    """The first word, or what is behind it. Where the values do not have
-    two words each, which words belong where is asked; what is proposed for
-    both parts together has every word even then."""
+    """Return the step that takes the first word, or what follows it. If values do not have two words
+    each, the step asks which words belong to which part; both parts together still have every word.
+    """
     unsure = []
     for value in source.column.known():
         if is_name:

@@ -1,4 +1,4 @@
-"""Mapping: which column of one file is which of another."""
+"""Mapping: match the columns of two files."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Which column of one file is which of another. The job has two parts, the profiles of both files;
-this concludes it.
+"""Processor of mapping jobs. A job has two parts, the profiles of both files; the processor matches
+their columns.
 """
 
 from __future__ import annotations
@@ -20,28 +20,27 @@ from app.processors.stages import By, Stage, Stages
 
 logger = logging.getLogger(__name__)
 LOCAL, OPENAI = "local", "openai"
-EXAMPLES = 3
-EXAMPLE_CHARACTERS = 40
 
 
-# Called in the processes beside the service: pyarrow and scipy are memory that the service itself
-# can do without.
-def match(given: Any, wanted: Any, given_state: str, *more: Any) -> dict[str, Any]:
+# Separate processes call this: pyarrow and scipy take memory that the service itself can do without.
+def match(inputs: Any, references: Any, input_state: str, *more: Any) -> dict[str, Any]:
     from app.features.mapping.match import match
     from app.features.mapping.proposals import checked
 
-    return checked(match(given, wanted, given_state, *more), given_state)
+    return checked(match(inputs, references, input_state, *more), input_state)
 
 
-def adopt(result: Any, given: Any, wanted: Any, given_state: str, *more: Any) -> dict[str, Any]:
+def adopt(
+    result: Any, inputs: Any, references: Any, input_state: str, *more: Any
+) -> dict[str, Any]:
     from app.features.mapping.match import adopt
     from app.features.mapping.proposals import checked
 
-    return checked(adopt(result, given, wanted, given_state, *more), given_state)
+    return checked(adopt(result, inputs, references, input_state, *more), input_state)
 
 
 class StoredOptions(Options):
-    """What a mapping job was made with."""
+    """Options of a mapping job as they are stored."""
 
     input_file_id: str = ""
     reference_file_id: str = ""
@@ -53,7 +52,7 @@ class MappingProcessor(ReducesParts):
     name = "mapping"
     needs = "mapping"
     title = "Mapping: which column is which"
-    version = "3"
+    version = "4"
     options = StoredOptions
     stages = Stages(
         (
@@ -68,8 +67,8 @@ class MappingProcessor(ReducesParts):
         self._chat = chat
 
     def depends_on(self, options: StoredOptions) -> str | None:
-        """Whether there is a sentence model; a language model may answer otherwise the next
-        time.
+        """Return which sentence model the result depends on; None for a language model, which may
+        answer differently the next time.
         """
         if options.provider != LOCAL:
             return None
@@ -87,22 +86,22 @@ class MappingProcessor(ReducesParts):
         compute: Callable[..., Awaitable[Any]],
         in_thread: Callable[..., Awaitable[Any]],
     ) -> Conclusion:
-        """`parts` are the profiles of the input and of the reference."""
-        given, wanted = (part.result["columns"] for part in parts)
+        """Match the columns of `parts`, the profiles of the input and of the reference."""
+        inputs, references = (part.result["columns"] for part in parts)
         notes: list[str] = []
-        cosines = await self._cosines(given, wanted, notes, in_thread)
+        vectors = await self._vectors(inputs, references, notes, in_thread)
         accepted = options.accepted
         result = await compute(
-            match, given, wanted, parts[0].state, parts[1].state, cosines, accepted
+            match, inputs, references, parts[0].state, parts[1].state, vectors, accepted
         )
         provider = options.provider
         if provider == OPENAI:
             try:
                 if self._chat is None:
                     raise ChatUnavailable("no endpoint is set (OPENAI_BASE_URL)")
-                pairs = await self._chat.map_columns(given, wanted)
+                pairs = await self._chat.map_columns(inputs, references)
                 result = await compute(
-                    adopt, result, given, wanted, parts[0].state, parts[1].state, pairs
+                    adopt, result, inputs, references, parts[0].state, parts[1].state, pairs
                 )
             except ChatUnavailable as error:
                 logger.warning("Falling back to a local mapping: %s", error.detail)
@@ -114,37 +113,44 @@ class MappingProcessor(ReducesParts):
             "input_file_id": str(parts[0].file_id),
             "reference_file_id": str(parts[1].file_id),
             "provider": provider,
-            "embeddings": cosines is not None,
+            "embeddings": vectors is not None,
             "notes": notes,
             **result,
         }
         return Conclusion(
-            {"matched": result["matched"], "of": len(wanted), "provider": provider}, body
+            {"matched": result["matched"], "of": len(references), "provider": provider}, body
         )
 
-    async def _cosines(
+    async def _vectors(
         self,
-        given: Sequence[dict[str, Any]],
-        wanted: Sequence[dict[str, Any]],
+        inputs: Sequence[dict[str, Any]],
+        references: Sequence[dict[str, Any]],
         notes: list[str],
         in_thread: Callable[..., Awaitable[Any]],
     ) -> Any:
-        """How near each wanted column is to each given one in meaning; None without the model."""
-        if self._embedder is None or not given or not wanted:
+        """Return what `match` takes as `vectors`; None without the model."""
+        if self._embedder is None or not inputs or not references:
             return None
-        texts = [_described(column) for column in [*wanted, *given]]
         try:
-            vectors = await in_thread(self._embedder.encode, texts)
+            return await in_thread(encoded, self._embedder, references, inputs)
         except ModelUnavailable as error:
             notes.append(f"Made without the sentence model: {error.detail}")
             return None
-        return np.asarray(vectors[: len(wanted)] @ vectors[len(wanted) :].T, np.float64)
 
 
-def _described(column: dict[str, Any]) -> str:
-    """The name and some values, as a text."""
-    from app.features.mapping.names import normal
+def encoded(
+    embedder: Embedder, references: Sequence[dict[str, Any]], inputs: Sequence[dict[str, Any]]
+) -> Any:
+    """Return the vectors of the names and of the values, for the reference and for the input columns;
+    zeros where there is no text. Blocks; raises ModelUnavailable.
+    """
+    from app.features.mapping.texts import column_texts
+    from app.features.mapping.weights import trained
 
-    name = " ".join(normal(column["name"]).words)
-    values = ", ".join(value[:EXAMPLE_CHARACTERS] for value in column["examples"][:EXAMPLES])
-    return f"{name}: {values}" if values and column["type"] == "text" else name
+    sides = column_texts(references, inputs, trained().usual)
+    texts = [text for side in sides for kind in zip(*side, strict=True) for text in kind]
+    vectors = embedder.encode(texts)
+    vectors[[not text for text in texts]] = 0
+    n, m = len(references), len(inputs)
+    parts = np.split(vectors, [n, 2 * n, 2 * n + m])
+    return (parts[0], parts[1]), (parts[2], parts[3])

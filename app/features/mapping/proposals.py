@@ -1,7 +1,7 @@
-"""Proposed conversions, tried on what is known of the values: what they
-would refuse or lose is asked for, not proposed.
+"""Trial of proposed conversions on the known values. A step that would refuse or lose a value asks
+for a decision.
 
-This runs in the processes beside the service, for it needs pyarrow.
+This needs pyarrow, so it runs in separate processes.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ SHOWN_VALUES = 5
 Steps = list[dict[str, Any]]
 
 SIGN = {"operation": "replace", "find": r"^[^0-9(.,+-]+|[^0-9).,]+$", "by": "", "regex": True}
-"""What stands before and behind a number: a currency, a unit, a percent sign."""
+"""Step that removes what surrounds a number: a currency, a unit, a percent sign."""
 IN_BRACKETS = {"operation": "replace", "find": r"^\([^0-9.,]*(.*)\)$", "by": r"-\1", "regex": True}
-"""A negative number as accountants write it."""
+"""Step for negative numbers as accountants write them."""
 BEFORE_NUMBERS: Sequence[Steps] = (
     [{"operation": "trim"}],
     [SIGN],
@@ -32,8 +32,9 @@ BEFORE_NUMBERS: Sequence[Steps] = (
 
 
 def checked(result: dict[str, Any], given_state: str) -> dict[str, Any]:
-    """The mapping, with `decide` and the values that would be `lost`
-    where a conversion does not keep them."""
+    """Return the mapping. A conversion that does not keep all values has `decide`, and in `lost` some
+    of the values.
+    """
     columns = Table.unpacked(given_state).columns
     for mapping in result["mappings"]:
         steps, names = mapping["conversion"], mapping["input_columns"]
@@ -64,7 +65,7 @@ def _asking(steps: Steps, lost: list[str]) -> Steps:
 
 
 def _run(columns: list[dict[str, Any]], values: list[str]) -> tuple[dict[int, list[Any]], set[int]]:
-    """(values of the output by place, places that were rejected)."""
+    """Return (values of the output by place, places of rejects)."""
     specification = {"mapping": {"columns": columns}, "header": ["x"], "output_format": "csv"}
     document = msgspec.json.encode(specification)
     good: dict[int, list[Any]] = {}
@@ -86,15 +87,15 @@ def _plain(step: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refused(steps: Steps, values: list[str], *, with_missing: bool = False) -> list[str]:
-    """Values that are rejected, or, if that is asked, of which nothing is left."""
-    good, bad = _run([_column("made", steps)], values)
+    """Return the values that are rejected; `with_missing` also those that become empty."""
+    good, bad = _run([_column("converted", steps)], values)
     if with_missing:
         bad |= {place for place, (value,) in good.items() if not value}
     return [values[place] for place in sorted(bad)]
 
 
 def _without_time(step: dict[str, Any], values: list[str]) -> list[str]:
-    """Values that are another moment, or day, once they are written in the other format."""
+    """Return the values that the other format would change to another moment or day."""
     before = [
         {"operation": "parse_date", "format": step["from"]},
         {"operation": "cast", "to": "text"},
@@ -109,6 +110,6 @@ def _without_time(step: dict[str, Any], values: list[str]) -> list[str]:
 
 
 def _moment(text: str) -> str:
-    """A day is its first moment; what has no zone is in UTC."""
+    """Return the moment of a date: a day is its first moment, and the default zone is UTC."""
     plain = text.removesuffix("Z")
     return plain if "T" in plain else f"{plain}T00:00:00"

@@ -1,4 +1,4 @@
-"""What a mapping takes, and what it proposes."""
+"""Request and answer of a mapping."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.answers import Answer, sometimes
 from app.api.parameters import Priority
 
-CONFIDENCE = "How sure it is, 0 to 1."
+CONFIDENCE = "Share of pairs like this one that were right, 0 to 1."
 
 
 class MappingRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    input_file_id: UUID = Field(description="Of the upload in somebody else's shape.")
+    input_file_id: UUID = Field(description="Id of the upload with the columns that you have.")
     reference_file_id: UUID = Field(
-        description="Of an upload with the columns that are wanted; some rows help."
+        description="Id of an upload with the columns that you want; some rows help."
     )
     provider: Literal["local", "openai"] = Field(
         default="local",
@@ -31,21 +31,21 @@ class MappingRequest(BaseModel):
 
 
 class RunnerUp(Answer):
-    """A column that was not chosen."""
+    """Column that was not chosen."""
 
     input_column: str = Field(description="Its name.")
     confidence: float = Field(description=CONFIDENCE)
 
 
 class ColumnMatch(Answer):
-    """Where the values of a reference column come from."""
+    """Source of the values of a reference column."""
 
-    reference_column: str = Field(description="The column that is wanted.")
+    reference_column: str = Field(description="Name of the reference column.")
     input_column: str | None = Field(
-        description="The column that it is; null if it is none or made of several."
+        description="Name of the matching input column; null if there is none or several."
     )
     input_columns: list[str] = Field(
-        description="All columns that it is made of; empty if there is none."
+        description="All input columns that it is made of; empty if there is none."
     )
     confidence: float = Field(description=CONFIDENCE)
     reason: str = Field(description="Why, in a sentence.")
@@ -59,26 +59,26 @@ class ColumnMatch(Answer):
 
 
 class SimilarityMatrix(Answer):
-    """How alike columns are."""
+    """Confidence of all pairs of columns."""
 
     reference_columns: list[str] = Field(description="The rows of `similarity`.")
     input_columns: list[str] = Field(description="The columns of `similarity`.")
-    similarity: list[list[float]] = Field(description="0 to 1.")
+    similarity: list[list[float]] = Field(description="Confidence of each pair, 0 to 1.")
 
 
 class ColumnMapping(Answer):
-    """Which column of one file is which of another."""
+    """Matching columns of two files."""
 
-    input_file_id: UUID = Field(description="The file in somebody else's shape.")
-    reference_file_id: UUID = Field(description="The file with the columns that are wanted.")
-    provider: Literal["local", "openai"] = Field(description="Who made it.")
+    input_file_id: UUID = Field(description="Id of the input file.")
+    reference_file_id: UUID = Field(description="Id of the reference file.")
+    provider: Literal["local", "openai"] = Field(description="Provider that matched the columns.")
     embeddings: bool = Field(description="Whether a sentence model compared the names.")
-    notes: list[str] = Field(description="What did not go as it was asked for.")
+    notes: list[str] = Field(description="Notes on what was done differently than requested.")
     mappings: list[ColumnMatch] = Field(
         description="One for each reference column, in their order."
     )
-    matched: int = Field(description="Reference columns that have a match.")
-    unused_input_columns: list[str] = Field(description="Columns that nothing is made of.")
+    matched: int = Field(description="Number of reference columns that have a match.")
+    unused_input_columns: list[str] = Field(description="Input columns that are not used.")
     matrix: SimilarityMatrix = sometimes(
-        "How alike all pairs are; absent where they are too many to show."
+        "Confidence of all pairs; absent if they are too many to show."
     )

@@ -1,4 +1,4 @@
-"""What the words of headers mean, read from words.toml."""
+"""Meanings of the words of headers, read from words.toml."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import msgspec
 
 class Words(msgspec.Struct, frozen=True):
     stands_for: dict[str, tuple[str, ...]]
-    """A word, and the words that it is short for, or another word for."""
+    """Words that a word is short for, or a synonym of."""
     concepts: dict[tuple[str, ...], str]
-    """The words of a phrase, sorted, since languages order them in other ways, and what it
-    names.
-    """
+    """Concept that a phrase names, by its words, sorted: languages order them in different ways."""
     qualifiers: dict[str, str]
-    """A word that tells two of a kind apart, and which way."""
+    """Kind of difference, by the word that tells two columns of a kind apart."""
     noise: frozenset[str]
     near: frozenset[frozenset[str]]
-    """Pairs of concepts, one of which may stand where the other is wanted."""
+    """Pairs of concepts of which one may replace the other."""
     fillers: frozenset[str]
-    """Words without which a phrase means the same."""
+    """Words that do not change the meaning of a phrase."""
+    vocabulary: frozenset[str]
+    """All known words."""
 
 
 @cache
@@ -47,4 +47,14 @@ def words() -> Words:
         frozenset(data["noise"]["words"]),
         frozenset(frozenset(pair) for pair in data["near"]["pairs"]),
         frozenset(data["noise"]["fillers"]),
+        _vocabulary(data["words"], data["concepts"]),
     )
+
+
+def _vocabulary(shorts: dict[str, list[str]], concepts: dict[str, list[str]]) -> frozenset[str]:
+    known = set()
+    for full, others in shorts.items():
+        known |= {*full.split(), *others}
+    for phrases in concepts.values():
+        known.update(word for phrase in phrases for word in phrase.split())
+    return frozenset(known)

@@ -13,8 +13,8 @@ import pytest
 
 from app.embeddings.model import Embedder
 from app.features.mapping.conversions import meaning
-from app.features.mapping.match import THRESHOLD, assign, match
-from app.features.mapping.processor import _described
+from app.features.mapping.match import assign, match
+from app.features.mapping.processor import encoded
 from app.features.transform.spec import Mapping, of_template
 from app.profiling.tables import of_cells, report
 from tests.unit.analysis.pairs import PAIRS, Row
@@ -38,11 +38,8 @@ def mapped(
     **accepted: list[str],
 ) -> dict[str, dict[str, Any]]:
     (sources, source_state), (targets, target_state) = table(given), table(wanted)
-    cosines = None
-    if embedder is not None:
-        vectors = embedder.encode([_described(column) for column in [*targets, *sources]])
-        cosines = np.asarray(vectors[: len(targets)] @ vectors[len(targets) :].T, np.float64)
-    found = match(sources, targets, source_state, target_state, cosines, accepted)
+    vectors = encoded(embedder, targets, sources) if embedder is not None else None
+    found = match(sources, targets, source_state, target_state, vectors, accepted)
     return {mapping["reference_column"]: mapping for mapping in found["mappings"]}
 
 
@@ -105,6 +102,12 @@ def test_unrelated_tables_are_not_matched() -> None:
     assert [m["input_column"] for m in mapped(given, wanted).values()] == [None, None, None]
 
 
+def test_odd_headers_are_compared_in_bounded_time() -> None:
+    given = {"": ["a"], "!!!": ["1"], "日本": ["2"], "x" * 20_000: ["q"]}
+    wanted = {" ": ["a"], "!!": ["b"], "日本": ["2"], "ab " * 2000: ["1"]}
+    assert mapped(given, wanted)["日本"]["input_column"] == "日本"
+
+
 def test_accepted_pairs_win_over_similar_names() -> None:
     given = {"Title": ["Dune", "Emma"], "X17": ["a", "b"]}
     found = mapped(given, {"title": ["Ulysses", "Ilias"]}, title=["X17"])["title"]
@@ -114,10 +117,10 @@ def test_accepted_pairs_win_over_similar_names() -> None:
 
 def test_the_assignment_is_optimal_and_may_leave_columns_unmatched() -> None:
     greedy_is_wrong = np.array([[0.9, 0.85], [0.88, 0.1]])
-    assert assign(greedy_is_wrong) == {0: 1, 1: 0}
-    assert assign(np.array([[0.9, 0.8], [0.85, THRESHOLD - 0.01]])) == {0: 1, 1: 0}
-    assert assign(np.full((2, 3), THRESHOLD - 0.01)) == {}
-    assert assign(np.zeros((2, 0))) == {}
+    assert assign(greedy_is_wrong, 0.5) == {0: 1, 1: 0}
+    assert assign(np.array([[0.9, 0.8], [0.85, 0.49]]), 0.5) == {0: 1, 1: 0}
+    assert assign(np.full((2, 3), 0.49), 0.5) == {}
+    assert assign(np.zeros((2, 0)), 0.5) == {}
 
 
 @pytest.mark.parametrize(
