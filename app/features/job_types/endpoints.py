@@ -71,8 +71,8 @@ async def create_job(
     request: Request, body: NewJob, app: App, owner: Owner, fresh: Fresh = False
 ) -> Response:
     """Start a job of any type: over an uploaded file, over a file of a bucket, a web server or a
-    folder, or with a part for each that a prefix or pattern stands for. The same request with the same Idempotency-Key returns
-    the same job.
+    folder, or with a part for each file that a prefix or pattern matches. The same request with the
+    same Idempotency-Key returns the same job.
     """
     check_open(app)
     starter = app.of(JobStarter)
