@@ -30,7 +30,28 @@ MIN_LINES, LINE_SHARE = 3, 20
 """Fewest lines with bytes beyond ASCII: this number, and one in so many. With fewer, these lines
 are rejected.
 """
-SEVERAL_BYTES = ("cp932", "euc_jp", "cp949", "gb18030", "big5")
+
+
+class _Ranges(NamedTuple):
+    """Bytes of the characters of common use in an encoding with two bytes a character."""
+
+    first: int
+    """First leading byte."""
+    last: int
+    least_second: int
+
+
+COMMON = {
+    "cp932": _Ranges(0x81, 0x98, 0x40),
+    "euc_jp": _Ranges(0xA1, 0xCF, 0xA1),
+    "cp949": _Ranges(0xA1, 0xC8, 0xA1),
+    "gb18030": _Ranges(0xA1, 0xD7, 0xA1),
+    "big5": _Ranges(0xA1, 0xC6, 0x40),
+}
+"""Signs, kana, Hangul, and the first level of ideographs, by the standards of the encodings."""
+SEVERAL_BYTES = tuple(COMMON)
+COMMON_SHARE = 0.95
+WORD = re.compile(rb"[\x80-\xff][\x40-\xff]*")
 ALONE_SHARE = 0.5
 """Share of the bytes beyond ASCII without another one beside them. With more, most letters are
 ASCII, so it is one byte a character.
@@ -93,6 +114,8 @@ def likely_encoding(beginning: bytes) -> tuple[str, float] | None:
     best = readings[0]
     if _share_alone(body) < ALONE_SHARE and best.mean < LEAST_MEAN:
         return _of_several_bytes(body)
+    if _are_kanji(body, best):
+        return "cp932", _confidence_of_words(body)
     if best.mean < LEAST_LATIN_MEAN:
         return None
     if best.encoding in LATIN and wrong <= right * LATIN_SHARE:
@@ -136,9 +159,51 @@ def _share_alone(body: bytes) -> float:
 def _of_several_bytes(body: bytes) -> tuple[str, float] | None:
     import charset_normalizer
 
-    results = charset_normalizer.from_bytes(body, cp_isolation=[*SEVERAL_BYTES])
+    common = [name for name in SEVERAL_BYTES if _share_common(body, name) >= COMMON_SHARE]
+    if len(common) == 1:
+        return common[0], _confidence_of_words(body)
+    results = charset_normalizer.from_bytes(body, cp_isolation=common or [*SEVERAL_BYTES])
     best = next((result for result in results if not _is_half_width(str(result))), None)
     return None if best is None else (best.encoding, round(max(0.0, 1 - best.chaos), 2))
+
+
+def _are_kanji(body: bytes, best: _Reading) -> bool:
+    """Whether capitals of one byte each are common kanji in Shift JIS: their leading bytes are
+    capitals in the code pages of DOS, but words of an odd length hardly ever decode as Shift JIS.
+    """
+    has_small = any(character.islower() for character in best.characters)
+    return not has_small and _share_common(body, "cp932") == 1
+
+
+def _share_common(body: bytes, encoding: str) -> float:
+    """Return the share of the characters beyond ASCII that are of common use; 0 if the text is not
+    in this encoding.
+    """
+    try:
+        counts = Counter(character for character in body.decode(encoding) if character > "\x7f")
+    except UnicodeDecodeError:
+        return 0.0
+    common = sum(
+        count
+        for character, count in counts.items()
+        if _is_in(COMMON[encoding], character.encode(encoding))
+    )
+    return common / max(1, counts.total())
+
+
+def _is_in(ranges: _Ranges, character: bytes) -> bool:
+    return (
+        len(character) == 2
+        and ranges.first <= character[0] <= ranges.last
+        and character[1] >= ranges.least_second
+    )
+
+
+def _confidence_of_words(body: bytes) -> float:
+    """Return how sure it is that words are of characters of two bytes: each different one has an
+    even length.
+    """
+    return round(min(MOST_SURE, 1 - 0.5 ** (1 + len(set(WORD.findall(body))))), 2)
 
 
 def _is_half_width(text: str) -> bool:

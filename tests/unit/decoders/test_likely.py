@@ -76,6 +76,24 @@ def test_the_sign_of_a_currency_is_no_letter() -> None:
     assert likely[0] == "cp1252"
 
 
+def test_common_kanji_alone_are_shift_jis() -> None:
+    cities = ["東京", "大阪", "名古屋", "札幌", "福岡"]
+    for names in (cities[:1], cities):
+        rows = "".join(f"{n};{names[n % len(names)]};{n * 3}\n" for n in range(60))
+        likely = likely_encoding(f"id;city;n\n{rows}".encode("shift_jis"))
+        assert likely is not None
+        assert likely[0] == "cp932"
+        assert likely[1] >= (0.75 if len(names) == 1 else 0.95)
+
+
+def test_capitals_of_dos_are_no_shift_jis() -> None:
+    cities = ["МОСКВА", "КАЗАНЬ", "УФА", "ОМСК", "ПЕРМЬ", "САМАРА"]
+    rows = "".join(f"{n};{cities[n % len(cities)]};{n * 3}\n" for n in range(60))
+    likely = likely_encoding(f"id;city;n\n{rows}".encode("cp866"))
+    assert likely is not None
+    assert likely[0] == "cp866"
+
+
 def test_nothing_is_guessed_unless_requested() -> None:
     data = ROWS["cp1252"].encode("cp1252")
     chain = Chain()
