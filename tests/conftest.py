@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("tests.crash.service")
+pytest.register_assert_rewrite("tests.crash.service", "tests.formats.reading")
 
 from tests import moves  # noqa: E402
 from tests.forks import Server  # noqa: E402

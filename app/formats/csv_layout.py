@@ -510,7 +510,8 @@ def is_value(cell: str) -> bool:
 def is_header(cells: Sequence[str]) -> bool:
     names = [cell.strip() for cell in cells]
     return (
-        all(names)
+        bool(names)
+        and all(names)
         and len(set(names)) == len(names)
         and not any(is_value(name) for name in names)
         and max(map(len, names)) <= MAX_NAME

@@ -266,7 +266,8 @@ def test_an_invalid_source_uri_is_refused(api: Api, bucket: Bucket) -> None:
         ("s3://{}/../a.csv", "", 422, "bad_source_uri"),
         ("s3://", "", 422, "bad_source_uri"),
         ("s3://../a.csv", "", 422, "bad_source_uri"),
-        ("file:///etc/passwd", "", 422, "bad_source_uri"),
+        ("file:///etc/passwd", "", 503, "not_configured"),
+        ("ftp://host/a.csv", "", 422, "bad_source_uri"),
         ("s3://{}/" + "k" * 2000, "", 422, "invalid_parameter"),
     ],
 )

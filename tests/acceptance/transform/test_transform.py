@@ -331,7 +331,7 @@ def test_an_invalid_specification_is_refused_with_every_location(api: Api, uploa
         {"mapping": {"columns": [{"name": "x", "from": "Born"}]}, "sample_rows": 5},
         {"mapping": {"columns": [{"name": "x", "from": "Born\x00"}]}},
         {"mapping": {"columns": []}},
-        {"mapping": MAPPING, "output_format": "xlsx"},
+        {"mapping": MAPPING, "output_format": "ods"},
         {"mapping": MAPPING, "validation": {"columns": {"price": {"min": "x"}}}},
         {"mapping": MAPPING, "validation": {"columns": {"name": {"pattern": "(a)\\1"}}}},
         {"mapping": {"columns": [{"name": "x", "from": "Born", "steps": [

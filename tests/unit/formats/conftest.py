@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("tests.formats.reading")
-
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
