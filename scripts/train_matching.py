@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import pickle
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -557,14 +556,18 @@ def _ablations(chosen: list[Example], held_out: list[Example], weights: Weights)
 
 def _encoder(cache: Path | None) -> Callable[[Sequence[str]], Any]:
     embedder = Embedder(MODEL)
-    known: dict[str, Any] = pickle.loads(cache.read_bytes()) if cache and cache.exists() else {}
+    known: dict[str, Any] = {}
+    if cache and cache.exists():
+        kept = np.load(cache)
+        known.update(zip(kept["texts"].tolist(), kept["vectors"], strict=True))
 
     def encode(texts: Sequence[str]) -> list[Any]:
         new = [text for text in texts if text not in known]
         if new:
             known.update(zip(new, embedder.encode(new).astype(np.float16), strict=True))
             if cache:
-                cache.write_bytes(pickle.dumps(known))
+                vectors = np.stack(list(known.values()))
+                np.savez(cache, texts=np.array(list(known)), vectors=vectors)
         return [known[text] for text in texts]
 
     return encode
@@ -583,7 +586,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--cache", type=Path, help="keep the vectors in this file")
+    parser.add_argument("--cache", type=Path, help="keep the vectors in this file (.npz)")
     parser.add_argument(
         "--figures", type=Path, help="also write the figures as text into this file"
     )

@@ -56,30 +56,30 @@ def paths_in(text: str) -> list[PathFound]:
     depth_of_array = 0
     last_string = ""
     pending = True  # a value may begin here
-    tokens = [match[0] for match in TOKEN.finditer(text)]
-    for place, token in enumerate(tokens):
+    parts = [match[0] for match in TOKEN.finditer(text)]
+    for place, part in enumerate(parts):
         if depth_of_array:
-            depth_of_array += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token, 0)
-        elif token in ("{", "["):
-            following = tokens[place + 1] if place + 1 < len(tokens) else ""
+            depth_of_array += {"[": 1, "{": 1, "]": -1, "}": -1}.get(part, 0)
+        elif part in ("{", "["):
+            following = parts[place + 1] if place + 1 < len(parts) else ""
             if pending and len(keys) <= MAX_PATH_DEPTH:
-                is_array = token == "["
-                holds_objects = following == "{" if is_array else _member_is_object(tokens, place)
+                is_array = part == "["
+                holds_objects = following == "{" if is_array else _member_is_object(parts, place)
                 paths.append(PathFound(tuple(keys), is_array, holds_objects))
-            if token == "[":
+            if part == "[":
                 depth_of_array = 1
             else:
                 keys.append("")
-        elif token == "}":
+        elif part == "}":
             if len(keys) <= 1:
                 break
             keys.pop()
-        elif token == ":" and keys:
+        elif part == ":" and keys:
             keys[-1] = _decoded(last_string)
             pending = True
             continue
-        elif token.startswith('"'):
-            last_string = token
+        elif part.startswith('"'):
+            last_string = part
         pending = False
     return sorted(paths, key=lambda found_path: len(found_path.path))
 
