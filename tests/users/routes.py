@@ -164,7 +164,9 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
     ("PUT", "/api/v1/upload/{filename}"): [
         Example(given=lambda ids: {"content": b"a,b\n1,3\n"}, status=201, fixed=(("filename", "x.csv"),))
     ],
-    ("POST", "/api/v1/files/{file_id}/read-again"): [Example(_of("file"), status=201)],
+    ("POST", "/api/v1/read-again"): [
+        Example(_of("file"), lambda ids: {"params": {"file_id": ids["file_id"]}}, status=201)
+    ],
     ("GET", "/api/v1/status/{file_id}"): [Example(_of("file"))],
     ("GET", "/api/v1/status/{file_id}/events"): [Example(_of("file"))],
     ("GET", "/api/v1/results/{file_id}"): [Example(_of("file"))],

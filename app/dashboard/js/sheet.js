@@ -58,10 +58,16 @@ export function readAgain(job, settings = {}) {
     processor: job.processor,
     priority: job.priority,
     confirm: async (wanted) => {
-      const path = `/api/v1/files/${job.file_id}/read-again`;
+      const path = "/api/v1/read-again";
       const { processor, priority, option } = wanted;
       const made = await api.post(
-        api.query(path, { processor, priority, ...option, ...parameters(entry.settings) }),
+        api.query(path, {
+          file_id: job.file_id,
+          processor,
+          priority,
+          ...option,
+          ...parameters(entry.settings),
+        }),
       );
       toast("The file is read again", { detail: "This is the new job." });
       location.hash = `#/jobs/${made.job_id}`;

@@ -22,6 +22,7 @@ from app.api.parameters import (
     Name,
     Offset,
     OnlyFileId,
+    identifier,
     single_values,
 )
 from app.api.receiving import BODY, idempotency_key, receive
@@ -32,7 +33,7 @@ from app.errors import (
 )
 from app.features.files import downloads, exports, results, stored
 from app.features.files.archive import Archives, Wanted
-from app.features.files.parameters import FileOptions
+from app.features.files.parameters import FileOptions, ReadAgain
 from app.features.files.reading_again import read_again
 from app.features.files.schemas import RejectPage, ResultPage
 from app.features.files.stored import attachment
@@ -92,25 +93,21 @@ async def put_upload(
 
 
 @router.post(
-    "/files/{file_id}/read-again",
+    "/read-again",
     status_code=201,
     summary="Read an upload again",
     response_model=Uploaded,
     responses=problem_responses(400, 404, 409, 413, 415, 422, 503, 507),
 )
 async def read_upload_again(
-    request: Request,
-    file_id: OnlyFileId,
-    app: App,
-    owner: Owner,
-    options: Annotated[FileOptions, Query()],
+    request: Request, app: App, owner: Owner, options: Annotated[ReadAgain, Query()]
 ) -> Response:
     """Upload the stored bytes of a file again, with other settings, as if the client had sent them
     again. The earlier upload stays. Of a workbook the received bytes are not stored (409).
     """
     check_open(app)
     key = idempotency_key(request)
-    return created(await read_again(app, owner, file_id, options, key))
+    return created(await read_again(app, owner, identifier(options.file_id), options, key))
 
 
 def created(accepted: Accepted | None) -> Response:

@@ -132,7 +132,7 @@ def test_a_form_that_names_the_encoding_after_the_file_is_refused(api: EngineApi
 @pytest.mark.one_database
 def test_an_upload_is_read_again_with_other_settings(api: EngineApi) -> None:
     def again(file_id: str, **settings: str) -> dict[str, Any]:
-        answer = api.client.post(f"/api/v1/files/{file_id}/read-again", params=settings)
+        answer = api.client.post("/api/v1/read-again", params={"file_id": file_id, **settings})
         assert answer.status_code == 201, answer.text
         api.finished(answer.json()["file_id"])
         return dict(answer.json())

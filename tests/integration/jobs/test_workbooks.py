@@ -79,7 +79,7 @@ def test_a_sheet_becomes_rows_and_rejects_with_their_cells(api: EngineApi) -> No
 
 def test_a_workbook_cannot_be_read_again_without_stored_bytes(api: EngineApi) -> None:
     book = upload(api, ORDERS)
-    refused = api.client.post(f"/api/v1/files/{book['file_id']}/read-again")
+    refused = api.client.post(f"/api/v1/read-again?file_id={book['file_id']}")
     assert "xlsx" in assert_problem(refused, 409, "stored_bytes_gone")["detail"]
 
 
