@@ -42,7 +42,7 @@ class KeyColumn(NamedTuple):
 def columns_of(
     raw: Sequence[bytes], most: int, among: Container[str] | None = None
 ) -> tuple[list[KeyColumn], int]:
-    """Return (the first `most` keys in the order in which they come, the number of keys besides).
+    """Return (the first `most` keys in order of appearance, the number of further keys).
 
     `raw`: valid objects without blanks around them, none with a key twice. `among`: only these keys
     are read.

@@ -1,4 +1,4 @@
-"""What a request says of a load."""
+"""Options of a load, as requests name them."""
 
 from __future__ import annotations
 

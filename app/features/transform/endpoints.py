@@ -1,4 +1,4 @@
-"""/api/v1/jobs/transform: a file in the shape that a mapping says, as a new file."""
+"""/api/v1/jobs/transform: write the rows of a file in another shape into a new file."""
 
 from __future__ import annotations
 
