@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable
 from xml.sax.saxutils import escape
 
+import httpx
 import lz4.frame
 import openpyxl
 import pyarrow as pa
@@ -192,3 +193,32 @@ def test_one_table_has_the_same_rows_in_every_format(
             assert proof["closes"], name
             sums[name] = proof["hash"]["stored"]
     assert len(set(sums.values())) == 1, sums
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("table.csv.zst", "utf-16.csv", "table.xlsx", "table.ods", "table.zip", "table.tar.gz"),
+        *("nested.json", "table.parquet", "table.orc", "table.arrows", "table.xml"),
+    ],
+)
+def test_a_death_while_a_format_is_decoded_leaves_nothing(engine: Engine, name: str) -> None:
+    """The decoder has given its bytes, and the file is not published yet."""
+    write, parameters = {**CELLS, **OBJECTS}[name]
+    files = {"file": (name, write(), "application/octet-stream")}
+    engine.start(GRANULA_FAIL="upload.before_rename=kill")
+    with engine.api() as api, pytest.raises(httpx.TransportError):
+        api.client.post("/api/v1/upload", params=parameters, files=files)
+    engine.wait_for_death()
+    assert not engine.files()
+
+    engine.start()
+    with engine.api() as api:
+        uploaded = api.client.post("/api/v1/upload", params=parameters, files=files)
+        assert uploaded.status_code == 201, uploaded.text
+        file_id = uploaded.json()["file_id"]
+        api.finished(file_id)
+        assert [cells for _, cells in api.rows(file_id)] == ROWS
+        assert api.proof(file_id)["closes"]
+        assert list(engine.files()) == [file_id]
