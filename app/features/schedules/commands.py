@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from app.cli.common import (
     CLIENT,
     DEFAULT_URL,
-    CliError,
-    Exit,
     Json,
     Url,
     connect,
     examples,
-    named,
     print_json,
     print_result,
     print_status,
 )
+from app.cli.named import Kind, find_id, job_of, print_each
 from app.cli.render import table
-from app.cli.text import shown
-
-if TYPE_CHECKING:
-    from app.cli.client import Client
 
 app = typer.Typer()
+KIND = Kind("schedule", "schedules")
 schedules = typer.Typer(
     help="List, create and change schedules: jobs that start at the times of a cron expression.",
     no_args_is_help=True,
@@ -48,8 +43,7 @@ def list_schedules(as_json: Json = False, url: Url = DEFAULT_URL) -> None:
     """List all schedules with their next and last runs."""
     items = connect(url).get("/schedules")["items"]
     if as_json:
-        for item in items:
-            print_json(item)
+        print_each(items)
         return
     if not items:
         print_status("There are no schedules.")
@@ -82,11 +76,7 @@ def create(
 ) -> None:
     """Create a schedule, and print its id."""
     client = connect(url)
-    job: dict[str, Any] = {
-        "type": job_type,
-        "priority": priority,
-        "options": dict(map(named, option or ())),
-    }
+    job = job_of(job_type, option, priority)
     if "://" in source:
         job["source"] = source
     else:
@@ -112,7 +102,7 @@ def resume(which: Which, url: Url = DEFAULT_URL) -> None:
 def run(which: Which, url: Url = DEFAULT_URL) -> None:
     """Start its job now, and print the id of the job."""
     client = connect(url)
-    job = client.send("POST", f"/schedules/{_find(client, which)}/run").json()
+    job = client.send("POST", f"/schedules/{find_id(client, KIND, which)}/run").json()
     print_result(job["job_id"])
 
 
@@ -120,25 +110,16 @@ def run(which: Which, url: Url = DEFAULT_URL) -> None:
 def delete(which: Which, url: Url = DEFAULT_URL) -> None:
     """Delete a schedule. Its jobs stay."""
     client = connect(url)
-    client.send("DELETE", f"/schedules/{_find(client, which)}")
+    client.send("DELETE", f"/schedules/{find_id(client, KIND, which)}")
     print_result(f"{which}: deleted")
 
 
 def _change(which: str, url: str, change: dict[str, Any]) -> None:
     client = connect(url)
-    schedule = client.send("PATCH", f"/schedules/{_find(client, which)}", json=change).json()
+    schedule = client.send(
+        "PATCH", f"/schedules/{find_id(client, KIND, which)}", json=change
+    ).json()
     print_result(f"{which}: {'paused' if schedule['paused'] else 'next run ' + _next(schedule)}")
-
-
-def _find(client: Client, which: str) -> str:
-    """Return the id of a schedule; raises CliError unless exactly one has this name or id."""
-    items = client.get("/schedules")["items"]
-    ids = [item["id"] for item in items if which in (item["name"], item["id"])]
-    ids = ids or [item["id"] for item in items if item["id"].startswith(which.lower())]
-    if len(ids) != 1:
-        problem = "No schedule has" if not ids else f"{len(ids)} schedules have"
-        raise CliError(f"{problem} the name or id {shown(which)}.", Exit.REFUSED)
-    return str(ids[0])
 
 
 def _next(schedule: dict[str, Any]) -> str:

@@ -135,7 +135,7 @@ class WatchChecks:
             async with self._leased(row, token):
                 await self._compare(row, token, progress)
         except LeaseLost:
-            logger.warning("Watch %s: another process goes on with this check", row.id)
+            logger.warning("Watch %s: another process continues this check", row.id)
             return
         except asyncio.CancelledError:
             with suppress(GranulaError):

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from app.cli.common import (
     CLIENT,
     DEFAULT_URL,
-    CliError,
-    Exit,
     Json,
     Url,
     connect,
     examples,
-    named,
     print_json,
     print_result,
     print_status,
 )
+from app.cli.named import Kind, find_id, job_of, print_each
 from app.cli.render import table
-from app.cli.text import shown, size
-
-if TYPE_CHECKING:
-    from app.cli.client import Client
+from app.cli.text import size
 
 app = typer.Typer()
+KIND = Kind("watch", "watches")
 watches = typer.Typer(
     help="List, create and change watches: each new file of a bucket or folder becomes a job.",
     no_args_is_help=True,
@@ -48,8 +44,7 @@ def list_watches(as_json: Json = False, url: Url = DEFAULT_URL) -> None:
     """List all watches with their last checks."""
     items = connect(url).get("/watches")["items"]
     if as_json:
-        for item in items:
-            print_json(item)
+        print_each(items)
         return
     if not items:
         print_status("There are no watches.")
@@ -91,7 +86,7 @@ def create(
     url: Url = DEFAULT_URL,
 ) -> None:
     """Create a watch, and print its id. Files that are there already become jobs too."""
-    job = {"type": job_type, "priority": priority, "options": dict(map(named, option or ()))}
+    job = job_of(job_type, option, priority)
     body: dict[str, Any] = {"source": source, "name": name, "every_seconds": every, "job": job}
     if settle is not None:
         body["settle_seconds"] = settle
@@ -113,10 +108,11 @@ def history(
 ) -> None:
     """List the objects that a watch has seen, newest first, with their jobs."""
     client = connect(url)
-    page = client.get(f"/watches/{_find(client, which)}/objects", status=status, limit=limit)
+    page = client.get(
+        f"/watches/{find_id(client, KIND, which)}/objects", status=status, limit=limit
+    )
     if as_json:
-        for item in page["items"]:
-            print_json(item)
+        print_each(page["items"])
         return
     rows = [
         (
@@ -146,7 +142,7 @@ def resume(which: Which, url: Url = DEFAULT_URL) -> None:
 def run(which: Which, url: Url = DEFAULT_URL) -> None:
     """Check now, and try objects that failed again."""
     client = connect(url)
-    client.send("POST", f"/watches/{_find(client, which)}/run")
+    client.send("POST", f"/watches/{find_id(client, KIND, which)}/run")
     print_result(f"{which}: check requested")
 
 
@@ -154,25 +150,14 @@ def run(which: Which, url: Url = DEFAULT_URL) -> None:
 def delete(which: Which, url: Url = DEFAULT_URL) -> None:
     """Delete a watch with its history. Its jobs stay."""
     client = connect(url)
-    client.send("DELETE", f"/watches/{_find(client, which)}")
+    client.send("DELETE", f"/watches/{find_id(client, KIND, which)}")
     print_result(f"{which}: deleted")
 
 
 def _change(which: str, url: str, change: dict[str, Any]) -> None:
     client = connect(url)
-    watch = client.send("PATCH", f"/watches/{_find(client, which)}", json=change).json()
+    watch = client.send("PATCH", f"/watches/{find_id(client, KIND, which)}", json=change).json()
     print_result(f"{which}: {'paused' if watch['paused'] else 'watched'}")
-
-
-def _find(client: Client, which: str) -> str:
-    """Return the id of a watch; raises CliError unless exactly one has this name or id."""
-    items = client.get("/watches")["items"]
-    ids = [item["id"] for item in items if which in (item["name"], item["id"])]
-    ids = ids or [item["id"] for item in items if item["id"].startswith(which.lower())]
-    if len(ids) != 1:
-        problem = "No watch has" if not ids else f"{len(ids)} watches have"
-        raise CliError(f"{problem} the name or id {shown(which)}.", Exit.REFUSED)
-    return str(ids[0])
 
 
 def _counts(watch: dict[str, Any]) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from app.cli.common import (
     CLIENT,
     DEFAULT_URL,
-    CliError,
-    Exit,
     Json,
     Url,
     connect,
@@ -19,13 +17,11 @@ from app.cli.common import (
     print_result,
     print_status,
 )
+from app.cli.named import Kind, find_id, print_each
 from app.cli.render import table
-from app.cli.text import shown
-
-if TYPE_CHECKING:
-    from app.cli.client import Client
 
 app = typer.Typer()
+KIND = Kind("webhook", "webhooks", "url", "URL")
 webhooks = typer.Typer(
     help="List, create and delete webhooks: messages to a URL when a job ends.",
     no_args_is_help=True,
@@ -47,8 +43,7 @@ def list_webhooks(as_json: Json = False, url: Url = DEFAULT_URL) -> None:
     """List all webhooks."""
     items = connect(url).get("/webhooks")["items"]
     if as_json:
-        for item in items:
-            print_json(item)
+        print_each(items)
         return
     if not items:
         print_status("There are no webhooks.")
@@ -85,7 +80,7 @@ def create(
 def send_test(which: Which, url: Url = DEFAULT_URL) -> None:
     """Send a test message."""
     client = connect(url)
-    client.send("POST", f"/webhooks/{_find(client, which)}/test")
+    client.send("POST", f"/webhooks/{find_id(client, KIND, which)}/test")
     print_status("Sent. `webhooks deliveries` shows the response.")
 
 
@@ -93,10 +88,9 @@ def send_test(which: Which, url: Url = DEFAULT_URL) -> None:
 def deliveries(which: Which, as_json: Json = False, url: Url = DEFAULT_URL) -> None:
     """List the latest messages and their outcomes."""
     client = connect(url)
-    items = client.get(f"/webhooks/{_find(client, which)}/deliveries", limit=SHOWN)["items"]
+    items = client.get(f"/webhooks/{find_id(client, KIND, which)}/deliveries", limit=SHOWN)["items"]
     if as_json:
-        for item in items:
-            print_json(item)
+        print_each(items)
         return
     rows = [
         (item["created_at"][:19].replace("T", " "), item["event"], item["status"], item["job_id"])
@@ -109,16 +103,5 @@ def deliveries(which: Which, as_json: Json = False, url: Url = DEFAULT_URL) -> N
 def delete(which: Which, url: Url = DEFAULT_URL) -> None:
     """Delete a webhook."""
     client = connect(url)
-    client.send("DELETE", f"/webhooks/{_find(client, which)}")
+    client.send("DELETE", f"/webhooks/{find_id(client, KIND, which)}")
     print_result(f"{which}: deleted")
-
-
-def _find(client: Client, which: str) -> str:
-    """Return the id of a webhook; raises CliError unless exactly one has this URL or id."""
-    items = client.get("/webhooks")["items"]
-    ids = [item["id"] for item in items if which in (item["url"], item["id"])]
-    ids = ids or [item["id"] for item in items if item["id"].startswith(which.lower())]
-    if len(ids) != 1:
-        problem = "No webhook has" if not ids else f"{len(ids)} webhooks have"
-        raise CliError(f"{problem} the URL or id {shown(which)}.", Exit.REFUSED)
-    return str(ids[0])
