@@ -240,13 +240,18 @@ async def database_bytes(connection: AsyncConnection, *, is_sqlite: bool) -> int
 
 
 async def delete_some(connection: AsyncConnection, job_id: UUID) -> bool:
-    """Remove a bounded number of the job's rejects and chunks; return True while there may be
-    more.
-    """
-    for model, key in ((RejectedRow, RejectedRow.row_number), (Chunk, Chunk.chunk_index)):
-        table: Any = model
-        keys = select(key).where(table.job_id == job_id).limit(DELETE_STEP)
-        query = delete(table).where(table.job_id == job_id, key.in_(keys.scalar_subquery()))
-        if (await connection.execute(query)).rowcount:
-            return True
-    return False
+    """Remove a bounded number of the job's rejects and chunks; return True while there may be more."""
+    if await delete_some_rejects(connection, job_id):
+        return True
+    return await _delete_some_of(connection, Chunk, Chunk.chunk_index, job_id)
+
+
+async def delete_some_rejects(connection: AsyncConnection, job_id: UUID) -> bool:
+    """Remove a bounded number of the job's rejects; return True while there may be more."""
+    return await _delete_some_of(connection, RejectedRow, RejectedRow.row_number, job_id)
+
+
+async def _delete_some_of(connection: AsyncConnection, table: Any, key: Any, job_id: UUID) -> bool:
+    keys = select(key).where(table.job_id == job_id).limit(DELETE_STEP)
+    query = delete(table).where(table.job_id == job_id, key.in_(keys.scalar_subquery()))
+    return bool((await connection.execute(query)).rowcount)

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, delete, exists, false, not_, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, exists, false, not_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
@@ -163,17 +163,3 @@ async def find_unfinished(connection: AsyncConnection, kind: Kind) -> Sequence[U
         is_hidden, has_some = Job.rejects_removed_at, exists().where(RejectedRow.job_id == Job.id)
     query = select(Job.id).where(is_hidden.is_not(None), has_some)
     return list((await connection.execute(query)).scalars())
-
-
-async def remove_rejects(connection: AsyncConnection, job_id: UUID, at_most: int) -> bool:
-    """Delete at most this many rejects of the job; return True while there may be more."""
-    some = (
-        select(RejectedRow.row_number)
-        .where(RejectedRow.job_id == job_id)
-        .limit(at_most)
-        .scalar_subquery()
-    )
-    query = delete(RejectedRow).where(
-        RejectedRow.job_id == job_id, RejectedRow.row_number.in_(some)
-    )
-    return bool((await connection.execute(query)).rowcount)

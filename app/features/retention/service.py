@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from app.db.engine import Database
-from app.db.results import DELETE_STEP
+from app.db.results import DELETE_STEP, delete_some_rejects
 from app.destinations.registry import Destinations
 from app.errors import NotFound, TransientError
 from app.failpoints import hit
@@ -148,9 +148,7 @@ class Retention:
             hit("retention.step")
 
     async def _finish_rejects(self, job_id: UUID) -> None:
-        while await self._database.transact(
-            lambda c: queries.remove_rejects(c, job_id, DELETE_STEP)
-        ):
+        while await self._database.transact(lambda c: delete_some_rejects(c, job_id)):
             hit("retention.step")
 
 
