@@ -18,12 +18,17 @@ from app.pipeline.merger import Live
 from app.pipeline.prepared import Prepared
 from app.pipeline.preparing import Preparer, ReadBytes
 from app.pipeline.running import JobSnapshot
+from app.processors import pieces
 from app.processors.base import ChunkOutcome, TableEncoder, compute_here
 from app.processors.registry import Processors
 from app.sources.places import Storage
 
 MakeProcessors = Callable[[], Processors]
 """Function that can be sent to another process."""
+
+
+class TooLarge(Exception):
+    """The outputs of chunks have more bytes than are sent to another process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +62,20 @@ def prepare_all(
     apart: ApartJob, claims: Sequence[Claim], storage: Storage, waited: float = 0.0
 ) -> list[Prepared]:
     """Read and process chunks of a file in `storage`. Called in the other process. `waited` are the
-    seconds until the first chunk could begin.
+    seconds until the first chunk could begin. Raises TooLarge, for what fits only into files.
     """
     job, preparer = _equipped(
         apart, lambda job, start, end: storage.read(job.uri, start, end, job.etag)
     )
     prepared = []
+    output_bytes = 0
     for claim in claims:
-        prepared.append(preparer.prepare(job, claim, None, waited))
+        chunk = preparer.prepare(job, claim, None, waited)
         waited = 0.0
+        output_bytes += sum(output.data.size + output.keys.size for output in chunk.outputs)
+        if output_bytes > pieces.IN_MEMORY:
+            raise TooLarge
+        prepared.append(chunk)
     return prepared
 
 

@@ -172,7 +172,7 @@ class ChunkRunner:
         """Read and process one chunk after the other in a thread."""
         waited = perf_counter() - queued_at
         if self._may_run_apart(job):
-            with suppress(NoneIdle):
+            with suppress(NoneIdle, apart.TooLarge):
                 return self._prepare_apart(job, claims, waited)
         tried: list[Tried] = []
         for claim in claims:
@@ -197,7 +197,8 @@ class ChunkRunner:
     def _prepare_apart(
         self, job: JobSnapshot, claims: Sequence[Claim], waited: float
     ) -> list[Tried]:
-        """Read and process chunks in a compute process; raises NoneIdle if none is idle.
+        """Read and process chunks in a compute process; raises NoneIdle if none is idle, TooLarge
+        if the service must do it.
 
         If that fails for whatever reason, each chunk is sent alone, and so has its own error.
         """
@@ -207,7 +208,7 @@ class ChunkRunner:
             prepared = self._processes.compute_if_idle(
                 apart.prepare_all, sent, claims, folder, waited
             )
-        except NoneIdle:
+        except (NoneIdle, apart.TooLarge):
             raise
         except Exception as error:
             logger.info(

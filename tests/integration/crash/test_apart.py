@@ -4,6 +4,8 @@ the chunk that ends its process is tried again.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import pickle
 from collections.abc import Callable, Sequence
@@ -15,9 +17,11 @@ import pytest
 from app.errors import OutOfMemory
 from app.pipeline import apart, chunk_runner, cutter, splitter
 from app.pipeline.processes import NoneIdle, WorkerDied
+from app.processors import pieces
 from tests import engine as in_loop
 from tests.crash.service import Input, assert_exact
 from tests.engine import Engine, EngineApi
+from tests.integration.crash.test_transform import EXPECTED, begin, ended, transform_input
 
 CHUNK_ROWS = 100
 Function = Callable[..., Any]
@@ -124,6 +128,24 @@ def stored(
     )
     columns = api.client.get(f"/api/v1/results/{status['file_id']}").json()["columns"]
     return api.rows(status["file_id"]), api.rejects(status["file_id"]), columns, hashes
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_a_transform_makes_the_same_file(
+    engine: Engine, sent: Sent, monkeypatch: pytest.MonkeyPatch, is_large: bool
+) -> None:
+    """Output that is in a file cannot be sent, so the service makes it itself."""
+    if is_large:
+        monkeypatch.setattr(pieces, "IN_MEMORY", 100)
+    engine.start()
+    with engine.api() as api:
+        job_id = begin(api, transform_input())
+        status = ended(api, job_id)
+        made = api.client.get(f"/api/v1/files/{status['result_file_id']}/download").text
+        rows = list(csv.reader(io.StringIO(made, newline="")))
+        assert [row[0] for row in rows[1:]] == [str(row[0]) for row in EXPECTED.rows]
+        assert api.proof(job_id)["closes"]
+    assert all(chunk["attempt"] == 1 for chunk in engine.chunks(job_id))
 
 
 def test_only_the_chunk_that_ends_its_process_is_tried_again(
