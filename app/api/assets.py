@@ -15,7 +15,12 @@ from starlette.types import Receive, Scope, Send
 from app.errors import NotFound
 
 FOLDER = Path(__file__).resolve().parents[1] / "dashboard"
-TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+TYPES = {
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+}
 PAGE_HEADERS = {
     # Trusted Types: browsers that support them refuse to parse any string as HTML.
     "Content-Security-Policy": (
@@ -43,9 +48,11 @@ def bundle() -> tuple[str, dict[str, bytes]]:
 
 
 def page() -> Response:
-    """Return the single page of the dashboard."""
+    """Return the single page of the dashboard. It names the languages that have a catalogue."""
     version, files = bundle()
+    languages = [Path(name).stem for name in files if name.startswith("messages/")]
     text = files["index.html"].decode().replace("{{assets}}", f"/assets/{version}")
+    text = text.replace("{{languages}}", " ".join(languages))
     return Response(text, media_type="text/html", headers=PAGE_HEADERS)
 
 
