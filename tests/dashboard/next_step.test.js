@@ -30,7 +30,10 @@ test("failed rows are retried before anything else", () => {
 test("rejects are fixed where the job allows it", () => {
   assert.equal(nextStep(partly({ loaded: 5, rejected: 3 })), "fix");
   assert.equal(nextStep(partly({ loaded: 5, rejected: 3 }), true), "see_rejects");
-  assert.equal(nextStep(partly({ loaded: 5, rejected: 3 }, { processor: "profile" })), "see_rejects");
+  assert.equal(
+    nextStep(partly({ loaded: 5, rejected: 3 }, { processor: "profile" })),
+    "see_rejects",
+  );
   assert.equal(nextStep(partly({ loaded: 5, rejected: 3 }, { processor: "load" })), "fix");
 });
 
