@@ -4,6 +4,8 @@
 export const SHORT_SECONDS = 10;
 /** Figures of this long ago count about a third as much as those of now. */
 const MEMORY_SECONDS = 5;
+/** A job that ran eight seconds remembers one. */
+const RUN_PER_MEMORY = 8;
 /** Weight of each point of a curve against the average of those before. */
 const CURVE_WEIGHT = 0.3;
 /** Chunks that are committed together end within this time. */
@@ -28,13 +30,17 @@ export function paced(before, job, now) {
   const known = before && rows >= before.rows ? before : null;
   const { mean, changed } = speedAfter(known, rows, job, now);
 
-  // The moment of the end is smoothed, so that the time left falls as time passes.
+  // The moment of the end is smoothed, so that the time left falls as time passes. The estimates of
+  // the first seconds, which say little, are soon forgotten.
+  const run = secondsRun(job, now);
+  const isShort = run < SHORT_SECONDS;
+  const memory = Math.min(MEMORY_SECONDS, run / RUN_PER_MEMORY);
   let end = job.eta_seconds === null ? null : now + job.eta_seconds;
-  if (end !== null && known?.end) end = blend(known.end, end, now - known.at);
+  if (end !== null && known && known.end !== null && memory > 0)
+    end = blend(known.end, end, now - known.at, memory);
 
   // Rows come in group commits: only a pause of some length makes a job slower.
   const speed = blend(mean, 0, Math.max(0, now - changed - MEMORY_SECONDS));
-  const isShort = secondsRun(job, now) < SHORT_SECONDS;
   return {
     at: now,
     rows,
@@ -47,8 +53,8 @@ export function paced(before, job, now) {
 }
 
 /** Returns the average with a figure that holds for the last `seconds`. */
-const blend = (average, figure, seconds) =>
-  average + (1 - Math.exp(-seconds / MEMORY_SECONDS)) * (figure - average);
+const blend = (average, figure, seconds, memory = MEMORY_SECONDS) =>
+  average + (1 - Math.exp(-seconds / memory)) * (figure - average);
 
 /** Returns the average speed, and when rows were last added. */
 function speedAfter(known, rows, job, now) {
