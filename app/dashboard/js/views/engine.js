@@ -66,9 +66,9 @@ export default function engine({ path, status: first, proofs }) {
   const limits = h("section.card", {});
   const proof = proofCard(proofs);
   const timeline = h("section.card", {});
-  const about = h("section.card", {});
+  const about = h("section.card.wide", {});
   const node = h(
-    "div.grid-2",
+    "div.grid-2.engine",
     {},
     proof.node,
     !status.parts && [map.node, limits, speed, timeline],

@@ -55,6 +55,8 @@ const TABS = [
   },
 ];
 const SETTLE_MS = 700;
+/** How often a job that has ended is read again. */
+const LOOK_MS = 10_000;
 const compact = new Intl.NumberFormat("en", { notation: "compact" });
 
 export default function job({ id: wanted, tab, params }) {
@@ -131,6 +133,13 @@ export default function job({ id: wanted, tab, params }) {
   const took = ({ started_at: from, finished_at: to }) =>
     duration((Date.parse(to) - Date.parse(from)) / 1000);
 
+  function timeLeft(seconds) {
+    if (seconds === null) return "";
+    if (seconds < 1) return t("almost done");
+    const whole = Math.ceil(seconds);
+    return t("{time} left", { time: whole < 60 ? `${whole} s` : duration(whole) });
+  }
+
   function underway(fresh) {
     if (fresh.waiting_on) return t("waits for {what}", { what: fresh.waiting_on });
     if (fresh.status === "queued")
@@ -138,9 +147,7 @@ export default function job({ id: wanted, tab, params }) {
     return [
       `${fresh.progress_percent} %`,
       pace?.speed && rate(pace.speed),
-      pace?.left !== null &&
-        pace?.left !== undefined &&
-        t("{time} left", { time: duration(pace.left) }),
+      timeLeft(pace?.left ?? null),
     ]
       .filter(Boolean)
       .join(" · ");
@@ -178,7 +185,7 @@ export default function job({ id: wanted, tab, params }) {
       isLoaded(status) && table,
       files.length > 0 &&
         menu(
-          t("Download"),
+          t("Download as"),
           files.map(({ label, href }) => h("a", { href, download: true }, label)),
           { "data-menu": "download" },
         ),
@@ -368,17 +375,42 @@ export default function job({ id: wanted, tab, params }) {
     );
   }
 
-  const look = () => api.get(path).catch((error) => error.status === 404 && showDeleted());
+  /** Reads the job again: it may have been deleted while nothing was heard of it. */
+  async function look() {
+    try {
+      return await api.get(path);
+    } catch (error) {
+      if (error.status === 404) showDeleted();
+      return null;
+    }
+  }
 
-  /** A job that has ended changes by its deletion, a correction, a retry or an undo. */
-  function watchForDeletion() {
+  /** A job that has ended changes by a retry, a correction, an undo or its deletion, also in another
+   *  tab. Events tell of the newest jobs; of others only reading them does. */
+  function watchForChanges() {
     stop();
-    // Events are not repeated: check for a deletion while the page was hidden.
-    stop = api.live(
+    const compare = async () => {
+      const fresh = await look();
+      if (!fresh || isOver || !isFinal(status.status)) return;
+      if (!isFinal(fresh.status)) watch();
+      else if (JSON.stringify(fresh) !== JSON.stringify(status)) take(fresh);
+    };
+    const close = api.live(
       "/api/v1/jobs/events",
-      { jobs: ({ removed }) => removed.includes(status.job_id) && showDeleted() },
-      (isLive) => isLive && look(),
+      {
+        jobs: ({ items, removed }) => {
+          if (removed.includes(id)) showDeleted();
+          else if (items.some((each) => each.job_id === id)) compare();
+        },
+      },
+      // Events are not repeated: there may have been some while the page was hidden.
+      (isLive) => isLive && compare(),
     );
+    const ticks = setInterval(() => document.hidden || compare(), LOOK_MS);
+    stop = () => {
+      clearInterval(ticks);
+      close();
+    };
   }
 
   function watch() {
@@ -388,7 +420,7 @@ export default function job({ id: wanted, tab, params }) {
       {
         status: (fresh) => {
           take(fresh);
-          if (isFinal(fresh.status)) watchForDeletion();
+          if (isFinal(fresh.status)) watchForChanges();
           settle();
         },
       },
@@ -417,7 +449,7 @@ export default function job({ id: wanted, tab, params }) {
     replace(node, top, body);
     head(fresh);
     show(name);
-    if (isFinal(fresh.status)) watchForDeletion();
+    if (isFinal(fresh.status)) watchForChanges();
     else watch();
     settle();
     // The address with the number can be read and said; the one with the id keeps working.

@@ -7,7 +7,7 @@ import { bytes, count, isFinal, missing, percent, plural, standing, when } from 
 import { jobLink } from "../job_links.js";
 import { likelyFix } from "../likely_fix.js";
 import { t } from "../messages.js";
-import { canReadAgain, hasResults } from "../next_step.js";
+import { canReadAgain, hasResults, isLoaded } from "../next_step.js";
 import { AUTO_PROOF_ROWS, countsRow, outcomeBar, proofKey, verdictOf } from "../outcome.js";
 import { badge, facts } from "../parts.js";
 import { reasonsOf } from "../reasons.js";
@@ -28,9 +28,16 @@ const FORMATS = {
   objects: t("Several files"),
   batch: t("Several files"),
 };
+const TABLE_CHANGES = {
+  inserted: t("Inserted"),
+  updated: t("Updated"),
+  unchanged: t("Unchanged"),
+  skipped: t("Skipped"),
+  deleted: t("Deleted"),
+};
 const ARCHIVES = new Set(["zip", "tar"]);
 
-export default function summary({ status: first, proofs, openSheet, propose }) {
+export default function summary({ path, status: first, proofs, openSheet, propose }) {
   let status = first;
   let isGone = false;
   const outcome = outcomeCard(proofs);
@@ -68,12 +75,17 @@ export default function summary({ status: first, proofs, openSheet, propose }) {
 
   const drawRows = api.latest(
     async () => {
+      if (isLoaded(status)) return (await api.get(`${path}/result`)).result;
       if (!hasResults(status) || status.rows_removed_at) return null;
       if (!status.counts.loaded) return { items: [], columns: [] };
       const id = encodeURIComponent(status.job_id);
       return api.get(api.query(`/api/v1/results/${id}`, { limit: FIRST_ROWS }));
     },
-    (page) => !isGone && showRows(rows, status, page),
+    (page) => {
+      if (isGone) return;
+      if (isLoaded(status)) showTable(rows, page);
+      else showRows(rows, status, page);
+    },
     () => {},
   );
 
@@ -197,7 +209,8 @@ function underway(status) {
 // -------------------------------------------------------------------- what came in
 
 function drawFile(node, status) {
-  const { dialect, fetched } = status;
+  const { fetched } = status;
+  const dialect = status.parts ? {} : status.dialect; // its parts may differ
   const decoders = (status.decoding ?? []).map(decoderName).filter(Boolean);
   const encoding = dialect.decoded_from || dialect.encoding;
   const header = dialect.header_rows;
@@ -208,10 +221,7 @@ function drawFile(node, status) {
     facts([
       [t("File"), status.filename],
       status.size_bytes !== null && [t("Size"), bytes(status.size_bytes)],
-      [
-        t("Rows"),
-        isFinal(status.status) && status.split_complete ? rows : t("{rows} so far", { rows }),
-      ],
+      [t("Rows"), status.split_complete ? rows : t("{rows} so far", { rows })],
       status.columns.length > 0 && [t("Columns"), count(status.columns.length)],
       [t("Format"), [FORMATS[status.format] ?? status.format, ...decoders].join(", ")],
       encoding && [t("Encoding"), encodingName(encoding)],
@@ -346,7 +356,9 @@ function showRows(node, status, page) {
       h(
         "a",
         { href: jobLink(status, "results") },
-        t("All {rows}", { rows: plural(page.total, "row") }),
+        isFinal(status.status)
+          ? t("All {rows}", { rows: plural(page.total, "row") })
+          : t("All rows so far"),
       ),
     ),
     h(
@@ -384,6 +396,20 @@ function showRows(node, status, page) {
   );
 }
 
+/** Says what a load did to its table. */
+function showTable(node, { table, ...result }) {
+  const done = Object.entries(TABLE_CHANGES).filter(([name]) => result[name]);
+  node.hidden = false;
+  replace(
+    node,
+    h("h2", {}, t("The table")),
+    facts([
+      [t("Name"), table],
+      ...done.map(([name, label]) => [label, plural(result[name], "row")]),
+    ]),
+  );
+}
+
 function cell(value) {
   if (value === null || value === undefined) return h("td.muted", { title: t("no value") }, "–");
   const text = typeof value === "object" ? JSON.stringify(value) : String(value);
@@ -413,20 +439,25 @@ function partsCard(status) {
     ({ items }) =>
       replace(
         list,
-        items.map((part) =>
-          h(
-            "li",
-            {},
-            badge(standing(part)),
-            h("a.clip", { href: jobLink(part) }, part.filename),
-            h("span.muted", {}, partCounts(part)),
+        // Parts that need a look come first.
+        items
+          .toSorted((a, b) => trouble(b) - trouble(a))
+          .map((part) =>
+            h(
+              "li",
+              {},
+              badge(standing(part)),
+              h("a.clip", { href: jobLink(part) }, part.filename),
+              h("span.muted", {}, partCounts(part)),
+            ),
           ),
-        ),
       ),
     () => {},
   );
   return h("section.card.wide", {}, h("h2", {}, plural(status.parts.total, "part")), list);
 }
+
+const trouble = ({ counts }) => Number(counts.rejected + counts.failed + counts.not_processed > 0);
 
 function partCounts({ counts }) {
   return [
