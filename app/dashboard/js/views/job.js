@@ -6,7 +6,6 @@ import { downloadsOf } from "../downloads.js";
 import {
   NAMES,
   TONES,
-  bytes,
   canRetry,
   count,
   duration,
@@ -113,7 +112,6 @@ export default function job({ id: wanted, tab, params }) {
       about,
       [
         fresh.processor,
-        bytes(fresh.size_bytes),
         when(fresh.created_at),
         isFinal(fresh.status) && fresh.started_at && t("took {time}", { time: took(fresh) }),
         fresh.undo && t("undone"),
