@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,7 +124,7 @@ def test_an_undo_says_what_it_removed(cli: Cli, tmp_path: Path) -> None:
 def test_a_shell_completes_job_numbers_from_the_newest_jobs(cli: Cli, tmp_path: Path) -> None:
     identifier = uploaded(cli, tmp_path / "complete.csv", "a,b\n1,2\n")
     number = cli("status", identifier, "--json").json["number"]
-    environment = {
+    environment: dict[str, Any] = {
         "_PYTHON _M APP_COMPLETE": "complete_zsh",
         "_TYPER_COMPLETE_ARGS": "granula status ",
     }
