@@ -36,7 +36,7 @@ export const when = (iso) => (iso ? moment.format(new Date(iso)) : "–");
 export const at = (iso) => clock.format(new Date(iso));
 
 export function ago(iso) {
-  const seconds = (Date.now() - new Date(iso)) / 1000;
+  const seconds = (Date.now() - Date.parse(iso)) / 1000;
   if (seconds < 60) return t("just now");
   if (seconds < 3600) return t("{count} min ago", { count: Math.floor(seconds / 60) });
   if (seconds < 86400) return t("{count} h ago", { count: Math.floor(seconds / 3600) });

@@ -99,7 +99,9 @@ export default function watches() {
         ["Last check", when(each.last_checked_at)],
         [
           "Outcome",
-          outcome ? `${outcome.outcome}${outcome.message ? `: ${outcome.message}` : ""}` : "not yet",
+          outcome
+            ? `${outcome.outcome}${outcome.message ? `: ${outcome.message}` : ""}`
+            : "not yet",
         ],
         ["Jobs", count(each.jobs)],
         ["Waiting, failed", `${count(each.waiting)}, ${count(each.failed)}`],

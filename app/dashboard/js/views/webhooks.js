@@ -2,7 +2,7 @@
 
 import * as api from "../api.js";
 import { announce, button, empty, field, h, iconButton, replace } from "../dom.js";
-import { at, count, duration, when } from "../format.js";
+import { at, duration, when } from "../format.js";
 import { badge, facts, shownOnce, spinner } from "../parts.js";
 import { fail, removeLater } from "../toast.js";
 
