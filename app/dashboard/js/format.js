@@ -1,9 +1,9 @@
 // Formats numbers, sizes and times for people.
 
-import { t, tCount } from "./messages.js";
+import { locale, t, tCount } from "./messages.js";
 
-const whole = new Intl.NumberFormat("en");
-const short = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
+const whole = new Intl.NumberFormat(locale);
+const short = new Intl.NumberFormat(locale, { maximumSignificantDigits: 3 });
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
