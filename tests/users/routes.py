@@ -195,6 +195,8 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
     ],
     ("GET", "/api/v1/jobs/events"): [Example(given=lambda ids: {"params": {"limit": 1}})],
     ("GET", "/api/v1/system"): [Example()],
+    ("GET", "/api/v1/system/history"): [Example(given=lambda ids: {"params": {"hours": 1}})],
+    ("GET", "/api/v1/system/settings"): [_admin()],
     ("GET", "/api/v1/retention"): [_admin(given=lambda ids: {"params": {"jobs": 36500}})],
     ("GET", "/api/v1/jobs/{job_id}"): [Example(_of("file"))],
     ("PATCH", "/api/v1/jobs/{job_id}"): [Example(_of("file"), _json({"priority": 3}), 409)],

@@ -29,7 +29,8 @@ NAMES = {
     "delete_batch", "get_batch_results", "list_batches", "upload_import", "list_imports",
     "get_import", "delete_import", "search_records", "get_stats", "get_me", "sign_in",
     "sign_out", "list_users", "create_user", "get_user", "revoke_user", "list_keys",
-    "create_key", "revoke_key", "get_retention", "get_system", "get_addresses", "get_health", "get_readiness",
+    "create_key", "revoke_key", "get_retention", "get_system", "get_system_history", "get_settings",
+    "get_addresses", "get_health", "get_readiness",
     "get_metrics", "explain_error",
 }  # fmt: skip
 """All ids in the order of the routes. Changing one breaks generated clients."""
