@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.api.answers import (
     CREATED_AT,
@@ -23,20 +23,30 @@ from app.api.answers import (
     UndoState,
     sometimes,
 )
+from app.api.parameters import Labels
 from app.features.analysis.schemas import Profile
 from app.features.batch_jobs.schemas import BatchOutcome
 from app.features.mapping.schemas import ColumnMapping
 from app.features.transform.schemas import TransformReport
 
-NEXT_BEFORE = "`before` of the next page; null at the end."
+LABELS = "Its labels, in the order of the alphabet."
 
 
-class PriorityChange(BaseModel):
+class JobPatch(BaseModel):
+    """What to change of a job."""
+
     model_config = ConfigDict(extra="forbid")
 
-    priority: Annotated[
-        int, Field(ge=0, le=10, strict=True, description="0-10; higher goes first.")
-    ]
+    priority: Annotated[int, Field(ge=0, le=10, strict=True)] | None = Field(
+        default=None, description="0-10; higher goes first."
+    )
+    labels: Labels | None = Field(default=None, description="They replace those that it has.")
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> JobPatch:
+        if self.priority is None and self.labels is None:
+            raise ValueError("give `priority` or `labels`")
+        return self
 
 
 # ---------------------------------------------------------------------- list
@@ -68,6 +78,7 @@ class JobItem(Answer):
     parent_id: UUID | None = Field(description="The job that this one is a part of; null if none.")
     parts: int | None = Field(description="Number of its parts; null if it has rows of its own.")
     priority: int = Field(description="0-10; higher goes first.")
+    labels: list[str] = Field(description=LABELS)
     progress_percent: float = Field(description="Progress by bytes, 0 to 100 in tenths.")
     rows: EndedRows = Field(description="Rows so far.")
     counts: RowCounts = Field(
@@ -88,11 +99,27 @@ class JobItem(Answer):
 
 
 class JobPage(Answer):
-    """Jobs, newest first."""
+    """A page of jobs."""
 
     items: list[JobItem] = Field(description="At most `limit`.")
     limit: int = Field(description=LIMIT)
-    next_before: int | None = Field(description=NEXT_BEFORE)
+    next_before: int | None = Field(
+        description="`before` of the next page; null at the end, and in another order."
+    )
+    next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")
+
+
+class LabelItem(Answer):
+    """A label of some jobs."""
+
+    label: str = Field(description="The label.")
+    jobs: int = Field(description="Number of jobs that have it.")
+
+
+class LabelList(Answer):
+    """Labels of jobs."""
+
+    items: list[LabelItem] = Field(description="The most frequent ones first, at most 1000.")
 
 
 # ---------------------------------------------------------------------- chunk map
@@ -213,11 +240,12 @@ class Retried(Answer):
     chunks: int = Field(description="Number of chunks that run again.")
 
 
-class Reprioritised(Answer):
-    """A job with a new priority."""
+class PatchedJob(Answer):
+    """A job after a change."""
 
     job_id: UUID = Field(description=JOB_ID)
-    priority: int = Field(description="The new priority.")
+    priority: int = Field(description="Its priority.")
+    labels: list[str] = Field(description=LABELS)
     status: Status = Field(description="Status of the job.")
 
 
