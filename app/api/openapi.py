@@ -64,6 +64,7 @@ BODY_EXAMPLES: dict[str, dict[str, Any]] = {
     "NewJob": {"type": "analyze", "file_id": ID},
     "ScoreRequest": {"source": "s3://transactions/2026/*.csv", "priority": 5},
     "JobPatch": {"priority": 9},
+    "BulkRequest": {"action": "label", "jobs": [55, 56], "add_labels": ["q3"]},
     "NewTemplate": {
         "name": "Shop to CRM",
         "columns": [{"reference_column": "email", "input_columns": ["E-Mail"]}],

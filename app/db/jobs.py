@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    and_,
     bindparam,
     case,
     delete,
@@ -147,6 +148,17 @@ async def find_id(connection: AsyncConnection, number: int, owner: str) -> UUID 
     return (await connection.execute(query)).scalar()
 
 
+async def find_named(
+    connection: AsyncConnection, owner: str, names: Sequence[UUID | int]
+) -> list[ListedJob]:
+    """Return the owner's jobs with these ids and numbers, newest first."""
+    ids = [name for name in names if isinstance(name, UUID)]
+    numbers = [name for name in names if isinstance(name, int)]
+    is_named = Job.id.in_(padded(ids)) | Job.number.in_(padded(numbers))
+    query = _listed().where(Job.owner == owner, is_named).order_by(Job.number.desc())
+    return await fetch_all(connection, ListedJob, query)
+
+
 async def find_number(
     connection: AsyncConnection, number: int, owner: str, origin: str
 ) -> JobRow | None:
@@ -191,6 +203,11 @@ class JobFilter:
     """They have all of these."""
     rejected_over: float | None = None
     """More than this percentage of their rows is rejected."""
+    ids: tuple[UUID, ...] | None = None
+    is_active: bool = False
+    """Whether to leave out those that have ended."""
+    can_retry: bool = False
+    """Whether to leave out those without chunks to run again."""
 
 
 ALL_JOBS = JobFilter()
@@ -262,6 +279,12 @@ def _conditions(
         yield Job.created_at < _as_stored(job_filter.until, is_sqlite=is_sqlite)
     if job_filter.number is not None:
         yield Job.number == job_filter.number
+    if job_filter.ids is not None:
+        yield Job.id.in_(padded(job_filter.ids))
+    if job_filter.is_active:
+        yield Job.status.in_(ACTIVE_JOBS)
+    if job_filter.can_retry:
+        yield _can_retry()
     for label in job_filter.labels:
         yield has_label(Job, label)
     if job_filter.rejected_over is not None:
@@ -275,6 +298,20 @@ def _conditions(
         yield Job.origin == job_filter.origin
     if job_filter.is_undone is not None:
         yield Job.undo_state.is_not(None) if job_filter.is_undone else Job.undo_state.is_(None)
+
+
+def _can_retry() -> ColumnElement[bool]:
+    """Match jobs of which a chunk failed, or one of their parts, or of the parts of these."""
+    part, smaller = aliased(Job), aliased(Job)
+    parts = select(part.id).where(part.parent_id == Job.id)
+    smaller_parts = select(smaller.id).where(smaller.parent_id.in_(parts.correlate(Job)))
+    is_of_job = or_(
+        Chunk.job_id == Job.id,
+        Chunk.job_id.in_(parts.correlate(Job)),
+        Chunk.job_id.in_(smaller_parts.correlate(Job)),
+    )
+    has_failed = exists().where(Chunk.status == ChunkStatus.FAILED, is_of_job).correlate(Job)
+    return and_(Job.status.in_(ENDED_BADLY), Job.undo_state.is_(None), has_failed)
 
 
 def _as_stored(moment: datetime, *, is_sqlite: bool) -> datetime:

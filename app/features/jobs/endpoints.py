@@ -18,10 +18,12 @@ from app.api.parameters import Flag, Integer, JobId, Labels, Moment, Name, singl
 from app.api.services import App, Owner
 from app.api.streams import EventStream, event_stream
 from app.db.jobs import JobFilter
-from app.features.jobs import listing, proof, stages
+from app.features.jobs import bulk, listing, proof, stages
 from app.features.jobs.list_feed import ListFeed
 from app.features.jobs.schemas import (
     AnyResult,
+    BulkOutcome,
+    BulkRequest,
     Cancelled,
     ChunkPage,
     JobChanges,
@@ -102,6 +104,19 @@ async def list_jobs(
             cursor=cursor,
         )
     )
+
+
+@router.post("/bulk", response_model=BulkOutcome, responses=problem_responses(422))
+async def change_jobs(body: BulkRequest, app: App, owner: Owner) -> Response:
+    """Cancel, retry, delete, label or reprioritise many jobs. Each has its own outcome: one that
+    is refused stops no other, and repeating the request is harmless. `dry_run` counts what would
+    change.
+    """
+    if body.dry_run:
+        outcome = await bulk.dry_run(app.database, owner, body.chosen(), body.bulk())
+    else:
+        outcome = await bulk.run(app.database, app.control, owner, body.chosen(), body.bulk())
+    return encoded(outcome)
 
 
 @router.get("/labels", response_model=LabelList)

@@ -242,3 +242,23 @@ async def test_labels_are_changed_counted_and_go_with_their_job(
         await database.transact(lambda c: jobs.remove_jobs(c, [first.id]))
         async with database.reading() as connection:
             assert await labels_of(connection, [first.id]) == {}
+
+
+async def test_jobs_with_chunks_to_run_again_are_counted_down_to_the_parts_of_parts(
+    databases: Databases, tmp_path: Path
+) -> None:
+    async with opened(databases, tmp_path) as database:
+        lists = Lists(database, tmp_path)
+        whole = await lists.add(Wanted("whole.zip", status="failed"))
+        part = await lists.add(Wanted("book.xlsx"), parent_id=whole.id)
+        sheet = await lists.add(Wanted("sheet", status="processing"), parent_id=part.id)
+        await lists.add(Wanted("rejects.csv", rows=2, rejected=2))
+        retry = JobFilter(can_retry=True)
+        assert await lists.names(retry) == []
+        span = Span(0, 2, 1, 2, 1, 0)
+        await database.transact(
+            lambda c: chunks.insert_chunks(c, sheet.id, 0, [span], ChunkStatus.PROCESSING)
+        )
+        failed = update(Chunk).where(Chunk.job_id == sheet.id).values(status="failed")
+        await database.transact(lambda c: c.execute(failed))
+        assert await lists.names(retry) == ["book.xlsx", "whole.zip"]
