@@ -50,8 +50,8 @@ async def dry_run(database: Database, owner: str, chosen: Chosen, bulk: Bulk) ->
     async with database.reading() as connection:
         job_filter = chosen.job_filter
         if job_filter is None:
-            found = await jobs.find_named(connection, owner, chosen.names)
-            job_filter = JobFilter(ids=tuple(job.id for job in found))
+            named = await jobs.find_named(connection, owner, chosen.names)
+            job_filter = JobFilter(ids=tuple(job.id for job in named))
         able = _able(job_filter, bulk.action)
         matched = await jobs.count_jobs(connection, owner, job_filter)
         can = await jobs.count_jobs(connection, owner, able)
