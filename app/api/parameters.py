@@ -135,8 +135,9 @@ MaxRejects = Annotated[
     Field(
         pattern=r"^(\d{1,15}|\d{1,3}(\.\d{1,4})?%)?$",
         description=(
-            "How many rows may be rejected, or which percentage (`5%`): with more the job fails"
-            " (`too_many_rejects`), and a load or a transform publishes nothing."
+            "How many rows may be rejected, as a number or percentage (`5%`). With more "
+            "rejects the job fails (`too_many_rejects`), and a load or transform publishes "
+            "nothing."
         ),
     ),
 ]
@@ -221,27 +222,27 @@ class DialectOptions(BaseModel):
     ) = Field(
         default=None,
         description=(
-            "Characters of each column of fixed width, as `10,5,20`; a last `*` is the rest of the"
-            " line. Names are in the first line, or in `columns`."
+            "Width of each column in characters, such as `10,5,20`; a last `*` takes the rest "
+            "of the line. Names are in the first line, or in `columns`."
         ),
     )
     members: str | None = Field(
         default=None,
         min_length=1,
         max_length=1000,
-        description="Files of an archive to read, as names or patterns: `*.csv,2024/*.xlsx`.",
+        description="Files of an archive to read, by names or patterns: `*.csv,2024/*.xlsx`.",
     )
     records: str | None = Field(
         default=None,
         max_length=1000,
-        description="Path of the records in JSON, as `data.items`, or XML, as `/orders/order`.",
+        description="Path of the records in JSON, such as `data.items`, or XML, such as `/orders/order`.",
     )
     record_key: str | None = Field(
         default=None,
         min_length=1,
         max_length=1000,
         description=(
-            "Read the members of a JSON object as records; the column of this name gets their keys."
+            "Read the members of a JSON object as records; the column with this name gets the keys."
         ),
     )
     flatten: Annotated[Integer, Field(ge=0, le=64)] | None = Field(

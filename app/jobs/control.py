@@ -35,7 +35,7 @@ class Control:
             if job.status == JobStatus.CANCELLED:
                 return
             if not await self._cancel_one(connection, job_id):
-                raise NotCancellable(f"The job is {job.status} already.")
+                raise NotCancellable(f"The job is already {job.status}.")
             parts = await jobs.descendants(connection, [job_id])
             for part in parts:
                 await self._cancel_one(connection, part.id)
@@ -134,7 +134,7 @@ class Control:
         async def change(connection: AsyncConnection) -> None:
             job = await _get(connection, job_id, owner)
             if not await jobs.set_priority(connection, job_id, priority):
-                raise Conflict(f"The job is {job.status}; its priority has no effect any more.")
+                raise Conflict(f"The job is {job.status}: its priority no longer has any effect.")
             parts = await jobs.descendants(connection, [job_id])
             moved = [
                 part.id for part in parts if await jobs.set_priority(connection, part.id, priority)

@@ -46,8 +46,8 @@ async def find_with_rows(connection: AsyncConnection, identifier: UUID, owner: s
     job = await find(connection, identifier, owner)
     if job.child_count is not None:
         raise JobHasParts(
-            f"The job has {job.child_count} parts, and the rows are theirs: GET"
-            f" /api/v1/jobs?parent={job.id}"
+            f"The job has {job.child_count} parts, which have the rows: GET "
+            f"/api/v1/jobs?parent={job.id}"
         )
     return job
 

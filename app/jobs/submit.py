@@ -240,7 +240,8 @@ class Submitter:
                 if left is None or left >= limit:
                     raise
                 raise QuotaExceeded(
-                    f"You may store {left} more bytes, and this is more.", limit="stored_bytes"
+                    f"The file is larger than the {left} bytes that you may still store.",
+                    limit="stored_bytes",
                 ) from None
             async with self._accepting:
                 return await self._accept(submission, upload, received, readings)

@@ -298,10 +298,10 @@ class RowsSince(Answer):
     """Rows that a load wrote, as its table has them now."""
 
     same: int = Field(description="Rows with the values that were read.")
-    changed: int = Field(description="Rows that were changed since, which is no fault.")
+    changed: int = Field(description="Rows that were changed since; this is not an error.")
     removed: int = Field(description="Rows that were removed since.")
     table: Literal["gone", "redefined"] = sometimes(
-        "Why the table cannot be compared: it is gone, or its columns have changed."
+        "Why the table cannot be compared: it was dropped, or its columns have changed."
     )
 
 
@@ -324,7 +324,7 @@ class Proof(Answer):
     sha256: str | None = Field(
         description="SHA-256 of the received bytes; null for objects of a bucket and for jobs with parts."
     )
-    table: RowsSince = sometimes("What became of the rows of a load with a record.")
+    table: RowsSince = sometimes("State of the rows that a load with a record wrote.")
     parts: int = sometimes("Number of checked parts, for a job with parts.")
     problems: list[str] = Field(description="The first 20 problems.")
     problem_count: int = Field(description="Number of problems.")

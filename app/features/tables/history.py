@@ -51,11 +51,11 @@ def parse_key(text: str, definition: TableDefinition) -> Key:
         try:
             values = msgspec.json.decode(text, type=dict[str, str | int | float])
         except msgspec.MsgspecError as error:
-            raise InvalidParameter(f"`key` is no JSON object of values: {error}") from error
+            raise InvalidParameter(f"`key` is not a JSON object of values: {error}") from error
     elif len(definition.primary_key) == 1:
         values = {definition.primary_key[0]: text}
     if not values:
-        raise InvalidParameter('`key` must be a JSON object, as {"id": 7}.')
+        raise InvalidParameter('`key` must be a JSON object, such as {"id": 7}.')
     columns: list[Column] = []
     for name in values:
         column = definition.column(name)
@@ -76,7 +76,7 @@ class History:
         self, connection: AsyncConnection, definition: TableDefinition, key: Key, owner: str
     ) -> dict[str, Any]:
         """Return the row as it is now, and what loads did with it, the newest first. Names of files
-        of other owners are left out. Raises InvalidParameter for a value that is none of its type.
+        of other owners are left out. Raises InvalidParameter for a value that is not of its type.
         """
         names = [column.name for column in definition.columns]
         row = await self._current(connection, definition, key, names)

@@ -301,7 +301,7 @@ class LoadedTable(StagedResults):
         refused = self._parts.refused[job.id]
         if refused > MOST_REFUSALS:
             raise LoadRefused(
-                "The table refused the load again and again, although each row by itself fits."
+                "The table refused the load repeatedly, although it accepts each row on its own."
             )
         steps: list[Settling] = [
             self._by_foreign_keys,
@@ -358,7 +358,7 @@ class LoadedTable(StagedResults):
                 async with self._parts.database.working() as connection:
                     answers.append((finder, await self._loader.fetch(connection, some)))
             except (RowsRefused, LoadRefused) as error:
-                logger.info("%s cannot be looked at: %s", finder.constraint.name, error)
+                logger.info("Cannot inspect %s: %s", finder.constraint.name, error)
         return answers
 
     async def _by_checks(self, statements: Statements, job: StagedJob) -> list[Refusal]:
@@ -458,14 +458,14 @@ class LoadedTable(StagedResults):
         async def write(connection: AsyncConnection) -> None:
             row = await jobs.lock_job(connection, job.id)
             if row is None or JobStatus(row.status) not in ACTIVE_JOBS:
-                raise RowsRefused("The job ended meanwhile.")
+                raise RowsRefused("The job has ended in the meantime.")
             rows_ok = chunk.rows_ok
             for code, count in Counter(refusal.code for refusal in refusals).items():
                 is_as_read = await chunks.demote(
                     connection, job.id, chunk.chunk_index, rows_ok=rows_ok, by=count, code=code
                 )
                 if not is_as_read:
-                    raise RowsRefused("A chunk of the job changed meanwhile.")
+                    raise RowsRefused("A chunk of the job has changed in the meantime.")
                 rows_ok -= count
             await self._parts.rejects.write(connection, job.id, rejects)
             await self._loader.unstage(connection, statements, _numbers(refusals))
@@ -642,7 +642,7 @@ class LoadedTable(StagedResults):
                 rows = await self._loader.run(connection, step.sql)
                 deleted += rows if step.counted == "deleted" else 0
         except RowsRefused as error:
-            raise LoadRefused(f"Rows of the table cannot be deleted: {error.detail}") from error
+            raise LoadRefused(f"Cannot delete rows of the table: {error.detail}") from error
         return deleted
 
     @property
@@ -663,7 +663,9 @@ class LoadedTable(StagedResults):
         await self._loader.take_turns(connection, planned.name)
         if plan.mode == "create":
             if await read_definition(connection, planned.name) is not None:
-                raise TableChanged(f"There is a table {planned.name} by now. Nothing was loaded.")
+                raise TableChanged(
+                    f"The table {planned.name} was created in the meantime. Nothing was loaded."
+                )
         else:
             await self._check_definition(connection)
         statements = plan.statements
@@ -681,7 +683,7 @@ class LoadedTable(StagedResults):
             await self._loader.hold(connection, self._plan)
             now = await read_definition(connection, before.name)
         if now is None:
-            raise TableChanged(f"The table {before.name} is gone. Nothing was loaded.")
+            raise TableChanged(f"The table {before.name} was dropped. Nothing was loaded.")
         if now.fingerprint() != before.fingerprint():
             raise TableChanged(
                 f"The definition of {before.name} changed while the load ran. Nothing was loaded."
