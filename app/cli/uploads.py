@@ -46,6 +46,7 @@ PARAMETERS = frozenset(
         "text_column",
         "chunk_size",
         "max_rejects",
+        "label",
         "processor",
         "on_duplicate",
         "filename",
