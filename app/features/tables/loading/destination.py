@@ -508,13 +508,19 @@ class LoadedTable(StagedResults):
                 return None
         async with self._parts.database.working() as connection:
             rows = await self.count(connection, job.id)
+        steps = self._plan.steps
         result = {
             "table": str(self._plan.definition.name),
             "mode": self._plan.mode,
             "dry_run": self._plan.is_dry_run,
             "statements": list(self._plan.statements),
             "columns": [
-                {"column": column.name, "type": column.type, "from": column.source}
+                {
+                    "column": column.name,
+                    "type": column.type,
+                    "from": column.source,
+                    "made": steps.get(column.name),
+                }
                 for column in self._plan.columns
             ],
             "defaulted": list(self._plan.defaulted),
