@@ -58,7 +58,7 @@ def cast_rows(
             findings.add(missing, column.name, "null_not_allowed", message)
         columns.append(_written(plan, column.cast, done.texts))
     columns += cells[len(plan.columns) :]
-    rows = np.array(numbers, np.int64)
+    rows = _row_numbers(numbers)
     kept = np.flatnonzero(~findings.bad)
     if len(kept) < len(rows):
         columns = [column.take(pa.array(kept)) for column in columns]
@@ -66,6 +66,12 @@ def cast_rows(
     encode = _packed if plan.definition.dialect == "sqlite" else _csv_lines
     data = encode([pa.array(rows), *columns]) if len(kept) else b""
     return CastRows(sorted(findings.all, key=lambda finding: finding.row), data)
+
+
+def _row_numbers(numbers: Sequence[int]) -> npt.NDArray[np.int64]:
+    if isinstance(numbers, range):
+        return np.arange(numbers.start, numbers.stop, numbers.step)
+    return np.array(numbers, np.int64)
 
 
 def _cells(
