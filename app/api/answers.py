@@ -435,6 +435,7 @@ class FileStatus(Answer):
     )
     corrections: CorrectionTotals = Field(description="Corrections of the rejects of this job.")
     priority: int = Field(description="0-10; higher goes first.")
+    labels: list[str] = Field(description="Its labels, in the order of the alphabet.")
     processor: str = Field(description="Processor that runs each row.")
     filename: str = Field(description="Name of the file, or URI of the object.")
     format: str = Field(

@@ -46,6 +46,7 @@ PARAMETERS = frozenset(
         "text_column",
         "chunk_size",
         "max_rejects",
+        "label",
         "processor",
         "on_duplicate",
         "filename",
@@ -71,6 +72,7 @@ PARAMETERS = frozenset(
         "connection",
         "mode",
         "key",
+        "template_id",
         "on_schema_change",
         "max_delete",
     }

@@ -87,6 +87,7 @@ class Submission:
     options: dict[str, Any] = field(default_factory=dict)
     chunk_size: int | None = None
     max_rejects: str = ""
+    labels: tuple[str, ...] = ()
     priority: int = 0
     on_duplicate: str = "new"
     idempotency_key: str | None = None
@@ -312,6 +313,7 @@ class Submitter:
             submission.chunk_size,
             submission.max_rejects,
             is_cacheable=False,
+            labels=submission.labels,
         )
 
     async def _plan(

@@ -326,6 +326,8 @@ def fingerprint(submission: Submission, received: Received) -> str:
     ]
     if submission.max_rejects:
         same.append(submission.max_rejects)
+    if submission.labels:
+        same.append(["labels", *submission.labels])
     return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()
 
 

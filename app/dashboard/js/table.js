@@ -13,8 +13,18 @@ export class DataTable {
   /** `columns`: {label, width, numeric, text(row) -> string, tone(row) -> class}. `fetch(offset,
    *  limit)` -> rows. `onactivate(row, column, isKeyed)`: a click on a cell; Enter or a double
    *  click, which mean to work on it. */
-  constructor({ label, columns, fetch, storageKey, onactivate = () => {}, rowHeight = 34 }) {
-    Object.assign(this, { columns, fetch, onactivate, storageKey: `granula.widths.${storageKey}` });
+  constructor({
+    label,
+    columns,
+    fetch,
+    storageKey,
+    onactivate = (_row, _column, _isKeyed) => {},
+    rowHeight = 34,
+  }) {
+    this.columns = columns;
+    this.fetch = fetch;
+    this.onactivate = onactivate;
+    this.storageKey = `granula.widths.${storageKey}`;
     this.blocks = new Map();
     this.row = -1;
     this.column = 0;
@@ -130,7 +140,7 @@ export class DataTable {
   // ---------------------------------------------------------------- rows
 
   #create(index) {
-    const cells = this.columns.map((column, c) =>
+    const cells = this.columns.map((_, c) =>
       h("div", {
         role: "gridcell",
         class: "cell",

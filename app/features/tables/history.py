@@ -135,7 +135,10 @@ class History:
                 values = _shown(record.loaded, texts)
                 before = _shown(stored, texts[len(record.loaded) :]) if kind == "updated" else None
                 place = await self._place(connection, load, int(number))
-                events.append(_event(load, owner, kind, values, before) | place)
+                event = _event(load, owner, kind, values, before)
+                if load.owner == owner:
+                    event["steps"] = record.plan.steps
+                events.append(event | place)
         if recorded.has_before and key.names <= set(stored):
             columns = [f"CAST(b.{quoted(name)} AS text)" for name in stored]
             sql = (
@@ -200,6 +203,7 @@ def _event(
         "byte_start": None,
         "byte_end": None,
         "correction_id": None,
+        "steps": {},
         "values": values,
         "before": before,
     }

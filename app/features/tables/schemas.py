@@ -139,6 +139,9 @@ class RowEvent(Answer):
     correction_id: UUID | None = Field(
         description="The correction that gave the row its values; null if they are as in the file."
     )
+    steps: dict[str, Shown] = Field(
+        description="By column that steps made: its source and its steps; empty if it is not yours."
+    )
     values: dict[str, str | None] | None = Field(
         description="Values that were read, by column, as texts; null of a deleted row."
     )

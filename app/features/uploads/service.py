@@ -641,10 +641,12 @@ def as_error(problem: dict[str, Any]) -> RequestError:
 
 def _to_json(submission: Submission) -> dict[str, Any]:
     return {name: getattr(submission, name) for name in KEPT} | {
-        "declared": asdict(submission.declared)
+        "declared": asdict(submission.declared),
+        "labels": list(submission.labels),
     }
 
 
 def _from_json(owner: str, value: dict[str, Any]) -> Submission:
     stored = {name: value[name] for name in KEPT}
-    return Submission(owner, declared=Declared(**value["declared"]), **stored)
+    labels = tuple(value.get("labels", ()))  # uploads of earlier versions have none
+    return Submission(owner, declared=Declared(**value["declared"]), labels=labels, **stored)

@@ -356,10 +356,22 @@ class LoadedTable(StagedResults):
             some = finder.some(after, ROWS_AT_ONCE)
             try:
                 async with self._parts.database.working() as connection:
-                    answers.append((finder, await self._loader.fetch(connection, some)))
+                    rows: list[Any] = []
+                    if after or await self._may_find(connection, finder):
+                        rows = await self._loader.fetch(connection, some)
+                    answers.append((finder, rows))
             except (RowsRefused, LoadRefused) as error:
                 logger.info("Cannot inspect %s: %s", finder.constraint.name, error)
         return answers
+
+    async def _may_find(self, connection: AsyncConnection, finder: Finder) -> bool:
+        """Return whether the question finds anything. Mostly it does not, and the probe of it is
+        answered sooner.
+        """
+        if not finder.probe:
+            return True
+        ((is_there,),) = await self._loader.fetch(connection, finder.probe)
+        return bool(is_there)
 
     async def _by_checks(self, statements: Statements, job: StagedJob) -> list[Refusal]:
         return await self._by_questions(list(statements.checks()))
@@ -508,13 +520,19 @@ class LoadedTable(StagedResults):
                 return None
         async with self._parts.database.working() as connection:
             rows = await self.count(connection, job.id)
+        steps = self._plan.steps
         result = {
             "table": str(self._plan.definition.name),
             "mode": self._plan.mode,
             "dry_run": self._plan.is_dry_run,
             "statements": list(self._plan.statements),
             "columns": [
-                {"column": column.name, "type": column.type, "from": column.source}
+                {
+                    "column": column.name,
+                    "type": column.type,
+                    "from": column.source,
+                    "made": steps.get(column.name),
+                }
                 for column in self._plan.columns
             ],
             "defaulted": list(self._plan.defaulted),
@@ -606,20 +624,25 @@ class LoadedTable(StagedResults):
         if mode in KEYED or mode in DELETING:
             await loader.run(connection, record.create_before)
         counts["deleted"] = await self._delete(connection, record.deletions())
-        if statements.updates:
+        keeps_by_update = await loader.returns_old(connection)
+        if statements.changes and not keeps_by_update:
             counts["updated"] = await loader.run(connection, record.keep_updated)
         if mode in KEYED and not record.can_keep_late:
             counts[left_alone] = await loader.run(connection, record.keep_matched(left_alone))
-        written = {"updated": 0, "inserted": 0}
-        for step in statements.steps():
-            written[step.counted] += await loader.run(connection, step.sql)
+        updated = 0
+        if statements.changes and keeps_by_update:
+            updated = counts["updated"] = await loader.run(connection, record.update_and_keep)
+        elif statements.changes:
+            updated = await loader.run(connection, statements.update(statements.stage))
+        if statements.inserts:
+            insert = statements.insert(statements.stage)
+            counts["inserted"] = await loader.run(connection, insert)
         await loader.end(connection)
-        counts["inserted"] = written["inserted"]
         others = staged - counts["updated"] - counts["inserted"]
         if others and mode in KEYED and record.can_keep_late:
             late = record.keep_matched(left_alone, is_late=True)
             counts[left_alone] = await loader.run(connection, late)
-        is_as_kept = written["updated"] == counts["updated"] and others == counts[left_alone]
+        is_as_kept = updated == counts["updated"] and others == counts[left_alone]
         if not is_as_kept and not record.definition.triggers:
             raise TableMoved  # others have written rows of the file meanwhile
         return counts
