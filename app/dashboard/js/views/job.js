@@ -173,7 +173,7 @@ export default function job({ id: wanted, tab, params }) {
   function drawActions() {
     const isEnded = isFinal(status.status);
     const step = nextStep(status, Boolean(parent));
-    const files = downloadsOf(status);
+    const files = downloadsOf(status, Boolean(parent));
     const table = h("div.row");
     if (isLoaded(status)) showTable(table, step === "open_table");
     replace(
