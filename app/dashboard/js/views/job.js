@@ -11,7 +11,6 @@ import {
   duration,
   isFinal,
   plural,
-  rate,
   standing,
   when,
 } from "../format.js";
@@ -22,6 +21,7 @@ import { t } from "../messages.js";
 import { canReadAgain, isCorrectable, isLoaded, nextStep } from "../next_step.js";
 import { countsRow, proofsOf } from "../outcome.js";
 import { badge, progressBar, spinner } from "../parts.js";
+import { progressText } from "../progress.js";
 import { paced } from "../speed.js";
 import { fail, removeLater, toast } from "../toast.js";
 
@@ -121,7 +121,7 @@ export default function job({ id: wanted, tab, params }) {
     );
     bar.hidden = progress.hidden = isFinal(fresh.status);
     bar.show(fresh.progress_percent, isFinal(fresh.status) ? TONES[standing(fresh)] : "busy");
-    say(progress, underway(fresh));
+    say(progress, isFinal(fresh.status) ? "" : progressText(fresh, pace));
     counts.show(fresh);
     if (before && before.status !== fresh.status)
       announce(`${fresh.filename}: ${NAMES[standing(fresh)]}`);
@@ -130,26 +130,6 @@ export default function job({ id: wanted, tab, params }) {
 
   const took = ({ started_at: from, finished_at: to }) =>
     duration((Date.parse(to) - Date.parse(from)) / 1000);
-
-  function timeLeft(seconds) {
-    if (seconds === null) return "";
-    if (seconds < 1) return t("almost done");
-    const whole = Math.ceil(seconds);
-    return t("{time} left", { time: whole < 60 ? `${whole} s` : duration(whole) });
-  }
-
-  function underway(fresh) {
-    if (fresh.waiting_on) return t("waits for {what}", { what: fresh.waiting_on });
-    if (fresh.status === "queued")
-      return t("waits in the queue, priority {priority}", { priority: fresh.priority });
-    return [
-      `${fresh.progress_percent} %`,
-      pace?.speed && rate(pace.speed),
-      timeLeft(pace?.left ?? null),
-    ]
-      .filter(Boolean)
-      .join(" · ");
-  }
 
   /** The buttons are drawn again only if they change, since one of them may have the focus. */
   const buttonsKey = (job) =>
