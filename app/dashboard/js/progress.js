@@ -1,6 +1,6 @@
 // What a running job is doing, in a line.
 
-import { duration, rate } from "./format.js";
+import { duration, number, rate } from "./format.js";
 import { t } from "./messages.js";
 
 /** Returns the line for a job that has not ended. `pace` is what `paced` returned for it. */
@@ -8,7 +8,7 @@ export function progressText(job, pace) {
   if (job.waiting_on) return t("Waits for {what}", { what: job.waiting_on });
   if (job.status === "queued") return t("Waiting in the queue");
   return [
-    `${job.progress_percent} %`,
+    `${number(job.progress_percent)} %`,
     pace?.speed && rate(pace.speed),
     pace && pace.left !== null && timeLeft(pace.left),
   ]

@@ -17,7 +17,7 @@ import {
 import { findJob, jobLink } from "../job_links.js";
 import { loaded } from "../loading.js";
 import { menu } from "../menu.js";
-import { t } from "../messages.js";
+import { locale, t } from "../messages.js";
 import { canReadAgain, isCorrectable, isLoaded, nextStep } from "../next_step.js";
 import { countsRow, proofsOf } from "../outcome.js";
 import { badge, progressBar, spinner } from "../parts.js";
@@ -53,10 +53,12 @@ const TABS = [
     fits: (job) => !job.parts,
   },
 ];
+/** Tabs that a next step opens; there it is already taken. */
+const STEP_TABS = { fix: "rejects", see_rejects: "rejects", see_profile: "profile" };
 const SETTLE_MS = 700;
 /** How often a job that has ended is read again. */
 const LOOK_MS = 10_000;
-const compact = new Intl.NumberFormat("en", { notation: "compact" });
+const compact = new Intl.NumberFormat(locale, { notation: "compact" });
 
 export default function job({ id: wanted, tab, params }) {
   let id = wanted;
@@ -125,7 +127,7 @@ export default function job({ id: wanted, tab, params }) {
     counts.show(fresh);
     if (before && before.status !== fresh.status)
       announce(`${fresh.filename}: ${NAMES[standing(fresh)]}`);
-    if (!before || buttonsKey(before) !== buttonsKey(fresh)) drawActions();
+    if (before && buttonsKey(before) !== buttonsKey(fresh)) drawActions();
   }
 
   const took = ({ started_at: from, finished_at: to }) =>
@@ -152,7 +154,8 @@ export default function job({ id: wanted, tab, params }) {
 
   function drawActions() {
     const isEnded = isFinal(status.status);
-    const step = nextStep(status, Boolean(parent));
+    const next = nextStep(status, Boolean(parent));
+    const step = STEP_TABS[next] === name ? null : next;
     const files = downloadsOf(status, Boolean(parent));
     const table = h("div.row");
     if (isLoaded(status)) showTable(table, step === "open_table");
@@ -264,8 +267,12 @@ export default function job({ id: wanted, tab, params }) {
 
   // ---------------------------------------------------------------- tabs
 
+  /** The tabs are drawn again only if they change, since one of them may have the focus. */
   function drawTabs() {
     const { rejected } = status.counts;
+    const drawn = `${name} ${rejected}`;
+    if (tabs.dataset.drawn === drawn) return;
+    tabs.dataset.drawn = drawn;
     replace(
       tabs,
       TABS.filter((each) => each.fits(status)).map((each) =>
@@ -292,7 +299,8 @@ export default function job({ id: wanted, tab, params }) {
   async function show(next) {
     name = TABS.some((each) => each.name === next && each.fits(status)) ? next : "summary";
     top.classList.toggle("is-summary", name === "summary");
-    propose(false);
+    isProposed = false;
+    drawActions();
     drawTabs();
     tabs.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
     const mine = ++turn;
