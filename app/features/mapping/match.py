@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from app.features.mapping.conversions import conversions, parts_of
 from app.features.mapping.evidence import Meanings, Signals, Vectors, signals
-from app.features.mapping.model import confidence, score
+from app.features.mapping.model import confidence
 from app.features.mapping.names import normal
 from app.features.mapping.reasons import reasons
 from app.features.mapping.values import Side
@@ -113,7 +113,7 @@ def compare(
     if vectors is not None:
         meanings = Meanings(*vectors[0]), Meanings(*vectors[1])
     every = signals(targets, sources, meanings, learned.usual)
-    sure = confidence(score(every, weights), weights)
+    sure = confidence(every, weights)
     sure[is_accepted] = ACCEPTED
     return Compared(every, sure, weights, is_accepted)
 
