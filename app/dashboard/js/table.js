@@ -22,7 +22,7 @@ export class DataTable {
     columns,
     fetch,
     storageKey,
-    onactivate = (_row, _column, _isKeyed, _event) => {},
+    onactivate = (_row, _column, _isKeyed, _event = null) => {},
     onhead = null,
     onkey = (_event, _row, _column) => false,
     isSelected = null,
