@@ -288,6 +288,11 @@ function showReasons(node, status, codes) {
     failures.length > 0 && [
       h("h2", {}, t("Why rows failed")),
       h(
+        "p.muted.hint",
+        {},
+        t("The reason is not in the file: a retry runs only these rows again."),
+      ),
+      h(
         "ul.reasons",
         { "aria-label": t("Why rows failed") },
         failures.map(({ message, rows }) =>
