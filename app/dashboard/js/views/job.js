@@ -14,7 +14,7 @@ import {
   standing,
   when,
 } from "../format.js";
-import { findJob, jobLink } from "../job_links.js";
+import { jobLink } from "../job_links.js";
 import { loaded } from "../loading.js";
 import { menu } from "../menu.js";
 import { locale, t } from "../messages.js";
@@ -79,6 +79,7 @@ export default function job({ id: wanted, tab, params }) {
   const title = h("h1.clip");
   const mark = badge("queued");
   const about = h("p.muted");
+  const labels = h("div.row.tight.job-labels");
   const bar = progressBar(t("Progress"));
   const progress = h("p.muted.num");
   const counts = countsRow();
@@ -90,7 +91,12 @@ export default function job({ id: wanted, tab, params }) {
     "div.job-head",
     {},
     back,
-    h("div.page-head", {}, h("div.grow", {}, title, h("div.row.tight", {}, mark, about)), actions),
+    h(
+      "div.page-head",
+      {},
+      h("div.grow", {}, title, h("div.row.tight", {}, mark, about), labels),
+      actions,
+    ),
     bar,
     progress,
     counts,
@@ -121,6 +127,7 @@ export default function job({ id: wanted, tab, params }) {
         .filter(Boolean)
         .join(" · "),
     );
+    if (String(before?.labels) !== String(fresh.labels)) drawLabels();
     bar.hidden = progress.hidden = isFinal(fresh.status);
     bar.show(fresh.progress_percent, isFinal(fresh.status) ? TONES[standing(fresh)] : "busy");
     say(progress, isFinal(fresh.status) ? "" : progressText(fresh, pace));
@@ -128,6 +135,19 @@ export default function job({ id: wanted, tab, params }) {
     if (before && before.status !== fresh.status)
       announce(`${fresh.filename}: ${NAMES[standing(fresh)]}`);
     if (before && buttonsKey(before) !== buttonsKey(fresh)) drawActions();
+  }
+
+  function drawLabels() {
+    replace(
+      labels,
+      status.labels.map((label) =>
+        h(
+          "a.pill",
+          { href: api.query("#/jobs", { label }), title: t("Jobs with this label") },
+          label,
+        ),
+      ),
+    );
   }
 
   const took = ({ started_at: from, finished_at: to }) =>
@@ -444,18 +464,21 @@ export default function job({ id: wanted, tab, params }) {
     if (wanted !== String(fresh.number)) history.replaceState(history.state, "", address);
   }
 
-  findJob(wanted).then(open, (error) =>
-    replace(
-      node,
-      empty(
-        error.status === 404 ? t("Job not found") : (error.title ?? t("Something went wrong")),
-        error.status === 404
-          ? t("It was deleted, or never existed.")
-          : `${error.message} ${error.remedy ?? ""}`,
-        h("a.button", { href: "#/jobs" }, t("To the jobs")),
+  // The service takes a number as well as an id.
+  api
+    .get(`/api/v1/jobs/${encodeURIComponent(wanted)}`)
+    .then(open, (error) =>
+      replace(
+        node,
+        empty(
+          error.status === 404 ? t("Job not found") : (error.title ?? t("Something went wrong")),
+          error.status === 404
+            ? t("It was deleted, or never existed.")
+            : `${error.message} ${error.remedy ?? ""}`,
+          h("a.button", { href: "#/jobs" }, t("To the jobs")),
+        ),
       ),
-    ),
-  );
+    );
 
   return {
     title: t("Job"),
