@@ -17,5 +17,6 @@ test("speed and time left are shown as far as they are known", () => {
 
 test("a job that does not run says why", () => {
   assert.equal(progressText({ ...job, status: "queued" }, null), "Waiting in the queue");
+  assert.equal(progressText({ ...job, progress_percent: 0 }, null), "Just started");
   assert.equal(progressText({ ...job, waiting_on: "the model" }, null), "Waits for the model");
 });

@@ -7,6 +7,7 @@ import { t } from "./messages.js";
 export function progressText(job, pace) {
   if (job.waiting_on) return t("Waits for {what}", { what: job.waiting_on });
   if (job.status === "queued") return t("Waiting in the queue");
+  if (!job.progress_percent) return t("Just started");
   return [
     `${number(job.progress_percent)} %`,
     pace?.speed && rate(pace.speed),
