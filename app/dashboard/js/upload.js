@@ -12,12 +12,14 @@ const RETRIED = new Set([0, 408, 429, 502, 503, 504]);
 /** The address and parameters of an upload; `option` has those of the processor by their query
  *  names, `settings` how the file is read. A schema is uploaded as an import, whose records can be
  *  searched. */
-function address(file, { processor, priority, isSchema, option, settings }) {
+function address(file, { processor, priority, labels, isSchema, option, settings }) {
+  const label = (labels ?? []).join(",");
   if (isSchema)
     return query("/api/upload", {
       schema: processor,
       priority,
       filename: file.name,
+      label,
       on_duplicate: "new",
       ...option,
       ...settings,
@@ -25,6 +27,7 @@ function address(file, { processor, priority, isSchema, option, settings }) {
   return query("/api/v1/upload", {
     processor,
     priority,
+    label,
     filename: file.name,
     ...option,
     ...settings,

@@ -100,6 +100,9 @@ class JobItem(Answer):
     error: JobError | None = Field(description="Why the job failed; null if it did not fail.")
     created_at: datetime = Field(description="Time when it was accepted.")
     finished_at: datetime | None = Field(description="Time when it ended; null before.")
+    duration_seconds: float | None = Field(
+        description="Seconds from its start to its end; null before."
+    )
 
 
 class JobPage(Answer):

@@ -1,0 +1,98 @@
+"""The list of many jobs: order, filters, labels, selection and keys, with real clicks."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.acceptance.dashboard.test_jobs import row
+from tests.harness import Api, wait_until
+
+pytestmark = pytest.mark.one_database
+
+
+def names(page: Page) -> list[str]:
+    """The names of the rows from the top."""
+    rows = page.get_by_role("list", name="Jobs").get_by_role("listitem")
+    links: Locator = rows.locator("a.clip")
+    shown = links.evaluate_all(
+        """nodes => nodes.map((node) => [node.closest("article").ariaPosInSet, node.textContent])"""
+    )
+    return [name for _, name in sorted(shown, key=lambda each: int(each[0]))]
+
+
+def test_many_jobs_are_ordered_filtered_labelled_and_deleted_together(page: Page, api: Api) -> None:
+    for name, data in (
+        ("small.csv", b"id,n\n1,2\n"),
+        ("dirty.csv", b"id,n\n1\n2,3\n"),
+        ("large.csv", b"id,n\n" + b"1,2\n" * 50),
+    ):
+        api.run(data, name=name, label="march" if name == "dirty.csv" else "")
+    page.goto("/")
+    expect(row(page, "large.csv")).to_contain_text("50 loaded")
+    assert names(page) == ["large.csv", "dirty.csv", "small.csv"]
+    heads = page.get_by_role("group", name="Order of the list")
+    heads.get_by_role("button", name="Rejected").click()
+    expect(heads.get_by_role("button", name="Rejected")).to_have_attribute("aria-pressed", "true")
+    expect(row(page, "dirty.csv")).to_have_attribute("aria-posinset", "1")
+    assert names(page) == ["dirty.csv", "large.csv", "small.csv"]
+    page.reload()
+    expect(row(page, "dirty.csv")).to_have_attribute("aria-posinset", "1")
+    rejects = row(page, "dirty.csv").get_by_role("link", name="1 rejected")
+    expect(rejects).to_have_attribute("href", "#/jobs/" + job_id(api, "dirty.csv") + "/rejects")
+    heads.get_by_role("button", name="Created").click()
+    expect(row(page, "large.csv")).to_have_attribute("aria-posinset", "1")
+
+    # a range with Shift, then one label for all of them
+    page.get_by_label("Select large.csv").click()
+    page.get_by_label("Select small.csv").click(modifiers=["Shift"])
+    bar = page.get_by_role("region", name="Selected jobs")
+    expect(bar).to_contain_text("3 jobs selected")
+    bar.get_by_label("Label for the selected jobs").fill("q1")
+    bar.get_by_role("button", name="Add the label").click()
+    expect(row(page, "small.csv").get_by_role("button", name="q1")).to_be_visible()
+    expect(bar).to_be_hidden()
+    row(page, "dirty.csv").get_by_role("button", name="march").click()
+    expect(row(page, "small.csv")).to_have_count(0)
+    assert names(page) == ["dirty.csv"]
+    assert "label=march" in page.url
+    page.get_by_label("Saved filters").select_option("save")
+    page.get_by_role("dialog").get_by_label("Name").fill("Spring")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_label("Label", exact=True).select_option("")
+    expect(row(page, "small.csv")).to_be_visible()
+    page.get_by_label("Saved filters").select_option("open Spring")
+    expect(row(page, "small.csv")).to_have_count(0)
+
+    # by number: in the search, and as an address
+    number = api.status(job_id(api, "small.csv"))["number"]
+    page.goto("/#/jobs")
+    page.get_by_label("Search by file name").fill(f"#{number}")
+    expect(row(page, "large.csv")).to_have_count(0)
+    assert names(page) == ["small.csv"]
+    page.goto(f"/#/jobs/{number}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("small.csv")
+
+    # by keys alone
+    page.goto("/#/jobs")
+    expect(row(page, "large.csv")).to_be_visible()
+    for key in ("j", "x", "j", "x"):
+        page.keyboard.press(key)
+    expect(bar).to_contain_text("2 jobs selected")
+    bar.get_by_role("button", name="Delete").click()
+    expect(row(page, "large.csv")).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(row(page, "large.csv")).to_be_visible()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_label("Select all jobs shown").click()
+    bar.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("No jobs yet")).to_be_visible()
+    page.goto("about:blank")
+    wait_until(lambda: not api.client.get("/api/v1/jobs").json()["items"], 10, "the deletions")
+
+
+def job_id(api: Api, name: str) -> str:
+    (job,) = api.client.get("/api/v1/jobs", params={"search": name}).json()["items"]
+    return str(job["job_id"])
