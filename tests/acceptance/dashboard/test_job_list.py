@@ -21,6 +21,11 @@ def names(page: Page) -> list[str]:
     return [name for _, name in sorted(shown, key=lambda each: int(each[0]))]
 
 
+def shows(page: Page, wanted: list[str]) -> None:
+    """Wait until exactly these rows are shown, in this order."""
+    wait_until(lambda: names(page) == wanted, 10, f"the rows {wanted}")
+
+
 def test_many_jobs_are_ordered_filtered_labelled_and_deleted_together(page: Page, api: Api) -> None:
     for name, data in (
         ("small.csv", b"id,n\n1,2\n"),
@@ -30,12 +35,12 @@ def test_many_jobs_are_ordered_filtered_labelled_and_deleted_together(page: Page
         api.run(data, name=name, label="march" if name == "dirty.csv" else "")
     page.goto("/")
     expect(row(page, "large.csv")).to_contain_text("50 loaded")
-    assert names(page) == ["large.csv", "dirty.csv", "small.csv"]
+    shows(page, ["large.csv", "dirty.csv", "small.csv"])
     heads = page.get_by_role("group", name="Order of the list")
     heads.get_by_role("button", name="Rejected").click()
     expect(heads.get_by_role("button", name="Rejected")).to_have_attribute("aria-pressed", "true")
     expect(row(page, "dirty.csv")).to_have_attribute("aria-posinset", "1")
-    assert names(page) == ["dirty.csv", "large.csv", "small.csv"]
+    shows(page, ["dirty.csv", "large.csv", "small.csv"])
     page.reload()
     expect(row(page, "dirty.csv")).to_have_attribute("aria-posinset", "1")
     rejects = row(page, "dirty.csv").get_by_role("link", name="1 rejected")
@@ -54,7 +59,7 @@ def test_many_jobs_are_ordered_filtered_labelled_and_deleted_together(page: Page
     expect(bar).to_be_hidden()
     row(page, "dirty.csv").get_by_role("button", name="march").click()
     expect(row(page, "small.csv")).to_have_count(0)
-    assert names(page) == ["dirty.csv"]
+    shows(page, ["dirty.csv"])
     assert "label=march" in page.url
     page.get_by_label("Saved filters").select_option("save")
     page.get_by_role("dialog").get_by_label("Name").fill("Spring")
@@ -69,7 +74,7 @@ def test_many_jobs_are_ordered_filtered_labelled_and_deleted_together(page: Page
     page.goto("/#/jobs")
     page.get_by_label("Search by file name").fill(f"#{number}")
     expect(row(page, "large.csv")).to_have_count(0)
-    assert names(page) == ["small.csv"]
+    shows(page, ["small.csv"])
     page.goto(f"/#/jobs/{number}")
     expect(page.get_by_role("heading", level=1)).to_have_text("small.csv")
 

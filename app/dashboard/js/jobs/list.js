@@ -11,7 +11,7 @@ import { jobRow } from "./row.js";
 
 const PAGE = 100;
 const AHEAD = 40;
-const narrow = matchMedia("(max-width: 720px)");
+const narrow = matchMedia("(max-width: 900px)");
 const [WIDE_PIXELS, NARROW_PIXELS] = [72, 198];
 const deletePath = (job) => `/api/v1/files/${job.file_id}`;
 
