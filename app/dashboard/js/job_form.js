@@ -45,8 +45,25 @@ export async function usableTypes({ isUpload = true } = {}) {
   return usable.sort((a, b) => (a.processor !== "rows") - (b.processor !== "rows"));
 }
 
+/** A choice of the databases that rows can be loaded into. */
+function connections() {
+  const choice = select([["", t("The database of this service")]], "", {
+    name: "connection",
+    "data-kind": "text",
+  });
+  api.get("/api/v1/connections").then(({ items }) => {
+    const names = items.map((each) => each.name).filter(Boolean);
+    choice.append(...names.map((name) => h("option", { value: name }, name)));
+  }, fail);
+  return choice;
+}
+
+/** The description of an option for people: one that names a route is for programs. */
+const hintOf = ({ description = "" }) => (description.includes("/api/") ? null : description);
+
 /** A control for one option; an empty one means the default. `kind` tells how its text is read. */
 function control(name, property, schema, isRequired) {
+  if (name === "connection") return connections();
   const all = kinds(property, schema);
   const usual = property.default;
   const text = typeof usual === "string" ? usual : JSON.stringify(usual);
@@ -161,7 +178,7 @@ export function jobForm(first, priorityNow, { isUpload = true, labelsNow = [] } 
         field(
           property.title ?? name,
           control(name, property, schema, required.has(name)),
-          property.description,
+          hintOf(property),
         ),
       );
     }

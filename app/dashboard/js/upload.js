@@ -3,6 +3,7 @@
 // pieces and resumed where it stopped (tus.js).
 
 import { Problem, heard, onSignedIn, query, sessionNow } from "./api.js";
+import { t } from "./messages.js";
 import { ASK_AGAIN, FORGOTTEN, PLAIN_BYTES, Session } from "./tus.js";
 
 const TRIES = 8;
@@ -142,7 +143,10 @@ export class Upload {
     };
     request.onerror = () =>
       this.#stumble(
-        new Problem(0, { title: "The connection was lost", detail: "The upload did not arrive." }),
+        new Problem(0, {
+          title: t("The connection was lost"),
+          detail: t("The upload did not arrive."),
+        }),
       );
     request.send(this.file);
   }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -96,6 +98,35 @@ def test_many_jobs_are_ordered_filtered_labelled_and_deleted_together(page: Page
     expect(page.get_by_text("No jobs yet")).to_be_visible()
     page.goto("about:blank")
     wait_until(lambda: not api.client.get("/api/v1/jobs").json()["items"], 10, "the deletions")
+
+
+def test_a_file_is_read_from_an_address_and_held_against_a_template(
+    page: Page, api: Api, tmp_path: Path
+) -> None:
+    (tmp_path / "night.csv").write_bytes(b"n,extra\nAda,1\n")
+    columns = [{"reference_column": "name", "input_columns": ["n"]}]
+    template = api.client.post("/api/v1/templates", json={"name": "People", "columns": columns})
+    assert template.status_code == 201, template.text
+    page.goto("/")
+    page.get_by_role("button", name="read from an address").click()
+    sheet = page.get_by_role("dialog", name="Read from an address")
+    expect(sheet.get_by_label("Processor").locator("option[value=load]")).to_have_count(1)
+    sheet.get_by_label("Processor").select_option("load")
+    expect(sheet.locator("[name=mode]").locator("option[value=upsert]")).to_have_count(1)
+    expect(sheet.locator("[name=dry_run]").locator("option")).to_have_count(3)
+    sheet.get_by_text("More options").click()
+    sheet.locator("[name=table]").fill("people")
+    sheet.locator("[name=types]").fill("no json")
+    sheet.get_by_label("Address").fill(f"file://{tmp_path}/night.csv")
+    sheet.get_by_role("button", name="Start").click()
+    expect(page.locator(".toast.bad")).to_contain_text("Write types as JSON.")
+    sheet.get_by_label("Hold it against").select_option(label="People")
+    sheet.get_by_label("Labels").fill("night, people")
+    sheet.get_by_role("button", name="Start").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("night.csv")
+    job = api.finished(job_id(api, "night.csv"))
+    assert (job["processor"], job["labels"]) == ("transform", ["night", "people"])
+    assert job["counts"]["loaded"] == 1
 
 
 def job_id(api: Api, name: str) -> str:
