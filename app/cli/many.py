@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from app.cli.client import Client
 
 FILTERS = ("status", "processor", "search", "label", "from", "to", "rejected")
-STEP = 200
+STEP = 100
 """Jobs of one request."""
 MOST_REASONS = 20
 

@@ -167,7 +167,7 @@ class BulkRequest(BaseModel):
         default=None, ge=1, le=2**62, description="With `where`: `next_before` of the last answer."
     )
     limit: Integer = Field(
-        default=200, ge=1, le=MOST_JOBS, description="With `where`: jobs of this request."
+        default=100, ge=1, le=MOST_JOBS, description="With `where`: jobs of this request."
     )
     add_labels: Labels = []
     remove_labels: Labels = []

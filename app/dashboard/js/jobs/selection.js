@@ -7,7 +7,8 @@ import { t } from "../messages.js";
 import { fail, runLater, toast } from "../toast.js";
 
 const BULK = "/api/v1/jobs/bulk";
-const MOST = 500;
+/** Jobs of one request, which takes a few seconds then. */
+const STEP = 100;
 const MOST_REASONS = 3;
 
 /** The chosen jobs as {node, ids, toggle(item, event), toggleShown(), isSelected(id), clear(),
@@ -119,23 +120,31 @@ export function selection(list) {
   async function run(action, values, { keepalive = false, jobs = [...ids] } = {}) {
     const outcomes = [];
     if (isAllMatching) {
-      const body = { action, where: list.where(), limit: MOST, ...values };
+      const body = { action, where: list.where(), limit: STEP, ...values };
       let before = null;
       do {
         const answer = await api.post(BULK, before === null ? body : { ...body, before });
         outcomes.push(...answer.items);
         before = answer.next_before;
+        say(told, t("{count} jobs so far …", { count: count(outcomes.length) }));
       } while (before !== null);
       return outcomes;
     }
-    for (let at = 0; at < jobs.length; at += MOST) {
-      const body = { action, jobs: jobs.slice(at, at + MOST), ...values };
-      outcomes.push(...(await api.post(BULK, body, { keepalive })).items);
+    const bodies = [];
+    for (let at = 0; at < jobs.length; at += STEP)
+      bodies.push({ action, jobs: jobs.slice(at, at + STEP), ...values });
+    const send = (body) => api.post(BULK, body, { keepalive });
+    if (keepalive) {
+      // the page is being left: nothing runs after this
+      const answers = await Promise.all(bodies.map(send));
+      return answers.flatMap((answer) => answer.items);
     }
+    for (const body of bodies) outcomes.push(...(await send(body)).items);
     return outcomes;
   }
 
   async function act(action, values = {}) {
+    bar.inert = true;
     try {
       const wasAll = isAllMatching;
       const outcomes = await run(action, values);
@@ -145,6 +154,8 @@ export function selection(list) {
       if (wasAll) list.reload();
     } catch (error) {
       fail(error);
+    } finally {
+      bar.inert = false;
     }
   }
 
