@@ -79,6 +79,8 @@ def backup(
             else run_on_storage(lambda parts: parts.ownership.own_id())
         )
         _write_manifest(folder, own_id, saved, copied)
+        if saved is not None:
+            run_on_storage(_record)
     except OSError as error:
         raise CliError(f"{folder} cannot be written: {error.strerror}.", Exit.UNAVAILABLE) from None
     print_status(_summary(saved, copied, f"in {folder}"))
@@ -134,6 +136,13 @@ async def _save_database(settings: Settings, folder: Path) -> Saved:
     from app.db import backup
 
     return await backup.save(settings.url, folder / DATABASE)
+
+
+async def _record(parts: Parts) -> None:
+    """Record the time, which the service shows."""
+    from app.db import installation
+
+    await parts.database.transact(installation.record_backup)
 
 
 async def _save_storage(parts: Parts, folder: Path) -> Copied:

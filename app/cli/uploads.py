@@ -72,6 +72,7 @@ PARAMETERS = frozenset(
         "connection",
         "mode",
         "key",
+        "template_id",
         "on_schema_change",
         "max_delete",
     }

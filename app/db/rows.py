@@ -573,6 +573,7 @@ class InstallationRow(msgspec.Struct, frozen=True):
     swept_at: datetime | None
     lost_files: int
     held_files: int
+    backed_up_at: datetime | None
 
 
 class DeliveryRow(msgspec.Struct, frozen=True):

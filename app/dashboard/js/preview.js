@@ -25,7 +25,7 @@ async function beginning(file) {
 
 /** `source` is {file} or {fileId}; `settings` those that are chosen, which this changes.
  *  `onchange(answer)` gets each preview, or null after a refusal. */
-export function previewOf(source, settings, onchange = () => {}) {
+export function previewOf(source, settings, onchange = (_answer) => {}) {
   const summary = h("p.preview-summary", { role: "status" }, t("Reading the beginning …"));
   const notes = h("div.preview-notes");
   const form = h("div");
@@ -248,9 +248,7 @@ function rowsTable({ columns, types, rows, dialect }, apply) {
     );
   });
   const cells = (data) =>
-    Array.isArray(data)
-      ? shown.map((_, place) => data[place])
-      : shown.map((name) => data[name]);
+    Array.isArray(data) ? shown.map((_, place) => data[place]) : shown.map((name) => data[name]);
   const text = (value) =>
     value === null || value === undefined
       ? "∅"

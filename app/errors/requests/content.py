@@ -198,7 +198,7 @@ class TooManyColumns(RequestError):
 
 
 class UnsafeMember(RequestError):
-    """Name of a member that is ambiguous or points out of its archive."""
+    """Member name that is ambiguous or points outside its archive."""
 
     status = 422
     code = "unsafe_member"

@@ -64,6 +64,13 @@ def load(
             metavar="COLUMN,...", help="Columns that identify a row. [default: the primary key]"
         ),
     ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="An accepted mapping to the columns of the table. [default: by their names]",
+        ),
+    ] = None,
     on_schema_change: Annotated[
         str,
         typer.Option(metavar=POLICIES, help="What to do with columns that the table lacks."),
@@ -103,6 +110,7 @@ def load(
         "table": to,
         "mode": mode,
         "key": key,
+        "template_id": template,
         "on_schema_change": on_schema_change,
         "max_delete": max_delete,
         "connection": connection,

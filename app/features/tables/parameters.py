@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -13,7 +14,7 @@ from app.features.tables.plan import Mode, OnSchemaChange
 from app.jobs.submit import Submission
 
 LOAD = "load"
-OPTIONS = ("connection", "mode", "key", "on_schema_change", "max_delete")
+OPTIONS = ("connection", "mode", "key", "template_id", "on_schema_change", "max_delete")
 """Besides the table."""
 
 
@@ -41,6 +42,10 @@ class TableParameters(JobOptions):
     key: Annotated[list[str], BeforeValidator(_names)] | None = Field(
         default=None,
         description="Columns of the table that identify a row, separated by commas.",
+    )
+    template_id: UUID | None = Field(
+        default=None,
+        description="Of the table: an accepted mapping to its columns; by their names if not given.",
     )
     on_schema_change: OnSchemaChange | None = Field(
         default=None,
@@ -71,7 +76,7 @@ class TableParameters(JobOptions):
                 continue
             if name in options:
                 raise given_twice("query", name)
-            options[name] = json.dumps(value) if isinstance(value, list) else value
+            options[name] = json.dumps(value) if isinstance(value, list) else str(value)
         return options
 
     def apply_to(self, submission: Submission, content_type: str) -> Submission:

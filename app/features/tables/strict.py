@@ -7,7 +7,7 @@ This runs in the processes beside the service, for it needs pyarrow.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, NamedTuple
@@ -521,12 +521,19 @@ class ObjectCells(NamedTuple):
     """The first key of each row that nothing takes, and that may not be ignored."""
 
 
-def cells_of_objects(plan: LoadPlan, rows: Sequence[bytes]) -> ObjectCells:
-    """Return the cells of JSON objects. Numbers keep their digits, and null is no value."""
+def cells_of_objects(
+    plan: LoadPlan, rows: Sequence[bytes], by_steps: Mapping[str, pa.StringArray]
+) -> ObjectCells:
+    """Return the cells of JSON objects. Numbers keep their digits, and null is no value.
+    `by_steps`: columns of the table that steps have made.
+    """
     decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
     records = [decode(row) for row in rows]
     columns = []
     for column in plan.columns:
+        if column.is_made:
+            columns.append(by_steps[column.name])
+            continue
         as_cell = _raw if column.cast.kind in READS_JSON else _cell
         cells = [as_cell(record.get(column.source)) for record in records]
         columns.append(pa.array(cells, pa.string()))
@@ -551,7 +558,8 @@ def cells_beyond(
 
 
 def _known_keys(plan: LoadPlan) -> frozenset[str]:
-    return frozenset([*(column.source for column in plan.columns), *plan.ignored])
+    read = [column.source for column in plan.columns if not column.is_made]
+    return frozenset([*read, *plan.steps_read, *plan.ignored])
 
 
 def _raw(raw: msgspec.Raw | None) -> str | None:

@@ -168,7 +168,7 @@ def test_every_form_of_import_is_seen(source: str, module: str, found: set[str])
     [
         ("app.pipeline.finisher", "app.features.transform.run"),
         ("app.api.errors", "app.features.files.endpoints"),
-        ("app.features.mapping.match", "app.features.transform.service"),
+        ("app.features.mapping.match", "app.features.transform.assemble"),
         ("app.features.mapping.match", "app.cli.main"),
         ("app.formats.csv", "app.db.jobs"),
         ("app.main", "app.features.files.endpoints"),

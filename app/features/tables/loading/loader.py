@@ -103,6 +103,10 @@ class Loader(ABC):
     async def drop_stage(self, connection: AsyncConnection, job_id: UUID) -> None:
         await self.run(connection, f"DROP TABLE IF EXISTS {quoted(stage_of(job_id))}")
 
+    async def returns_old(self, connection: AsyncConnection) -> bool:
+        """Return whether an UPDATE can return the values before it."""
+        return False
+
     @abstractmethod
     async def run(self, connection: AsyncConnection, sql: str) -> int:
         """Run a statement; return the number of rows that it changed. Raises RowsRefused,

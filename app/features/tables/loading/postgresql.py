@@ -39,6 +39,8 @@ STATEMENT_SECONDS = 86_400.0
 """Limit for a statement that moves all rows of a load: as long as it takes."""
 LOOK_UP_SECONDS = 60.0
 LOCK_SECONDS = 3
+RETURNS_OLD = 18
+"""Version of PostgreSQL from which RETURNING gives values before an update."""
 HAS_TABLE = """
 SELECT EXISTS (
     SELECT FROM pg_class WHERE relname = $1 AND relnamespace = current_schema()::regnamespace
@@ -141,6 +143,10 @@ class PostgresLoader(Loader):
         driver = await _driver(connection)
         query = f"INSERT INTO {work} SELECT unnest($1::bigint[]), 'refused', NULL"
         await driver.execute(query, [refusal.row_number for refusal in refusals])
+
+    async def returns_old(self, connection: AsyncConnection) -> bool:
+        driver = await _driver(connection)
+        return bool(driver.get_server_version().major >= RETURNS_OLD)
 
     async def run(self, connection: AsyncConnection, sql: str) -> int:
         driver = await _driver(connection)
