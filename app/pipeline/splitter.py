@@ -170,6 +170,6 @@ def cut_stretch(files: Files, stretch: Stretch) -> Cut:
             new_cut = with_rest(file, new_cut, stretch.stored_bytes)
     if new_cut.done and stretch.stored_crc32 not in (None, new_cut.position.crc32):
         raise StoredFileCorrupt(
-            "The stored upload is not what was received: its checksum is another one."
+            "The stored upload differs from what was received: its checksum does not match."
         )
     return new_cut
