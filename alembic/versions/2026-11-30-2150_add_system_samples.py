@@ -9,8 +9,8 @@ BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 TIME = sa.DateTime(timezone=True)
 IS_ENDED = sa.text("finished_at IS NOT NULL")
 
-revision = "0029"
-down_revision = "0025"
+revision = "0027"
+down_revision = "0026"
 branch_labels = None
 depends_on = None
 

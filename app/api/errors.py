@@ -108,7 +108,7 @@ def invalid(
     named = ", ".join(
         dict.fromkeys(item["pointer"].partition("/")[2] or item["pointer"] for item in complaints)
     )
-    return InvalidParameter(f"These parameters cannot be used: {named}.", errors=complaints)
+    return InvalidParameter(f"Invalid parameters: {named}.", errors=complaints)
 
 
 def _known_names(request: Request) -> list[str]:

@@ -255,6 +255,19 @@ class Job(Base):
     )
 
 
+class JobLabel(Base):
+    """A label that a user gave to a job."""
+
+    __tablename__ = "job_labels"
+
+    job_id: Mapped[UUID] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    label: Mapped[str] = mapped_column(String(40), primary_key=True)
+
+    __table_args__ = (Index("ix_job_labels_label_job_id", "label", "job_id"),)
+
+
 class Chunk(Base):
     """A contiguous run of rows: the unit of work, retry and transaction."""
 

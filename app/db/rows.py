@@ -294,6 +294,8 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     split_crc32: int | None = None
     split_done: bool = False
     chunk_count: int = 0
+    labels: tuple[str, ...] = ()
+    """Stored in a table of their own."""
 
 
 class SplitPosition(msgspec.Struct, frozen=True, kw_only=True):

@@ -193,6 +193,14 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
         Example(),
         Example(_of("file"), lambda ids: {"params": {"parent": ids["job_id"]}}, unknown_status=200),
     ],
+    ("GET", "/api/v1/jobs/labels"): [Example()],
+    ("POST", "/api/v1/jobs/bulk"): [
+        Example(
+            _of("file"),
+            lambda ids: {"json": {"action": "label", "jobs": [ids["job_id"]], "add_labels": ["x"]}},
+            unknown_status=200,
+        )
+    ],
     ("GET", "/api/v1/jobs/events"): [Example(given=lambda ids: {"params": {"limit": 1}})],
     ("GET", "/api/v1/system"): [Example()],
     ("GET", "/api/v1/system/history"): [Example(given=lambda ids: {"params": {"hours": 1}})],

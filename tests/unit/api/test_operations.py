@@ -15,7 +15,7 @@ NAMES = {
     "get_rejects", "download_rejects", "download_archive",
     "read_upload_again", "get_bytes", "delete_file", "download_file", "preview_file",
     "describe_uploads", "create_upload", "append_to_upload", "delete_upload", "get_upload",
-    "correct_rejects", "list_jobs", "create_job", "watch_jobs", "get_job", "change_priority",
+    "correct_rejects", "list_jobs", "list_labels", "change_jobs", "create_job", "watch_jobs", "get_job", "change_priority",
     "get_proof", "get_chunks", "cancel_job", "retry_job", "get_job_status", "get_job_result",
     "analyze_file", "create_template", "list_templates", "get_template", "edit_template",
     "delete_template", "transform_file", "map_columns", "list_connections", "list_tables",
