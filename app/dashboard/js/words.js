@@ -18,7 +18,7 @@ const REMEDIES = {
   missing_column: t("Rename the column in the file, and choose the file again."),
   not_configured: t("Ask the operator of this service to configure it."),
   quota_exceeded: t("Delete files, or wait until jobs have ended."),
-  result_unavailable: t("See the overview of the job."),
+  result_unavailable: t("See the summary of the job."),
   search_unavailable: t(
     "Ask the operator of this service to install the language model. Words and filters work without it.",
   ),
@@ -31,8 +31,10 @@ const REMEDIES = {
 const TECHNICAL =
   /\/api\/|\b(?:GET|POST|PUT|PATCH|DELETE|HEAD)\b|python -m|curl |Authorization|\$[A-Z]/;
 
-export const remedyFor = ({ code, remedy = "" }) =>
-  REMEDIES[code] ?? (TECHNICAL.test(remedy) ? "" : remedy);
+export function remedyFor({ code, remedy = "" }) {
+  if (Object.hasOwn(REMEDIES, code)) return REMEDIES[code];
+  return TECHNICAL.test(remedy) ? "" : remedy;
+}
 
 /** Returns what happened, with the first error of each invalid parameter. */
 export function detailOf({ detail = "", errors = [] }) {

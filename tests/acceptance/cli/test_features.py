@@ -59,6 +59,26 @@ def test_a_file_is_analysed_mapped_transformed_and_downloaded(cli: Cli, tmp_path
     assert cli("transform", theirs, tmp_path / "broken.json").code == 2
 
 
+def test_rows_are_filtered_sorted_and_written(cli: Cli, tmp_path: Path) -> None:
+    lines = "".join(f"{number},{number % 7 * 1.5},n {number}\n" for number in range(1, 101))
+    uploaded(cli, tmp_path / "rows.csv", f"id,amount,name\n{lines}")
+    where = ("rows", "last", "--where", "amount > 7 and id <= 50")
+    expected = [number for number in range(1, 51) if number % 7 * 1.5 > 7]
+    chosen = cli(*where, "--json")
+    assert [json.loads(line)["row_number"] for line in chosen.out.splitlines()] == expected
+    target = tmp_path / "some.csv"
+    assert cli(*where, "--columns", "name,id", "-o", target).code == 0
+    assert target.read_text().splitlines() == ["name,id", *(f"n {n},{n}" for n in expected)]
+    most = cli("rows", "last", "--sort", "-amount", "-n", "2", "--columns", "id")
+    assert most.out.split()[-4:] == ["6", "6", "13", "13"]
+    assert "The first 2 rows" in most.err
+    assert cli("rows", "last", "--search", "nowhere").err.strip() == "No row fulfils this."
+    wrong = cli("rows", "last", "--where", "amont > 5")
+    assert wrong.code == 4
+    assert "Did you mean amount?" in wrong.err
+    assert cli("rows", "last", "--sort", "id", "-o", target).code == 2
+
+
 def test_any_request_can_be_sent(cli: Cli, tmp_path: Path) -> None:
     file_id = uploaded(cli, tmp_path / "a.csv", "a\n1\n")
     assert cli("api", "GET", "jobs", "-P", "limit=1").json["items"][0]["file_id"] == file_id

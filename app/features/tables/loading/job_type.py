@@ -37,7 +37,5 @@ def load(tables: Tables) -> JobType:
 
 def _check(options: LoadOptions) -> None:
     """Raises InvalidParameter for what cannot be done yet."""
-    if options.connection:
-        raise InvalidParameter("Tables of named connections can be listed, and not loaded yet.")
     if options.visibility == "progressive":
         raise InvalidParameter("A load is atomic; `progressive` is not there yet.")
