@@ -281,7 +281,7 @@ def archive(
     The exit codes are those of `results`.
     """
     if output is None and sys.stdout.isatty():
-        raise CliError("An archive cannot be shown on a terminal: name a file by -o.", Exit.USAGE)
+        raise CliError("An archive cannot be shown on a terminal: name a file with -o.", Exit.USAGE)
     client = connect(url)
     address = f"/files/{client.resolve(shown_id)}/archive"
     _download(client, address, {"format": format.value}, output, partial=partial)
@@ -290,7 +290,7 @@ def archive(
 def _file_params(chosen: Format, output: Path | None) -> dict[str, str]:
     if chosen in BINARY and output is None and sys.stdout.isatty():
         raise CliError(
-            f"{chosen.value} cannot be shown on a terminal: name a file by -o.", Exit.USAGE
+            f"{chosen.value} cannot be shown on a terminal: name a file with -o.", Exit.USAGE
         )
     return {"format": chosen.value}
 
@@ -304,7 +304,7 @@ def download(identifier: Id, output: Output = None, url: Url = DEFAULT_URL) -> N
     job_or_file = client.resolve(identifier)
     address = f"/files/{_output_file(client, job_or_file) or job_or_file}/download"
     if output is None and sys.stdout.isatty():
-        raise CliError("Name a file by -o, or use a pipe.", Exit.USAGE)
+        raise CliError("Name a file with -o, or use a pipe.", Exit.USAGE)
     _download(client, address, {}, output, partial=False)
 
 
@@ -396,8 +396,8 @@ def _download(
             raise
         identifier = address.split("/")[2]
         raise CliError(
-            f"The job has not ended. Wait for it: {PROGRAM} watch {identifier}\nThe rows so far are"
-            " given by --partial.",
+            f"The job has not ended. Wait for it: {PROGRAM} watch {identifier}\n--partial "
+            "prints the rows so far.",
             Exit.REFUSED,
             error.problem,
         ) from None

@@ -41,7 +41,7 @@ class NotEnded(Enum):
     """The turn changed nothing."""
 
     WORK_LEFT = "something is left to do"
-    OVER = "the job was deleted, or a twin of this turn has ended it"
+    OVER = "the job was deleted, or another process has ended it"
 
 
 Ending = Ended | NotEnded

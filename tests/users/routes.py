@@ -195,8 +195,18 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
         Example(),
         Example(_of("file"), lambda ids: {"params": {"parent": ids["job_id"]}}, unknown_status=200),
     ],
+    ("GET", "/api/v1/jobs/labels"): [Example()],
+    ("POST", "/api/v1/jobs/bulk"): [
+        Example(
+            _of("file"),
+            lambda ids: {"json": {"action": "label", "jobs": [ids["job_id"]], "add_labels": ["x"]}},
+            unknown_status=200,
+        )
+    ],
     ("GET", "/api/v1/jobs/events"): [Example(given=lambda ids: {"params": {"limit": 1}})],
     ("GET", "/api/v1/system"): [Example()],
+    ("GET", "/api/v1/system/history"): [Example(given=lambda ids: {"params": {"hours": 1}})],
+    ("GET", "/api/v1/system/settings"): [_admin()],
     ("GET", "/api/v1/retention"): [_admin(given=lambda ids: {"params": {"jobs": 36500}})],
     ("GET", "/api/v1/jobs/{job_id}"): [Example(_of("file"))],
     ("PATCH", "/api/v1/jobs/{job_id}"): [Example(_of("file"), _json({"priority": 3}), 409)],

@@ -16,7 +16,9 @@ export async function likelyFix(job) {
   const detected = await preview(job);
   const used = job.dialect;
   if (detected.dialect.kind !== used.kind) {
-    const name = { csv: "CSV", json: "JSON", fixed: "columns of fixed width" }[detected.dialect.kind];
+    const name = { csv: "CSV", json: "JSON", fixed: "columns of fixed width" }[
+      detected.dialect.kind
+    ];
     return { why: `The file looks like ${name}.`, label: `Read it as ${name}`, settings: {} };
   }
   const encoding = detected.dialect.decoded_from || detected.dialect.encoding;

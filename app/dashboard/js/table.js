@@ -22,13 +22,18 @@ export class DataTable {
     columns,
     fetch,
     storageKey,
-    onactivate = () => {},
+    onactivate = (_row, _column, _isKeyed, _event) => {},
     onhead = null,
-    onkey = () => false,
+    onkey = (_event, _row, _column) => false,
     isSelected = null,
     rowHeight = 34,
   }) {
-    Object.assign(this, { columns, fetch, onactivate, onhead, onkey, isSelected });
+    this.columns = columns;
+    this.fetch = fetch;
+    this.onactivate = onactivate;
+    this.onhead = onhead;
+    this.onkey = onkey;
+    this.isSelected = isSelected;
     this.storageKey = `granula.widths.${storageKey}`;
     this.blocks = new Map();
     this.row = -1;

@@ -296,9 +296,9 @@ async def _all_pages(database: Database, export: Export) -> AsyncIterator[Sequen
         count += sum(page.row_count for page in pages)
         after = last_row(some_pages[-1])
     if count < export.results:
-        raise RowsGone(f"{count} results were read, {export.results} were there.")
+        raise RowsGone(f"{count} results were read, expected {export.results}.")
     if export.has_ended and now.columns != export.job.columns:
-        raise RowsGone("A correction has added columns meanwhile.")
+        raise RowsGone("A correction has added columns in the meantime.")
 
 
 def _behind(pages: Sequence[PageRow], after: int) -> list[PageRow]:
@@ -321,7 +321,7 @@ async def _still_there(connection: AsyncConnection, export: Export) -> JobRow:
     """
     job = await jobs.load_job(connection, export.job.id)
     if job is None:
-        raise NotFound("The job was deleted while its rows were read.")
+        raise NotFound("The job was deleted while its rows were being read.")
     return job
 
 
@@ -384,7 +384,7 @@ async def _all_rejects(database: Database, export: Export) -> AsyncIterator[Sequ
         after, count = rows[-1].row_number, count + len(rows)
     corrected = now.corrected_rows - export.job.corrected_rows
     if count + corrected < export.rejects:
-        raise RowsGone(f"{count} rejects were read, {export.rejects} were there.")
+        raise RowsGone(f"{count} rejects were read, expected {export.rejects}.")
 
 
 def _joined(lines: Iterator[bytes]) -> bytes | None:

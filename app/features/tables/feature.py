@@ -27,6 +27,7 @@ def _services(core: Core) -> Iterable[Service]:
     from app.features.tables.loading.postgresql import PostgresLoader
     from app.features.tables.loading.sqlite import SqliteLoader
     from app.features.tables.service import Tables
+    from app.features.transform.service import Transforms
 
     loader: Loader = SqliteLoader() if core.database.is_sqlite else PostgresLoader()
     loaded = LoadedTables(
@@ -46,6 +47,7 @@ def _services(core: Core) -> Iterable[Service]:
         core.file_jobs,
         core.sources,
         History(loader, core.sources),
+        core.of(Transforms),
         own,
     )
     return [

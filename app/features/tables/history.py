@@ -48,11 +48,11 @@ def parse_key(text: str, definition: TableDefinition) -> Key:
         try:
             values = msgspec.json.decode(text, type=dict[str, str | int | float])
         except msgspec.MsgspecError as error:
-            raise InvalidParameter(f"`key` is no JSON object of values: {error}") from error
+            raise InvalidParameter(f"`key` is not a JSON object of values: {error}") from error
     elif len(definition.primary_key) == 1:
         values = {definition.primary_key[0]: text}
     if not values:
-        raise InvalidParameter('`key` must be a JSON object, as {"id": 7}.')
+        raise InvalidParameter('`key` must be a JSON object, such as {"id": 7}.')
     columns: list[Column] = []
     for name in values:
         column = definition.column(name)
@@ -73,7 +73,7 @@ class History:
         self, connection: AsyncConnection, definition: TableDefinition, key: Key, owner: str
     ) -> dict[str, Any]:
         """Return the row as it is now, and what loads did with it, the newest first. Names of files
-        of other owners are left out. Raises InvalidParameter for a value that is none of its type.
+        of other owners are left out. Raises InvalidParameter for a value that is not of its type.
         """
         names = [column.name for column in definition.columns]
         row = await self._current(connection, definition, key, names)
@@ -132,7 +132,10 @@ class History:
                 values = _shown(record.loaded, texts)
                 before = _shown(stored, texts[len(record.loaded) :]) if kind == "updated" else None
                 place = await self._place(connection, load, int(number))
-                events.append(_event(load, owner, kind, values, before) | place)
+                event = _event(load, owner, kind, values, before)
+                if load.owner == owner:
+                    event["steps"] = record.plan.steps
+                events.append(event | place)
         if recorded.has_before and key.names <= set(stored):
             columns = [f"CAST(b.{quoted(name)} AS text)" for name in stored]
             sql = (
@@ -183,6 +186,7 @@ def _event(
         "byte_start": None,
         "byte_end": None,
         "correction_id": None,
+        "steps": {},
         "values": values,
         "before": before,
     }

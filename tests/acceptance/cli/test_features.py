@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -138,3 +139,19 @@ def test_an_undo_says_what_it_removed(cli: Cli, tmp_path: Path) -> None:
     assert "--yes" in cli("undo", "last").err
     nothing = cli("undo", "last", "--yes")
     assert nothing.code == 4
+
+
+def test_a_shell_completes_job_numbers_from_the_newest_jobs(cli: Cli, tmp_path: Path) -> None:
+    identifier = uploaded(cli, tmp_path / "complete.csv", "a,b\n1,2\n")
+    number = cli("status", identifier, "--json").json["number"]
+    environment: dict[str, Any] = {
+        "_PYTHON _M APP_COMPLETE": "complete_zsh",
+        "_TYPER_COMPLETE_ARGS": "granula status ",
+    }
+    proposed = cli(**environment)
+    assert proposed.code == 0, proposed.err
+    assert '"last":"the newest job, complete.csv"' in proposed.out
+    assert f'"{number}":"complete.csv, completed"' in proposed.out
+    nowhere = cli(**environment | {"GRANULA_URL": "http://127.0.0.1:1"})
+    assert (nowhere.code, nowhere.err) == (0, "")
+    assert "last" not in nowhere.out

@@ -279,6 +279,7 @@ def test_assets_are_cached_forever_and_the_page_forbids_foreign_scripts(api: Api
         "text/css; charset=utf-8",
     )
     assert "immutable" in response.headers["cache-control"]
+    assert response.headers["content-encoding"] == "gzip"
 
     def code(path: str) -> str:
         answer: httpx.Response = api.client.get(path)

@@ -135,7 +135,7 @@ export default function job({ id, tab }) {
       );
     stats.speed.show(fresh.rows_per_second ? rate(fresh.rows_per_second) : "–");
     const seconds = fresh.started_at
-      ? (new Date(fresh.finished_at ?? Date.now()) - new Date(fresh.started_at)) / 1000
+      ? (Number(new Date(fresh.finished_at ?? Date.now())) - Date.parse(fresh.started_at)) / 1000
       : null;
     say(stats.rest.firstChild, isFinal(fresh.status) ? "Took" : "Left");
     stats.rest.show(
@@ -213,7 +213,11 @@ export default function job({ id, tab }) {
     const fix = await likelyFix(status);
     if (!fix || isOver) return;
     proposal.hidden = false;
-    replace(proposal, `${fix.why} `, button(fix.label, () => openSheet(fix.settings)));
+    replace(
+      proposal,
+      `${fix.why} `,
+      button(fix.label, () => openSheet(fix.settings)),
+    );
   }
 
   function drawTabs() {

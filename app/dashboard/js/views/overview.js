@@ -49,7 +49,7 @@ export default function overview({ path, status: first }) {
     "div.grid-2",
     {},
     proof.node,
-    status.parts ? parts(path, status) : map.node,
+    status.parts ? parts(status) : map.node,
     speed,
     limits,
     timeline,
@@ -244,7 +244,7 @@ function chunkMap() {
   };
 }
 
-function parts(path, status) {
+function parts(status) {
   const list = h("ul.plain");
   const node = h("section.card", {}, h("h2", {}, plural(status.parts.total, "part")), list);
   api.get(api.query("/api/v1/jobs", { parent: status.job_id, limit: 500 })).then(
