@@ -47,7 +47,11 @@ export function rowDrawer(path, { onmove, onclose }) {
       row = error.status === 404 ? null : fail(error);
     }
     if (mine !== turn) return false;
-    replace(node, head(number, row), row ? body(row) : h("p", {}, t("This row is not among the results.")));
+    replace(
+      node,
+      head(number, row),
+      row ? body(row) : h("p", {}, t("This row is not among the results.")),
+    );
     return Boolean(row);
   }
 
@@ -63,10 +67,7 @@ export function rowDrawer(path, { onmove, onclose }) {
           {},
           button("←", () => onmove(-1), { "aria-label": t("Row before") }),
           button("→", () => onmove(1), { "aria-label": t("Row behind") }),
-          row &&
-            button(t("Copy row"), () =>
-              copy(asTabs([row.columns, cells]), t("Row copied")),
-            ),
+          row && button(t("Copy row"), () => copy(asTabs([row.columns, cells]), t("Row copied"))),
           iconButton("close", t("Close"), close),
         ),
       ),

@@ -119,7 +119,12 @@ export function conditionBar(columns, onchange) {
 export function searchField(label, onchange) {
   let timer = null;
   let last = "";
-  const input = h("input", { type: "search", placeholder: label, "aria-label": label, maxlength: 500 });
+  const input = h("input", {
+    type: "search",
+    placeholder: label,
+    "aria-label": label,
+    maxlength: 500,
+  });
   const tell = () => {
     clearTimeout(timer);
     timer = null;
@@ -148,17 +153,22 @@ export function columnPanel(columns, onchange) {
   let [hidden, pinned] = [new Set(), new Set()];
   const list = h("ul.column-list");
   const switches = (name, set, label, isOn) =>
-    h("label.inline", {}, h("input", {
-      type: "checkbox",
-      checked: isOn,
-      "aria-label": `${name}: ${label}`,
-      onchange: (event) => {
-        const isAdded = set === hidden ? !event.target.checked : event.target.checked;
-        if (isAdded) set.add(name);
-        else set.delete(name);
-        onchange({ hidden: [...hidden], pinned: [...pinned] });
-      },
-    }), label);
+    h(
+      "label.inline",
+      {},
+      h("input", {
+        type: "checkbox",
+        checked: isOn,
+        "aria-label": `${name}: ${label}`,
+        onchange: (event) => {
+          const isAdded = set === hidden ? !event.target.checked : event.target.checked;
+          if (isAdded) set.add(name);
+          else set.delete(name);
+          onchange({ hidden: [...hidden], pinned: [...pinned] });
+        },
+      }),
+      label,
+    );
   const node = h(
     "details.column-panel",
     {},

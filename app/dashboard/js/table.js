@@ -234,11 +234,7 @@ export class DataTable {
 
   async #load(first, last) {
     if (last <= first) return;
-    for (
-      let b = Math.floor(first / BLOCK);
-      b <= Math.floor((last - 1) / BLOCK);
-      b += 1
-    ) {
+    for (let b = Math.floor(first / BLOCK); b <= Math.floor((last - 1) / BLOCK); b += 1) {
       if (this.blocks.has(b)) continue;
       const block = { rows: null };
       this.blocks.set(b, block);
@@ -273,7 +269,7 @@ export class DataTable {
       End: [event.ctrlKey ? Infinity : 0, Infinity],
     };
     if (event.key === "Enter" && this.at(this.row))
-      return (event.preventDefault(), this.onactivate(this.at(this.row), this.column, true));
+      return (event.preventDefault(), this.onactivate(this.at(this.row), this.column, true, event));
     const move = moves[event.key];
     if (!move || event.altKey || event.metaKey) return;
     event.preventDefault();
@@ -305,7 +301,10 @@ export class DataTable {
     if (!cell) return;
     this.node.setAttribute("aria-activedescendant", cell.id);
     if (this.columns[this.column].pinned) return;
-    const pinned = this.columns.reduce((sum, { pinned }, i) => sum + (pinned ? this.widths[i] : 0), 0);
+    const pinned = this.columns.reduce(
+      (sum, { pinned }, i) => sum + (pinned ? this.widths[i] : 0),
+      0,
+    );
     const [left, right] = [cell.offsetLeft - pinned, cell.offsetLeft + cell.offsetWidth];
     if (left < this.node.scrollLeft) this.node.scrollLeft = left;
     else if (right > this.node.scrollLeft + this.node.clientWidth)

@@ -3,15 +3,7 @@
 
 import * as api from "../api.js";
 import { parameters, setParameters } from "../address.js";
-import {
-  TYPE_NAMES,
-  asRanges,
-  asTabs,
-  cellText,
-  histogram,
-  smallBars,
-  typeOf,
-} from "../cells.js";
+import { TYPE_NAMES, asRanges, asTabs, cellText, histogram, smallBars, typeOf } from "../cells.js";
 import { announce, button, empty, h, icon, replace } from "../dom.js";
 import { copy, rowDrawer } from "../drawer.js";
 import {
@@ -35,7 +27,13 @@ const SAMPLE = 100;
 const NUMBERS_AT_ONCE = 10_000;
 /** Matches that are listed before the person is asked. */
 const LISTED_AT_ONCE = 100_000;
-const FORMATS = { csv: "CSV", jsonl: "JSON Lines", parquet: "Parquet", arrow: "Arrow", xlsx: "Excel" };
+const FORMATS = {
+  csv: "CSV",
+  jsonl: "JSON Lines",
+  parquet: "Parquet",
+  arrow: "Arrow",
+  xlsx: "Excel",
+};
 
 export default function results({ id, status: first }) {
   let status = first;
@@ -392,7 +390,10 @@ export default function results({ id, status: first }) {
           : t("{count} rows found in {scanned} of {all} …", values),
       );
       if (listed.length >= most && mine.after !== null) {
-        replace(more, button(t("Find more"), () => (replace(more), search(mine).catch(fail))));
+        replace(
+          more,
+          button(t("Find more"), () => (replace(more), search(mine).catch(fail))),
+        );
         return;
       }
     }
@@ -510,11 +511,7 @@ export default function results({ id, status: first }) {
     chosenBar.hidden = !selected.size;
     replace(
       chosenBar,
-      h(
-        "b",
-        { role: "status" },
-        t("{rows} selected", { rows: plural(selected.size, "row") }),
-      ),
+      h("b", { role: "status" }, t("{rows} selected", { rows: plural(selected.size, "row") })),
       button(t("Copy"), copySelection),
       button(t("Clear"), () => {
         selected.clear();
