@@ -183,7 +183,7 @@ class RejectFilter:
     code: str | None = None
     column: str | None = None
     """Name of the invalid column."""
-    search: str | None = None
+    search: str = ""
     """Text in the invalid value or the reason, in either case, or in the bytes of the row, as it is
     written."""
 

@@ -30,7 +30,6 @@ from app.api.parameters import (
 from app.api.receiving import BODY, idempotency_key, receive
 from app.api.services import App, Owner, check_open
 from app.api.streams import EventStream, begun, event_stream
-from app.db.results import RejectFilter
 from app.errors import (
     NotFound,
 )
@@ -306,9 +305,16 @@ async def get_rejects(
     """Return the rejected rows with their place and reason. As with results, a response has up to
     about 8 MiB of rows; continue from `next_after`.
     """
-    chosen = RejectFilter(code, column, search)
     body = await results.get_rejects(
-        app.database, file_id, owner, limit=limit, offset=offset, after=after, chosen=chosen
+        app.database,
+        file_id,
+        owner,
+        limit=limit,
+        offset=offset,
+        after=after,
+        code=code,
+        column=column,
+        search=search,
     )
     return Response(body, media_type="application/json")
 

@@ -124,11 +124,14 @@ async def get_rejects(
     limit: int,
     offset: int,
     after: int,
-    chosen: RejectFilter,
+    code: str | None = None,
+    column: str | None = None,
+    search: str = "",
 ) -> bytes:
     """Return one page in row order as JSON: at most `limit`, and no more than fit into a
     response.
     """
+    chosen = RejectFilter(code, column, search)
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
         check_rejects_kept(job)
