@@ -127,8 +127,4 @@ def test_pages_of_other_owners_are_not_found(engine: Engine) -> None:
                 )
             )
         with pytest.raises(NotFound):
-            engine.run(
-                get_rejects(
-                    database, identifier, owner, limit=1, offset=0, after=0, chosen=RejectFilter()
-                )
-            )
+            engine.run(get_rejects(database, identifier, owner, limit=1, offset=0, after=0))
