@@ -218,6 +218,7 @@ export class DataTable {
       const text = row ? column.text(row) : "";
       const isNull = row && (text === null || text === undefined);
       say(cell, isNull ? "∅" : text);
+      cell.title = isNull ? t("No value") : "";
       const tone = row ? (column.tone?.(row) ?? "") : "";
       cell.className = [
         ...this.#classes(column),
