@@ -42,7 +42,7 @@ export async function usableTypes({ isUpload = true } = {}) {
   const usable = items.filter(
     (type) => (type.is_uploadable || !isUpload) && type.is_configured && isSimple(type),
   );
-  return usable.sort((a, b) => (a.processor !== "rows") - (b.processor !== "rows"));
+  return usable.sort((a, b) => Number(a.processor !== "rows") - Number(b.processor !== "rows"));
 }
 
 /** A choice of the databases that rows can be loaded into. */
