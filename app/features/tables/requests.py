@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from app.features.tables.plan import Mode, OnSchemaChange, Wanted
+from app.features.tables.plan import KEYED, PROGRESSIVE, Mode, OnSchemaChange, Wanted
 from app.processors.options import Options
 
 Identifier = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
@@ -66,7 +66,10 @@ class LoadOptions(Options):
     )
     visibility: Literal["atomic", "progressive"] = Field(
         default="atomic",
-        description="`atomic`: readers see the table before or after. `progressive`: by chunk.",
+        description=(
+            "`atomic`: readers see the table before or after. `progressive`: the rows of each chunk"
+            " as soon as it is done; they stay if the load fails later."
+        ),
     )
     max_delete: str = Field(
         default="",
@@ -102,7 +105,24 @@ class LoadOptions(Options):
             raise ValueError("`mirror` needs max_delete, and no other mode takes it")
         if self.types and self.mode != "create":
             raise ValueError("only `create` takes types")
+        if self.visibility == "progressive":
+            self._check_progressive()
         return self
+
+    def _check_progressive(self) -> None:
+        if self.mode not in PROGRESSIVE:
+            raise ValueError(
+                f"`progressive` writes chunk by chunk, and `{self.mode}` is about the whole table:"
+                f" use one of {', '.join(PROGRESSIVE)}"
+            )
+        if self.dry_run:
+            raise ValueError("a dry run writes nothing, so that it cannot be `progressive`")
+        if self.on_schema_change == "add_columns":
+            raise ValueError("`progressive` needs a table that has all columns already")
+        if self.mode in KEYED and not self.record:
+            raise ValueError(
+                f"a progressive `{self.mode}` needs its record, to tell rows with the same key"
+            )
 
     def wanted(self) -> Wanted:
         pairs = None if self.columns is None else tuple(self.columns.items())

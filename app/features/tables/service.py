@@ -290,7 +290,10 @@ def stored_names(plan: LoadPlan) -> dict[str, str]:
     are found.
     """
     name = plan.definition.name
-    return {"table": str(name), "connection": name.connection, "mode": plan.mode}
+    names = {"table": str(name), "connection": name.connection, "mode": plan.mode}
+    if plan.visibility == "progressive":
+        names["visibility"] = plan.visibility
+    return names
 
 
 # ---------------------------------------------------------------------- answers
