@@ -55,6 +55,7 @@ class Pooler:
         self.cut_after: int | None = None
         """Number of transactions after which the next one loses its connection, once."""
         self.was_cut = False
+        self._is_down = False
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -73,6 +74,18 @@ class Pooler:
     @property
     def url(self) -> str:
         return f"postgresql://{self._user}@127.0.0.1:{self.port}/{self._database}"
+
+    def go_down(self) -> None:
+        """End all clients, and accept no more."""
+        self._is_down = True
+        self._run(self._end_clients())
+
+    async def _end_clients(self) -> None:
+        for writer in self._clients:
+            writer.close()
+
+    def come_back(self) -> None:
+        self._is_down = False
 
     async def _start(self) -> None:
         for _ in range(self._count):
@@ -115,7 +128,7 @@ class Pooler:
         messages: asyncio.Queue[Message | None] = asyncio.Queue()
         reading: asyncio.Task[None] | None = None
         with suppress(OSError, asyncio.IncompleteReadError):
-            if await self._greet(reader, writer):
+            if not self._is_down and await self._greet(reader, writer):
                 reading = asyncio.create_task(_read_all(reader, messages))
                 while await self._transaction(messages, writer):
                     pass

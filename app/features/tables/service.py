@@ -18,6 +18,7 @@ from app.errors import (
     AnalysisNeeded,
     InvalidParameter,
     TableExists,
+    TableUnusable,
     UnknownTable,
 )
 from app.features.tables import catalogue, queries
@@ -211,6 +212,8 @@ class Tables:
         await self.check_access(owner)
         name = self._name(options.table, options.connection)
         async with self._connections.reading(options.connection) as connection:
+            if options.connection != OWN:
+                await _check_workshop(connection)
             if options.mode == "create":
                 name = await self._new_name(connection, name)
                 definition = None
@@ -283,6 +286,18 @@ class Tables:
                 job = of_upload if is_analysis else None
             result = None if job is None else await jobs.find_result(connection, job.id)
         return [] if result is None else facts_of(result.data)
+
+
+async def _check_workshop(connection: AsyncConnection) -> None:
+    """Raises TableUnusable if loads cannot keep tables of their own on this connection."""
+    workshop = await catalogue.find_workshop(connection)
+    if workshop.can_create:
+        return
+    where = "a schema" if workshop.name is None else f"the schema {workshop.name!r}"
+    raise TableUnusable(
+        f"The role of the connection needs the right to create tables in {where}, where a load keeps"
+        " tables of its own; or make it a schema with the name 'granula'."
+    )
 
 
 def stored_names(plan: LoadPlan) -> dict[str, str]:
