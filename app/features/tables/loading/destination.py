@@ -14,7 +14,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -181,8 +180,10 @@ class LoadedTables:
         recorded = dict.fromkeys(recorded_job(name) for name in names)
         await self._sweep_in(place, job_ids, [each for each in recorded if each is not None])
         for named in parts.places.named():
-            with suppress(TransientError):  # the next sweep tries again
+            try:
                 await self._sweep_named(named)
+            except (TransientError, TerminalError) as error:
+                logger.warning("Not swept, until the next time: %s", error)
 
     async def _sweep_named(self, place: Place) -> None:
         """Sweep what the ledger names: others may use the same database."""
@@ -1070,6 +1071,8 @@ async def _drop_unneeded(connection: AsyncConnection, place: Place, job_id: UUID
         if await place.loader.has_stage(target, job_id):
             logger.info("Dropping the staging table of %s", job_id)
             await place.loader.drop_stage(target, job_id)
+            if place.ledger is not None:
+                await place.ledger.remove(target, job_id, "staged")
 
 
 async def drop_record(target: AsyncConnection, place: Place, job_id: UUID) -> None:
