@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from app.errors import (
+    ConnectionUnavailable,
     DiskFull,
     InsufficientStorage,
     InternalError,
@@ -133,10 +134,10 @@ def unavailable(request: Request, error: TransientError) -> JSONResponse:
     logger.warning("%s %r: %s", request.method, request.scope["path"], error)
     if isinstance(error, DiskFull):
         return problem(request, InsufficientStorage(error.detail))
-    is_storage = isinstance(error, StorageUnavailable)  # it names the path, and what to check
-    return problem(
-        request, Unavailable(error.detail if is_storage else "The database is not responding.")
-    )
+    # they name the path or the connection, and what to check
+    says_what = isinstance(error, StorageUnavailable | ConnectionUnavailable)
+    detail = error.detail if says_what else "The database is not responding."
+    return problem(request, Unavailable(detail))
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -33,7 +33,7 @@ class Control:
             if job.status == JobStatus.CANCELLED:
                 return
             if not await self._cancel_one(connection, job_id):
-                raise NotCancellable(f"The job is {job.status} already.")
+                raise NotCancellable(_why_not(job.status))
             parts = await jobs.descendants(connection, [job_id])
             for part in parts:
                 await self._cancel_one(connection, part.id)
@@ -54,6 +54,8 @@ class Control:
         """Cancel a job without its parts; return whether it was active."""
         row = await jobs.lock_job(connection, job_id)
         if row is None or JobStatus(row.status) not in ACTIVE_JOBS:
+            return False
+        if not await self._machine.finisher.seal(connection, row):
             return False
         await chunks.cancel_all(connection, job_id)
         await self._machine.finisher.withdraw(connection, row)
@@ -165,6 +167,12 @@ class Control:
             task.cancel()
         if self._deletions:
             await asyncio.wait(self._deletions)
+
+
+def _why_not(status: str) -> str:
+    if JobStatus(status) in ACTIVE_JOBS:
+        return "The last step of the job is committed already; it ends in a moment."
+    return f"The job is {status} already."
 
 
 async def _retry_chunks(

@@ -116,6 +116,10 @@ class Statements:
     def count_staged(self) -> str:
         return f"SELECT count(*) FROM {self.stage}"  # noqa: S608
 
+    def unstage_between(self, first: int, last: int) -> str:
+        """Return the statement that deletes staged rows with the numbers from `first` to `last`."""
+        return f"DELETE FROM {self.stage} WHERE {ROW} BETWEEN {first} AND {last}"  # noqa: S608
+
     # ------------------------------------------------------------------ into the table
 
     def before(self) -> list[Step]:
