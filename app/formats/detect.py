@@ -139,11 +139,11 @@ def detect(
     body = sample[start:]
     text = _decode(body, encoding, complete)
     if not text.strip("\0 \t\r\n"):
-        raise EmptyFile("The file holds no characters but blanks.") if complete else BinaryContent()
+        raise EmptyFile("The file holds only blanks.") if complete else BinaryContent()
     if declared.widths is not None and declared.format not in (None, "fixed"):
         raise InvalidParameter(
-            "`widths` is for text with columns of fixed width, and this is read as"
-            f" {declared.format}."
+            "`widths` is for text with columns of fixed width, but this is read as "
+            f"{declared.format}."
         )
     kind = declared.format or _kind(text, filename.lower(), media_type, complete, declared)
     if kind == "csv" or kind == "fixed":
@@ -158,7 +158,7 @@ def detect(
         dialect = _json(kind, text, encoding, start, complete, declared.located)
         return msgspec.structs.replace(dialect, flatten=declared.flatten or 0)
     if declared.flatten:
-        raise InvalidParameter("`flatten` is for JSON and XML, and this is CSV.")
+        raise InvalidParameter("`flatten` is for JSON and XML, but this is CSV.")
     refuse_binary(text if declared.delimiter is None else text.replace(declared.delimiter, ""))
     try:
         table = _csv(text, encoding, start, complete, declared)
@@ -383,7 +383,7 @@ def _fixed(
         ruled = spaced_layout(lines, complete=complete, header_rows=_header_rows(declared))
     if ruled is None:
         raise InvalidParameter(
-            "No line such as `---- -----` rules the columns, and no blanks separate them; give"
+            "No line such as `---- -----` marks the columns, and no blanks separate them; give"
             " their `widths`."
         )
     return _fixed_dialect(text, encoding, start, declared, ruled)
@@ -437,7 +437,7 @@ def _fixed_dialect(
     columns = _names(layout.header, declared.columns, len(layout.starts))
     if len(columns) != len(layout.starts):
         raise InvalidParameter(
-            f"There are {len(layout.starts)} columns of fixed width and {len(columns)} names."
+            f"There are {len(layout.starts)} columns of fixed width, but {len(columns)} names."
         )
     position = _place_behind(text, position, layout.first, newline)
     return FixedDialect(

@@ -41,7 +41,7 @@ class NotEnded(Enum):
     """The turn changed nothing."""
 
     WORK_LEFT = "something is left to do"
-    OVER = "the job was deleted, or a twin of this turn has ended it"
+    OVER = "the job was deleted, or another process has ended it"
 
 
 Ending = Ended | NotEnded
@@ -80,9 +80,13 @@ class Finisher:
         """
         with tracing.span("conclude", job.trace, {"granula.job.id": str(job.id)}) as span:
             concluded = await self._concluder.conclude(job) if concludes(job) else None
-            ending = await self._database.transact(
-                lambda connection: self._end(connection, job, concluded)
-            )
+            try:
+                ending = await self._database.transact(
+                    lambda connection: self._end(connection, job, concluded)
+                )
+            finally:
+                if job.destination.staged is not None:
+                    await job.destination.staged.let_go(job.id)
             await self._put_away(job, concluded, ending)
             if isinstance(ending, NotEnded):
                 span.discard()
@@ -263,6 +267,15 @@ class Finisher:
         is_staged = self._destinations.of(job).staged is not None
         if is_staged and job.origin != corrections.ORIGIN:
             await jobs.withdraw(connection, job.id)
+
+    async def seal(self, connection: AsyncConnection, job: LockedJob) -> bool:
+        """Keep a job that is cancelled from publishing its staged results; return False if it has
+        published them elsewhere, and only has to end.
+        """
+        staged = self._destinations.of(job).staged
+        if staged is None or job.origin == corrections.ORIGIN:
+            return True
+        return await staged.seal(connection, job.id)
 
     async def forget_staged(self, job_id: UUID) -> None:
         """Delete what chunks staged for results that will not be published."""

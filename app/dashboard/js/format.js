@@ -1,9 +1,9 @@
 // Formats numbers, sizes and times for people.
 
-import { t, tCount } from "./messages.js";
+import { locale, t, tCount } from "./messages.js";
 
-const whole = new Intl.NumberFormat("en");
-const short = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
+const whole = new Intl.NumberFormat(locale);
+const short = new Intl.NumberFormat(locale, { maximumSignificantDigits: 3 });
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
@@ -36,7 +36,7 @@ export const when = (iso) => (iso ? moment.format(new Date(iso)) : "–");
 export const at = (iso) => clock.format(new Date(iso));
 
 export function ago(iso) {
-  const seconds = (Date.now() - new Date(iso)) / 1000;
+  const seconds = (Date.now() - Date.parse(iso)) / 1000;
   if (seconds < 60) return t("just now");
   if (seconds < 3600) return t("{count} min ago", { count: Math.floor(seconds / 60) });
   if (seconds < 86400) return t("{count} h ago", { count: Math.floor(seconds / 3600) });

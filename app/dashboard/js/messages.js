@@ -7,7 +7,9 @@
 const chosen = language(document.documentElement.dataset.languages ?? "", navigator.languages);
 const catalogue = chosen ? await load(chosen) : {};
 if (chosen) document.documentElement.lang = chosen;
-const categories = new Intl.PluralRules(chosen ?? "en");
+/** The language of the page, for numbers and dates. */
+export const locale = chosen ?? "en";
+const categories = new Intl.PluralRules(locale);
 
 /** Returns the first preferred language that has a catalogue; null means English. `available` is a
  *  list separated by spaces. */

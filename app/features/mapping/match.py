@@ -33,7 +33,7 @@ NO_MATCH: dict[str, Any] = {
     "input_column": None,
     "input_columns": [],
     "confidence": 0.0,
-    "reason": "no column of the input is like it",
+    "reason": "no column of the input resembles it",
     "conversion": [],
 }
 SHOWN_MEMBERS = ("input_columns", "reference_columns", "matrix")
@@ -250,7 +250,7 @@ def _fill_by_parts(mappings: list[dict[str, Any]], sources: Sequence[Side]) -> N
                 "input_column": columns[0] if len(columns) == 1 else None,
                 "input_columns": columns,
                 "confidence": BY_PARTS,
-                "reason": f"it can be made by a {operation}",
+                "reason": f"a {operation} can produce it",
                 "conversion": [step],
             }
 

@@ -143,9 +143,7 @@ class MappingProcessor(ReducesParts):
             except ChatUnavailable as error:
                 logger.warning("Falling back to a local mapping: %s", error.detail)
                 provider = LOCAL
-                notes.append(
-                    f"Made locally, since the provider openai did not help: {error.detail}"
-                )
+                notes.append(f"Made by the local provider, because openai failed: {error.detail}")
         body = {
             "input_file_id": str(parts[0].file_id),
             "reference_file_id": options.reference_file_id or None,

@@ -23,10 +23,13 @@ class ConnectionItem(Answer):
     address: str | None = Field(
         description="`host:port/database` of a named connection, without user and password."
     )
+    host: str | None = Field(description="Host of a named connection.")
+    database: str | None = Field(description="Name of the database of a named connection.")
     default_schema: str | None = Field(
         description="Where names without a schema are looked for; null: the search path."
     )
     reachable: bool = Field(description="Whether it answered just now.")
+    problem: str | None = Field(description="Why it cannot be used now; null if it can be.")
 
 
 class ConnectionList(Answer):
@@ -87,7 +90,7 @@ class TableLoad(Answer):
     job_id: UUID = Field(description=JOB_ID)
     file_id: UUID = Field(description=FILE_ID)
     filename: str = Field(description="Of the file.")
-    mode: Mode = Field(description="What it does with rows that are there.")
+    mode: Mode = Field(description="What it does with rows that already exist.")
     status: Status = Field(description="Of the job.")
     summary: Shown | None = Field(description="Its counts; null until it has some.")
     created_at: datetime = Field(description=CREATED_AT)
@@ -138,6 +141,9 @@ class RowEvent(Answer):
     byte_end: int | None = Field(description="Byte offset of its end.")
     correction_id: UUID | None = Field(
         description="The correction that gave the row its values; null if they are as in the file."
+    )
+    steps: dict[str, Shown] = Field(
+        description="By column that steps made: its source and its steps; empty if it is not yours."
     )
     values: dict[str, str | None] | None = Field(
         description="Values that were read, by column, as texts; null of a deleted row."

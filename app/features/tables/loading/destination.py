@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -21,7 +22,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import chunks, jobs
+from app.db import chunks, corrections, jobs
 from app.db.engine import Database
 from app.db.rows import ChunkRow
 from app.destinations.base import ReadBack, ResultDestination, TakenBack
@@ -30,10 +31,13 @@ from app.destinations.staged import Assembly, Compute, StagedJob, StagedResults
 from app.errors import TerminalError, TransientError
 from app.failpoints import hit
 from app.features.tables.catalogue import read_definition
+from app.features.tables.connections import RemoteTransaction
 from app.features.tables.ddl import add_key, create_table
 from app.features.tables.definition import quoted
+from app.features.tables.ledger import Ledger, RowRange
 from app.features.tables.loading import preview, undoing
-from app.features.tables.loading.loader import Loader, LoadRefused, Range, RowsRefused
+from app.features.tables.loading.loader import LoadRefused, Range, RowsRefused
+from app.features.tables.loading.places import ConnectionRemoved, NamedPlace, Place, Places
 from app.features.tables.loading.processor import NAME
 from app.features.tables.loading.record import (
     BEFORE_PREFIX,
@@ -43,7 +47,13 @@ from app.features.tables.loading.record import (
     recorded_job,
 )
 from app.features.tables.loading.refusals import Refusal, clashes, found_by, settled_by
-from app.features.tables.loading.statements import Finder, Statements, Step, stage_of
+from app.features.tables.loading.statements import (
+    STAGE_PREFIX,
+    Finder,
+    Statements,
+    Step,
+    stage_of,
+)
 from app.features.tables.loading.stored import from_text
 from app.features.tables.loading.undoing import TableMoved
 from app.features.tables.plan import DELETING, KEYED, LoadPlan, Mode
@@ -65,6 +75,8 @@ meanwhile; a table that changes faster than it can be loaded is an error.
 """
 CORRECTED: dict[str, Mode] = {"create": "append", "replace": "append", "mirror": "upsert"}
 """The mode of rows that are corrected, where it is not that of the load."""
+CANCELLED = "cancelled"
+"""Answer of a load that was cancelled before it was committed, and never will be."""
 WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
 
 
@@ -86,6 +98,14 @@ class MirrorIncomplete(TerminalError):
     code = "mirror_incomplete"
 
 
+@dataclass(slots=True)
+class Ready:
+    """A load on a named connection, whose transaction there is open or has ended."""
+
+    transaction: RemoteTransaction | None
+    conclusion: Conclusion
+
+
 Settling = Callable[[Statements, StagedJob], Awaitable[list[Refusal]]]
 """A way to find rows that the table refuses."""
 
@@ -97,11 +117,13 @@ class LoadParts:
     database: Database
     sources: Sources
     rejects: Rejects
-    loader: Loader
+    places: Places
     refused: Counter[UUID]
     """How often the table has refused the whole of a job. Lost with the process, it is found out
     again.
     """
+    ready: dict[UUID, Ready]
+    """Loads that are written on a named connection, and not committed."""
 
 
 class LoadedTables:
@@ -112,11 +134,11 @@ class LoadedTables:
         database: Database,
         sources: Sources,
         rejects: Rejects,
-        loader: Loader,
+        places: Places,
         keep_days: float,
     ) -> None:
         """`keep_days`: how long records are kept."""
-        self._parts = LoadParts(database, sources, rejects, loader, Counter())
+        self._parts = LoadParts(database, sources, rejects, places, Counter(), {})
         self._keep = timedelta(days=keep_days)
 
     def of(self, processor: str, options: Mapping[str, Any]) -> ResultDestination | None:
@@ -131,27 +153,48 @@ class LoadedTables:
             await asyncio.sleep(SWEEP_SECONDS if is_done else RETRY_SECONDS)
 
     async def sweep(self) -> None:
-        """Remove staging tables that no job needs any more, and records that are too old."""
+        """Remove staging tables that no job needs any more, and records that are too old.
+        Named connections that cannot be used now are left to the next sweep.
+        """
         parts = self._parts
-        async with parts.database.working() as connection:
-            job_ids = await parts.loader.staged_jobs(connection)
-            names = await parts.loader.list_tables(connection, RECORD_PREFIX)
-            names += await parts.loader.list_tables(connection, BEFORE_PREFIX)
-        for job_id in job_ids:
-            await parts.database.transact(lambda c, j=job_id: _drop_unneeded(c, parts.loader, j))  # type: ignore[misc]
+        place = parts.places.own
+        async with place.working() as connection:
+            job_ids = await place.loader.staged_jobs(connection)
+            names = await place.loader.list_tables(connection, RECORD_PREFIX)
+            names += await place.loader.list_tables(connection, BEFORE_PREFIX)
         recorded = dict.fromkeys(recorded_job(name) for name in names)
-        for recorded_id in recorded:
-            if recorded_id is not None:
-                await parts.database.transact(lambda c, j=recorded_id: self._drop_old(c, j))  # type: ignore[misc]
+        await self._sweep_in(place, job_ids, [each for each in recorded if each is not None])
+        for named in parts.places.named():
+            with suppress(TransientError):  # the next sweep tries again
+                await self._sweep_named(named)
 
-    async def _drop_old(self, connection: AsyncConnection, job_id: UUID) -> None:
+    async def _sweep_named(self, place: Place) -> None:
+        """Sweep what the ledger names: others may use the same database."""
+        assert place.ledger is not None
+        async with place.working() as connection:
+            recorded = await place.ledger.list_jobs(connection)
+            names = await place.loader.list_tables(connection, STAGE_PREFIX)
+        staged = [job_id for job_id in recorded if stage_of(job_id) in names]
+        await self._sweep_in(place, staged, recorded)
+
+    async def _sweep_in(
+        self, place: Place, staged: Sequence[UUID], recorded: Sequence[UUID]
+    ) -> None:
+        transact = self._parts.database.transact
+        for job_id in staged:
+            await transact(lambda c, j=job_id: _drop_unneeded(c, place, j))  # type: ignore[misc]
+        for job_id in recorded:
+            await transact(lambda c, j=job_id: self._drop_old(c, place, j))  # type: ignore[misc]
+
+    async def _drop_old(self, connection: AsyncConnection, place: Place, job_id: UUID) -> None:
         job = await jobs.lock_job(connection, job_id)
         is_kept = job is not None and (
             job.finished_at is None or datetime.now(UTC) - job.finished_at < self._keep
         )
         if not is_kept:
             logger.info("Dropping the record of %s", job_id)
-            await drop_record(connection, self._parts.loader, job_id)
+            async with place.at(connection) as target:
+                await drop_record(target, place, job_id)
 
 
 class LoadedTable(StagedResults):
@@ -163,7 +206,8 @@ class LoadedTable(StagedResults):
 
     def __init__(self, parts: LoadParts, plan: LoadPlan) -> None:
         self._parts = parts
-        self._loader = parts.loader
+        self._place = parts.places.of(plan.definition.name.connection)
+        self._loader = self._place.loader
         self._plan = plan
 
     # ------------------------------------------------------------------ a chunk
@@ -171,9 +215,26 @@ class LoadedTable(StagedResults):
     async def write(
         self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page]
     ) -> dict[str, int]:
-        await self._loader.stage(connection, job_id, self._plan, [page.data for page in rows])
+        async with self._place.at(connection) as target:
+            if self._place.ledger is not None:
+                await self._unstage_earlier(target, self._place.ledger, job_id, rows)
+            await self._loader.stage(target, job_id, self._plan, [page.data for page in rows])
         hit("load.staged")
         return {}
+
+    async def _unstage_earlier(
+        self, target: AsyncConnection, ledger: Ledger, job_id: UUID, rows: Sequence[Page]
+    ) -> None:
+        """Delete what an earlier attempt has staged of these rows, and died before it could say so
+        in the database of the service. An entry in the ledger stands for the rows.
+        """
+        await ledger.make(target)
+        for page in rows:
+            span = rows_of(page)
+            earlier = await ledger.take(target, job_id, "staged", span)
+            if earlier is not None and await self._loader.has_stage(target, job_id):
+                await self._loader.run(target, self._statements(job_id).unstage_between(*earlier))
+            await ledger.write(target, job_id, "staged", None, span)
 
     async def count(self, connection: AsyncConnection, job_id: UUID) -> int:
         """Return the rows that a running job has staged, or that an ended one has loaded."""
@@ -182,10 +243,31 @@ class LoadedTable(StagedResults):
             return 0
         if JobStatus(job.status) in WHOLE:
             return int((job.summary or {})["rows"]) if job.stores_results else 0
-        is_staged = JobStatus(job.status) in ACTIVE_JOBS
-        if not is_staged or not await self._loader.has_stage(connection, job_id):
+        if JobStatus(job.status) not in ACTIVE_JOBS:
             return 0
-        return await self._loader.count(connection, self._statements(job_id).count_staged)
+        ready = self._parts.ready.get(job_id)
+        if ready is not None:
+            return int(ready.conclusion.summary["rows"])
+        async with self._place.read(connection) as target:
+            return await self._count_written(target, job_id)
+
+    async def _count_written(self, target: AsyncConnection, job_id: UUID) -> int:
+        """Return the rows that are staged, or committed in the table."""
+        loaded = await self._find_loaded(target, job_id)
+        if loaded is not None:
+            return int(loaded.summary["rows"])
+        if not await self._loader.has_stage(target, job_id):
+            return 0
+        return await self._loader.count(target, self._statements(job_id).count_staged)
+
+    async def _find_loaded(self, target: AsyncConnection, job_id: UUID) -> Conclusion | None:
+        """Return the end of the load, if the ledger has it."""
+        if self._place.ledger is None:
+            return None
+        answer = await self._place.ledger.find(target, job_id, "loaded")
+        if answer is None or answer == CANCELLED:
+            return None
+        return Conclusion(answer["summary"], answer["result"])
 
     # ------------------------------------------------------------------ a correction
 
@@ -199,8 +281,20 @@ class LoadedTable(StagedResults):
         is_loaded = job is not None and JobStatus(job.status) in WHOLE
         if not is_loaded or self._plan.is_dry_run:
             raise LoadRefused("Nothing of the load is in the table; retry it, or load it again.")
+        async with self._place.at(connection) as target:
+            known = await self._find_corrected(target, job_id, rows)
+            if known is not None:
+                return [_reject(Refusal(*refusal)) for refusal in known["refused"]]
+            refusals = await self._refused(target, job_id, rows)
+            if self._place.ledger is not None:
+                await self._note_corrected(target, self._place.ledger, job_id, rows, refusals)
+        return [_reject(refusal) for refusal in refusals]
+
+    async def _refused(
+        self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page]
+    ) -> list[Refusal]:
         loader, statements = self._loader, self._corrected(job_id)
-        await self.write(connection, job_id, rows)
+        await loader.stage(connection, job_id, self._plan, [page.data for page in rows])
         await loader.begin(connection)
         refusals: list[Refusal] = []
         for finder in (statements.repeated_keys, statements.without_counterpart):
@@ -213,16 +307,70 @@ class LoadedTable(StagedResults):
             last = max(page.numbers[-1] for page in rows if page.numbers)
         tried = await loader.rehearse(connection, statements, [(rows[0].first_row, last)])
         await loader.unstage(connection, statements, _numbers(tried))
-        return [_reject(refusal) for refusal in [*refusals, *tried]]
+        return [*refusals, *tried]
+
+    async def _find_corrected(
+        self, target: AsyncConnection, job_id: UUID, rows: Sequence[Page]
+    ) -> Any:
+        """Return what the ledger says of this correction: rows that were refused, and counts, if
+        others were written. None if it was not committed.
+        """
+        if self._place.ledger is None:
+            return None
+        known = await self._place.ledger.find(target, job_id, "corrected", rows[0].first_row)
+        is_same = known is not None and known["asked"] == _all_numbers(rows)
+        return known if is_same and known["counts"] is not None else None
+
+    async def _note_corrected(
+        self,
+        target: AsyncConnection,
+        ledger: Ledger,
+        job_id: UUID,
+        rows: Sequence[Page],
+        refusals: Sequence[Refusal],
+    ) -> None:
+        numbers = _all_numbers(rows)
+        span = RowRange(numbers[0], numbers[-1])
+        await ledger.make(target)
+        await ledger.take(target, job_id, "corrected", RowRange(span.first, span.first))
+        answer = {"asked": numbers, "refused": refusals, "counts": None}
+        await ledger.write(target, job_id, "corrected", answer, span)
 
     async def merge(
         self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page], start: int, end: int
     ) -> dict[str, int]:
         """Write what `refuse` has staged into the table, which has the load itself already."""
+        async with self._place.at(connection) as target:
+            known = await self._find_corrected(target, job_id, rows)
+            if known is not None:
+                counts: dict[str, int] = known["counts"]
+                return counts
+            counts = await self._merged(target, job_id)
+            if self._place.ledger is not None:
+                await self._count_corrected(target, self._place.ledger, job_id, rows, counts)
+        return counts
+
+    async def _merged(self, target: AsyncConnection, job_id: UUID) -> dict[str, int]:
         record = Record(self._corrected_plan, job_id)
-        count = await self._loader.count(connection, record.statements.count_staged)
-        has_record = await self._loader.has_table(connection, record.name)
-        return {"rows": count, **await self._apply(connection, record, is_recorded=has_record)}
+        count = await self._loader.count(target, record.statements.count_staged)
+        has_record = await self._loader.has_table(target, record.name)
+        return {"rows": count, **await self._apply(target, record, is_recorded=has_record)}
+
+    async def _count_corrected(
+        self,
+        target: AsyncConnection,
+        ledger: Ledger,
+        job_id: UUID,
+        rows: Sequence[Page],
+        counts: dict[str, int],
+    ) -> None:
+        """Add the counts to the entry. Without a row in the table there is nothing to remember."""
+        first = rows[0].first_row
+        entry = await ledger.find(target, job_id, "corrected", first)
+        await ledger.take(target, job_id, "corrected", RowRange(first, first))
+        if counts["rows"]:
+            span = RowRange(first, _all_numbers(rows)[-1])
+            await ledger.write(target, job_id, "corrected", entry | {"counts": counts}, span)
 
     @property
     def _corrected_plan(self) -> LoadPlan:
@@ -235,7 +383,11 @@ class LoadedTable(StagedResults):
 
     async def remove(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> bool:
         """Drop the record. What was loaded is the user's."""
-        await drop_record(connection, self._loader, job_id)
+        try:
+            async with self._place.at(connection) as target:
+                await drop_record(target, self._place, job_id)
+        except ConnectionRemoved:
+            logger.warning("The record of %s stays: its connection is gone", job_id)
         return False
 
     # ------------------------------------------------------------------ what was loaded
@@ -246,45 +398,72 @@ class LoadedTable(StagedResults):
         """Compare the record of the load with the table. Rows that differ were changed since by
         others, which is no fault; rows that the record lacks are one.
         """
+        job = await jobs.load_job(connection, job_id)
+        rows = int((job.summary or {}).get("rows", 0)) if job is not None else 0
+        async with self._place.read(connection) as target, self._place.awake(connection):
+            return await self._read_back(target, job_id, rows)
+
+    async def _read_back(self, target: AsyncConnection, job_id: UUID, rows: int) -> ReadBack:
         record = Record(self._plan, job_id)
-        recorded = await undoing.find_recorded(connection, self._loader, record)
+        recorded = await undoing.find_recorded(target, self._loader, record)
         if recorded is None:
             return ReadBack()
-        reason = await undoing.fits(connection, self._plan)
+        reason = await undoing.fits(target, self._plan)
         if reason:
             return ReadBack(since={"same": 0, "changed": 0, "removed": 0, "table": reason})
-        job = await jobs.load_job(connection, job_id)
-        rows = int((job.summary or {})["rows"]) if job is not None else 0
-        have = await self._loader.count(connection, f"SELECT count(*) FROM {record.table}")  # noqa: S608
+        have = await self._loader.count(target, f"SELECT count(*) FROM {record.table}")  # noqa: S608
         problems = [] if have == rows else [f"rows in the record: {have}, expected {rows}"]
-        since = await undoing.compare(connection, self._loader, recorded)
+        since = await undoing.compare(target, self._loader, recorded)
         return ReadBack(problems=problems, since=since)
 
     async def has_rows(self, connection: AsyncConnection, job_ids: Sequence[UUID]) -> bool:
         """Return whether one of the loads has a record."""
-        for job_id in job_ids:
-            if await self._loader.has_table(connection, Record(self._plan, job_id).name):
-                return True
+        async with self._place.read(connection) as target:
+            for job_id in job_ids:
+                if await self._loader.has_table(target, Record(self._plan, job_id).name):
+                    return True
         return False
 
     async def take_back(
         self, connection: AsyncConnection, job_id: UUID, at_most: int
     ) -> TakenBack | None:
         """Take back all of the load at once: readers see the table before or after."""
-        loader, record = self._loader, Record(self._plan, job_id)
-        await loader.begin(connection)
-        await loader.take_turns(connection, self._plan.definition.name)
-        recorded = await undoing.find_recorded(connection, loader, record)
         job = await jobs.load_job(connection, job_id)
-        if recorded is None or job is None:
+        if job is None:
             return None
-        loads = await undoing.find_loads(
-            connection, loader, self._plan.definition.name, after=job.finished_at
-        )
-        later = [other for load, other in loads if load.id != job_id]
-        taken = await undoing.take_back(connection, loader, recorded, later)
+        loader, ledger = self._loader, self._place.ledger
+        table = self._plan.definition.name
+        async with self._place.at(connection) as target:
+            await loader.begin(target)
+            await loader.take_turns(target, table)
+            if ledger is not None:
+                known = await ledger.find(target, job_id, "undone")
+                if known is not None:
+                    return self._taken_before(known, job.undo_counts)
+            record = Record(self._plan, job_id)
+            recorded = await undoing.find_recorded(target, loader, record)
+            if recorded is None:
+                return None
+            loads = await undoing.find_loads(
+                connection, target, loader, table, after=job.finished_at
+            )
+            later = [other for load, other in loads if load.id != job_id]
+            async with self._place.awake(connection):
+                taken = await undoing.take_back(target, loader, recorded, later)
+            if ledger is not None:
+                await ledger.write(target, job_id, "undone", taken._asdict())
         hit("load.undone")
         return taken
+
+    @staticmethod
+    def _taken_before(known: Any, counts: dict[str, Any] | None) -> TakenBack | None:
+        """Return what an undo has taken back that died before it could be counted; None if it is
+        counted, or there is nothing to count.
+        """
+        taken = TakenBack(**{**known, "left_rows": tuple(known["left_rows"])})
+        counted = sum((counts or {}).get(name, 0) for name in ("removed", "restored", "left"))
+        is_open = bool(taken.removed or taken.restored or taken.left)
+        return taken if is_open and not counted else None
 
     def _statements(self, job_id: UUID) -> Statements:
         return Statements(self._plan, job_id)
@@ -295,13 +474,16 @@ class LoadedTable(StagedResults):
         """Make rejects of the rows that the table refuses: those that a question finds, and, if
         that was not enough, those that an attempt does.
         """
+        await self.let_go(job.id)
         if not await self._is_staged(job):
             return
         statements = self._statements(job.id)
+        if self._place.ledger is not None:
+            await self._unstage_rejected(statements, job)
         refused = self._parts.refused[job.id]
         if refused > MOST_REFUSALS:
             raise LoadRefused(
-                "The table refused the load again and again, although each row by itself fits."
+                "The table refused the load repeatedly, although it accepts each row on its own."
             )
         steps: list[Settling] = [
             self._by_foreign_keys,
@@ -309,10 +491,10 @@ class LoadedTable(StagedResults):
             self._by_counterparts,
         ]
         if refused or self._plan.key:
-            await self._parts.database.transact(lambda c: self._loader.analyze(c, statements))
+            await self._place.transact(lambda c: self._loader.analyze(c, statements))
         if refused:
             steps.insert(0, self._by_checks)
-            await self._parts.database.transact(lambda c: self._loader.index(c, statements))
+            await self._place.transact(lambda c: self._loader.index(c, statements))
             if not statements.has_hidden_rules:
                 steps.append(self._by_clashes)
         if refused > 1 or (refused and statements.has_hidden_rules):
@@ -337,13 +519,36 @@ class LoadedTable(StagedResults):
 
     async def _is_staged(self, job: StagedJob) -> bool:
         """Return whether there are rows, and no chunk has failed."""
-        async with self._parts.database.working() as connection:
+        async with self._place.working() as connection:
             if not await self._loader.has_stage(connection, job.id):
                 return False
         async for chunk in self._chunks(job):
             if chunk.status != ChunkStatus.COMPLETED:
                 return False
         return True
+
+    async def _unstage_rejected(self, statements: Statements, job: StagedJob) -> None:
+        """Delete staged rows that are rejected already: a process may have died after the rejects
+        were committed, and before that was.
+        """
+        async with self._place.working() as target:
+            staged = await self._loader.count(target, statements.count_staged)
+        expected = 0
+        rejecting: list[ChunkRow] = []
+        async for chunk in self._chunks(job):
+            expected += chunk.rows_ok
+            if chunk.reject_codes:
+                rejecting.append(chunk)
+        if staged <= expected:
+            return
+        for chunk in rejecting:
+            last = chunk.first_row + chunk.row_count - 1
+            async with self._parts.database.working() as connection:
+                places = await corrections.places_of(connection, job.id, chunk.first_row, last)
+            numbers = sorted(places)
+            await self._place.transact(
+                lambda c, some=numbers: self._loader.unstage(c, statements, some)  # type: ignore[misc]
+            )
 
     async def _find(
         self, finders: Sequence[Finder], *, after: int = 0
@@ -355,11 +560,23 @@ class LoadedTable(StagedResults):
         for finder in finders:
             some = finder.some(after, ROWS_AT_ONCE)
             try:
-                async with self._parts.database.working() as connection:
-                    answers.append((finder, await self._loader.fetch(connection, some)))
+                async with self._place.working() as connection:
+                    rows: list[Any] = []
+                    if after or await self._may_find(connection, finder):
+                        rows = await self._loader.fetch(connection, some)
+                    answers.append((finder, rows))
             except (RowsRefused, LoadRefused) as error:
-                logger.info("%s cannot be looked at: %s", finder.constraint.name, error)
+                logger.info("Cannot inspect %s: %s", finder.constraint.name, error)
         return answers
+
+    async def _may_find(self, connection: AsyncConnection, finder: Finder) -> bool:
+        """Return whether the question finds anything. Mostly it does not, and the probe of it is
+        answered sooner.
+        """
+        if not finder.probe:
+            return True
+        ((is_there,),) = await self._loader.fetch(connection, finder.probe)
+        return bool(is_there)
 
     async def _by_checks(self, statements: Statements, job: StagedJob) -> list[Refusal]:
         return await self._by_questions(list(statements.checks()))
@@ -429,7 +646,7 @@ class LoadedTable(StagedResults):
             raise _RolledBack
 
         try:
-            await self._parts.database.transact(attempt)
+            await self._place.transact(attempt)
         except _RolledBack:
             pass
         return refusals
@@ -458,19 +675,26 @@ class LoadedTable(StagedResults):
         async def write(connection: AsyncConnection) -> None:
             row = await jobs.lock_job(connection, job.id)
             if row is None or JobStatus(row.status) not in ACTIVE_JOBS:
-                raise RowsRefused("The job ended meanwhile.")
+                raise RowsRefused("The job has ended in the meantime.")
             rows_ok = chunk.rows_ok
             for code, count in Counter(refusal.code for refusal in refusals).items():
                 is_as_read = await chunks.demote(
                     connection, job.id, chunk.chunk_index, rows_ok=rows_ok, by=count, code=code
                 )
                 if not is_as_read:
-                    raise RowsRefused("A chunk of the job changed meanwhile.")
+                    raise RowsRefused("A chunk of the job has changed in the meantime.")
                 rows_ok -= count
             await self._parts.rejects.write(connection, job.id, rejects)
-            await self._loader.unstage(connection, statements, _numbers(refusals))
+            if self._place.ledger is None:
+                await self._loader.unstage(connection, statements, _numbers(refusals))
 
         await self._parts.database.transact(write)
+        if self._place.ledger is not None:
+            # Behind the rejects: what is not deleted now is found by them later.
+            hit("load.rejected")
+            await self._place.transact(
+                lambda c: self._loader.unstage(c, statements, _numbers(refusals))
+            )
 
     def _rejects(
         self, job: StagedJob, chunk: ChunkRow, refusals: Sequence[Refusal]
@@ -506,15 +730,27 @@ class LoadedTable(StagedResults):
         async for chunk in self._chunks(job):
             if chunk.status != ChunkStatus.COMPLETED:
                 return None
-        async with self._parts.database.working() as connection:
-            rows = await self.count(connection, job.id)
+        async with self._place.working() as target:
+            loaded = await self._find_loaded(target, job.id)
+            rows = 0
+            if loaded is None:
+                rows = await self._count_written(target, job.id)
+        if loaded is not None:
+            self._parts.ready[job.id] = Ready(None, loaded)
+            return Assembly(loaded)
+        steps = self._plan.steps
         result = {
             "table": str(self._plan.definition.name),
             "mode": self._plan.mode,
             "dry_run": self._plan.is_dry_run,
             "statements": list(self._plan.statements),
             "columns": [
-                {"column": column.name, "type": column.type, "from": column.source}
+                {
+                    "column": column.name,
+                    "type": column.type,
+                    "from": column.source,
+                    "made": steps.get(column.name),
+                }
                 for column in self._plan.columns
             ],
             "defaulted": list(self._plan.defaulted),
@@ -524,18 +760,81 @@ class LoadedTable(StagedResults):
         summary: dict[str, Any] = {"rows": rows}
         if self._plan.is_dry_run:
             summary["dry_run"] = True
-        return Assembly(Conclusion(summary, result), payload=job.rows - rows)
+        assembly = Assembly(Conclusion(summary, result), payload=job.rows - rows)
+        if isinstance(self._place, NamedPlace):
+            await self._make_ready(self._place, job.id, assembly)
+        return assembly
+
+    async def _make_ready(self, place: NamedPlace, job_id: UUID, assembly: Assembly) -> None:
+        """Write the rows on the named connection and leave the transaction open, so that the
+        service's own is not held for as long as that takes.
+        """
+        transaction = await place.begin()
+        try:
+            with place.translated():
+                conclusion = await self._load_counted(transaction.connection, job_id, assembly)
+        except BaseException:
+            await transaction.roll_back()
+            raise
+        self._parts.ready[job_id] = Ready(transaction, conclusion)
+
+    async def _load_counted(
+        self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
+    ) -> Conclusion:
+        try:
+            return await self._load(connection, job_id, assembly)
+        except RowsRefused:
+            self._parts.refused[job_id] += 1
+            raise
 
     async def publish(
         self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
     ) -> Conclusion:
-        try:
-            conclusion = await self._load(connection, job_id, assembly)
-        except RowsRefused:
-            self._parts.refused[job_id] += 1
-            raise
+        if isinstance(self._place, NamedPlace):
+            return await self._commit(self._place, job_id)
+        conclusion = await self._load_counted(connection, job_id, assembly)
         hit("load.published")
         return conclusion
+
+    async def _commit(self, place: NamedPlace, job_id: UUID) -> Conclusion:
+        """Commit the load on the named connection, with its entry in the ledger. The transaction of
+        the caller commits next; if that fails, the entry ends the job.
+        """
+        ready = self._parts.ready[job_id]
+        transaction = ready.transaction
+        if transaction is None:
+            return ready.conclusion
+        answer = {"summary": ready.conclusion.summary, "result": ready.conclusion.result}
+        with place.translated():
+            await place.ledger.make(transaction.connection)
+            await place.ledger.write(transaction.connection, job_id, "loaded", answer)
+            await place.ledger.remove(transaction.connection, job_id, "staged")
+        hit("load.published")
+        await transaction.commit()
+        ready.transaction = None
+        hit("load.committed")
+        return ready.conclusion
+
+    async def seal(self, connection: AsyncConnection, job_id: UUID) -> bool:
+        """Keep a load that has not been committed from ever being so; return False if it is."""
+        ledger = self._place.ledger
+        if ledger is None or not await self._may_be_written(connection, job_id):
+            return True
+        async with self._place.at(connection) as target:
+            await self._loader.begin(target)
+            await ledger.make(target)
+            answer = await ledger.find(target, job_id, "loaded")
+            if answer is None:
+                await ledger.write(target, job_id, "loaded", CANCELLED)
+        return answer is None or answer == CANCELLED
+
+    async def _may_be_written(self, connection: AsyncConnection, job_id: UUID) -> bool:
+        """Return whether all chunks have ended: the last step may have begun."""
+        job = await jobs.load_job(connection, job_id)
+        if job is None or not job.split_done:
+            return False
+        tally = await chunks.tally(connection, job_id)
+        return all(ChunkStatus(each.status).is_final for each in tally)
 
     async def _load(
         self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
@@ -606,20 +905,25 @@ class LoadedTable(StagedResults):
         if mode in KEYED or mode in DELETING:
             await loader.run(connection, record.create_before)
         counts["deleted"] = await self._delete(connection, record.deletions())
-        if statements.updates:
+        keeps_by_update = await loader.returns_old(connection)
+        if statements.changes and not keeps_by_update:
             counts["updated"] = await loader.run(connection, record.keep_updated)
         if mode in KEYED and not record.can_keep_late:
             counts[left_alone] = await loader.run(connection, record.keep_matched(left_alone))
-        written = {"updated": 0, "inserted": 0}
-        for step in statements.steps():
-            written[step.counted] += await loader.run(connection, step.sql)
+        updated = 0
+        if statements.changes and keeps_by_update:
+            updated = counts["updated"] = await loader.run(connection, record.update_and_keep)
+        elif statements.changes:
+            updated = await loader.run(connection, statements.update(statements.stage))
+        if statements.inserts:
+            insert = statements.insert(statements.stage)
+            counts["inserted"] = await loader.run(connection, insert)
         await loader.end(connection)
-        counts["inserted"] = written["inserted"]
         others = staged - counts["updated"] - counts["inserted"]
         if others and mode in KEYED and record.can_keep_late:
             late = record.keep_matched(left_alone, is_late=True)
             counts[left_alone] = await loader.run(connection, late)
-        is_as_kept = written["updated"] == counts["updated"] and others == counts[left_alone]
+        is_as_kept = updated == counts["updated"] and others == counts[left_alone]
         if not is_as_kept and not record.definition.triggers:
             raise TableMoved  # others have written rows of the file meanwhile
         return counts
@@ -642,7 +946,7 @@ class LoadedTable(StagedResults):
                 rows = await self._loader.run(connection, step.sql)
                 deleted += rows if step.counted == "deleted" else 0
         except RowsRefused as error:
-            raise LoadRefused(f"Rows of the table cannot be deleted: {error.detail}") from error
+            raise LoadRefused(f"Cannot delete rows of the table: {error.detail}") from error
         return deleted
 
     @property
@@ -663,7 +967,9 @@ class LoadedTable(StagedResults):
         await self._loader.take_turns(connection, planned.name)
         if plan.mode == "create":
             if await read_definition(connection, planned.name) is not None:
-                raise TableChanged(f"There is a table {planned.name} by now. Nothing was loaded.")
+                raise TableChanged(
+                    f"The table {planned.name} was created in the meantime. Nothing was loaded."
+                )
         else:
             await self._check_definition(connection)
         statements = plan.statements
@@ -681,7 +987,7 @@ class LoadedTable(StagedResults):
             await self._loader.hold(connection, self._plan)
             now = await read_definition(connection, before.name)
         if now is None:
-            raise TableChanged(f"The table {before.name} is gone. Nothing was loaded.")
+            raise TableChanged(f"The table {before.name} was dropped. Nothing was loaded.")
         if now.fingerprint() != before.fingerprint():
             raise TableChanged(
                 f"The definition of {before.name} changed while the load ran. Nothing was loaded."
@@ -704,15 +1010,29 @@ class LoadedTable(StagedResults):
     async def discard(self, assembly: Assembly) -> None:
         """Keep what is staged: it may be needed for another attempt."""
 
+    async def let_go(self, job_id: UUID) -> None:
+        ready = self._parts.ready.pop(job_id, None)
+        if ready is not None and ready.transaction is not None:
+            await ready.transaction.roll_back()
+
     async def forget(self, job_id: UUID) -> None:
-        self._parts.refused.pop(job_id, None)
-        work = self._parts.database.transact(lambda c: self._loader.drop_stage(c, job_id))
-        await _left_for_the_sweep(work)
+        await self._clean(job_id, lambda c: self._drop_stage(c, job_id))
+
+    async def _drop_stage(self, connection: AsyncConnection, job_id: UUID) -> None:
+        async with self._place.at(connection) as target:
+            await self._loader.drop_stage(target, job_id)
+            if self._place.ledger is not None:
+                await self._place.ledger.remove(target, job_id, "staged")
 
     async def failed(self, job_id: UUID) -> None:
+        await self._clean(job_id, lambda c: _drop_unneeded(c, self._place, job_id))
+
+    async def _clean(
+        self, job_id: UUID, work: Callable[[AsyncConnection], Awaitable[None]]
+    ) -> None:
         self._parts.refused.pop(job_id, None)
-        work = self._parts.database.transact(lambda c: _drop_unneeded(c, self._loader, job_id))
-        await _left_for_the_sweep(work)
+        await self.let_go(job_id)
+        await _left_for_the_sweep(self._parts.database.transact(work))
 
 
 class _RolledBack(Exception):
@@ -751,7 +1071,7 @@ def most_of(limit: str, rows: int) -> int:
     return int(limit)
 
 
-async def _drop_unneeded(connection: AsyncConnection, loader: Loader, job_id: UUID) -> None:
+async def _drop_unneeded(connection: AsyncConnection, place: Place, job_id: UUID) -> None:
     """Drop a staging table, which is needed while its job works and while failed chunks can be
     retried.
     """
@@ -761,14 +1081,31 @@ async def _drop_unneeded(connection: AsyncConnection, loader: Loader, job_id: UU
         can_retry = status is JobStatus.FAILED and await chunks.errors(connection, job_id, limit=1)
         if status in ACTIVE_JOBS or can_retry:
             return
-    logger.info("Dropping the staging table of %s", job_id)
-    await loader.drop_stage(connection, job_id)
+    async with place.at(connection) as target:
+        if await place.loader.has_stage(target, job_id):
+            logger.info("Dropping the staging table of %s", job_id)
+            await place.loader.drop_stage(target, job_id)
 
 
-async def drop_record(connection: AsyncConnection, loader: Loader, job_id: UUID) -> None:
-    """Drop the record of a job, if it has one."""
+async def drop_record(target: AsyncConnection, place: Place, job_id: UUID) -> None:
+    """Drop the record of a job, if it has one, and its entries in the ledger."""
     for prefix in (RECORD_PREFIX, BEFORE_PREFIX):
-        await loader.run(connection, f"DROP TABLE IF EXISTS {quoted(prefix + job_id.hex)}")
+        await place.loader.run(target, f"DROP TABLE IF EXISTS {quoted(prefix + job_id.hex)}")
+    if place.ledger is not None:
+        await place.ledger.remove(target, job_id)
+
+
+def rows_of(page: Page) -> RowRange:
+    numbers = page.numbers
+    last = numbers[-1] if numbers else page.first_row + page.row_count - 1
+    return RowRange(page.first_row, last)
+
+
+def _all_numbers(rows: Sequence[Page]) -> list[int]:
+    numbers: list[int] = []
+    for page in rows:
+        numbers += page.numbers or range(page.first_row, page.first_row + page.row_count)
+    return numbers
 
 
 async def _left_for_the_sweep(work: Awaitable[Any]) -> bool:
@@ -780,4 +1117,6 @@ async def _left_for_the_sweep(work: Awaitable[Any]) -> bool:
     except TransientError as error:
         logger.warning("Could not drop a staging table; the sweep will: %s", error)
         return False
+    except ConnectionRemoved:
+        logger.warning("A staging table stays: its connection is gone")
     return True

@@ -18,6 +18,8 @@ def load(tables: Tables) -> JobType:
         async def plan(file: InputFile) -> Plan:
             load_plan = await planned(file)
             stored = {**stored_names(load_plan), "plan": as_text(load_plan)}
+            if options.template_id is not None:
+                stored["template_id"] = str(options.template_id)
             return Plan(NAME, stored, columns=load_plan.names)
 
         return plan
@@ -35,7 +37,5 @@ def load(tables: Tables) -> JobType:
 
 def _check(options: LoadOptions) -> None:
     """Raises InvalidParameter for what cannot be done yet."""
-    if options.connection:
-        raise InvalidParameter("Tables of named connections can be listed, and not loaded yet.")
     if options.visibility == "progressive":
         raise InvalidParameter("A load is atomic; `progressive` is not there yet.")
