@@ -117,6 +117,8 @@ export function previewOf(source, settings, onchange = (_answer) => {}) {
   return { node, apply, dispose: stopWaiting };
 }
 
+const KINDS = { csv: "CSV", fixed: "Columns between blanks" };
+
 /** Says what was detected, in a sentence. */
 function inWords({ dialect, confidence, columns, sample, decoding }) {
   const isCsv = dialect.kind === "csv";
@@ -129,9 +131,10 @@ function inWords({ dialect, confidence, columns, sample, decoding }) {
   const part = sample.is_complete ? "In the file" : `In the first ${bytes(sample.size_bytes)}`;
   return [
     [
-      isCsv ? "CSV" : "JSON",
+      KINDS[dialect.kind] ?? "JSON",
       ...how,
       !how.length && encodingName(dialect.encoding),
+      dialect.kind === "fixed" && confidence && percent(confidence.delimiter),
       isCsv && `delimiter ${delimiterName(dialect.delimiter)} (${percent(confidence.delimiter)})`,
       isCsv && `${plural(dialect.header_rows, "header row")} (${percent(confidence.header)})`,
       plural(columns.length, "column"),

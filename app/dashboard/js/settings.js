@@ -31,6 +31,7 @@ const QUOTES = { '"': 'double "', "'": "single '", "": "none" };
 /** Names of encodings as people know them. */
 const ENCODING_NAMES = { cp1252: "Windows-1252", "windows-1252": "Windows-1252", "utf-8": "UTF-8" };
 const HEADERS = [0, 1, 2, 3];
+const FORMATS = { csv: "CSV", fixed: "Columns between blanks" };
 
 export const encodingName = (name) => ENCODING_NAMES[name] ?? name;
 export const delimiterName = (value) => DELIMITERS[value] ?? value;
@@ -41,6 +42,7 @@ const headerName = (rows) =>
 export function described(settings) {
   const words = {
     encoding: (value) => encodingName(value),
+    format: (value) => FORMATS[value] ?? value,
     delimiter: (value) => `delimiter ${delimiterName(value)}`,
     quote: (value) => `quotes ${QUOTES[value] ?? value}`,
     escape: (value) => (value ? `escape ${value}` : "doubled quotes"),
@@ -111,8 +113,9 @@ export function settingFields(settings, preview, onchange) {
         ["csv", "CSV"],
         ["json", "JSON"],
         ["jsonl", "JSON Lines"],
+        ["fixed", FORMATS.fixed],
       ],
-      now("format", dialect.kind && (isCsv ? "CSV" : "JSON")),
+      now("format", dialect.kind && (FORMATS[dialect.kind] ?? "JSON")),
     ),
     workbook &&
       field(

@@ -99,9 +99,9 @@ def test_a_target_is_saved_a_file_is_mapped_onto_it_and_its_steps_are_edited(
     second = api.run(LATER.encode(), name="orders.csv")
     page.goto("/#/jobs")
     page.goto("/#/mapping")
+    expect(page.get_by_label("Input file")).to_have_value("")
     names = page.get_by_label("Input file").locator("option", has_text="orders.csv")
     assert len(set(names.all_text_contents())) == names.count() >= 2
-    expect(page.get_by_label("Input file")).to_have_value("")
     expect(page.get_by_label("Target", exact=True)).to_have_value("")
     page.get_by_label("Input file").select_option(second["file_id"])
     expect(page.get_by_text("Its template is “Our orders”")).to_be_visible()

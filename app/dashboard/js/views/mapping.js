@@ -7,9 +7,9 @@ import { ago, count, percent, plural, standing, when } from "../format.js";
 import { t } from "../messages.js";
 import { badge, progressBar, spinner } from "../parts.js";
 import { fail, removeLater, toast } from "../toast.js";
-import { describe, rulesEditor, stepsEditor } from "./steps.js";
+import { decided, describe, question, rulesEditor, stepsEditor } from "./steps.js";
 import { beginningOf, targetEditor } from "./target.js";
-import { decided, question, transformPanel } from "./transform.js";
+import { transformPanel } from "./transform.js";
 
 const POLL_MS = 400;
 /** Confidence from which on a pair counts without a look. */
@@ -54,21 +54,30 @@ function start() {
         place,
         empty(
           t("A file is needed"),
-          t("Upload the file to map. What it is mapped onto is a target that you save here, or a second file with the columns that you want."),
+          t(
+            "Upload the file to map. What it is mapped onto is a target that you save here, or a second file with the columns that you want.",
+          ),
           h("a.button.primary", { href: "#/jobs" }, t("Upload files")),
         ),
       );
     else replace(place, choice(options, items, about, chosenTarget));
-    replace(editor, targetEditor(options, (saved) => load(TEMPLATE + saved.template_id).catch(fail)));
+    replace(
+      editor,
+      targetEditor(options, (saved) => load(TEMPLATE + saved.template_id).catch(fail)),
+    );
     drawRecent(jobs.items.filter((job) => job.processor === "mapping"));
     drawKept(items);
   }
 
   function choice(options, templates, about, chosenTarget) {
-    const input = select([["", t("choose …")], ...options], options.length === 1 ? options[0][0] : "", {
-      required: true,
-      "aria-label": t("Input file"),
-    });
+    const input = select(
+      [["", t("choose …")], ...options],
+      options.length === 1 ? options[0][0] : "",
+      {
+        required: true,
+        "aria-label": t("Input file"),
+      },
+    );
     const group = (label, entries) =>
       entries.length > 0 &&
       h(
@@ -151,7 +160,11 @@ function start() {
       "form.card.form",
       { onsubmit: propose },
       field(t("Input file"), input, t("The file to map.")),
-      field(t("Target"), target, t("What you want: a saved target or template, or the columns of a file.")),
+      field(
+        t("Target"),
+        target,
+        t("What you want: a saved target or template, or the columns of a file."),
+      ),
       field(t("Compared"), provider),
       offer,
       h(
@@ -382,9 +395,7 @@ function board(id) {
       target.examples = null;
       const names = { column, target: target.proposed.reference_column };
       announce(
-        column
-          ? t("{column} is mapped to {target}", names)
-          : t("{target} is not mapped", names),
+        column ? t("{column} is mapped to {target}", names) : t("{target} is not mapped", names),
       );
       show();
     }
@@ -416,7 +427,8 @@ function board(id) {
       const { trial } = each.proposed;
       const isTried = isAsProposed(each) && !each.steps && trial;
       const pairs =
-        each.examples ?? (isTried ? trial.examples.map(({ before, after }) => [before, after]) : []);
+        each.examples ??
+        (isTried ? trial.examples.map(({ before, after }) => [before, after]) : []);
       const shown = pairs.filter(([before, after]) => before !== after).slice(0, 3);
       const lost =
         isTried &&
@@ -485,7 +497,9 @@ function board(id) {
 
     /** The steps are edited now, so that nothing is asked of those that were proposed. */
     function dropQuestions(each) {
-      const row = pairs.querySelector(`[data-reference="${CSS.escape(each.proposed.reference_column)}"]`);
+      const row = pairs.querySelector(
+        `[data-reference="${CSS.escape(each.proposed.reference_column)}"]`,
+      );
       for (const old of row?.querySelectorAll(".question, .lost, .steps") ?? []) old.remove();
     }
 
@@ -562,9 +576,13 @@ function board(id) {
             {},
             h("span.badge.warn", {}, t("please check")),
             t("This pair is unlikely, and does not count as matched."),
-            button(t("It is right"), () => (proposed.confidence = SURE, (proposed.reason = t("checked by you")), show()), {
-              kind: "link",
-            }),
+            button(
+              t("It is right"),
+              () => ((proposed.confidence = SURE), (proposed.reason = t("checked by you")), show()),
+              {
+                kind: "link",
+              },
+            ),
           ),
         given.length === 1 &&
           !asProposed &&
@@ -610,7 +628,8 @@ function board(id) {
       const target = (result.reference_columns ?? []).map((each) => ({
         ...each,
         required: state.some(
-          ({ proposed, rules }) => proposed.reference_column === each.name && rules.required === true,
+          ({ proposed, rules }) =>
+            proposed.reference_column === each.name && rules.required === true,
         ),
       }));
       const body = { name: title, columns: columns(), target: target.length ? target : null };

@@ -136,12 +136,20 @@ function card(column) {
       h("span.pill", {}, column.subtype ?? column.type, column.format ? ` ${column.format}` : ""),
     ),
     column.personal_data.length > 0 &&
-      h("p.note", {}, t("Likely personal data: {kinds}", { kinds: column.personal_data.join(", ") })),
+      h(
+        "p.note",
+        {},
+        t("Likely personal data: {kinds}", { kinds: column.personal_data.join(", ") }),
+      ),
     column.explanation && column.type === "text" && h("p.muted", {}, column.explanation),
     picture(column),
     facts([
-      [t("Filled"), `${count(column.count)}${values ? ` (${percent(column.count / values)})` : ""}`],
-      [t("Distinct"), 
+      [
+        t("Filled"),
+        `${count(column.count)}${values ? ` (${percent(column.count / values)})` : ""}`,
+      ],
+      [
+        t("Distinct"),
         column.distinct_is_exact
           ? count(column.distinct)
           : t("about {count}", { count: count(column.distinct) }),

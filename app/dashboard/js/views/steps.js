@@ -5,6 +5,7 @@ import { button, field, h, iconButton, replace, select } from "../dom.js";
 import { t } from "../messages.js";
 
 const JOINER = " | ";
+const SHOWN_VALUES = 5;
 const cases = () => [
   ["lower", t("small letters")],
   ["upper", t("capitals")],
@@ -127,15 +128,12 @@ export function stepsEditor(steps, name, onchange) {
       onchange();
     };
     if (each.isTable)
-      return h(
-        "textarea",
-        {
-          rows: 4,
-          "aria-label": each.label,
-          value: tableText(step[each.name] ?? {}),
-          oninput: (event) => change(tableOf(event.target.value)),
-        },
-      );
+      return h("textarea", {
+        rows: 4,
+        "aria-label": each.label,
+        value: tableText(step[each.name] ?? {}),
+        oninput: (event) => change(tableOf(event.target.value)),
+      });
     if (each.options) {
       const control = select(each.options, step[each.name] ?? each.options[0][0], {
         "aria-label": each.label,
@@ -148,7 +146,11 @@ export function stepsEditor(steps, name, onchange) {
       "aria-label": each.label,
       value: step[each.name] ?? "",
       oninput: (event) =>
-        change(each.isNumber && event.target.value !== "" ? Number(event.target.value) : event.target.value),
+        change(
+          each.isNumber && event.target.value !== ""
+            ? Number(event.target.value)
+            : event.target.value,
+        ),
     });
   }
 
@@ -175,12 +177,16 @@ export function stepsEditor(steps, name, onchange) {
               },
               { kind: "link" },
             ),
-          iconButton("remove", t("Remove step {number} of {name}", { number: place + 1, name }), () => {
-            steps.splice(place, 1);
-            draw();
-            onchange();
-            menu.focus();
-          }),
+          iconButton(
+            "remove",
+            t("Remove step {number} of {name}", { number: place + 1, name }),
+            () => {
+              steps.splice(place, 1);
+              draw();
+              onchange();
+              menu.focus();
+            },
+          ),
         ),
       ),
       known &&
@@ -267,7 +273,10 @@ export function rulesEditor(rules, name, onchange) {
 
 /** Returns the values of a text that separates them by bars; null if there are none. */
 export function listOf(written) {
-  const values = written.split("|").map((value) => value.trim()).filter(Boolean);
+  const values = written
+    .split("|")
+    .map((value) => value.trim())
+    .filter(Boolean);
   return values.length ? values : null;
 }
 
@@ -277,10 +286,56 @@ export function describe({ operation, ...rest }) {
     case: () => t("to {case} case", { case: rest.to }),
     cast: () => t("to {type}", { type: rest.to }),
     date_format: () => t("date {from} to {to}", { from: rest.from, to: rest.to }),
-    split: () =>
-      t("{part} part at “{separator}”", { part: rest.part, separator: rest.separator }),
+    split: () => t("{part} part at “{separator}”", { part: rest.part, separator: rest.separator }),
     join: () => t("joined by “{separator}”", { separator: rest.separator ?? " " }),
   };
   const name = names[operation]?.() ?? operations()[operation]?.label ?? operation;
   return rest.decide ? t("{step} (to be decided)", { step: name }) : name;
+}
+
+// -------------------------------------------------------------------- open choices
+
+const NUMBERS = [
+  ["en", "1,234.5"],
+  ["de", "1.234,5"],
+];
+const LEFT_OUT = "left out";
+const TAKEN = "taken";
+
+/** The open choice of a step as {label, options}; null if there is none. */
+export function question(step) {
+  if (!step.decide) return null;
+  const leaveOut = [LEFT_OUT, t("leave this step out")];
+  if (step.lost)
+    return {
+      label: t("“{step}” does not keep all of {values}", {
+        step: describe({ ...step, decide: false }),
+        values: step.lost.slice(0, SHOWN_VALUES).join(", "),
+      }),
+      options: [[TAKEN, t("take it all the same")], leaveOut],
+    };
+  const values = (step.unknown ?? []).slice(0, SHOWN_VALUES).join(", ");
+  const [label, options] = {
+    date_format: [
+      t("The dates are written"),
+      (step.readings ?? []).map((reading) => [reading, reading]),
+    ],
+    cast: [t("The numbers are written like"), NUMBERS],
+    value_table: [t("Values without a counterpart ({values})", { values }), others()],
+  }[step.operation] ?? [t("The step “{step}”", { step: step.operation }), []];
+  return { label, options: [...options, leaveOut] };
+}
+
+/** Returns the step with its choice, as a list of one or none. */
+export function decided(step, choice) {
+  if (!step.decide || !choice) return [step];
+  const { decide, readings, unknown, suggested, lost, ...rest } = step;
+  if (choice === LEFT_OUT) return [];
+  if (choice === TAKEN) return [rest];
+  if (step.operation === "date_format") return [{ ...rest, from: choice }];
+  if (step.operation === "cast") {
+    const marks = { de: [",", "."], en: [".", ","] }[choice];
+    return [{ ...rest, decimal: marks[0], thousands: marks[1] }];
+  }
+  return [{ ...rest, otherwise: choice }];
 }

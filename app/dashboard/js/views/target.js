@@ -20,10 +20,12 @@ export async function beginningOf(fileId) {
   const answer = await api.post(
     api.query("/api/v1/preview", { file_id: fileId, rows: SAMPLED_ROWS }),
   );
-  const valueOf = (row, place, name) => (Array.isArray(row.data) ? row.data[place] : row.data[name]);
+  const cellOf = (row, place, name) => (Array.isArray(row.data) ? row.data[place] : row.data[name]);
   const samples = answer.columns.map((name, place) => {
-    const values = answer.rows.map((row) => valueOf(row, place, name));
-    return [...new Set(values.filter((value) => value !== null && value !== undefined && value !== ""))]
+    const values = answer.rows.map((row) => cellOf(row, place, name));
+    return [
+      ...new Set(values.filter((value) => value !== null && value !== undefined && value !== "")),
+    ]
       .map((value) => (typeof value === "string" ? value : JSON.stringify(value)).slice(0, 200))
       .slice(0, 3);
   });
@@ -101,7 +103,10 @@ export function targetEditor(files, onsaved) {
   async function save(event) {
     event.preventDefault();
     try {
-      const saved = await api.post("/api/v1/templates", { name: name.value.trim(), target: columns });
+      const saved = await api.post("/api/v1/templates", {
+        name: name.value.trim(),
+        target: columns,
+      });
       toast(t("Saved as {name}", { name: saved.name }), {
         detail: t("Choose it as the target of a mapping."),
       });
@@ -120,7 +125,9 @@ export function targetEditor(files, onsaved) {
     h(
       "p.muted",
       {},
-      t("The columns that you want. Values show the form that they are to have, such as 2024-02-03."),
+      t(
+        "The columns that you want. Values show the form that they are to have, such as 2024-02-03.",
+      ),
     ),
     field(t("Name of the target"), name),
     field(t("Columns"), source, t("Take them from a file, or write them by hand.")),

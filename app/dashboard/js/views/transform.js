@@ -6,11 +6,9 @@ import { TONES, count, isFinal, plural, standing } from "../format.js";
 import { t } from "../messages.js";
 import { progressBar } from "../parts.js";
 import { fail } from "../toast.js";
-import { describe } from "./steps.js";
 
 const SAMPLE_ROWS = 1000;
 const SHOWN_ROWS = 8;
-const SHOWN_VALUES = 5;
 const QUIET_MS = 350;
 const FORMATS = [
   ["csv", "CSV"],
@@ -19,58 +17,6 @@ const FORMATS = [
   ["arrow", "Arrow"],
   ["xlsx", "Excel"],
 ];
-
-// -------------------------------------------------------------------- open choices
-
-const NUMBERS = [
-  ["en", "1,234.5"],
-  ["de", "1.234,5"],
-];
-const others = () => [
-  ["reject", t("are rejected")],
-  ["keep", t("stay as they are")],
-  ["empty", t("become empty")],
-];
-const LEFT_OUT = "left out";
-const TAKEN = "taken";
-
-/** The open choice of a step as {label, options}; null if there is none. */
-export function question(step) {
-  if (!step.decide) return null;
-  const leaveOut = [LEFT_OUT, t("leave this step out")];
-  if (step.lost)
-    return {
-      label: t("“{step}” does not keep all of {values}", {
-        step: describe({ ...step, decide: false }),
-        values: step.lost.slice(0, SHOWN_VALUES).join(", "),
-      }),
-      options: [[TAKEN, t("take it all the same")], leaveOut],
-    };
-  const values = (step.unknown ?? []).slice(0, SHOWN_VALUES).join(", ");
-  const [label, options] = {
-    date_format: [
-      t("The dates are written"),
-      (step.readings ?? []).map((reading) => [reading, reading]),
-    ],
-    cast: [t("The numbers are written like"), NUMBERS],
-    value_table: [t("Values without a counterpart ({values})", { values }), others()],
-  }[step.operation] ?? [t("The step “{step}”", { step: step.operation }), []];
-  return { label, options: [...options, leaveOut] };
-}
-
-/** Returns the step with its choice, as a list of one or none. */
-export function decided(step, choice) {
-  if (!step.decide || !choice) return [step];
-  const { decide, readings, unknown, suggested, lost, ...rest } = step;
-  if (choice === LEFT_OUT) return [];
-  if (choice === TAKEN) return [rest];
-  if (step.operation === "date_format") return [{ ...rest, from: choice }];
-  if (step.operation === "cast") {
-    const marks = { de: [",", "."], en: [".", ","] }[choice];
-    return [{ ...rest, decimal: marks[0], thousands: marks[1] }];
-  }
-  return [{ ...rest, otherwise: choice }];
-}
 
 // -------------------------------------------------------------------- preview and run
 
@@ -84,7 +30,7 @@ function free(name, taken) {
 /** `wanted.columns()` returns the current mapping in the form of templates, and `wanted.validation()`
  *  its rules. `onexamples` gets, by target column, values before and after its steps. `update` reads
  *  all of it again. */
-export function transformPanel(fileId, wanted, onexamples = () => {}) {
+export function transformPanel(fileId, wanted, onexamples = (_examples) => {}) {
   const verdict = h("p", { role: "status" }, "…");
   const table = h("div.scroll", { tabindex: 0, role: "region", "aria-label": t("First rows") });
   const output = select(FORMATS, "csv", { "aria-label": t("Output format") });
@@ -103,8 +49,7 @@ export function transformPanel(fileId, wanted, onexamples = () => {}) {
     output_format: output.value,
   });
   const mapped = () => wanted.columns().some((each) => each.input_columns.length);
-  const isOpen = () =>
-    wanted.columns().some((each) => each.conversion.some((step) => step.decide));
+  const isOpen = () => wanted.columns().some((each) => each.conversion.some((step) => step.decide));
 
   /** Columns that show the values before the steps: [place of the target column, column]. */
   function probes(columns) {
