@@ -120,7 +120,7 @@ export function previewOf(source, settings, onchange = (_answer) => {}) {
   return { node, apply, dispose: stopWaiting };
 }
 
-const KINDS = { csv: "CSV", fixed: "Columns between blanks" };
+const KINDS = { csv: "CSV", fixed: t("Columns between blanks") };
 
 /** Says what was detected, in a sentence. */
 function inWords({ dialect, confidence, columns, sample, decoding }) {
