@@ -42,7 +42,7 @@ export async function usableTypes({ isUpload = true } = {}) {
   const usable = items.filter(
     (type) => (type.is_uploadable || !isUpload) && type.is_configured && isSimple(type),
   );
-  return usable.sort((a, b) => (a.processor !== "rows") - (b.processor !== "rows"));
+  return usable.sort((a, b) => Number(a.processor !== "rows") - Number(b.processor !== "rows"));
 }
 
 /** A choice of the databases that rows can be loaded into. */
@@ -104,7 +104,7 @@ function control(name, property, schema, isRequired) {
 
 /** Returns the value of a control as the service takes it in JSON. Raises SyntaxError for text that
  *  is no JSON where JSON is asked for. */
-export function valueOf({ kind, value }) {
+export function controlValue({ kind, value }) {
   if (kind === "json") return JSON.parse(value);
   if (kind !== "list") return value;
   return value
@@ -119,7 +119,7 @@ function optionsOf(node) {
   for (const input of node.querySelectorAll("[name]")) {
     if (!input.value.trim()) continue;
     try {
-      options[input.name] = valueOf({ kind: input.dataset.kind, value: input.value });
+      options[input.name] = controlValue({ kind: input.dataset.kind, value: input.value });
     } catch {
       input.focus();
       throw Object.assign(new Error(t("Write {name} as JSON.", { name: input.name })), {
@@ -230,10 +230,10 @@ export function jobForm(first, priorityNow, { isUpload = true, labelsNow = [] } 
       const chosen = isHeld ? { [TEMPLATE]: template.value } : optionsOf(options.parentNode);
       const name = isHeld ? "transform" : processor.value;
       return {
-        type: isHeld ? "transform" : types.find((type) => type.processor === name)?.name ?? name,
+        type: isHeld ? "transform" : (types.find((type) => type.processor === name)?.name ?? name),
         processor: name,
         priority: priority.value,
-        labels: valueOf({ kind: "list", value: labels.value }),
+        labels: controlValue({ kind: "list", value: labels.value }),
         isSchema: schemas.has(name),
         options: chosen,
         option: asParameters(chosen),

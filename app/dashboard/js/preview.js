@@ -77,7 +77,9 @@ export function previewOf(source, settings, onchange = (_answer) => {}) {
       answer.readings.length || answer.records.length
         ? h("span.muted", {}, t("Or read it as:"))
         : null,
-      answer.records.map((records) => button(t("records at {path}", { path: records }), () => apply({ records }))),
+      answer.records.map((records) =>
+        button(t("records at {path}", { path: records }), () => apply({ records })),
+      ),
       answer.readings.map((reading) =>
         button(
           [
@@ -118,6 +120,8 @@ export function previewOf(source, settings, onchange = (_answer) => {}) {
   return { node, apply, dispose: stopWaiting };
 }
 
+const KINDS = { csv: "CSV", fixed: t("Columns between blanks") };
+
 /** Says what was detected, in a sentence. */
 function inWords({ dialect, confidence, columns, sample, decoding }) {
   const isCsv = dialect.kind === "csv";
@@ -132,16 +136,16 @@ function inWords({ dialect, confidence, columns, sample, decoding }) {
     : t("In the first {size}", { size: bytes(sample.size_bytes) });
   return [
     [
-      isCsv ? "CSV" : "JSON",
+      KINDS[dialect.kind] ?? "JSON",
       ...how,
       !how.length && encodingName(dialect.encoding),
+      dialect.kind === "fixed" && confidence && percent(confidence.delimiter),
       isCsv &&
         t("delimiter {delimiter} ({share})", {
           delimiter: delimiterName(dialect.delimiter),
           share: percent(confidence.delimiter),
         }),
-      isCsv &&
-        `${plural(dialect.header_rows, "header row")} (${percent(confidence.header)})`,
+      isCsv && `${plural(dialect.header_rows, "header row")} (${percent(confidence.header)})`,
       plural(columns.length, "column"),
     ]
       .filter(Boolean)
@@ -174,10 +178,12 @@ function skippedLines({ dialect }, apply) {
       h(
         "li",
         {},
-        first < dialect.data_line
-          ? lineButton(first, apply)
-          : h("span.muted.num", {}, `${first}`),
-        h("span.muted", {}, `${end > first ? t("to {end}, ", { end }) : ""}${REASONS[why] ?? why}:`),
+        first < dialect.data_line ? lineButton(first, apply) : h("span.muted.num", {}, `${first}`),
+        h(
+          "span.muted",
+          {},
+          `${end > first ? t("to {end}, ", { end }) : ""}${REASONS[why] ?? why}:`,
+        ),
         h("span.clip", {}, text || t("(no text)")),
       ),
     ),
@@ -284,7 +290,11 @@ function rejectList({ rejects }) {
   return h(
     "details",
     { open: true },
-    h("summary", {}, t("Rows that would be rejected (the first {count})", { count: rejects.length })),
+    h(
+      "summary",
+      {},
+      t("Rows that would be rejected (the first {count})", { count: rejects.length }),
+    ),
     h(
       "ul.preview-rejects",
       {},

@@ -33,6 +33,7 @@ const QUOTES = { '"': t('double "'), "'": t("single '"), "": t("none") };
 /** Names of encodings as people know them. */
 const ENCODING_NAMES = { cp1252: "Windows-1252", "windows-1252": "Windows-1252", "utf-8": "UTF-8" };
 const HEADERS = [0, 1, 2, 3];
+const FORMATS = { csv: "CSV", fixed: t("Columns between blanks") };
 
 export const encodingName = (name) => ENCODING_NAMES[name] ?? name;
 export const delimiterName = (value) => DELIMITERS[value] ?? value;
@@ -42,10 +43,11 @@ const headerName = (rows) => (Number(rows) ? plural(Number(rows), "row") : t("no
 export function described(settings) {
   const words = {
     encoding: (value) => encodingName(value),
+    format: (value) => FORMATS[value] ?? value,
     delimiter: (value) => t("delimiter {delimiter}", { delimiter: delimiterName(value) }),
     quote: (value) => t("quotes {quotes}", { quotes: QUOTES[value] ?? value }),
     escape: (value) => (value ? t("escape {value}", { value }) : t("doubled quotes")),
-    header_rows: (value) => 
+    header_rows: (value) =>
       Number(value) ? t("header of {rows}", { rows: headerName(value) }) : headerName(value),
     skip_rows: (value) => t("{value} lines above", { value }),
     skip_initial_space: (value) => (value ? t("no spaces before cells") : t("spaces kept")),
@@ -76,7 +78,8 @@ export function settingFields(settings, preview, onchange) {
     const chosen = settings[name];
     const known = options.some(([value]) => String(value) === String(chosen));
     if (chosen !== undefined && !known) options = [...options, [chosen, String(chosen)]];
-    const usual = unset ?? (detected === undefined ? t("Detect") : t("Detected: {value}", { value: detected }));
+    const usual =
+      unset ?? (detected === undefined ? t("Detect") : t("Detected: {value}", { value: detected }));
     // An empty text is a value of its own, so places stand for the values.
     const place = options.findIndex(([value]) => String(value) === String(chosen));
     const control = select(
@@ -97,7 +100,8 @@ export function settingFields(settings, preview, onchange) {
         min: 0,
         max: 1000,
         value: settings[name] ?? null,
-        placeholder: detected === undefined ? t("detect") : t("detected: {value}", { value: detected }),
+        placeholder:
+          detected === undefined ? t("detect") : t("detected: {value}", { value: detected }),
         onchange: (event) =>
           onchange(name, event.target.value === "" ? null : Number(event.target.value)),
       }),
@@ -113,8 +117,9 @@ export function settingFields(settings, preview, onchange) {
         ["csv", "CSV"],
         ["json", "JSON"],
         ["jsonl", "JSON Lines"],
+        ["fixed", FORMATS.fixed],
       ],
-      now("format", dialect.kind && (isCsv ? "CSV" : "JSON")),
+      now("format", dialect.kind && (FORMATS[dialect.kind] ?? "JSON")),
     ),
     workbook &&
       field(
@@ -124,7 +129,9 @@ export function settingFields(settings, preview, onchange) {
           placeholder: workbook.sheet,
           onchange: (event) => onchange("sheet", event.target.value || null),
         }),
-        t("{count} in the workbook; each becomes a job unless one is named", { count: workbook.sheets }),
+        t("{count} in the workbook; each becomes a job unless one is named", {
+          count: workbook.sheets,
+        }),
       ),
     choice(
       t("Encoding"),

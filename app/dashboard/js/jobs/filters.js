@@ -263,7 +263,10 @@ export function filterBar(params, onchange) {
       fillNames();
     }
   });
-  search.addEventListener("input", () => (clearTimeout(timer), (timer = setTimeout(take, TYPING_MS))));
+  search.addEventListener(
+    "input",
+    () => (clearTimeout(timer), (timer = setTimeout(take, TYPING_MS))),
+  );
   for (const control of [status, kind, label, rejected, from, to])
     control.addEventListener("change", take);
   sort.addEventListener("change", () => sortBy(sort.value));
