@@ -77,7 +77,9 @@ export function previewOf(source, settings, onchange = (_answer) => {}) {
       answer.readings.length || answer.records.length
         ? h("span.muted", {}, t("Or read it as:"))
         : null,
-      answer.records.map((records) => button(t("records at {path}", { path: records }), () => apply({ records }))),
+      answer.records.map((records) =>
+        button(t("records at {path}", { path: records }), () => apply({ records })),
+      ),
       answer.readings.map((reading) =>
         button(
           [
@@ -140,8 +142,7 @@ function inWords({ dialect, confidence, columns, sample, decoding }) {
           delimiter: delimiterName(dialect.delimiter),
           share: percent(confidence.delimiter),
         }),
-      isCsv &&
-        `${plural(dialect.header_rows, "header row")} (${percent(confidence.header)})`,
+      isCsv && `${plural(dialect.header_rows, "header row")} (${percent(confidence.header)})`,
       plural(columns.length, "column"),
     ]
       .filter(Boolean)
@@ -174,10 +175,12 @@ function skippedLines({ dialect }, apply) {
       h(
         "li",
         {},
-        first < dialect.data_line
-          ? lineButton(first, apply)
-          : h("span.muted.num", {}, `${first}`),
-        h("span.muted", {}, `${end > first ? t("to {end}, ", { end }) : ""}${REASONS[why] ?? why}:`),
+        first < dialect.data_line ? lineButton(first, apply) : h("span.muted.num", {}, `${first}`),
+        h(
+          "span.muted",
+          {},
+          `${end > first ? t("to {end}, ", { end }) : ""}${REASONS[why] ?? why}:`,
+        ),
         h("span.clip", {}, text || t("(no text)")),
       ),
     ),
@@ -284,7 +287,11 @@ function rejectList({ rejects }) {
   return h(
     "details",
     { open: true },
-    h("summary", {}, t("Rows that would be rejected (the first {count})", { count: rejects.length })),
+    h(
+      "summary",
+      {},
+      t("Rows that would be rejected (the first {count})", { count: rejects.length }),
+    ),
     h(
       "ul.preview-rejects",
       {},

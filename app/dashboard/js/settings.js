@@ -45,7 +45,7 @@ export function described(settings) {
     delimiter: (value) => t("delimiter {delimiter}", { delimiter: delimiterName(value) }),
     quote: (value) => t("quotes {quotes}", { quotes: QUOTES[value] ?? value }),
     escape: (value) => (value ? t("escape {value}", { value }) : t("doubled quotes")),
-    header_rows: (value) => 
+    header_rows: (value) =>
       Number(value) ? t("header of {rows}", { rows: headerName(value) }) : headerName(value),
     skip_rows: (value) => t("{value} lines above", { value }),
     skip_initial_space: (value) => (value ? t("no spaces before cells") : t("spaces kept")),
@@ -76,7 +76,8 @@ export function settingFields(settings, preview, onchange) {
     const chosen = settings[name];
     const known = options.some(([value]) => String(value) === String(chosen));
     if (chosen !== undefined && !known) options = [...options, [chosen, String(chosen)]];
-    const usual = unset ?? (detected === undefined ? t("Detect") : t("Detected: {value}", { value: detected }));
+    const usual =
+      unset ?? (detected === undefined ? t("Detect") : t("Detected: {value}", { value: detected }));
     // An empty text is a value of its own, so places stand for the values.
     const place = options.findIndex(([value]) => String(value) === String(chosen));
     const control = select(
@@ -97,7 +98,8 @@ export function settingFields(settings, preview, onchange) {
         min: 0,
         max: 1000,
         value: settings[name] ?? null,
-        placeholder: detected === undefined ? t("detect") : t("detected: {value}", { value: detected }),
+        placeholder:
+          detected === undefined ? t("detect") : t("detected: {value}", { value: detected }),
         onchange: (event) =>
           onchange(name, event.target.value === "" ? null : Number(event.target.value)),
       }),
@@ -124,7 +126,9 @@ export function settingFields(settings, preview, onchange) {
           placeholder: workbook.sheet,
           onchange: (event) => onchange("sheet", event.target.value || null),
         }),
-        t("{count} in the workbook; each becomes a job unless one is named", { count: workbook.sheets }),
+        t("{count} in the workbook; each becomes a job unless one is named", {
+          count: workbook.sheets,
+        }),
       ),
     choice(
       t("Encoding"),

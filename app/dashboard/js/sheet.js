@@ -94,7 +94,12 @@ export function importAddress() {
         "div.sheet-end",
         {},
         form.node,
-        h("div.row", {}, startButton, button(t("Cancel"), () => dialog.close())),
+        h(
+          "div.row",
+          {},
+          startButton,
+          button(t("Cancel"), () => dialog.close()),
+        ),
       ),
     ),
   );
@@ -162,8 +167,7 @@ function sheet(title, { processor = "rows", priority = 0, labels = [], confirm }
   const place = h("div");
   const forAll = button(t("Use these settings for all files"), () => {
     const [chosen] = entries.filter((entry) => entry.isShown);
-    for (const entry of entries)
-      if (entry !== chosen) entry.settings = { ...chosen.settings };
+    for (const entry of entries) if (entry !== chosen) entry.settings = { ...chosen.settings };
     say(forAll, t("Used for all files"));
   });
   const form = jobForm(processor, priority, { labelsNow: labels });
@@ -194,7 +198,12 @@ function sheet(title, { processor = "rows", priority = 0, labels = [], confirm }
         "div.sheet-end",
         {},
         form.node,
-        h("div.row", {}, startButton, button(t("Cancel"), () => dialog.close())),
+        h(
+          "div.row",
+          {},
+          startButton,
+          button(t("Cancel"), () => dialog.close()),
+        ),
       ),
     ),
   );

@@ -6,7 +6,7 @@ import { NAMES, isFinal, plural, standing } from "../format.js";
 import { t } from "../messages.js";
 import { isPending, removeLater } from "../toast.js";
 import { VirtualRows } from "../virtual.js";
-import { conditions, fits } from "./filters.js";
+import { conditions, fits } from "./conditions.js";
 import { jobRow } from "./row.js";
 
 const PAGE = 100;
@@ -34,8 +34,7 @@ export function jobList(filters, does, teach) {
     label: t("Jobs"),
     rowHeight: () => (narrow.matches ? NARROW_PIXELS : WIDE_PIXELS),
     key: (i) => items[i].job_id,
-    create: (i) =>
-      jobRow(items[i], { ...does, remove: (job) => removeOne(job) }),
+    create: (i) => jobRow(items[i], { ...does, remove: (job) => removeOne(job) }),
     patch: (node, i) => {
       node.setAttribute("aria-posinset", i + 1);
       node.setAttribute("aria-setsize", hasAll ? items.length : -1);

@@ -70,7 +70,12 @@ export function jobRow(first, does) {
     t("Cancel {name}", title),
     ask("cancel", t("Cancelled")),
   );
-  const again = action("retry", t("Retry"), t("Retry {name}", title), ask("retry", t("Runs again")));
+  const again = action(
+    "retry",
+    t("Retry"),
+    t("Retry {name}", title),
+    ask("retry", t("Runs again")),
+  );
   const gone = action("remove", t("Delete"), t("Delete {name}", title), () => does.remove(job));
   const node = h(
     "article.job",

@@ -86,7 +86,8 @@ export function selection(list) {
     const at = items.findIndex((each) => each.job_id === item.job_id);
     const from = items.findIndex((each) => each.job_id === last);
     const isOn = !ids.has(item.job_id);
-    const range = event?.shiftKey && from >= 0 ? [Math.min(at, from), Math.max(at, from)] : [at, at];
+    const range =
+      event?.shiftKey && from >= 0 ? [Math.min(at, from), Math.max(at, from)] : [at, at];
     for (const each of items.slice(range[0], range[1] + 1))
       if (isOn) ids.add(each.job_id);
       else ids.delete(each.job_id);

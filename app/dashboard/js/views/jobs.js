@@ -1,8 +1,9 @@
 // Jobs: the upload of files, and the list with its filters, order and actions on many jobs.
 
 import { button, empty, h, iconButton, replace } from "../dom.js";
+import { where } from "../jobs/conditions.js";
 import { dropZone } from "../jobs/drop.js";
-import { SORTS, filterBar, where } from "../jobs/filters.js";
+import { SORTS, filterBar } from "../jobs/filters.js";
 import { listKeys, showKeys } from "../jobs/keys.js";
 import { jobList } from "../jobs/list.js";
 import { selection } from "../jobs/selection.js";
