@@ -9,6 +9,7 @@ import { jobList } from "../jobs/list.js";
 import { selection } from "../jobs/selection.js";
 import { showInterrupted, uploads } from "../jobs/uploads_list.js";
 import { t } from "../messages.js";
+import { fail } from "../toast.js";
 
 /** The columns by which the list can be ordered, as they stand above the rows. */
 const COLUMNS = [
@@ -23,7 +24,7 @@ const COLUMNS = [
 
 export default function jobs({ params }) {
   const drop = dropZone();
-  showInterrupted();
+  showInterrupted().catch(fail);
   const filters = filterBar(params, () => {
     chosen.clear();
     drawHeads();
