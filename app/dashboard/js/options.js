@@ -4,6 +4,8 @@ import * as api from "./api.js";
 import { field, h, select } from "./dom.js";
 import { t } from "./messages.js";
 
+/** Processors with a view of their own; a transform is also offered as "hold it against". */
+const ELSEWHERE = new Set(["transform", "mapping"]);
 /** The option that names a saved template. */
 export const TEMPLATE = "template_id";
 
@@ -60,7 +62,7 @@ export function choicesOf(property, schema = /** @type {any} */ ({})) {
  *  own, or a choice of ours. */
 export function isSimple({ processor, options }) {
   const required = new Set(options.required ?? []);
-  if (processor === "transform") return false; // offered as "hold it against"
+  if (ELSEWHERE.has(processor)) return false;
   return Object.entries(options.properties ?? {}).every(([name, property]) => {
     if (!required.has(name)) return true;
     const all = kinds(property, options);
