@@ -43,6 +43,7 @@ from app.cli.many import (
 )
 from app.cli.render import Silent, board, table
 from app.cli.text import FINAL, ago, duration, quantity, rows_text, shown, size, state_text
+from app.jobs.time_left import SHORT_SECONDS, seconds_run
 
 if TYPE_CHECKING:
     from app.cli.client import Client
@@ -564,7 +565,7 @@ def _show_status(body: dict[str, Any]) -> None:
     ]
     if body["rows_per_second"]:
         lines.append(("speed", f"{body['rows_per_second']:,.0f} rows/s"))
-    if body["eta_seconds"] is not None:
+    if body["eta_seconds"] is not None and seconds_run(body) >= SHORT_SECONDS:
         lines.append(("left", duration(body["eta_seconds"])))
     if body["waiting_on"]:
         lines.append(("waits for", body["waiting_on"]))

@@ -18,7 +18,7 @@ export function toast(text, { tone = "plain", detail = "", action = null, ms = 6
     node.remove();
   };
   if (action) node.append(button(action.label, () => (close(), action.run()), { kind: "quiet" }));
-  node.append(iconButton("close", "Close this message", close));
+  node.append(iconButton("close", t("Close this message"), close));
   document.getElementById("toasts").append(node);
   announce(detail ? `${text}. ${detail}` : text);
   const timer = setTimeout(close, ms);
@@ -30,7 +30,7 @@ export function fail(error) {
   // the page already asks for a key
   if (error.name === "AbortError" || error.status === 401) return;
   if (!error.title) console.error(error);
-  toast(error.title ?? "Something went wrong", {
+  toast(error.title ?? t("Something went wrong"), {
     tone: "bad",
     detail: [error.message, error.remedy].filter(Boolean).join(" "),
     ms: 12000,

@@ -203,7 +203,7 @@ def test_refused_uploads_stay_until_dismissed_or_retried(page: Page, api: Api) -
 def test_no_remedy_on_the_page_names_a_route_a_header_or_a_command() -> None:
     """Errors that do have words of their own; all others are shown unchanged."""
     words = (JS / "words.js").read_text()
-    own = dict(re.findall(r'^  (\w+):\s+"(.*)",$', words, re.MULTILINE))
+    own = dict(re.findall(r'^  (\w+):\s+t\(\s*"(.*)"', words, re.MULTILINE))
     assert own.keys() <= request_errors().keys()
     (pattern,) = re.findall(r"^const TECHNICAL =\s+/(.*)/;$", words, re.MULTILINE)
     technical = re.compile(pattern.replace(r"\/", "/"))
