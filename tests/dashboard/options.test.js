@@ -30,3 +30,16 @@ test("what can be listed is chosen from a list", () => {
   assert.deepEqual(choicesOf({ anyOf: [{ enum: ["a", "b"] }, { type: "null" }] }), ["a", "b"]);
   assert.deepEqual(choicesOf({ type: "string" }), []);
 });
+
+test("a list of texts is written with commas, or as JSON", () => {
+  const property = { type: "array", items: { type: "string" } };
+  assert.deepEqual(optionValue(property, "id, day,"), ["id", "day"]);
+  assert.deepEqual(optionValue(property, '["a,b"]'), ["a,b"]);
+});
+
+test("a reference leads to what it names", () => {
+  const schema = { $defs: { Mode: { enum: ["append", "upsert"], type: "string" } } };
+  const property = { anyOf: [{ $ref: "#/$defs/Mode" }, { type: "null" }] };
+  assert.deepEqual(choicesOf(property, schema), ["append", "upsert"]);
+  assert.equal(optionValue(property, "upsert", schema), "upsert");
+});

@@ -1,19 +1,48 @@
 // A form for the options of a job type, made from their JSON Schema.
 
+import * as api from "./api.js";
 import { field, h, select } from "./dom.js";
 import { t } from "./messages.js";
 
-const kinds = (property) => property.anyOf ?? [property];
-const types = (property) =>
-  new Set(kinds(property).map(({ type, $ref }) => type ?? ($ref && "object")));
+/** Processors with a view of their own; a transform is also offered as "hold it against". */
+const ELSEWHERE = new Set(["transform", "mapping"]);
+/** The option that names a saved template. */
+export const TEMPLATE = "template_id";
+
+/** Returns the kinds of values that a property takes. A reference to `$defs` is followed; one that
+ *  leads nowhere is a document. */
+function kinds(property, schema = /** @type {any} */ ({})) {
+  const named = property.$ref ? schema.$defs?.[property.$ref.split("/").at(-1)] : null;
+  if (property.$ref && !named) return [{ type: "object" }];
+  const whole = named ?? property;
+  const parts = whole.anyOf ?? whole.oneOf ?? whole.allOf;
+  return parts ? parts.flatMap((part) => kinds(part, schema)) : [whole];
+}
+
+const typesOf = (all) => new Set(all.map(({ type }) => type));
+/** Whether the items of a list are texts, which are written with commas. */
+const isOfTexts = (all) =>
+  all.some(({ type, items }) => type === "array" && items?.type === "string");
+/** Whether a value is written as JSON. */
+const isNested = (all) =>
+  typesOf(all).has("object") || (typesOf(all).has("array") && !isOfTexts(all));
+
+const separated = (text) =>
+  text
+    .split(",")
+    .map((part) => part.trim())
+    .filter(Boolean);
 
 /** Returns the value that a text of the form stands for, by the schema of its option.
  *  Throws a SyntaxError for a document that is not JSON. */
-export function optionValue(property, text) {
-  const possible = types(property);
+export function optionValue(property, text, schema = /** @type {any} */ ({})) {
+  const all = kinds(property, schema);
+  const possible = typesOf(all);
   if (possible.has("boolean") && ["true", "false"].includes(text)) return text === "true";
   if (possible.has("object") || possible.has("array")) {
-    if (!possible.has("string") || /^[[{]/.test(text)) return JSON.parse(text);
+    const isDocument = /^\s*[[{]/.test(text);
+    if (!isDocument && isOfTexts(all)) return separated(text);
+    if (!possible.has("string") || isDocument) return JSON.parse(text);
   }
   const isNumber = possible.has("integer") || possible.has("number");
   if (isNumber && Number.isFinite(Number(text))) return Number(text);
@@ -21,59 +50,126 @@ export function optionValue(property, text) {
 }
 
 /** Returns the values that an option may have; empty if they cannot be listed. */
-export function choicesOf(property) {
-  return kinds(property).flatMap(({ enum: all, const: one, type }) => {
+export function choicesOf(property, schema = /** @type {any} */ ({})) {
+  return kinds(property, schema).flatMap(({ enum: all, const: one, type }) => {
     if (type === "boolean") return ["true", "false"];
     if (all) return all;
     return one === undefined ? [] : [one];
   });
 }
 
+/** Whether fields suffice for what the options require: the id of something has a view of its
+ *  own, or a choice of ours. */
+export function isSimple({ processor, options }) {
+  const required = new Set(options.required ?? []);
+  if (ELSEWHERE.has(processor)) return false;
+  return Object.entries(options.properties ?? {}).every(([name, property]) => {
+    if (!required.has(name)) return true;
+    const all = kinds(property, options);
+    return !isNested(all) && !all.some((kind) => kind.format === "uuid");
+  });
+}
+
+/** Options by their names in a query: texts as they are, anything else as JSON. */
+export const asParameters = (options) =>
+  Object.fromEntries(
+    Object.entries(options).map(([name, value]) => [
+      `option.${name}`,
+      typeof value === "string" ? value : JSON.stringify(value),
+    ]),
+  );
+
+/** Returns the labels in a text that separates them by commas, each once. */
+export const labelsIn = (text) => [...new Set(separated(text))];
+
+/** A choice of the databases that rows can be loaded into. */
+function connections() {
+  const choice = select([["", t("The database of this service")]], "", { name: "connection" });
+  const add = ({ items }) => {
+    const names = items.map((each) => each.name).filter(Boolean);
+    choice.append(...names.map((name) => h("option", { value: name }, name)));
+  };
+  // without the list, there is still the service's own
+  api.get("/api/v1/connections").then(add, () => {});
+  return choice;
+}
+
+/** A choice of the saved templates. */
+function templates() {
+  const choice = select([["", "–"]], "", { name: TEMPLATE });
+  const add = ({ items }) =>
+    choice.append(...items.map((each) => h("option", { value: each.template_id }, each.name)));
+  // without the list, none can be chosen
+  api.get("/api/v1/templates").then(add, () => {});
+  return choice;
+}
+
 /** Returns a control for one option; an empty one means the default. */
-function control(name, property, isRequired) {
+function control(name, property, schema, isRequired) {
+  if (name === "connection") return connections();
+  if (name === TEMPLATE) return templates();
   const usual = property.default;
   const shown = typeof usual === "string" ? usual : JSON.stringify(usual);
-  const choices = choicesOf(property);
+  const choices = choicesOf(property, schema);
   if (choices.length) {
-    const isOpen = usual === undefined || usual === null;
+    const isOpen = usual === undefined || usual === null || usual === "";
     const none = isOpen ? "–" : t("Default: {value}", { value: shown });
-    return select([["", none], ...choices.map((value) => [value, value])], "", { name });
+    const props = { name, required: isRequired };
+    return select([["", none], ...choices.map((value) => [value, value])], "", props);
   }
-  const possible = types(property);
-  if (possible.has("object") || possible.has("array"))
+  const all = kinds(property, schema);
+  const placeholder = ["null", "[]", "{}", ""].includes(shown ?? "") ? null : shown;
+  if (isNested(all))
     return h("textarea", {
       name,
       rows: 2,
       required: isRequired,
-      placeholder: shown,
+      placeholder: placeholder ?? (typesOf(all).has("object") ? '{"name": "value"}' : "[…]"),
       spellcheck: "false",
     });
-  const isNumber = possible.has("integer") || possible.has("number");
+  const isNumber = typesOf(all).has("integer") || typesOf(all).has("number");
   return h("input", {
     name,
     type: isNumber ? "number" : "text",
     step: isNumber ? "any" : null,
     required: isRequired,
-    placeholder: shown,
+    placeholder,
   });
 }
 
-/** Returns {fields, read()}; `read` returns the options that were filled in. */
-export function optionFields({ properties = {}, required = [] } = /** @type {any} */ ({})) {
+/** The description of an option for people: one that names a route is for programs. */
+const hintOf = ({ description = "" }) => (description.includes("/api/") ? null : description);
+
+/** Returns {fields, more, read()}: the fields of the options; in `more` those of documents that are
+ *  not required. `read` returns the options that were filled in, and throws a SyntaxError that
+ *  names the one that cannot be read. */
+export function optionFields(schema = /** @type {any} */ ({})) {
+  const { properties = {}, required = [] } = schema;
   const controls = Object.entries(properties).map(([name, property]) => ({
     name,
     property,
-    node: control(name, property, required.includes(name)),
+    isMore: isNested(kinds(property, schema)) && !required.includes(name),
+    node: control(name, property, schema, required.includes(name)),
   }));
+  const drawn = (some) =>
+    some.map(({ name, property, node }) => field(property.title ?? name, node, hintOf(property)));
   return {
-    fields: controls.map(({ name, property, node }) =>
-      field(property.title ?? name, node, property.description),
-    ),
-    read: () =>
-      Object.fromEntries(
-        controls
-          .filter(({ node }) => node.value !== "")
-          .map(({ name, property, node }) => [name, optionValue(property, node.value)]),
-      ),
+    fields: drawn(controls.filter(({ isMore }) => !isMore)),
+    more: drawn(controls.filter(({ isMore }) => isMore)),
+    read() {
+      const options = {};
+      for (const { name, property, node } of controls) {
+        if (!node.value.trim()) continue;
+        try {
+          options[name] = optionValue(property, node.value, schema);
+        } catch {
+          node.focus();
+          throw Object.assign(new SyntaxError(t("Write {name} as JSON.", { name })), {
+            title: t("An option is not valid JSON"),
+          });
+        }
+      }
+      return options;
+    },
   };
 }

@@ -6,7 +6,7 @@ import { NAMES, isFinal, plural, standing } from "../format.js";
 import { t } from "../messages.js";
 import { isPending, removeLater } from "../toast.js";
 import { VirtualRows } from "../virtual.js";
-import { conditions, fits } from "./filters.js";
+import { conditions, fits } from "./conditions.js";
 import { jobRow } from "./row.js";
 
 const PAGE = 100;

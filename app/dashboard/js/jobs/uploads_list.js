@@ -4,24 +4,30 @@ import { announce, button, h, icon, iconButton, say } from "../dom.js";
 import { bytes, duration, percent } from "../format.js";
 import { t } from "../messages.js";
 import { progressBar } from "../parts.js";
-import { toast } from "../toast.js";
-import { abandon, interrupted } from "../tus.js";
-import { Upload } from "../upload.js";
+import { fail, toast } from "../toast.js";
+
+/** Keys under which tus.js keeps unfinished uploads. It is loaded only if there are some. */
+const UNFINISHED = "granula.upload:";
 
 export const uploads = h("ul.uploads", { "aria-label": t("Uploads") });
 
-/** Sends a file and shows its progress. `choose(files, settings)` opens the import sheet. */
+/** Sends a file and shows its progress. `choose(files, settings)` opens the import sheet. What
+ *  sends is loaded with the first file. */
 export function start(file, options, choose) {
+  let upload = null;
+  let isStopped = false;
   const bar = progressBar(t("Upload of {name}", { name: file.name }));
   const text = h("span.muted.num");
-  const stop = iconButton("cancel", t("Stop the upload of {name}", { name: file.name }), () =>
-    upload.cancel(),
-  );
+  const stop = iconButton("cancel", t("Stop the upload of {name}", { name: file.name }), () => {
+    isStopped = true;
+    if (upload) upload.cancel();
+    else row.remove();
+  });
   const row = h("li", {}, icon("file"), h("span.clip.grow", {}, file.name), text, bar, stop);
   for (const stopped of [...uploads.querySelectorAll("[data-name]")])
     if (stopped.dataset.name === file.name) stopped.remove();
   uploads.append(row);
-  const upload = new Upload(file, options, (each) => {
+  const show = (each) => {
     bar.show(each.share * 100);
     if (each.state === "sending") say(text, sending(each, file));
     else if (each.state === "waiting") say(text, waiting(each));
@@ -33,7 +39,13 @@ export function start(file, options, choose) {
       if (each.answer.duplicate)
         toast(t("This file was already uploaded"), { detail: t("Its job is in the list.") });
     }
-  });
+  };
+  import("../upload.js").then(
+    ({ Upload }) => {
+      if (!isStopped) upload = new Upload(file, options, show);
+    },
+    (error) => (row.remove(), fail(error)),
+  );
 }
 
 function sending(upload, file) {
@@ -78,8 +90,18 @@ function refused(file, options, { title, message, remedy }, choose) {
   return row;
 }
 
+function hasUnfinished() {
+  try {
+    return Object.keys(localStorage).some((key) => key.startsWith(UNFINISHED));
+  } catch {
+    return false; // forbidden
+  }
+}
+
 /** Shows the uploads that were interrupted in this browser. */
-export function showInterrupted() {
+export async function showInterrupted() {
+  if (!hasUnfinished()) return;
+  const { abandon, interrupted } = await import("../tus.js");
   for (const stopped of [...uploads.querySelectorAll("[data-name]")]) stopped.remove();
   for (const each of interrupted()) {
     const row = h(

@@ -1,13 +1,15 @@
 // Jobs: the upload of files, and the list with its filters, order and actions on many jobs.
 
 import { button, empty, h, iconButton, replace } from "../dom.js";
+import { where } from "../jobs/conditions.js";
 import { dropZone } from "../jobs/drop.js";
-import { SORTS, filterBar, where } from "../jobs/filters.js";
+import { SORTS, filterBar } from "../jobs/filters.js";
 import { listKeys, showKeys } from "../jobs/keys.js";
 import { jobList } from "../jobs/list.js";
 import { selection } from "../jobs/selection.js";
 import { showInterrupted, uploads } from "../jobs/uploads_list.js";
 import { t } from "../messages.js";
+import { fail } from "../toast.js";
 
 /** The columns by which the list can be ordered, as they stand above the rows. */
 const COLUMNS = [
@@ -22,7 +24,7 @@ const COLUMNS = [
 
 export default function jobs({ params }) {
   const drop = dropZone();
-  showInterrupted();
+  showInterrupted().catch(fail);
   const filters = filterBar(params, () => {
     chosen.clear();
     drawHeads();

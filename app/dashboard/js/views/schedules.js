@@ -35,8 +35,8 @@ export function jobFields(first) {
   let asked = optionFields();
   const draw = () => {
     asked = optionFields(types.find(({ name }) => name === type.value)?.options);
-    replace(options, asked.fields);
-    options.hidden = !asked.fields.length;
+    replace(options, asked.fields, asked.more);
+    options.hidden = !options.children.length;
   };
   type.addEventListener("change", draw);
   api.get("/api/v1/job-types").then(({ items }) => {
