@@ -40,9 +40,26 @@ function parse() {
   };
 }
 
+/** Ids of the jobs whose numbers were addresses. */
+const jobIds = new Map();
+
+/** Returns the id of the job in `#/jobs/55`; anything else unchanged. */
+async function jobId(name, id) {
+  if (name !== "jobs" || !/^[1-9]\d*$/.test(id ?? "")) return id;
+  if (!jobIds.has(id)) {
+    const job = await get(`/api/v1/jobs/${id}`).catch(() => null);
+    if (!job) return id; // the view says that there is no such job
+    jobIds.set(id, job.job_id);
+  }
+  return jobIds.get(id);
+}
+
 async function route() {
   const { parts, params } = parse();
-  const [name = "jobs", id, tab] = parts;
+  const [name = "jobs", address, tab] = parts;
+  const before = location.hash;
+  const id = await jobId(name, address);
+  if (location.hash !== before) return; // another address was opened meanwhile
   if (shown.accepts?.({ name, id, tab, params })) return;
   const mine = ++turn;
   const view = name === "users" ? USERS : VIEWS.find((each) => each.name === name);
