@@ -65,6 +65,7 @@ NAMES = frozenset(
         "load.settled",
         "load.published",
         "load.committed",
+        "load.written",
         "load.undone",
         "load.rejected",
         "connection.before_commit",

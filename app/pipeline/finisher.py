@@ -136,6 +136,12 @@ class Finisher:
         status, error = await self._verdict(connection, row, tally)
         limit = str(row.options.get(MAX_REJECTS, ""))
         too_many = too_many_rejects(limit, tally, rows=row.split_rows)
+        if error is None and too_many is not None and job.writes_at_once:
+            summary = _combined(job, await chunks.summaries(connection, job.id))
+            stay = f" The other {summary.get('rows', 0)} rows are in the table, until an undo."
+            return Final(
+                JobStatus.FAILED, {**too_many, "message": too_many["message"] + stay}, summary
+            )
         if error is None and too_many is not None:
             return Final(JobStatus.FAILED, too_many)
         if error is None and status is not JobStatus.COMPLETED:

@@ -120,6 +120,8 @@ export function previewOf(source, settings, onchange = (_answer) => {}) {
   return { node, apply, dispose: stopWaiting };
 }
 
+const KINDS = { csv: "CSV", fixed: t("Columns between blanks") };
+
 /** Says what was detected, in a sentence. */
 function inWords({ dialect, confidence, columns, sample, decoding }) {
   const isCsv = dialect.kind === "csv";
@@ -134,9 +136,10 @@ function inWords({ dialect, confidence, columns, sample, decoding }) {
     : t("In the first {size}", { size: bytes(sample.size_bytes) });
   return [
     [
-      isCsv ? "CSV" : "JSON",
+      KINDS[dialect.kind] ?? "JSON",
       ...how,
       !how.length && encodingName(dialect.encoding),
+      dialect.kind === "fixed" && confidence && percent(confidence.delimiter),
       isCsv &&
         t("delimiter {delimiter} ({share})", {
           delimiter: delimiterName(dialect.delimiter),

@@ -33,6 +33,7 @@ const QUOTES = { '"': t('double "'), "'": t("single '"), "": t("none") };
 /** Names of encodings as people know them. */
 const ENCODING_NAMES = { cp1252: "Windows-1252", "windows-1252": "Windows-1252", "utf-8": "UTF-8" };
 const HEADERS = [0, 1, 2, 3];
+const FORMATS = { csv: "CSV", fixed: t("Columns between blanks") };
 
 export const encodingName = (name) => ENCODING_NAMES[name] ?? name;
 export const delimiterName = (value) => DELIMITERS[value] ?? value;
@@ -42,6 +43,7 @@ const headerName = (rows) => (Number(rows) ? plural(Number(rows), "row") : t("no
 export function described(settings) {
   const words = {
     encoding: (value) => encodingName(value),
+    format: (value) => FORMATS[value] ?? value,
     delimiter: (value) => t("delimiter {delimiter}", { delimiter: delimiterName(value) }),
     quote: (value) => t("quotes {quotes}", { quotes: QUOTES[value] ?? value }),
     escape: (value) => (value ? t("escape {value}", { value }) : t("doubled quotes")),
@@ -115,8 +117,9 @@ export function settingFields(settings, preview, onchange) {
         ["csv", "CSV"],
         ["json", "JSON"],
         ["jsonl", "JSON Lines"],
+        ["fixed", FORMATS.fixed],
       ],
-      now("format", dialect.kind && (isCsv ? "CSV" : "JSON")),
+      now("format", dialect.kind && (FORMATS[dialect.kind] ?? "JSON")),
     ),
     workbook &&
       field(

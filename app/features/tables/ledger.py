@@ -18,9 +18,9 @@ from app.db import installation
 from app.db.engine import Database
 from app.errors import TransientError
 
-Entry = Literal["staged", "rows", "loaded", "corrected", "undone"]
-"""`staged`: rows of the file in the staging table. `rows`: a chunk in the table. `loaded`: the end
-of the load. `corrected`: corrected rows in the table. `undone`: the load is taken back.
+Entry = Literal["staged", "rows", "loaded", "undone"]
+"""`staged`: rows of the file are in the staging table. `rows`: rows of a chunk, or corrected ones, are
+in the table. `loaded`: the end of the load. `undone`: the load is taken back.
 """
 WHOLE = 0
 """Place of an entry that is about the load as a whole; others have the number of a row."""

@@ -21,6 +21,7 @@ from app.errors import (
     InvalidParameter,
     InvalidTransform,
     TableExists,
+    TableUnusable,
     UnknownTable,
 )
 from app.features.tables import catalogue, queries
@@ -226,6 +227,8 @@ class Tables:
         await self.check_access(owner)
         name = self._name(options.table, options.connection)
         async with self._connections.reading(options.connection) as connection:
+            if options.connection != OWN:
+                await _check_workshop(connection)
             if options.mode == "create":
                 name = await self._new_name(connection, name)
                 definition = None
@@ -371,12 +374,27 @@ def _in_options(error: InvalidTransform, names: Sequence[str]) -> InvalidTransfo
     return InvalidTransform(f"{errors[0]['pointer']}: {errors[0]['detail']}", errors=errors)
 
 
+async def _check_workshop(connection: AsyncConnection) -> None:
+    """Raises TableUnusable if loads cannot keep tables of their own on this connection."""
+    workshop = await catalogue.find_workshop(connection)
+    if workshop.can_create:
+        return
+    where = "a schema" if workshop.name is None else f"the schema {workshop.name!r}"
+    raise TableUnusable(
+        f"The role of the connection needs the right to create tables in {where}, where a load keeps"
+        " tables of its own; or make it a schema with the name 'granula'."
+    )
+
+
 def stored_names(plan: LoadPlan) -> dict[str, str]:
     """Return what the options of a load say in addition to its plan, by which the loads of a table
     are found.
     """
     name = plan.definition.name
-    return {"table": str(name), "connection": name.connection, "mode": plan.mode}
+    names = {"table": str(name), "connection": name.connection, "mode": plan.mode}
+    if plan.visibility == "progressive":
+        names["visibility"] = plan.visibility
+    return names
 
 
 # ---------------------------------------------------------------------- answers

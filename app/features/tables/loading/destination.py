@@ -14,7 +14,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -30,13 +29,20 @@ from app.destinations.rejects import Rejects
 from app.destinations.staged import Assembly, Compute, StagedJob, StagedResults
 from app.errors import TerminalError, TransientError
 from app.failpoints import hit
+from app.features.tables import queries
 from app.features.tables.catalogue import read_definition
 from app.features.tables.connections import RemoteTransaction
 from app.features.tables.ddl import add_key, create_table
-from app.features.tables.definition import quoted
+from app.features.tables.definition import TableName, quoted
 from app.features.tables.ledger import Ledger, RowRange
 from app.features.tables.loading import preview, undoing
-from app.features.tables.loading.loader import LoadRefused, Range, RowsRefused
+from app.features.tables.loading.loader import (
+    LoadRefused,
+    Range,
+    RowsRefused,
+    TableLocked,
+    runs_of,
+)
 from app.features.tables.loading.places import ConnectionRemoved, NamedPlace, Place, Places
 from app.features.tables.loading.processor import NAME
 from app.features.tables.loading.record import (
@@ -124,6 +130,10 @@ class LoadParts:
     """
     ready: dict[UUID, Ready]
     """Loads that are written on a named connection, and not committed."""
+    counts: dict[UUID, dict[str, int]]
+    """Counts of the rows that the current transaction has written for a progressive load."""
+    refusals: dict[UUID, list[Refusal]]
+    """Rows of a correction that were refused, in the current transaction."""
 
 
 class LoadedTables:
@@ -138,13 +148,18 @@ class LoadedTables:
         keep_days: float,
     ) -> None:
         """`keep_days`: how long records are kept."""
-        self._parts = LoadParts(database, sources, rejects, places, Counter(), {})
+        self._parts = LoadParts(database, sources, rejects, places, Counter(), {}, {}, {})
         self._keep = timedelta(days=keep_days)
 
     def of(self, processor: str, options: Mapping[str, Any]) -> ResultDestination | None:
         if processor != NAME:
             return None
-        return LoadedTable(self._parts, from_text(options["plan"]))
+        from app.features.tables.loading.progressive import ProgressiveTable
+
+        plan = from_text(options["plan"])
+        if plan.visibility == "progressive":
+            return ProgressiveTable(self._parts, plan)
+        return LoadedTable(self._parts, plan)
 
     async def run(self) -> None:
         """Sweep now and then, until cancelled."""
@@ -165,8 +180,10 @@ class LoadedTables:
         recorded = dict.fromkeys(recorded_job(name) for name in names)
         await self._sweep_in(place, job_ids, [each for each in recorded if each is not None])
         for named in parts.places.named():
-            with suppress(TransientError):  # the next sweep tries again
+            try:
                 await self._sweep_named(named)
+            except (TransientError, TerminalError) as error:
+                logger.warning("Not swept, until the next time: %s", error)
 
     async def _sweep_named(self, place: Place) -> None:
         """Sweep what the ledger names: others may use the same database."""
@@ -282,13 +299,10 @@ class LoadedTable(StagedResults):
         if not is_loaded or self._plan.is_dry_run:
             raise LoadRefused("Nothing of the load is in the table; retry it, or load it again.")
         async with self._place.at(connection) as target:
-            known = await self._find_corrected(target, job_id, rows)
-            if known is not None:
-                return [_reject(Refusal(*refusal)) for refusal in known["refused"]]
-            refusals = await self._refused(target, job_id, rows)
-            if self._place.ledger is not None:
-                await self._note_corrected(target, self._place.ledger, job_id, rows, refusals)
-        return [_reject(refusal) for refusal in refusals]
+            known = await self.find_written(target, job_id, rows)
+            refusals = known[0] if known else await self._refused(target, job_id, rows)
+        self._parts.refusals[job_id] = refusals
+        return [as_reject(refusal) for refusal in refusals]
 
     async def _refused(
         self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page]
@@ -309,68 +323,57 @@ class LoadedTable(StagedResults):
         await loader.unstage(connection, statements, _numbers(tried))
         return [*refusals, *tried]
 
-    async def _find_corrected(
+    async def find_written(
         self, target: AsyncConnection, job_id: UUID, rows: Sequence[Page]
-    ) -> Any:
-        """Return what the ledger says of this correction: rows that were refused, and counts, if
-        others were written. None if it was not committed.
+    ) -> tuple[list[Refusal], dict[str, int]] | None:
+        """Return what the ledger says of an earlier attempt to write these rows of a chunk or a
+        correction: those that were refused, and counts of the others. None if it was not committed.
         """
         if self._place.ledger is None:
             return None
-        known = await self._place.ledger.find(target, job_id, "corrected", rows[0].first_row)
-        is_same = known is not None and known["asked"] == _all_numbers(rows)
-        return known if is_same and known["counts"] is not None else None
+        known = await self._place.ledger.find(target, job_id, "rows", rows[0].first_row)
+        if known is None or known["asked"] != _asked(rows):
+            return None
+        return [Refusal(*refusal) for refusal in known["refused"]], known["counts"]
 
-    async def _note_corrected(
+    async def note_written(
         self,
         target: AsyncConnection,
-        ledger: Ledger,
         job_id: UUID,
         rows: Sequence[Page],
         refusals: Sequence[Refusal],
+        counts: dict[str, int],
     ) -> None:
-        numbers = _all_numbers(rows)
-        span = RowRange(numbers[0], numbers[-1])
+        """Add an entry to the ledger. Without a row in the table there is nothing to remember, and
+        the same rows may come again, corrected.
+        """
+        ledger, first = self._place.ledger, rows[0].first_row
+        if ledger is None:
+            return
         await ledger.make(target)
-        await ledger.take(target, job_id, "corrected", RowRange(span.first, span.first))
-        answer = {"asked": numbers, "refused": refusals, "counts": None}
-        await ledger.write(target, job_id, "corrected", answer, span)
+        await ledger.take(target, job_id, "rows", RowRange(first, first))
+        if counts["rows"]:
+            answer = {"asked": _asked(rows), "refused": refusals, "counts": counts}
+            await ledger.write(target, job_id, "rows", answer, RowRange(first, first))
 
     async def merge(
         self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page], start: int, end: int
     ) -> dict[str, int]:
         """Write what `refuse` has staged into the table, which has the load itself already."""
         async with self._place.at(connection) as target:
-            known = await self._find_corrected(target, job_id, rows)
+            known = await self.find_written(target, job_id, rows)
             if known is not None:
-                counts: dict[str, int] = known["counts"]
-                return counts
+                return known[1]
             counts = await self._merged(target, job_id)
-            if self._place.ledger is not None:
-                await self._count_corrected(target, self._place.ledger, job_id, rows, counts)
+            refusals = self._parts.refusals.pop(job_id)
+            await self.note_written(target, job_id, rows, refusals, counts)
         return counts
 
     async def _merged(self, target: AsyncConnection, job_id: UUID) -> dict[str, int]:
         record = Record(self._corrected_plan, job_id)
         count = await self._loader.count(target, record.statements.count_staged)
         has_record = await self._loader.has_table(target, record.name)
-        return {"rows": count, **await self._apply(target, record, is_recorded=has_record)}
-
-    async def _count_corrected(
-        self,
-        target: AsyncConnection,
-        ledger: Ledger,
-        job_id: UUID,
-        rows: Sequence[Page],
-        counts: dict[str, int],
-    ) -> None:
-        """Add the counts to the entry. Without a row in the table there is nothing to remember."""
-        first = rows[0].first_row
-        entry = await ledger.find(target, job_id, "corrected", first)
-        await ledger.take(target, job_id, "corrected", RowRange(first, first))
-        if counts["rows"]:
-            span = RowRange(first, _all_numbers(rows)[-1])
-            await ledger.write(target, job_id, "corrected", entry | {"counts": counts}, span)
+        return {"rows": count, **await self.apply(target, record, is_recorded=has_record)}
 
     @property
     def _corrected_plan(self) -> LoadPlan:
@@ -400,6 +403,10 @@ class LoadedTable(StagedResults):
         """
         job = await jobs.load_job(connection, job_id)
         rows = int((job.summary or {}).get("rows", 0)) if job is not None else 0
+        return await self.compare(connection, job_id, rows)
+
+    async def compare(self, connection: AsyncConnection, job_id: UUID, rows: int) -> ReadBack:
+        """Compare the record, which should have so many rows, with the table."""
         async with self._place.read(connection) as target, self._place.awake(connection):
             return await self._read_back(target, job_id, rows)
 
@@ -411,7 +418,7 @@ class LoadedTable(StagedResults):
         reason = await undoing.fits(target, self._plan)
         if reason:
             return ReadBack(since={"same": 0, "changed": 0, "removed": 0, "table": reason})
-        have = await self._loader.count(target, f"SELECT count(*) FROM {record.table}")  # noqa: S608
+        have = await self._loader.count(target, record.count)
         problems = [] if have == rows else [f"rows in the record: {have}, expected {rows}"]
         since = await undoing.compare(target, self._loader, recorded)
         return ReadBack(problems=problems, since=since)
@@ -433,6 +440,7 @@ class LoadedTable(StagedResults):
             return None
         loader, ledger = self._loader, self._place.ledger
         table = self._plan.definition.name
+        await _check_progressive(connection, table)
         async with self._place.at(connection) as target:
             await loader.begin(target)
             await loader.take_turns(target, table)
@@ -700,7 +708,7 @@ class LoadedTable(StagedResults):
         self, job: StagedJob, chunk: ChunkRow, refusals: Sequence[Refusal]
     ) -> list[Reject]:
         data = self._parts.sources.read(job.uri, chunk.byte_start, chunk.byte_end, job.etag)
-        rejects = [_reject(refusal) for refusal in refusals]
+        rejects = [as_reject(refusal) for refusal in refusals]
         span = Span(
             chunk.byte_start,
             chunk.byte_end,
@@ -730,6 +738,9 @@ class LoadedTable(StagedResults):
         async for chunk in self._chunks(job):
             if chunk.status != ChunkStatus.COMPLETED:
                 return None
+        name = self._plan.definition.name
+        async with self._parts.database.working() as connection:
+            await _check_progressive(connection, name)
         async with self._place.working() as target:
             loaded = await self._find_loaded(target, job.id)
             rows = 0
@@ -850,7 +861,7 @@ class LoadedTable(StagedResults):
             await self._check_deletes(connection, statements, rejected=assembly.payload)
         shown = await self._preview(connection, statements) if is_dry_run else {}
         record = Record(self._plan, job_id)
-        counts = await self._apply(connection, record, is_recorded=is_recorded(self._plan))
+        counts = await self.apply(connection, record, is_recorded=is_recorded(self._plan))
         if self._keys_at_the_end:
             await loader.run(connection, add_key(self._plan.definition))
         if is_dry_run:
@@ -870,7 +881,7 @@ class LoadedTable(StagedResults):
             changed = await self._loader.fetch(connection, statements.count_changed)
         return preview.samples_of(statements.loaded, rows, changed)
 
-    async def _apply(
+    async def apply(
         self, connection: AsyncConnection, record: Record, *, is_recorded: bool
     ) -> dict[str, int]:
         """Write the staged rows into the table. The staging table becomes the record of the load,
@@ -971,14 +982,14 @@ class LoadedTable(StagedResults):
                     f"The table {planned.name} was created in the meantime. Nothing was loaded."
                 )
         else:
-            await self._check_definition(connection)
+            await self.check_definition(connection)
         statements = plan.statements
         if is_bulk and self._keys_at_the_end:
             statements = (create_table(replace(planned, constraints=())),)
         for statement in statements:
             await self._loader.run(connection, statement)
 
-    async def _check_definition(self, connection: AsyncConnection) -> None:
+    async def check_definition(self, connection: AsyncConnection) -> None:
         planned = self._plan.definition
         kept = tuple(column for column in planned.columns if column.name not in self._plan.added)
         before = replace(planned, columns=kept)
@@ -1043,7 +1054,7 @@ def _numbers(refusals: Sequence[Refusal]) -> list[int]:
     return [refusal.row_number for refusal in refusals]
 
 
-def _reject(refusal: Refusal) -> Reject:
+def as_reject(refusal: Refusal) -> Reject:
     number, code, message, column, value = refusal
     return Reject(number, 0, 0, 0, b"", code, message, column, value)
 
@@ -1085,6 +1096,8 @@ async def _drop_unneeded(connection: AsyncConnection, place: Place, job_id: UUID
         if await place.loader.has_stage(target, job_id):
             logger.info("Dropping the staging table of %s", job_id)
             await place.loader.drop_stage(target, job_id)
+            if place.ledger is not None:
+                await place.ledger.remove(target, job_id, "staged")
 
 
 async def drop_record(target: AsyncConnection, place: Place, job_id: UUID) -> None:
@@ -1095,17 +1108,27 @@ async def drop_record(target: AsyncConnection, place: Place, job_id: UUID) -> No
         await place.ledger.remove(target, job_id)
 
 
+async def _check_progressive(own: AsyncConnection, table: TableName) -> None:
+    """Raises TableLocked while a progressive load writes into the table: an undo needs to know which
+    of two loads wrote a row last.
+    """
+    running = await queries.find_progressive(own, str(table), table.connection)
+    if running is not None:
+        raise TableLocked(f"The load {running} writes into the table.")
+
+
 def rows_of(page: Page) -> RowRange:
     numbers = page.numbers
     last = numbers[-1] if numbers else page.first_row + page.row_count - 1
     return RowRange(page.first_row, last)
 
 
-def _all_numbers(rows: Sequence[Page]) -> list[int]:
+def _asked(rows: Sequence[Page]) -> list[list[int]]:
+    """Return the numbers of the rows, as they come from JSON: by the first and last of each run."""
     numbers: list[int] = []
     for page in rows:
         numbers += page.numbers or range(page.first_row, page.first_row + page.row_count)
-    return numbers
+    return [list(run) for run in runs_of(numbers)]
 
 
 async def _left_for_the_sweep(work: Awaitable[Any]) -> bool:
