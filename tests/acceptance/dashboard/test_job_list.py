@@ -78,7 +78,7 @@ def test_many_jobs_are_ordered_filtered_labelled_and_deleted_together(page: Page
     expect(row(page, "large.csv")).to_have_count(0)
     shows(page, ["small.csv"])
     page.goto(f"/#/jobs/{number}")
-    expect(page.get_by_role("heading", level=1)).to_have_text("small.csv")
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"#{number} small.csv")
 
     # by keys alone
     page.goto("/#/jobs")

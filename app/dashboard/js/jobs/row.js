@@ -12,21 +12,24 @@ import {
   isFinal,
   percent,
   plural,
-  rate,
   standing,
   when,
 } from "../format.js";
+import { jobLink } from "../job_links.js";
 import { t } from "../messages.js";
 import { badge, progressBar } from "../parts.js";
+import { progressText } from "../progress.js";
+import { paced } from "../speed.js";
 import { fail } from "../toast.js";
 
 /** Draws a job. `does` are {select(event), isSelected(id), remove(job), filterBy(label)}. */
 export function jobRow(first, does) {
   let job = first;
-  const name = h("a.clip", { href: `#/jobs/${job.job_id}` }, job.filename);
+  let pace = null;
+  const name = h("a.clip", { href: jobLink(job) }, job.filename);
   const number = h(
     "a.job-number.num",
-    { href: `#/jobs/${job.number}`, tabindex: -1, "aria-hidden": "true" },
+    { href: jobLink(job), tabindex: -1, "aria-hidden": "true" },
     `#${job.number}`,
   );
   const box = h("input", {
@@ -123,7 +126,8 @@ export function jobRow(first, does) {
     );
     bar.show(item.progress_percent, isFinal(item.status) ? TONES[outcome] : "busy");
     bar.hidden = isFinal(item.status);
-    say(state, progress(item));
+    pace = paced(pace, item, Date.now() / 1000);
+    say(state, progress(item, pace));
     replace(rows, loadedRows(item));
     replace(rejected, rejectedRows(item));
     say(size, bytes(item.size_bytes));
@@ -139,18 +143,9 @@ export function jobRow(first, does) {
 }
 
 /** What a job does now, or why it failed. */
-function progress(item) {
-  if (item.waiting_on) return t("Waits for {service}", { service: item.waiting_on });
-  if (item.status === "queued") return t("Waiting in the queue");
-  if (item.status !== "processing") return item.error?.message ?? item.error?.code ?? "";
-  if (!item.progress_percent) return t("Just started");
-  return [
-    `${item.progress_percent} %`,
-    item.rows_per_second ? rate(item.rows_per_second) : null,
-    item.eta_seconds === null ? null : t("{time} left", { time: duration(item.eta_seconds) }),
-  ]
-    .filter(Boolean)
-    .join(" · ");
+function progress(item, pace) {
+  if (isFinal(item.status)) return item.error?.message ?? item.error?.code ?? "";
+  return progressText(item, pace);
 }
 
 /** Loaded rows, and those that failed or were not processed. */

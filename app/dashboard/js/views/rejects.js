@@ -569,7 +569,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
     if (missing(status))
       return empty(t("No rejects"), t("No row was rejected, but some were not loaded."));
     if (status.status === "failed")
-      return empty(t("No rejects"), t("No row was rejected. See the overview for the failure."));
+      return empty(t("No rejects"), t("No row was rejected. See the summary for the failure."));
     return empty(
       t("No rejects"),
       status.counts.loaded ? t("Every row was loaded.") : t("There are no rows."),
