@@ -140,6 +140,10 @@ def _service(folder: Path) -> Iterator[httpx.Client]:
         "CHUNK_SIZE": "2000",
     }
     environment |= {"DATABASE_URL": "", "MAX_CONCURRENCY": "2", "WEBHOOK_ALLOW_PRIVATE": "true"}
+    inbox = folder / "inbox"
+    inbox.mkdir()
+    (inbox / "monday.csv").write_text(SHIPPED)
+    environment["SOURCE_FOLDERS"] = str(inbox)
     command = [
         sys.executable,
         "-m",
@@ -249,6 +253,16 @@ def _load(client: httpx.Client, folder: Path) -> dict[str, tuple[str, Callable[[
     done(mapping["job_id"])
     analysis = client.post("/api/v1/jobs/analyze", json={"file_id": orders["file_id"]}).json()
     done(analysis["job_id"])
+    options = {"table": "customers", "mode": "create"}
+    types = client.post("/api/v1/jobs/analyze", json={"file_id": shipped["file_id"]}).json()
+    done(types["job_id"])  # the new table gets its types from it
+    table = client.post(
+        "/api/v1/jobs", json={"type": "load", "file_id": shipped["file_id"], "options": options}
+    )
+    done(table.raise_for_status().json()["job_id"])
+    inbox = folder / "inbox"
+    watch = {"source": f"file://{inbox}/", "name": "Inbox", "job": {"type": "rows"}}
+    client.post("/api/v1/watches", json=watch).raise_for_status()
     job = {"source": "s3://transactions/2026/*.csv"}
     for name, cron in (("Nightly scoring", "0 2 * * *"), ("Every Monday", "30 6 * * 1")):
         client.post(
@@ -279,10 +293,18 @@ def _load(client: httpx.Client, folder: Path) -> dict[str, tuple[str, Callable[[
         page.get_by_text("Delivery log").first.click()
         page.locator("[data-id] summary").nth(1).click()
 
+    def chosen(page: Page) -> None:
+        page.locator("#files").set_input_files(
+            {"name": "partners-q4.csv", "mimeType": "text/csv", "buffer": SHIPPED.encode()}
+        )
+        page.get_by_text("3 rows to load").wait_for()
+
     o = orders["job_id"]
     return {
         "jobs": ("jobs", live),
+        "import": ("jobs", chosen),
         "job": (f"jobs/{o}", text("Verified")),
+        "engine": (f"jobs/{o}/engine", text("Map of the chunks")),
         "results": (
             f"jobs/{o}/results",
             lambda page: page.locator(".virtual .grid-row:not(.loading)").nth(9).wait_for(),
@@ -297,9 +319,12 @@ def _load(client: httpx.Client, folder: Path) -> dict[str, tuple[str, Callable[[
             lambda page: page.locator(".record").first.wait_for(),
         ),
         "schedules": ("schedules", text("Nightly scoring")),
+        "tables": ("tables", text("customers")),
+        "watches": ("watches", text("Inbox")),
         "webhooks": ("webhooks", log),
         "users": ("users", text("For administrators")),
         "system": ("system", text("The last 24 hours")),
+        "nowhere": ("no/such/view", text("There is nothing here")),
     }
 
 

@@ -101,6 +101,7 @@ def views(server: Server) -> dict[str, str]:
         "webhooks": "webhooks",
         "users": "users",
         "empty": "jobs?search=nothing+fits",
+        "nowhere": "no/such/view",
     }
 
 

@@ -3,25 +3,40 @@
 import * as api from "../api.js";
 import { button, empty, field, h, icon, replace, select } from "../dom.js";
 import { ago, count, isFinal, plural, when } from "../format.js";
+import { t } from "../messages.js";
 import { badge, facts, spinner } from "../parts.js";
 import { fail } from "../toast.js";
 
 const POLL_MS = 300;
 const MODES = [
-  ["append", "Append: every row is new"],
-  ["upsert", "Upsert: update by key, insert the others"],
-  ["update", "Update: by key, reject the others"],
-  ["insert_new", "Insert new: skip keys that are there"],
-  ["replace", "Replace: exchange all rows"],
-  ["mirror", "Mirror: upsert, and delete what the file lacks"],
+  ["append", t("Append: every row is new")],
+  ["upsert", t("Upsert: update by key, insert the others")],
+  ["update", t("Update: by key, reject the others")],
+  ["insert_new", t("Insert new: skip keys that are there")],
+  ["replace", t("Replace: exchange all rows")],
+  ["mirror", t("Mirror: upsert, and delete what the file lacks")],
 ];
 const POLICIES = [
-  ["refuse", "Refuse the file"],
-  ["ignore", "Leave them out"],
-  ["add_columns", "Add them to the table"],
-  ["rescue", "Keep them in a JSON column"],
+  ["refuse", t("Refuse the file")],
+  ["ignore", t("Leave them out")],
+  ["add_columns", t("Add them to the table")],
+  ["rescue", t("Keep them in a JSON column")],
 ];
-const OUTCOMES = ["inserted", "updated", "unchanged", "skipped", "deleted"];
+const OUTCOMES = {
+  inserted: (rows) => t("{count} inserted", { count: count(rows) }),
+  updated: (rows) => t("{count} updated", { count: count(rows) }),
+  unchanged: (rows) => t("{count} unchanged", { count: count(rows) }),
+  skipped: (rows) => t("{count} skipped", { count: count(rows) }),
+  deleted: (rows) => t("{count} deleted", { count: count(rows) }),
+};
+/** Rows of a dry run, by kind. */
+const EXAMPLES = {
+  inserted: t("Inserted, for example"),
+  updated: t("Updated, for example"),
+  unchanged: t("Unchanged, for example"),
+  skipped: t("Skipped, for example"),
+  deleted: t("Deleted, for example"),
+};
 
 const pathOf = (name, connection) =>
   api.query(`/api/v1/tables/${encodeURIComponent(name)}`, { connection });
@@ -67,7 +82,11 @@ function grid(caption, heads, rows) {
 }
 
 const refusal = (error, again) =>
-  empty(error.title, `${error.message} ${error.remedy}`, again && button("Try again", again));
+  empty(
+    error.title,
+    [error.message, error.remedy].filter(Boolean).join(" "),
+    again && button(t("Try again"), again),
+  );
 
 // ------------------------------------------------------------------------- the list
 
@@ -94,27 +113,34 @@ function allTables(connection) {
       "section.card",
       {},
       grid(
-        "Tables",
-        ["Table", "Kind", "Rows"],
+        t("Tables"),
+        [t("Table"), t("Kind"), t("Rows")],
         items.map((table) => [
           h("a", { href: hashOf(table.name, connection) }, table.name),
           table.kind.replace("_", " "),
-          table.estimated_rows === null ? "–" : `about ${count(table.estimated_rows)}`,
+          table.estimated_rows === null
+            ? "–"
+            : t("about {count}", { count: count(table.estimated_rows) }),
         ]),
       ),
-      total > items.length && h("p.muted", {}, `The first ${items.length} of ${count(total)}.`),
+      total > items.length &&
+        h(
+          "p.muted",
+          {},
+          t("The first {count} of {all}.", { count: count(items.length), all: count(total) }),
+        ),
     );
   }
 
   load();
   return {
-    title: "Tables",
+    title: t("Tables"),
     node: h(
       "div.page",
       {},
-      h("div.page-head", {}, h("h1", {}, "Tables"), databases),
+      h("div.page-head", {}, h("h1", {}, t("Tables")), databases),
       place,
-      h("section.card", {}, h("h2", {}, "New table from a file"), create.node),
+      h("section.card", {}, h("h2", {}, t("New table from a file")), create.node),
     ),
     dispose: create.dispose,
   };
@@ -122,19 +148,19 @@ function allTables(connection) {
 
 const noTables = () =>
   empty(
-    "No tables yet",
-    "Load a file into a new table below: its types come from an analysis of the file.",
+    t("No tables yet"),
+    t("Load a file into a new table below: its types come from an analysis of the file."),
   );
 
 function databaseChoice(items, connection) {
   const choice = select(
     items.map(({ name, kind, address }) => [
       name,
-      name ? `${name} (${address ?? kind})` : `This service (${kind})`,
+      name ? `${name} (${address ?? kind})` : t("This service ({kind})", { kind }),
     ]),
     connection,
     {
-      "aria-label": "Database",
+      "aria-label": t("Database"),
       onchange: () => (location.hash = api.query("#/tables", { connection: choice.value })),
     },
   );
@@ -160,9 +186,9 @@ function oneTable(name, connection) {
     node: h(
       "div.page",
       {},
-      h("a.back", { href: api.query("#/tables", { connection }) }, icon("back"), "All tables"),
+      h("a.back", { href: api.query("#/tables", { connection }) }, icon("back"), t("All tables")),
       h("div.page-head", {}, h("h1.clip", {}, name)),
-      h("section.card", {}, h("h2", {}, "Load a file"), form.node),
+      h("section.card", {}, h("h2", {}, t("Load a file")), form.node),
       place,
     ),
     dispose: form.dispose,
@@ -170,28 +196,29 @@ function oneTable(name, connection) {
 }
 
 function description(table) {
-  const rows =
-    table.rows === null ? "–" : `${table.rows_are_exact ? "" : "about "}${count(table.rows)}`;
+  const known = table.rows === null ? "–" : count(table.rows);
+  const isExact = table.rows === null || table.rows_are_exact;
+  const rows = isExact ? known : t("about {count}", { count: known });
   return h(
     "div",
     {},
     h(
       "section.card",
       {},
-      h("h2", {}, "Columns"),
+      h("h2", {}, t("Columns")),
       facts([
-        ["Rows", rows],
-        ["Primary key", table.primary_key.join(", ") || "none"],
-        table.triggers.length ? ["Triggers", table.triggers.join(", ")] : null,
-        table.has_row_security ? ["Row security", "on"] : null,
+        [t("Rows"), rows],
+        [t("Primary key"), table.primary_key.join(", ") || t("none")],
+        table.triggers.length ? [t("Triggers"), table.triggers.join(", ")] : null,
+        table.has_row_security ? [t("Row security"), t("on")] : null,
       ]),
       grid(
-        "Columns",
-        ["Column", "Type", "NULL", "Default"],
+        t("Columns"),
+        [t("Column"), t("Type"), "NULL", t("Default")],
         table.columns.map((column) => [
           column.name,
           column.type,
-          column.nullable ? "allowed" : "not allowed",
+          column.nullable ? t("allowed") : t("not allowed"),
           column.generated?.replaceAll("_", " ") ?? column.default ?? "–",
         ]),
       ),
@@ -200,10 +227,10 @@ function description(table) {
       h(
         "section.card",
         {},
-        h("h2", {}, "Constraints"),
+        h("h2", {}, t("Constraints")),
         grid(
-          "Constraints",
-          ["Kind", "Columns", "Definition"],
+          t("Constraints"),
+          [t("Kind"), t("Columns"), t("Definition")],
           table.constraints.map((constraint) => [
             constraint.kind.replaceAll("_", " "),
             constraint.columns.join(", "),
@@ -211,18 +238,18 @@ function description(table) {
           ]),
         ),
       ),
-    h("section.card", {}, h("h2", {}, "Loads"), loads(table.loads)),
+    h("section.card", {}, h("h2", {}, t("Loads")), loads(table.loads)),
   );
 }
 
 function loads(items) {
-  if (!items.length) return h("p.muted", {}, "Nothing was loaded by you yet.");
+  if (!items.length) return h("p.muted", {}, t("Nothing was loaded by you yet."));
   return grid(
-    "Loads",
-    ["File", "Mode", "State", "Rows", "When"],
+    t("Loads"),
+    [t("File"), t("Mode"), t("State"), t("Rows"), t("When")],
     items.map((load) => [
       h("a", { href: `#/jobs/${load.job_id}` }, load.filename),
-      `${load.mode}${load.summary?.dry_run ? ", tried" : ""}`,
+      load.summary?.dry_run ? t("{mode}, tried", { mode: load.mode }) : load.mode,
       badge(load.status),
       outcomes(load.summary) || "–",
       when(load.created_at),
@@ -232,23 +259,24 @@ function loads(items) {
 
 /** "2 inserted, 1 updated"; zeros are left out. */
 const outcomes = (summary) =>
-  OUTCOMES.filter((outcome) => summary?.[outcome])
-    .map((outcome) => `${count(summary[outcome])} ${outcome}`)
+  Object.entries(OUTCOMES)
+    .filter(([outcome]) => summary?.[outcome])
+    .map(([outcome, words]) => words(summary[outcome]))
     .join(", ");
 
 // ------------------------------------------------------------------------- loading
 
 function loadForm({ isNew, name = "", connection }) {
-  const file = select([["", "Loading …"]], "");
-  const table = h("input", { required: isNew, placeholder: "prices", maxlength: 400 });
+  const file = select([["", t("Loading …")]], "");
+  const table = h("input", { required: isNew, placeholder: t("prices"), maxlength: 400 });
   const mode = select(MODES, "append");
-  const key = h("input", { placeholder: isNew ? "none" : "the primary key" });
+  const key = h("input", { placeholder: isNew ? t("none") : t("the primary key") });
   const policy = select(POLICIES, "refuse");
   const most = h("input", { placeholder: "5%", maxlength: 20 });
-  const mostField = field("Delete at most", most, "A number of rows, or a percentage.");
+  const mostField = field(t("Delete at most"), most, t("A number of rows, or a percentage."));
   const result = h("div", { role: "status" });
-  const again = button("Try it", () => run(true), { disabled: true });
-  const go = button("Load", null, { kind: "primary", type: "submit", disabled: true });
+  const again = button(t("Try it"), () => run(true), { disabled: true });
+  const go = button(t("Load"), null, { kind: "primary", type: "submit", disabled: true });
   let isOver = false;
   let timer = null;
 
@@ -265,11 +293,11 @@ function loadForm({ isNew, name = "", connection }) {
     h(
       "div.form",
       {},
-      field("File", file, "Upload others on the Jobs page."),
-      isNew && field("Name of the table", table),
-      !isNew && field("Rows that are there", mode),
-      field("Key", key, "Columns, separated by commas."),
-      !isNew && field("Columns that the table lacks", policy),
+      field(t("File"), file, t("Upload others on the Jobs page.")),
+      isNew && field(t("Name of the table"), table),
+      !isNew && field(t("Rows that are there"), mode),
+      field(t("Key"), key, t("Columns, separated by commas.")),
+      !isNew && field(t("Columns that the table lacks"), policy),
       !isNew && mostField,
       h("div.form-end", {}, again, go),
     ),
@@ -286,7 +314,7 @@ function loadForm({ isNew, name = "", connection }) {
         file,
         files.size
           ? [...files].map(([id, label]) => h("option", { value: id }, label))
-          : h("option", { value: "" }, "No files yet"),
+          : h("option", { value: "" }, t("No files yet")),
       );
       again.disabled = go.disabled = !files.size;
     },
@@ -312,7 +340,7 @@ function loadForm({ isNew, name = "", connection }) {
   async function run(isTried) {
     if (!node.reportValidity()) return;
     again.disabled = go.disabled = true;
-    replace(result, spinner(isTried ? "Trying …" : "Loading …"));
+    replace(result, spinner(isTried ? t("Trying …") : t("Loading …")));
     try {
       if (isNew) await ended((await start("analyze", {})).job_id);
       const { job_id } = await start("load", options(isTried));
@@ -359,17 +387,18 @@ function loadForm({ isNew, name = "", connection }) {
 
 const problem = ({ error, job_id }) =>
   empty(
-    "Nothing would be loaded",
+    t("Nothing would be loaded"),
     error.message,
-    h("a.button", { href: `#/jobs/${job_id}/rejects` }, "Show the rejects"),
+    h("a.button", { href: `#/jobs/${job_id}/rejects` }, t("Show the rejects")),
   );
 
 /** What a dry run found. */
 function tried({ result }, status) {
   const rejected = status.counts.rejected;
   const left = [
-    result.defaulted.length && `not in the file: ${result.defaulted.join(", ")}`,
-    result.ignored.length && `not loaded: ${result.ignored.join(", ")}`,
+    result.defaulted.length &&
+      t("not in the file: {columns}", { columns: result.defaulted.join(", ") }),
+    result.ignored.length && t("not loaded: {columns}", { columns: result.ignored.join(", ") }),
   ].filter(Boolean);
   return h(
     "div.tried",
@@ -377,18 +406,19 @@ function tried({ result }, status) {
     h(
       `p.${rejected ? "note" : "muted"}`,
       {},
-      `This load would end with ${outcomes(result) || "no changes"}. `,
+      t("This load would end with {changes}.", { changes: outcomes(result) || t("no changes") }),
+      " ",
       rejected > 0 &&
         h(
           "a",
           { href: `#/jobs/${status.job_id}/rejects` },
-          `${plural(rejected, "row")} would be rejected.`,
+          t("{rows} would be rejected.", { rows: plural(rejected, "row") }),
         ),
     ),
     result.statements.length > 0 && h("pre.code", {}, result.statements.join(";\n")),
     grid(
-      "Columns of the load",
-      ["Column", "Type", "From the file"],
+      t("Columns of the load"),
+      [t("Column"), t("Type"), t("From the file")],
       result.columns.map((column) => [column.column, column.type, column.from]),
     ),
     left.length > 0 && h("p.muted", {}, left.join("; ")),
@@ -401,7 +431,7 @@ function tried({ result }, status) {
 /** Rows of one kind; those that are updated show the values before. */
 function samples(kind, rows) {
   const names = Object.keys(rows[0].data);
-  const title = `${kind[0].toUpperCase()}${kind.slice(1)}, for example`;
+  const title = EXAMPLES[kind] ?? kind;
   const cell = (row, name) =>
     row.before && name in row.before
       ? h("span", {}, h("del.muted", {}, row.before[name] ?? "NULL"), " ", row.data[name] ?? "NULL")
@@ -419,7 +449,7 @@ function samples(kind, rows) {
 }
 
 export const tableLink = ({ table, connection = "" }) =>
-  h("a.button", { href: hashOf(table, connection) }, "Open table");
+  h("a.button", { href: hashOf(table, connection) }, t("Open table"));
 
 // ------------------------------------------------------------------------- undo
 
@@ -428,7 +458,7 @@ export function undoButton(status, onend) {
   const path = `/api/v1/undo/${status.job_id}`;
 
   async function undo(dialog, place) {
-    replace(place, spinner("Undoing …"));
+    replace(place, spinner(t("Undoing …")));
     try {
       let undone = await api.post(path);
       while (undone.status !== "undone") {
@@ -454,23 +484,30 @@ export function undoButton(status, onend) {
     const place = h("div");
     const dialog = h(
       "dialog.card.sheet.small",
-      { "aria-label": "Undo the load", onclose: () => dialog.remove() },
-      h("h2", {}, `Undo the load of ${status.filename}?`),
+      { "aria-label": t("Undo the load"), onclose: () => dialog.remove() },
+      h("h2", {}, t("Undo the load of {name}?", { name: status.filename })),
       h(
         "p",
         {},
-        `${plural(preview.removed, "row")} would be removed, ${count(preview.restored)} restored.`,
+        t("{rows} would be removed, {count} restored.", {
+          rows: plural(preview.removed, "row"),
+          count: count(preview.restored),
+        }),
       ),
       preview.left > 0 &&
         h(
           "div",
           {},
-          h("p.note", {}, `${plural(preview.left, "row")} would stay as they are:`),
+          h(
+            "p.note",
+            {},
+            t("{rows} would stay as they are:", { rows: plural(preview.left, "row") }),
+          ),
           h(
             "ul",
             {},
             preview.left_rows.map(({ key, row_number, reason }) =>
-              h("li", {}, `${key ?? `row ${row_number}`}: ${reason}`),
+              h("li", {}, `${key ?? t("row {number}", { number: row_number })}: ${reason}`),
             ),
           ),
         ),
@@ -478,13 +515,13 @@ export function undoButton(status, onend) {
       h(
         "div.row",
         {},
-        button("Undo", () => undo(dialog, place), { kind: "primary" }),
-        button("Keep the load", () => dialog.close()),
+        button(t("Undo"), () => undo(dialog, place), { kind: "primary" }),
+        button(t("Keep the load"), () => dialog.close()),
       ),
     );
     document.body.append(dialog);
     dialog.showModal();
   }
 
-  return button("Undo …", ask);
+  return button(t("Undo …"), ask);
 }
