@@ -374,7 +374,7 @@ class Settings(BaseSettings):
         NoDecode,
     ] = {}
     """Further databases whose tables can be loaded: a JSON object of names and `postgresql://`
-    URLs. Tables of the service's own database need no entry.
+    URLs, or the path of a file with one. Tables of the service's own database need no entry.
     """
 
     openai_base_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
@@ -547,6 +547,17 @@ class Settings(BaseSettings):
             return json.loads(value)
         except ValueError:
             raise ValueError("must be a JSON object") from None
+
+    @field_validator("connections", mode="before")
+    @classmethod
+    def _from_file(cls, value: object) -> object:
+        """Read the JSON before it is decoded: of these validators the last is called first."""
+        if not isinstance(value, str) or not value.startswith(("/", "./", "~/")):
+            return value
+        try:
+            return Path(value).expanduser().read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise ValueError("names a file that cannot be read") from None
 
     @property
     def url(self) -> str:

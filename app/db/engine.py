@@ -8,7 +8,13 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
@@ -29,6 +35,7 @@ from app.errors import TransientError
 
 Result = TypeVar("Result")
 _after_commit: ContextVar[list[Callable[[], None]]] = ContextVar("after_commit")
+_joined: ContextVar[_Joined] = ContextVar("joined")
 READERS, LONG_READERS = 8, 6
 """Connections for read requests, and how many of them may be held for long. The machine has
 separate ones.
@@ -60,6 +67,35 @@ def after_commit(callback: Callable[[], None]) -> None:
     rolled back.
     """
     _after_commit.get().append(callback)
+
+
+class _Joined:
+    """Transactions of other databases that end with one of this database."""
+
+    def __init__(self) -> None:
+        self.stack = AsyncExitStack()
+        self.entered: dict[str, Any] = {}
+
+
+async def join(name: str, transaction: Callable[[], AbstractAsyncContextManager[Result]]) -> Result:
+    """Return what this transaction of another database yields. It is begun once for each name, and
+    ends with the current transaction of `transact`: it commits immediately before that does, and is
+    rolled back if that fails. A process that dies between the two commits leaves it committed
+    alone.
+    """
+    joined = _joined.get()
+    if name not in joined.entered:
+        joined.entered[name] = await joined.stack.enter_async_context(transaction())
+    entered: Result = joined.entered[name]
+    return entered
+
+
+@asynccontextmanager
+async def _joining() -> AsyncIterator[None]:
+    joined = _Joined()
+    _joined.set(joined)
+    async with joined.stack:
+        yield
 
 
 class DatabaseUnavailable(TransientError):
@@ -220,10 +256,15 @@ class Database:
                         self._write_turn,
                         connected(self._writer) as connection,
                         connection.begin(),
+                        _joining(),
                     ):
                         result = await work(connection)
                 else:
-                    async with connected(self._writer) as connection, connection.begin():
+                    async with (
+                        connected(self._writer) as connection,
+                        connection.begin(),
+                        _joining(),
+                    ):
                         result = await work(connection)
                 for callback in callbacks:
                     callback()
@@ -232,7 +273,7 @@ class Database:
                 tries -= 1
                 if tries and _lost_a_deadlock(error):
                     continue
-                if _is_transient(error):
+                if is_transient(error):
                     raise unavailable(error) from error
                 raise
 
@@ -254,7 +295,7 @@ class Database:
             is_mine = bool((await connection.execute(query, {"key": name})).scalar_one())
         except Exception as error:
             await self._let_go(connection)
-            if _is_transient(error):
+            if is_transient(error):
                 raise unavailable(error) from error
             raise
         done = asyncio.Event()
@@ -372,7 +413,7 @@ async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         async with connected(engine) as connection:
             yield connection
     except Exception as error:
-        if _is_transient(error):
+        if is_transient(error):
             raise unavailable(error) from error
         raise
 
@@ -476,7 +517,8 @@ def _lost_a_deadlock(error: BaseException) -> bool:
     return any(getattr(cause, "sqlstate", None) in DEADLOCK_SQLSTATES for cause in causes)
 
 
-def _is_transient(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
+    """Return whether this error of a driver may not come again."""
     if isinstance(
         error,
         PoolTimeout
@@ -489,7 +531,7 @@ def _is_transient(error: BaseException) -> bool:
         if error.connection_invalidated:
             return True
         causes = [error.orig, getattr(error.orig, "__cause__", None)]
-        return any(_is_transient(cause) for cause in causes if cause is not None)
+        return any(is_transient(cause) for cause in causes if cause is not None)
     if isinstance(error, sqlite3.Error):
         primary_code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         return primary_code in TRANSIENT_SQLITE

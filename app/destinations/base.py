@@ -101,6 +101,8 @@ class ResultDestination(Destination):
 
     keeps_rows: ClassVar[bool] = True
     """Whether rows can be read here one by one. Otherwise they are in a table of the user."""
+    writes_at_once: ClassVar[bool] = False
+    """Whether `refuse` is asked about the rows of each chunk, too, before they are written."""
 
     @abstractmethod
     async def write(
@@ -112,7 +114,7 @@ class ResultDestination(Destination):
     ) -> list[Reject]:
         """Return rejects for the rows of a correction that this destination refuses, before its
         rows are merged in the same transaction. The merge leaves these rows out. The rejects need
-        no place in the file.
+        no place in the file. The same for the rows of a chunk, and `write`, if `writes_at_once`.
         """
         return []
 

@@ -106,6 +106,17 @@ class StagedResults(ResultDestination):
         `settle`.
         """
 
+    async def seal(self, connection: AsyncConnection, job_id: UUID) -> bool:
+        """Keep an active job from publishing its results, in the transaction that cancels it.
+        Return False if they are published already, where this database has no part in that.
+        """
+        return True
+
+    async def let_go(self, job_id: UUID) -> None:
+        """Release what an assembly holds open, after the transaction that publishes it failed or
+        did not end the job.
+        """
+
     @abstractmethod
     async def discard(self, assembly: Assembly) -> None:
         """Discard an assembly that the job did not end with."""

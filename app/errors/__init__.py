@@ -169,6 +169,7 @@ from app.errors.terminal import (
     StoredFileMissing,
 )
 from app.errors.transient import (
+    ConnectionUnavailable,
     DiskFull,
     LeaseLost,
     MLApiUnavailable,
@@ -199,6 +200,7 @@ __all__ = [
     "CellTooLong",
     "ChecksumMismatch",
     "Conflict",
+    "ConnectionUnavailable",
     "ContentMismatch",
     "CorrectionColumns",
     "CorrectionInvalid",

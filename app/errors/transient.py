@@ -7,6 +7,12 @@ import errno
 from app.errors.base import TransientError
 
 
+class ConnectionUnavailable(TransientError):
+    """The database of a named connection cannot be used now."""
+
+    waiting_on = "connection"
+
+
 class DiskFull(TransientError):
     """The disk is full."""
 

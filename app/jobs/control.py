@@ -35,7 +35,7 @@ class Control:
             if job.status == JobStatus.CANCELLED:
                 return
             if not await self._cancel_one(connection, job_id):
-                raise NotCancellable(f"The job is already {job.status}.")
+                raise NotCancellable(_why_not(job.status))
             parts = await jobs.descendants(connection, [job_id])
             for part in parts:
                 await self._cancel_one(connection, part.id)
@@ -56,6 +56,8 @@ class Control:
         """Cancel a job without its parts; return whether it was active."""
         row = await jobs.lock_job(connection, job_id)
         if row is None or JobStatus(row.status) not in ACTIVE_JOBS:
+            return False
+        if not await self._machine.finisher.seal(connection, row):
             return False
         await chunks.cancel_all(connection, job_id)
         await self._machine.finisher.withdraw(connection, row)
@@ -201,6 +203,12 @@ class Control:
             task.cancel()
         if self._deletions:
             await asyncio.wait(self._deletions)
+
+
+def _why_not(status: str) -> str:
+    if JobStatus(status) in ACTIVE_JOBS:
+        return "The last step of the job is already committed; it ends in a moment."
+    return f"The job is already {status}."
 
 
 async def _retry_chunks(

@@ -70,7 +70,7 @@ class Finisher:
         self._sources = sources
         self._destinations = destinations
         self._delete_file = delete_file
-        self._concluder = Concluder(database, compute)
+        self._concluder = Concluder(database, compute, sources.read)
 
     async def try_finish(self, job: JobSnapshot) -> bool:
         """Move the job to its final status if nothing is left to do. Return True if it is final
@@ -80,9 +80,13 @@ class Finisher:
         """
         with tracing.span("conclude", job.trace, {"granula.job.id": str(job.id)}) as span:
             concluded = await self._concluder.conclude(job) if concludes(job) else None
-            ending = await self._database.transact(
-                lambda connection: self._end(connection, job, concluded)
-            )
+            try:
+                ending = await self._database.transact(
+                    lambda connection: self._end(connection, job, concluded)
+                )
+            finally:
+                if job.destination.staged is not None:
+                    await job.destination.staged.let_go(job.id)
             await self._put_away(job, concluded, ending)
             if isinstance(ending, NotEnded):
                 span.discard()
@@ -132,6 +136,12 @@ class Finisher:
         status, error = await self._verdict(connection, row, tally)
         limit = str(row.options.get(MAX_REJECTS, ""))
         too_many = too_many_rejects(limit, tally, rows=row.split_rows)
+        if error is None and too_many is not None and job.writes_at_once:
+            summary = _combined(job, await chunks.summaries(connection, job.id))
+            stay = f" The other {summary.get('rows', 0)} rows are in the table, until an undo."
+            return Final(
+                JobStatus.FAILED, {**too_many, "message": too_many["message"] + stay}, summary
+            )
         if error is None and too_many is not None:
             return Final(JobStatus.FAILED, too_many)
         if error is None and status is not JobStatus.COMPLETED:
@@ -263,6 +273,15 @@ class Finisher:
         is_staged = self._destinations.of(job).staged is not None
         if is_staged and job.origin != corrections.ORIGIN:
             await jobs.withdraw(connection, job.id)
+
+    async def seal(self, connection: AsyncConnection, job: LockedJob) -> bool:
+        """Keep a job that is cancelled from publishing its staged results; return False if it has
+        published them elsewhere, and only has to end.
+        """
+        staged = self._destinations.of(job).staged
+        if staged is None or job.origin == corrections.ORIGIN:
+            return True
+        return await staged.seal(connection, job.id)
 
     async def forget_staged(self, job_id: UUID) -> None:
         """Delete what chunks staged for results that will not be published."""

@@ -24,6 +24,7 @@ from app.db.rows import (
     RejectPlace,
     RejectRow,
 )
+from app.destinations.base import ResultDestination
 from app.destinations.registry import Destinations
 from app.errors import LeaseLost, TransientError
 from app.failpoints import hit
@@ -63,6 +64,24 @@ async def look(connection: AsyncConnection, target_id: UUID, part: CorrectionPar
         n for n, seen in part.seen.items() if n not in places or places[n].corrections != seen
     }
     return Live(part, frozenset(changed))
+
+
+async def without_refused(
+    results: ResultDestination, connection: AsyncConnection, job_id: UUID, prepared: Prepared
+) -> Prepared:
+    """Put rejects in place of the rows that the destination of the job refuses."""
+    if not prepared.pages:
+        return prepared
+    refused = await results.refuse(connection, job_id, prepared.pages)
+    if not refused:
+        return prepared
+    assert prepared.origin is not None, "a destination that refuses rows is told their origin"
+    rejects = [*prepared.rejects, *prepared.origin.located(refused)]
+    return replace(
+        prepared,
+        rejects=sorted(rejects, key=lambda reject: reject.row_number),
+        rows_ok=prepared.rows_ok - len(refused),
+    )
 
 
 def renumbered(
@@ -130,20 +149,8 @@ class Merger:
     async def without_refused(
         self, connection: AsyncConnection, target: LockedJob, prepared: Prepared
     ) -> Prepared:
-        """Put rejects in place of the rows that the destination of the job refuses."""
-        if not prepared.pages:
-            return prepared
         results = self._destinations.of(target).results
-        refused = await results.refuse(connection, target.id, prepared.pages)
-        if not refused:
-            return prepared
-        assert prepared.origin is not None, "only corrections are merged"
-        rejects = [*prepared.rejects, *prepared.origin.located(refused)]
-        return replace(
-            prepared,
-            rejects=sorted(rejects, key=lambda reject: reject.row_number),
-            rows_ok=prepared.rows_ok - len(refused),
-        )
+        return await without_refused(results, connection, target.id, prepared)
 
     async def merge(
         self,

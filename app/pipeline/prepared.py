@@ -16,12 +16,13 @@ from app.processors.base import ChunkOutcome, Output, Processor
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where rows of a correction come from, for the rows that the destination rejects again."""
+    """Where rows come from, for those that the destination refuses."""
 
     form: Format
     span: Span
     data: bytes
-    own_numbers: dict[int, int]
+    own_numbers: dict[int, int] | None
+    """Numbers of the rows in the file of a correction; None for other jobs."""
 
     def located(self, rejects: Sequence[Reject]) -> list[Reject]:
         return located(self.form, self.span, self.data, rejects, self.own_numbers)
@@ -44,7 +45,7 @@ class Prepared:
     """Outputs that are staged before the transaction."""
     is_staged: bool = False
     origin: Origin | None = None
-    """Origin of the rows of a correction; None for other jobs."""
+    """None if the destination refuses no rows."""
 
     def add(self, outcome: ChunkOutcome, processor: Processor) -> None:
         """Add the outcome of some more rows."""

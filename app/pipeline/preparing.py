@@ -52,8 +52,9 @@ class Read:
         return self.parsed.rows
 
     def origin(self, job: JobSnapshot, span: Span) -> Origin | None:
-        """Return the origin of the rows of a correction; None for other jobs."""
-        if self.own_numbers is None:
+        """Return the origin of the rows; None if the destination refuses none of a chunk."""
+        refuses = self.own_numbers is not None or job.writes_at_once
+        if not refuses:
             return None
         return Origin(job.form, span, self.data, self.own_numbers)
 

@@ -65,6 +65,8 @@ class JobSnapshot:
     """traceparent of the request that created the job."""
     corrects: UUID | None = None
     """Id of the job whose rejected rows this job corrects."""
+    writes_at_once: bool = False
+    """Whether the destination makes the rows of each chunk visible, and may refuse some."""
 
     @property
     def rows(self) -> int:
@@ -189,6 +191,7 @@ def snapshot_of(row: JobRow, processors: Processors, destinations: Destinations)
     is_parent = row.child_count is not None
     if row.storage_uri is None and not is_parent:
         raise StoredFileMissing("The stored upload was deleted.")
+    destination = destinations.of(row)
     return JobSnapshot(
         id=row.id,
         file_id=row.file_id,
@@ -200,7 +203,7 @@ def snapshot_of(row: JobRow, processors: Processors, destinations: Destinations)
         processor=processors.get(row.processor),
         can=processors.capabilities(row.processor),
         options=processors.restored(row.processor, row.options),
-        destination=destinations.of(row),
+        destination=destination,
         chunk_size=row.chunk_size,
         columns=Columns(row.columns),
         position=Position(row.split_offset, row.split_rows, row.split_lines, row.split_crc32 or 0),
@@ -218,4 +221,5 @@ def snapshot_of(row: JobRow, processors: Processors, destinations: Destinations)
         delimiter=row.dialect.get("delimiter", ","),
         trace=row.trace,
         corrects=row.parent_id if row.origin == ORIGIN else None,
+        writes_at_once=destination.results.writes_at_once,
     )

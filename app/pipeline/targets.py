@@ -12,12 +12,12 @@ from typing import Protocol
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import chunks, corrections
+from app.db import chunks, corrections, jobs
 from app.db.chunks import Claim
 from app.db.engine import Database
 from app.db.rows import ChunkCompletion, LockedJob
 from app.formats.base import Rows
-from app.pipeline.merger import Live, Merger, look, only
+from app.pipeline.merger import Live, Merger, look, only, without_refused
 from app.pipeline.prepared import Prepared, gathered
 from app.pipeline.running import JobSnapshot
 
@@ -68,7 +68,11 @@ class OwnJob:
         return None
 
     async def lock(self, connection: AsyncConnection) -> None:
-        """Lock nothing: the chunks come first."""
+        """Lock nothing: the chunks come first. Rows that are visible at once are written one chunk
+        after the other.
+        """
+        if self._job.writes_at_once:
+            await jobs.lock_job(connection, self._job.id)
 
     def completion(self, prepared: Prepared) -> ChunkCompletion:
         return prepared.completion()
@@ -76,6 +80,10 @@ class OwnJob:
     async def write(
         self, connection: AsyncConnection, ready: Sequence[tuple[Claim, Prepared]]
     ) -> None:
+        if self._job.writes_at_once:
+            for claim, prepared in ready:
+                await self._write_at_once(connection, claim, prepared)
+            return
         pages = [page for _, prepared in ready for page in prepared.pages]
         rejects = [reject for _, prepared in ready for reject in prepared.rejects]
         tables = gathered([prepared.tables for _, prepared in ready])
@@ -85,10 +93,25 @@ class OwnJob:
             claim, first = ready[0]
             await chunks.set_summary(connection, claim, {**first.summary, "written": written})
 
+    async def _write_at_once(
+        self, connection: AsyncConnection, claim: Claim, prepared: Prepared
+    ) -> None:
+        job, results = self._job, self._job.destination.results
+        kept = await without_refused(results, connection, job.id, prepared)
+        await _count_refused(connection, claim, prepared, kept)
+        counts: dict[str, int] = {}
+        if kept.pages:
+            counts = await results.write(connection, job.id, kept.pages)
+        await job.destination.write(connection, job.id, (), kept.rejects, kept.tables)
+        await chunks.set_summary(connection, claim, kept.summary | counts)
+
     async def rehearse(
         self, connection: AsyncConnection, claim: Claim, rows: Rows, prepared: Prepared
     ) -> None:
         job = self._job
+        if job.writes_at_once:
+            await self._write_at_once(connection, claim, prepared)
+            return
         await job.destination.write(
             connection, job.id, prepared.pages, prepared.rejects, prepared.tables
         )

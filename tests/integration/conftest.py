@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 
 from tests.conftest import Databases
 from tests.engine import Engine
+from tests.harness import Postgres, query
+from tests.remote import TABLE, Remote
 
 
 @pytest.fixture
@@ -16,6 +19,18 @@ def engine(databases: Databases, tmp_path: Path) -> Iterator[Engine]:
     engine = Engine(databases.create(storage), storage, MAX_CONCURRENCY=2)
     yield engine
     engine.end()
+
+
+@pytest.fixture
+def remote(engine: Engine, postgres: Postgres) -> Iterator[Remote]:
+    """The same, with a connection to another PostgreSQL that has a table."""
+    name = postgres.create()
+    url = postgres.url(name)
+    query(url, *TABLE)
+    engine.environment["CONNECTIONS"] = json.dumps({"warehouse": url.replace("+asyncpg", "")})
+    yield Remote(engine, url)
+    engine.end()
+    postgres.drop(name)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

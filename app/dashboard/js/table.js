@@ -14,7 +14,7 @@ const ARROWS = { ascending: " ↑", descending: " ↓" };
 export class DataTable {
   /** `columns`: {label, width, numeric, text(row) -> string, tone(row) -> class, detail: node in
    *  the head, pinned: stays when the table moves sideways, sort: aria-sort}. `fetch(offset, limit)`
-   *  -> rows. `onactivate(row, column, isKeyed)`: a click on a cell; Enter or a double click, which
+   *  -> rows. `onactivate(row, column, isKeyed, event)`: a click on a cell; Enter or a double click, which
    *  mean to work on it. `onhead(column)`: a click on a head. `onkey(event, row, column)`: returns
    *  whether it used the key. `isSelected(row)`: for tables whose rows can be selected. */
   constructor({
@@ -22,7 +22,7 @@ export class DataTable {
     columns,
     fetch,
     storageKey,
-    onactivate = (_row, _column, _isKeyed, _event) => {},
+    onactivate = (_row, _column, _isKeyed, _event = null) => {},
     onhead = null,
     onkey = (_event, _row, _column) => false,
     isSelected = null,

@@ -78,8 +78,9 @@ async def get_row_history(
             description='Value of the primary key, or a JSON object by column: `{"code": "a"}`.',
         ),
     ],
+    connection: Connection = "",
 ) -> Response:
     """A row as it is now, and which loads wrote it: file, line and bytes, job, time, the correction
     that made it what it is, and its values before.
     """
-    return encoded_any(await app.of(Tables).row(owner, name, key))
+    return encoded_any(await app.of(Tables).row(owner, name, key, connection))

@@ -21,24 +21,25 @@ def _processors(tools: Tools) -> Iterable[Processor]:
 
 def _services(core: Core) -> Iterable[Service]:
     from app.features.tables.connections import Connections
-    from app.features.tables.history import History
     from app.features.tables.loading.destination import LoadedTables
     from app.features.tables.loading.loader import Loader
+    from app.features.tables.loading.places import Places
     from app.features.tables.loading.postgresql import PostgresLoader
     from app.features.tables.loading.sqlite import SqliteLoader
     from app.features.tables.service import Tables
     from app.features.transform.service import Transforms
 
     loader: Loader = SqliteLoader() if core.database.is_sqlite else PostgresLoader()
+    connections = Connections(core.settings, core.database)
+    places = Places(core.database, connections, loader)
     loaded = LoadedTables(
         core.database,
         core.sources,
         core.destinations.rejects,
-        loader,
+        places,
         core.settings.undo_keep_days,
     )
     core.destinations.add(loaded)
-    connections = Connections(core.settings, core.database)
     own = [table.table.name for table in core.processors.new_tables]
     tables = Tables(
         core.settings,
@@ -46,7 +47,7 @@ def _services(core: Core) -> Iterable[Service]:
         connections,
         core.file_jobs,
         core.sources,
-        History(loader, core.sources),
+        places,
         core.of(Transforms),
         own,
     )

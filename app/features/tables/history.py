@@ -65,9 +65,11 @@ def parse_key(text: str, definition: TableDefinition) -> Key:
 class History:
     """Reads the records of the loads of a table."""
 
-    def __init__(self, loader: Loader, sources: Sources) -> None:
+    def __init__(self, loader: Loader, sources: Sources, own: AsyncConnection) -> None:
+        """`own`: a connection to the service's database, which may be that of the table."""
         self._loader = loader
         self._sources = sources
+        self._own = own
 
     async def of(
         self, connection: AsyncConnection, definition: TableDefinition, key: Key, owner: str
@@ -77,7 +79,7 @@ class History:
         """
         names = [column.name for column in definition.columns]
         row = await self._current(connection, definition, key, names)
-        loads = await find_loads(connection, self._loader, definition.name)
+        loads = await find_loads(self._own, connection, self._loader, definition.name)
         events: list[dict[str, Any]] = []
         for load, recorded in reversed(loads):
             events += await self._events(connection, recorded, load, key, owner)
@@ -131,7 +133,7 @@ class History:
             for number, kind, *texts in found_rows:
                 values = _shown(record.loaded, texts)
                 before = _shown(stored, texts[len(record.loaded) :]) if kind == "updated" else None
-                place = await self._place(connection, load, int(number))
+                place = await self._place(load, int(number))
                 event = _event(load, owner, kind, values, before)
                 if load.owner == owner:
                     event["steps"] = record.plan.steps
@@ -147,16 +149,14 @@ class History:
             events += [_event(load, owner, "deleted", None, image) for image in images]
         return events
 
-    async def _place(
-        self, connection: AsyncConnection, load: RecordedLoad, number: int
-    ) -> dict[str, Any]:
+    async def _place(self, load: RecordedLoad, number: int) -> dict[str, Any]:
         """Return where a row is in the file, as far as that is stored, and what corrected it."""
         place: dict[str, Any] = {"row_number": number}
-        file = await files.find_file(connection, load.file_id, load.owner)
+        file = await files.find_file(self._own, load.file_id, load.owner)
         stored = None
         if file is not None and file.storage_uri is not None:
             stored = StoredFile(file.storage_uri, file.etag, file.dialect)
-        origin = await find_origin(connection, self._sources, load.id, stored, number)
+        origin = await find_origin(self._own, self._sources, load.id, stored, number)
         if origin is None:
             return place
         if origin.correction_id is not None:

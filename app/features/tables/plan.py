@@ -33,6 +33,8 @@ KEYED: tuple[Mode, ...] = ("upsert", "update", "insert_new", "mirror")
 INSERTING: tuple[Mode, ...] = ("create", "append", "upsert", "insert_new", "replace", "mirror")
 UPDATING: tuple[Mode, ...] = ("upsert", "update", "mirror")
 DELETING: tuple[Mode, ...] = ("replace", "mirror")
+PROGRESSIVE: tuple[Mode, ...] = ("append", "upsert", "update", "insert_new")
+"""Modes that can be applied to one chunk after the other."""
 SHOWN_NAMES, MAX_PROBLEMS = 5, 50
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import corrections
 from app.db.models import File, Job
 from app.db.rows import columns_of, fetch_all
-from app.states import JobStatus
+from app.states import ACTIVE_JOBS
 
 
 class LoadRow(msgspec.Struct, frozen=True):
@@ -61,7 +61,7 @@ async def list_ended(
             Job.id.in_(job_ids),
             Job.options["table"].as_string() == table,
             Job.options["connection"].as_string() == source,
-            Job.status.in_((JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)),
+            Job.finished_at.is_not(None),
             Job.undo_state.is_distinct_from("undone"),
             Job.origin != corrections.ORIGIN,
         )
@@ -70,6 +70,24 @@ async def list_ended(
     if after is not None:
         query = query.where(Job.finished_at > after)
     return await fetch_all(connection, RecordedLoad, query)
+
+
+async def find_progressive(
+    connection: AsyncConnection, table: str, source: str, *, before: int | None = None
+) -> UUID | None:
+    """Return a job that writes into this table chunk by chunk and has not ended; only one accepted
+    earlier than the job with the number `before`, if that is given.
+    """
+    query = select(Job.id).where(
+        Job.status.in_(ACTIVE_JOBS),
+        Job.child_count.is_(None),
+        Job.options["table"].as_string() == table,
+        Job.options["connection"].as_string() == source,
+        Job.options["visibility"].as_string() == "progressive",
+    )
+    if before is not None:
+        query = query.where(Job.number < before)
+    return (await connection.execute(query.limit(1))).scalar_one_or_none()
 
 
 async def list_loads(

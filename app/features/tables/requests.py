@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field, StrictInt, field_validator, model_validator
 
-from app.features.tables.plan import Mode, OnSchemaChange, Wanted
+from app.features.tables.plan import KEYED, PROGRESSIVE, Mode, OnSchemaChange, Wanted
 from app.features.transform.spec import ColumnSource, OutputColumn
 from app.features.transform.spec import Mapping as TransformMapping
 from app.processors.options import Options
@@ -76,7 +76,10 @@ class LoadOptions(Options):
     )
     visibility: Literal["atomic", "progressive"] = Field(
         default="atomic",
-        description="`atomic`: readers see the table either before or after the load. `progressive`: chunk by chunk.",
+        description=(
+            "`atomic`: readers see the table either before or after the load. `progressive`: the"
+            " rows of each chunk as soon as it is done; they stay if the load fails later."
+        ),
     )
     max_delete: str = Field(
         default="",
@@ -116,7 +119,24 @@ class LoadOptions(Options):
             raise ValueError("give either columns or a template_id")
         if self.template_version is not None and self.template_id is None:
             raise ValueError("`template_version` belongs to a template_id")
+        if self.visibility == "progressive":
+            self._check_progressive()
         return self
+
+    def _check_progressive(self) -> None:
+        if self.mode not in PROGRESSIVE:
+            raise ValueError(
+                f"`progressive` writes chunk by chunk, and `{self.mode}` is about the whole table:"
+                f" use one of {', '.join(PROGRESSIVE)}"
+            )
+        if self.dry_run:
+            raise ValueError("a dry run writes nothing, so that it cannot be `progressive`")
+        if self.on_schema_change == "add_columns":
+            raise ValueError("`progressive` needs a table that has all columns already")
+        if self.mode in KEYED and not self.record:
+            raise ValueError(
+                f"a progressive `{self.mode}` needs its record, to tell rows with the same key"
+            )
 
     def wanted(self) -> Wanted:
         """Return what is wanted, but for columns that steps make."""

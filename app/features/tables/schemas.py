@@ -23,10 +23,13 @@ class ConnectionItem(Answer):
     address: str | None = Field(
         description="`host:port/database` of a named connection, without user and password."
     )
+    host: str | None = Field(description="Host of a named connection.")
+    database: str | None = Field(description="Name of the database of a named connection.")
     default_schema: str | None = Field(
         description="Where names without a schema are looked for; null: the search path."
     )
     reachable: bool = Field(description="Whether it answered just now.")
+    problem: str | None = Field(description="Why it cannot be used now; null if it can be.")
 
 
 class ConnectionList(Answer):

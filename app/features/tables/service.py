@@ -21,6 +21,7 @@ from app.errors import (
     InvalidParameter,
     InvalidTransform,
     TableExists,
+    TableUnusable,
     UnknownTable,
 )
 from app.features.tables import catalogue, queries
@@ -35,6 +36,7 @@ from app.features.tables.definition import (
 )
 from app.features.tables.history import History, parse_key
 from app.features.tables.keys import keys_of
+from app.features.tables.loading.places import Places
 from app.features.tables.plan import LoadPlan, Made, Wanted, plan_creation, plan_load
 from app.features.tables.queries import LoadRow
 from app.features.tables.requests import LoadOptions
@@ -65,12 +67,12 @@ class Tables:
         connections: Connections,
         file_jobs: FileJobs,
         sources: Sources,
-        history: History,
+        places: Places,
         transforms: Transforms,
         own_tables: Iterable[str] = (),
     ) -> None:
         """`own_tables`: tables of the processors that the settings name."""
-        self._history = history
+        self._places = places
         self._transforms = transforms
         self._settings = settings
         self._database = database
@@ -98,23 +100,29 @@ class Tables:
     async def list_connections(self, owner: str) -> dict[str, Any]:
         await self.check_access(owner)
         names = self._connections.names
-        reachable = await asyncio.gather(*map(self._connections.is_reachable, names))
+        problems = await asyncio.gather(*map(self._connections.problem, names))
         own = {
             "name": OWN,
             "kind": "sqlite" if self._database.is_sqlite else "postgresql",
             "address": None,
+            "host": None,
+            "database": None,
             "default_schema": self._default_schema(OWN) or None,
             "reachable": True,
+            "problem": None,
         }
         named = [
             {
                 "name": name,
                 "kind": "postgresql",
                 "address": self._connections.address(name),
+                "host": self._connections.host(name),
+                "database": self._connections.database(name),
                 "default_schema": None,
-                "reachable": is_reachable,
+                "reachable": not problem,
+                "problem": problem or None,
             }
-            for name, is_reachable in zip(names, reachable, strict=True)
+            for name, problem in zip(names, problems, strict=True)
         ]
         return {"items": [own, *named]}
 
@@ -154,13 +162,17 @@ class Tables:
             )
         return _described(definition) | rows | {"loads": [_load(load) for load in loads]}
 
-    async def row(self, owner: str, written: str, key: str) -> dict[str, Any]:
-        """Return a row of a table and its history. Raises UnknownTable, InvalidParameter."""
+    async def row(self, owner: str, written: str, key: str, connection_name: str) -> dict[str, Any]:
+        """Return a row of a table and its history. Raises UnknownConnection, UnknownTable,
+        InvalidParameter.
+        """
         await self.check_access(owner)
-        name = self._name(written, OWN)
-        async with self._connections.reading(OWN) as connection:
+        name = self._name(written, connection_name)
+        place = self._places.of(connection_name)
+        async with self._database.reading() as own, place.read(own) as connection:
             definition = await self._definition(connection, name)
-            return await self._history.of(connection, definition, parse_key(key, definition), owner)
+            history = History(place.loader, self._sources, own)
+            return await history.of(connection, definition, parse_key(key, definition), owner)
 
     async def _rows(
         self, connection: AsyncConnection, definition: TableDefinition
@@ -215,6 +227,8 @@ class Tables:
         await self.check_access(owner)
         name = self._name(options.table, options.connection)
         async with self._connections.reading(options.connection) as connection:
+            if options.connection != OWN:
+                await _check_workshop(connection)
             if options.mode == "create":
                 name = await self._new_name(connection, name)
                 definition = None
@@ -360,12 +374,27 @@ def _in_options(error: InvalidTransform, names: Sequence[str]) -> InvalidTransfo
     return InvalidTransform(f"{errors[0]['pointer']}: {errors[0]['detail']}", errors=errors)
 
 
+async def _check_workshop(connection: AsyncConnection) -> None:
+    """Raises TableUnusable if loads cannot keep tables of their own on this connection."""
+    workshop = await catalogue.find_workshop(connection)
+    if workshop.can_create:
+        return
+    where = "a schema" if workshop.name is None else f"the schema {workshop.name!r}"
+    raise TableUnusable(
+        f"The role of the connection needs the right to create tables in {where}, where a load keeps"
+        " tables of its own; or make it a schema with the name 'granula'."
+    )
+
+
 def stored_names(plan: LoadPlan) -> dict[str, str]:
     """Return what the options of a load say in addition to its plan, by which the loads of a table
     are found.
     """
     name = plan.definition.name
-    return {"table": str(name), "connection": name.connection, "mode": plan.mode}
+    names = {"table": str(name), "connection": name.connection, "mode": plan.mode}
+    if plan.visibility == "progressive":
+        names["visibility"] = plan.visibility
+    return names
 
 
 # ---------------------------------------------------------------------- answers

@@ -122,6 +122,8 @@ def test_connections_are_named_without_their_passwords(
         assert (reached["name"], reached["reachable"]) == ("warehouse", True)
         assert gone["address"] == "127.0.0.1:1/nothing"
         assert (gone["name"], gone["reachable"]) == ("gone", False)
+        assert (gone["host"], gone["database"]) == ("127.0.0.1", "nothing")
+        assert (gone["problem"], reached["problem"]) == ("Nothing answers at its address.", None)
         there = {"connection": "warehouse", "schema": "sales"}
         assert [
             item["name"] for item in api.client.get("/api/v1/tables", params=there).json()["items"]
@@ -144,12 +146,21 @@ def test_connections_are_named_without_their_passwords(
         ('{"Not A Name": "postgresql://u:s3cret@h/db"}', "should match pattern"),
         ("{s3cret", "must be a JSON object"),
         ('["s3cret"]', "valid dictionary"),
+        ("/nowhere/s3cret.json", "a file that cannot be read"),
     ],
 )
 def test_invalid_connections_are_reported_without_their_values(written: str, said: str) -> None:
     with pytest.raises(SettingsInvalid, match=said) as raised:
         load_settings(connections=written)
     assert "s3cret" not in str(raised.value)
+
+
+def test_connections_may_be_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "connections.json"
+    path.write_text(json.dumps({"warehouse": f"postgresql://u:{PASSWORD}@h/d"}))
+    settings = load_settings(connections=str(path))
+    assert list(settings.connections) == ["warehouse"]
+    assert PASSWORD not in repr(settings)
 
 
 def test_a_new_table_needs_an_analysis_of_the_same_bytes(engine: Engine) -> None:

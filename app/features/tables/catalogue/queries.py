@@ -221,6 +221,25 @@ HAS_ALL = text("""
 """)
 
 
+class Workshop(msgspec.Struct, frozen=True):
+    """The schema in which loads on a named connection keep tables of their own."""
+
+    name: str | None
+    """None if the search path has no schema that is there."""
+    can_create: bool
+    """Whether the role may make tables there."""
+
+
+WORKSHOP = text("""
+SELECT name::text AS name, coalesce(has_schema_privilege(name, 'CREATE'), false) AS can_create
+FROM (SELECT coalesce(
+    (SELECT nspname FROM pg_namespace
+     WHERE nspname = 'granula' AND has_schema_privilege(oid, 'USAGE')),
+    current_schema()
+) AS name) AS schemas
+""")
+
+
 async def find_relation(connection: AsyncConnection, schema: str, name: str) -> Relation | None:
     """Return the table, view or foreign table of this name. An empty schema stands for those of the
     search path.
@@ -266,6 +285,13 @@ async def list_search_path(connection: AsyncConnection) -> list[str]:
     """Return the schemas of the search path that exist, without those of the system."""
     query = text("SELECT unnest(current_schemas(false))::text")
     return list((await connection.execute(query)).scalars())
+
+
+async def find_workshop(connection: AsyncConnection) -> Workshop:
+    """Return the schema in which loads keep tables of their own."""
+    workshop = await fetch_first(connection, Workshop, WORKSHOP)
+    assert workshop is not None
+    return workshop
 
 
 async def is_home(connection: AsyncConnection, schema: str) -> bool:

@@ -116,6 +116,11 @@ async def default_schemas(connection: AsyncConnection) -> list[str]:
     return await queries.list_search_path(connection)
 
 
+async def find_workshop(connection: AsyncConnection) -> queries.Workshop:
+    """Return the schema of a named connection in which loads keep tables of their own."""
+    return await queries.find_workshop(connection)
+
+
 async def count_rows(connection: AsyncConnection, name: TableName) -> int:
     """Count the rows exactly, which takes as long as reading the table."""
     return await queries.count_rows(connection, name.sql)

@@ -21,7 +21,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import chunks, jobs
+from app.db import chunks, corrections, jobs
 from app.db.engine import Database
 from app.db.rows import ChunkRow
 from app.destinations.base import ReadBack, ResultDestination, TakenBack
@@ -29,11 +29,21 @@ from app.destinations.rejects import Rejects
 from app.destinations.staged import Assembly, Compute, StagedJob, StagedResults
 from app.errors import TerminalError, TransientError
 from app.failpoints import hit
+from app.features.tables import queries
 from app.features.tables.catalogue import read_definition
+from app.features.tables.connections import RemoteTransaction
 from app.features.tables.ddl import add_key, create_table
-from app.features.tables.definition import quoted
+from app.features.tables.definition import TableName, quoted
+from app.features.tables.ledger import Ledger, RowRange
 from app.features.tables.loading import preview, undoing
-from app.features.tables.loading.loader import Loader, LoadRefused, Range, RowsRefused
+from app.features.tables.loading.loader import (
+    LoadRefused,
+    Range,
+    RowsRefused,
+    TableLocked,
+    runs_of,
+)
+from app.features.tables.loading.places import ConnectionRemoved, NamedPlace, Place, Places
 from app.features.tables.loading.processor import NAME
 from app.features.tables.loading.record import (
     BEFORE_PREFIX,
@@ -43,7 +53,13 @@ from app.features.tables.loading.record import (
     recorded_job,
 )
 from app.features.tables.loading.refusals import Refusal, clashes, found_by, settled_by
-from app.features.tables.loading.statements import Finder, Statements, Step, stage_of
+from app.features.tables.loading.statements import (
+    STAGE_PREFIX,
+    Finder,
+    Statements,
+    Step,
+    stage_of,
+)
 from app.features.tables.loading.stored import from_text
 from app.features.tables.loading.undoing import TableMoved
 from app.features.tables.plan import DELETING, KEYED, LoadPlan, Mode
@@ -65,6 +81,8 @@ meanwhile; a table that changes faster than it can be loaded is an error.
 """
 CORRECTED: dict[str, Mode] = {"create": "append", "replace": "append", "mirror": "upsert"}
 """The mode of rows that are corrected, where it is not that of the load."""
+CANCELLED = "cancelled"
+"""Answer of a load that was cancelled before it was committed, and never will be."""
 WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
 
 
@@ -86,6 +104,14 @@ class MirrorIncomplete(TerminalError):
     code = "mirror_incomplete"
 
 
+@dataclass(slots=True)
+class Ready:
+    """A load on a named connection, whose transaction there is open or has ended."""
+
+    transaction: RemoteTransaction | None
+    conclusion: Conclusion
+
+
 Settling = Callable[[Statements, StagedJob], Awaitable[list[Refusal]]]
 """A way to find rows that the table refuses."""
 
@@ -97,11 +123,17 @@ class LoadParts:
     database: Database
     sources: Sources
     rejects: Rejects
-    loader: Loader
+    places: Places
     refused: Counter[UUID]
     """How often the table has refused the whole of a job. Lost with the process, it is found out
     again.
     """
+    ready: dict[UUID, Ready]
+    """Loads that are written on a named connection, and not committed."""
+    counts: dict[UUID, dict[str, int]]
+    """Counts of the rows that the current transaction has written for a progressive load."""
+    refusals: dict[UUID, list[Refusal]]
+    """Rows of a correction that were refused, in the current transaction."""
 
 
 class LoadedTables:
@@ -112,17 +144,22 @@ class LoadedTables:
         database: Database,
         sources: Sources,
         rejects: Rejects,
-        loader: Loader,
+        places: Places,
         keep_days: float,
     ) -> None:
         """`keep_days`: how long records are kept."""
-        self._parts = LoadParts(database, sources, rejects, loader, Counter())
+        self._parts = LoadParts(database, sources, rejects, places, Counter(), {}, {}, {})
         self._keep = timedelta(days=keep_days)
 
     def of(self, processor: str, options: Mapping[str, Any]) -> ResultDestination | None:
         if processor != NAME:
             return None
-        return LoadedTable(self._parts, from_text(options["plan"]))
+        from app.features.tables.loading.progressive import ProgressiveTable
+
+        plan = from_text(options["plan"])
+        if plan.visibility == "progressive":
+            return ProgressiveTable(self._parts, plan)
+        return LoadedTable(self._parts, plan)
 
     async def run(self) -> None:
         """Sweep now and then, until cancelled."""
@@ -131,27 +168,50 @@ class LoadedTables:
             await asyncio.sleep(SWEEP_SECONDS if is_done else RETRY_SECONDS)
 
     async def sweep(self) -> None:
-        """Remove staging tables that no job needs any more, and records that are too old."""
+        """Remove staging tables that no job needs any more, and records that are too old.
+        Named connections that cannot be used now are left to the next sweep.
+        """
         parts = self._parts
-        async with parts.database.working() as connection:
-            job_ids = await parts.loader.staged_jobs(connection)
-            names = await parts.loader.list_tables(connection, RECORD_PREFIX)
-            names += await parts.loader.list_tables(connection, BEFORE_PREFIX)
-        for job_id in job_ids:
-            await parts.database.transact(lambda c, j=job_id: _drop_unneeded(c, parts.loader, j))  # type: ignore[misc]
+        place = parts.places.own
+        async with place.working() as connection:
+            job_ids = await place.loader.staged_jobs(connection)
+            names = await place.loader.list_tables(connection, RECORD_PREFIX)
+            names += await place.loader.list_tables(connection, BEFORE_PREFIX)
         recorded = dict.fromkeys(recorded_job(name) for name in names)
-        for recorded_id in recorded:
-            if recorded_id is not None:
-                await parts.database.transact(lambda c, j=recorded_id: self._drop_old(c, j))  # type: ignore[misc]
+        await self._sweep_in(place, job_ids, [each for each in recorded if each is not None])
+        for named in parts.places.named():
+            try:
+                await self._sweep_named(named)
+            except (TransientError, TerminalError) as error:
+                logger.warning("Not swept, until the next time: %s", error)
 
-    async def _drop_old(self, connection: AsyncConnection, job_id: UUID) -> None:
+    async def _sweep_named(self, place: Place) -> None:
+        """Sweep what the ledger names: others may use the same database."""
+        assert place.ledger is not None
+        async with place.working() as connection:
+            recorded = await place.ledger.list_jobs(connection)
+            names = await place.loader.list_tables(connection, STAGE_PREFIX)
+        staged = [job_id for job_id in recorded if stage_of(job_id) in names]
+        await self._sweep_in(place, staged, recorded)
+
+    async def _sweep_in(
+        self, place: Place, staged: Sequence[UUID], recorded: Sequence[UUID]
+    ) -> None:
+        transact = self._parts.database.transact
+        for job_id in staged:
+            await transact(lambda c, j=job_id: _drop_unneeded(c, place, j))  # type: ignore[misc]
+        for job_id in recorded:
+            await transact(lambda c, j=job_id: self._drop_old(c, place, j))  # type: ignore[misc]
+
+    async def _drop_old(self, connection: AsyncConnection, place: Place, job_id: UUID) -> None:
         job = await jobs.lock_job(connection, job_id)
         is_kept = job is not None and (
             job.finished_at is None or datetime.now(UTC) - job.finished_at < self._keep
         )
         if not is_kept:
             logger.info("Dropping the record of %s", job_id)
-            await drop_record(connection, self._parts.loader, job_id)
+            async with place.at(connection) as target:
+                await drop_record(target, place, job_id)
 
 
 class LoadedTable(StagedResults):
@@ -163,7 +223,8 @@ class LoadedTable(StagedResults):
 
     def __init__(self, parts: LoadParts, plan: LoadPlan) -> None:
         self._parts = parts
-        self._loader = parts.loader
+        self._place = parts.places.of(plan.definition.name.connection)
+        self._loader = self._place.loader
         self._plan = plan
 
     # ------------------------------------------------------------------ a chunk
@@ -171,9 +232,26 @@ class LoadedTable(StagedResults):
     async def write(
         self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page]
     ) -> dict[str, int]:
-        await self._loader.stage(connection, job_id, self._plan, [page.data for page in rows])
+        async with self._place.at(connection) as target:
+            if self._place.ledger is not None:
+                await self._unstage_earlier(target, self._place.ledger, job_id, rows)
+            await self._loader.stage(target, job_id, self._plan, [page.data for page in rows])
         hit("load.staged")
         return {}
+
+    async def _unstage_earlier(
+        self, target: AsyncConnection, ledger: Ledger, job_id: UUID, rows: Sequence[Page]
+    ) -> None:
+        """Delete what an earlier attempt has staged of these rows, and died before it could say so
+        in the database of the service. An entry in the ledger stands for the rows.
+        """
+        await ledger.make(target)
+        for page in rows:
+            span = rows_of(page)
+            earlier = await ledger.take(target, job_id, "staged", span)
+            if earlier is not None and await self._loader.has_stage(target, job_id):
+                await self._loader.run(target, self._statements(job_id).unstage_between(*earlier))
+            await ledger.write(target, job_id, "staged", None, span)
 
     async def count(self, connection: AsyncConnection, job_id: UUID) -> int:
         """Return the rows that a running job has staged, or that an ended one has loaded."""
@@ -182,10 +260,31 @@ class LoadedTable(StagedResults):
             return 0
         if JobStatus(job.status) in WHOLE:
             return int((job.summary or {})["rows"]) if job.stores_results else 0
-        is_staged = JobStatus(job.status) in ACTIVE_JOBS
-        if not is_staged or not await self._loader.has_stage(connection, job_id):
+        if JobStatus(job.status) not in ACTIVE_JOBS:
             return 0
-        return await self._loader.count(connection, self._statements(job_id).count_staged)
+        ready = self._parts.ready.get(job_id)
+        if ready is not None:
+            return int(ready.conclusion.summary["rows"])
+        async with self._place.read(connection) as target:
+            return await self._count_written(target, job_id)
+
+    async def _count_written(self, target: AsyncConnection, job_id: UUID) -> int:
+        """Return the rows that are staged, or committed in the table."""
+        loaded = await self._find_loaded(target, job_id)
+        if loaded is not None:
+            return int(loaded.summary["rows"])
+        if not await self._loader.has_stage(target, job_id):
+            return 0
+        return await self._loader.count(target, self._statements(job_id).count_staged)
+
+    async def _find_loaded(self, target: AsyncConnection, job_id: UUID) -> Conclusion | None:
+        """Return the end of the load, if the ledger has it."""
+        if self._place.ledger is None:
+            return None
+        answer = await self._place.ledger.find(target, job_id, "loaded")
+        if answer is None or answer == CANCELLED:
+            return None
+        return Conclusion(answer["summary"], answer["result"])
 
     # ------------------------------------------------------------------ a correction
 
@@ -199,8 +298,17 @@ class LoadedTable(StagedResults):
         is_loaded = job is not None and JobStatus(job.status) in WHOLE
         if not is_loaded or self._plan.is_dry_run:
             raise LoadRefused("Nothing of the load is in the table; retry it, or load it again.")
+        async with self._place.at(connection) as target:
+            known = await self.find_written(target, job_id, rows)
+            refusals = known[0] if known else await self._refused(target, job_id, rows)
+        self._parts.refusals[job_id] = refusals
+        return [as_reject(refusal) for refusal in refusals]
+
+    async def _refused(
+        self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page]
+    ) -> list[Refusal]:
         loader, statements = self._loader, self._corrected(job_id)
-        await self.write(connection, job_id, rows)
+        await loader.stage(connection, job_id, self._plan, [page.data for page in rows])
         await loader.begin(connection)
         refusals: list[Refusal] = []
         for finder in (statements.repeated_keys, statements.without_counterpart):
@@ -213,16 +321,59 @@ class LoadedTable(StagedResults):
             last = max(page.numbers[-1] for page in rows if page.numbers)
         tried = await loader.rehearse(connection, statements, [(rows[0].first_row, last)])
         await loader.unstage(connection, statements, _numbers(tried))
-        return [_reject(refusal) for refusal in [*refusals, *tried]]
+        return [*refusals, *tried]
+
+    async def find_written(
+        self, target: AsyncConnection, job_id: UUID, rows: Sequence[Page]
+    ) -> tuple[list[Refusal], dict[str, int]] | None:
+        """Return what the ledger says of an earlier attempt to write these rows of a chunk or a
+        correction: those that were refused, and counts of the others. None if it was not committed.
+        """
+        if self._place.ledger is None:
+            return None
+        known = await self._place.ledger.find(target, job_id, "rows", rows[0].first_row)
+        if known is None or known["asked"] != _asked(rows):
+            return None
+        return [Refusal(*refusal) for refusal in known["refused"]], known["counts"]
+
+    async def note_written(
+        self,
+        target: AsyncConnection,
+        job_id: UUID,
+        rows: Sequence[Page],
+        refusals: Sequence[Refusal],
+        counts: dict[str, int],
+    ) -> None:
+        """Add an entry to the ledger. Without a row in the table there is nothing to remember, and
+        the same rows may come again, corrected.
+        """
+        ledger, first = self._place.ledger, rows[0].first_row
+        if ledger is None:
+            return
+        await ledger.make(target)
+        await ledger.take(target, job_id, "rows", RowRange(first, first))
+        if counts["rows"]:
+            answer = {"asked": _asked(rows), "refused": refusals, "counts": counts}
+            await ledger.write(target, job_id, "rows", answer, RowRange(first, first))
 
     async def merge(
         self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page], start: int, end: int
     ) -> dict[str, int]:
         """Write what `refuse` has staged into the table, which has the load itself already."""
+        async with self._place.at(connection) as target:
+            known = await self.find_written(target, job_id, rows)
+            if known is not None:
+                return known[1]
+            counts = await self._merged(target, job_id)
+            refusals = self._parts.refusals.pop(job_id)
+            await self.note_written(target, job_id, rows, refusals, counts)
+        return counts
+
+    async def _merged(self, target: AsyncConnection, job_id: UUID) -> dict[str, int]:
         record = Record(self._corrected_plan, job_id)
-        count = await self._loader.count(connection, record.statements.count_staged)
-        has_record = await self._loader.has_table(connection, record.name)
-        return {"rows": count, **await self._apply(connection, record, is_recorded=has_record)}
+        count = await self._loader.count(target, record.statements.count_staged)
+        has_record = await self._loader.has_table(target, record.name)
+        return {"rows": count, **await self.apply(target, record, is_recorded=has_record)}
 
     @property
     def _corrected_plan(self) -> LoadPlan:
@@ -235,7 +386,11 @@ class LoadedTable(StagedResults):
 
     async def remove(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> bool:
         """Drop the record. What was loaded is the user's."""
-        await drop_record(connection, self._loader, job_id)
+        try:
+            async with self._place.at(connection) as target:
+                await drop_record(target, self._place, job_id)
+        except ConnectionRemoved:
+            logger.warning("The record of %s stays: its connection is gone", job_id)
         return False
 
     # ------------------------------------------------------------------ what was loaded
@@ -246,45 +401,77 @@ class LoadedTable(StagedResults):
         """Compare the record of the load with the table. Rows that differ were changed since by
         others, which is no fault; rows that the record lacks are one.
         """
+        job = await jobs.load_job(connection, job_id)
+        rows = int((job.summary or {}).get("rows", 0)) if job is not None else 0
+        return await self.compare(connection, job_id, rows)
+
+    async def compare(self, connection: AsyncConnection, job_id: UUID, rows: int) -> ReadBack:
+        """Compare the record, which should have so many rows, with the table."""
+        async with self._place.read(connection) as target, self._place.awake(connection):
+            return await self._read_back(target, job_id, rows)
+
+    async def _read_back(self, target: AsyncConnection, job_id: UUID, rows: int) -> ReadBack:
         record = Record(self._plan, job_id)
-        recorded = await undoing.find_recorded(connection, self._loader, record)
+        recorded = await undoing.find_recorded(target, self._loader, record)
         if recorded is None:
             return ReadBack()
-        reason = await undoing.fits(connection, self._plan)
+        reason = await undoing.fits(target, self._plan)
         if reason:
             return ReadBack(since={"same": 0, "changed": 0, "removed": 0, "table": reason})
-        job = await jobs.load_job(connection, job_id)
-        rows = int((job.summary or {})["rows"]) if job is not None else 0
-        have = await self._loader.count(connection, f"SELECT count(*) FROM {record.table}")  # noqa: S608
+        have = await self._loader.count(target, record.count)
         problems = [] if have == rows else [f"rows in the record: {have}, expected {rows}"]
-        since = await undoing.compare(connection, self._loader, recorded)
+        since = await undoing.compare(target, self._loader, recorded)
         return ReadBack(problems=problems, since=since)
 
     async def has_rows(self, connection: AsyncConnection, job_ids: Sequence[UUID]) -> bool:
         """Return whether one of the loads has a record."""
-        for job_id in job_ids:
-            if await self._loader.has_table(connection, Record(self._plan, job_id).name):
-                return True
+        async with self._place.read(connection) as target:
+            for job_id in job_ids:
+                if await self._loader.has_table(target, Record(self._plan, job_id).name):
+                    return True
         return False
 
     async def take_back(
         self, connection: AsyncConnection, job_id: UUID, at_most: int
     ) -> TakenBack | None:
         """Take back all of the load at once: readers see the table before or after."""
-        loader, record = self._loader, Record(self._plan, job_id)
-        await loader.begin(connection)
-        await loader.take_turns(connection, self._plan.definition.name)
-        recorded = await undoing.find_recorded(connection, loader, record)
         job = await jobs.load_job(connection, job_id)
-        if recorded is None or job is None:
+        if job is None:
             return None
-        loads = await undoing.find_loads(
-            connection, loader, self._plan.definition.name, after=job.finished_at
-        )
-        later = [other for load, other in loads if load.id != job_id]
-        taken = await undoing.take_back(connection, loader, recorded, later)
+        loader, ledger = self._loader, self._place.ledger
+        table = self._plan.definition.name
+        await _check_progressive(connection, table)
+        async with self._place.at(connection) as target:
+            await loader.begin(target)
+            await loader.take_turns(target, table)
+            if ledger is not None:
+                known = await ledger.find(target, job_id, "undone")
+                if known is not None:
+                    return self._taken_before(known, job.undo_counts)
+            record = Record(self._plan, job_id)
+            recorded = await undoing.find_recorded(target, loader, record)
+            if recorded is None:
+                return None
+            loads = await undoing.find_loads(
+                connection, target, loader, table, after=job.finished_at
+            )
+            later = [other for load, other in loads if load.id != job_id]
+            async with self._place.awake(connection):
+                taken = await undoing.take_back(target, loader, recorded, later)
+            if ledger is not None:
+                await ledger.write(target, job_id, "undone", taken._asdict())
         hit("load.undone")
         return taken
+
+    @staticmethod
+    def _taken_before(known: Any, counts: dict[str, Any] | None) -> TakenBack | None:
+        """Return what an undo has taken back that died before it could be counted; None if it is
+        counted, or there is nothing to count.
+        """
+        taken = TakenBack(**{**known, "left_rows": tuple(known["left_rows"])})
+        counted = sum((counts or {}).get(name, 0) for name in ("removed", "restored", "left"))
+        is_open = bool(taken.removed or taken.restored or taken.left)
+        return taken if is_open and not counted else None
 
     def _statements(self, job_id: UUID) -> Statements:
         return Statements(self._plan, job_id)
@@ -295,9 +482,12 @@ class LoadedTable(StagedResults):
         """Make rejects of the rows that the table refuses: those that a question finds, and, if
         that was not enough, those that an attempt does.
         """
+        await self.let_go(job.id)
         if not await self._is_staged(job):
             return
         statements = self._statements(job.id)
+        if self._place.ledger is not None:
+            await self._unstage_rejected(statements, job)
         refused = self._parts.refused[job.id]
         if refused > MOST_REFUSALS:
             raise LoadRefused(
@@ -309,10 +499,10 @@ class LoadedTable(StagedResults):
             self._by_counterparts,
         ]
         if refused or self._plan.key:
-            await self._parts.database.transact(lambda c: self._loader.analyze(c, statements))
+            await self._place.transact(lambda c: self._loader.analyze(c, statements))
         if refused:
             steps.insert(0, self._by_checks)
-            await self._parts.database.transact(lambda c: self._loader.index(c, statements))
+            await self._place.transact(lambda c: self._loader.index(c, statements))
             if not statements.has_hidden_rules:
                 steps.append(self._by_clashes)
         if refused > 1 or (refused and statements.has_hidden_rules):
@@ -337,13 +527,36 @@ class LoadedTable(StagedResults):
 
     async def _is_staged(self, job: StagedJob) -> bool:
         """Return whether there are rows, and no chunk has failed."""
-        async with self._parts.database.working() as connection:
+        async with self._place.working() as connection:
             if not await self._loader.has_stage(connection, job.id):
                 return False
         async for chunk in self._chunks(job):
             if chunk.status != ChunkStatus.COMPLETED:
                 return False
         return True
+
+    async def _unstage_rejected(self, statements: Statements, job: StagedJob) -> None:
+        """Delete staged rows that are rejected already: a process may have died after the rejects
+        were committed, and before that was.
+        """
+        async with self._place.working() as target:
+            staged = await self._loader.count(target, statements.count_staged)
+        expected = 0
+        rejecting: list[ChunkRow] = []
+        async for chunk in self._chunks(job):
+            expected += chunk.rows_ok
+            if chunk.reject_codes:
+                rejecting.append(chunk)
+        if staged <= expected:
+            return
+        for chunk in rejecting:
+            last = chunk.first_row + chunk.row_count - 1
+            async with self._parts.database.working() as connection:
+                places = await corrections.places_of(connection, job.id, chunk.first_row, last)
+            numbers = sorted(places)
+            await self._place.transact(
+                lambda c, some=numbers: self._loader.unstage(c, statements, some)  # type: ignore[misc]
+            )
 
     async def _find(
         self, finders: Sequence[Finder], *, after: int = 0
@@ -355,7 +568,7 @@ class LoadedTable(StagedResults):
         for finder in finders:
             some = finder.some(after, ROWS_AT_ONCE)
             try:
-                async with self._parts.database.working() as connection:
+                async with self._place.working() as connection:
                     rows: list[Any] = []
                     if after or await self._may_find(connection, finder):
                         rows = await self._loader.fetch(connection, some)
@@ -441,7 +654,7 @@ class LoadedTable(StagedResults):
             raise _RolledBack
 
         try:
-            await self._parts.database.transact(attempt)
+            await self._place.transact(attempt)
         except _RolledBack:
             pass
         return refusals
@@ -480,15 +693,22 @@ class LoadedTable(StagedResults):
                     raise RowsRefused("A chunk of the job has changed in the meantime.")
                 rows_ok -= count
             await self._parts.rejects.write(connection, job.id, rejects)
-            await self._loader.unstage(connection, statements, _numbers(refusals))
+            if self._place.ledger is None:
+                await self._loader.unstage(connection, statements, _numbers(refusals))
 
         await self._parts.database.transact(write)
+        if self._place.ledger is not None:
+            # Behind the rejects: what is not deleted now is found by them later.
+            hit("load.rejected")
+            await self._place.transact(
+                lambda c: self._loader.unstage(c, statements, _numbers(refusals))
+            )
 
     def _rejects(
         self, job: StagedJob, chunk: ChunkRow, refusals: Sequence[Refusal]
     ) -> list[Reject]:
         data = self._parts.sources.read(job.uri, chunk.byte_start, chunk.byte_end, job.etag)
-        rejects = [_reject(refusal) for refusal in refusals]
+        rejects = [as_reject(refusal) for refusal in refusals]
         span = Span(
             chunk.byte_start,
             chunk.byte_end,
@@ -518,8 +738,17 @@ class LoadedTable(StagedResults):
         async for chunk in self._chunks(job):
             if chunk.status != ChunkStatus.COMPLETED:
                 return None
+        name = self._plan.definition.name
         async with self._parts.database.working() as connection:
-            rows = await self.count(connection, job.id)
+            await _check_progressive(connection, name)
+        async with self._place.working() as target:
+            loaded = await self._find_loaded(target, job.id)
+            rows = 0
+            if loaded is None:
+                rows = await self._count_written(target, job.id)
+        if loaded is not None:
+            self._parts.ready[job.id] = Ready(None, loaded)
+            return Assembly(loaded)
         steps = self._plan.steps
         result = {
             "table": str(self._plan.definition.name),
@@ -542,18 +771,81 @@ class LoadedTable(StagedResults):
         summary: dict[str, Any] = {"rows": rows}
         if self._plan.is_dry_run:
             summary["dry_run"] = True
-        return Assembly(Conclusion(summary, result), payload=job.rows - rows)
+        assembly = Assembly(Conclusion(summary, result), payload=job.rows - rows)
+        if isinstance(self._place, NamedPlace):
+            await self._make_ready(self._place, job.id, assembly)
+        return assembly
+
+    async def _make_ready(self, place: NamedPlace, job_id: UUID, assembly: Assembly) -> None:
+        """Write the rows on the named connection and leave the transaction open, so that the
+        service's own is not held for as long as that takes.
+        """
+        transaction = await place.begin()
+        try:
+            with place.translated():
+                conclusion = await self._load_counted(transaction.connection, job_id, assembly)
+        except BaseException:
+            await transaction.roll_back()
+            raise
+        self._parts.ready[job_id] = Ready(transaction, conclusion)
+
+    async def _load_counted(
+        self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
+    ) -> Conclusion:
+        try:
+            return await self._load(connection, job_id, assembly)
+        except RowsRefused:
+            self._parts.refused[job_id] += 1
+            raise
 
     async def publish(
         self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
     ) -> Conclusion:
-        try:
-            conclusion = await self._load(connection, job_id, assembly)
-        except RowsRefused:
-            self._parts.refused[job_id] += 1
-            raise
+        if isinstance(self._place, NamedPlace):
+            return await self._commit(self._place, job_id)
+        conclusion = await self._load_counted(connection, job_id, assembly)
         hit("load.published")
         return conclusion
+
+    async def _commit(self, place: NamedPlace, job_id: UUID) -> Conclusion:
+        """Commit the load on the named connection, with its entry in the ledger. The transaction of
+        the caller commits next; if that fails, the entry ends the job.
+        """
+        ready = self._parts.ready[job_id]
+        transaction = ready.transaction
+        if transaction is None:
+            return ready.conclusion
+        answer = {"summary": ready.conclusion.summary, "result": ready.conclusion.result}
+        with place.translated():
+            await place.ledger.make(transaction.connection)
+            await place.ledger.write(transaction.connection, job_id, "loaded", answer)
+            await place.ledger.remove(transaction.connection, job_id, "staged")
+        hit("load.published")
+        await transaction.commit()
+        ready.transaction = None
+        hit("load.committed")
+        return ready.conclusion
+
+    async def seal(self, connection: AsyncConnection, job_id: UUID) -> bool:
+        """Keep a load that has not been committed from ever being so; return False if it is."""
+        ledger = self._place.ledger
+        if ledger is None or not await self._may_be_written(connection, job_id):
+            return True
+        async with self._place.at(connection) as target:
+            await self._loader.begin(target)
+            await ledger.make(target)
+            answer = await ledger.find(target, job_id, "loaded")
+            if answer is None:
+                await ledger.write(target, job_id, "loaded", CANCELLED)
+        return answer is None or answer == CANCELLED
+
+    async def _may_be_written(self, connection: AsyncConnection, job_id: UUID) -> bool:
+        """Return whether all chunks have ended: the last step may have begun."""
+        job = await jobs.load_job(connection, job_id)
+        if job is None or not job.split_done:
+            return False
+        tally = await chunks.tally(connection, job_id)
+        return all(ChunkStatus(each.status).is_final for each in tally)
 
     async def _load(
         self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
@@ -569,7 +861,7 @@ class LoadedTable(StagedResults):
             await self._check_deletes(connection, statements, rejected=assembly.payload)
         shown = await self._preview(connection, statements) if is_dry_run else {}
         record = Record(self._plan, job_id)
-        counts = await self._apply(connection, record, is_recorded=is_recorded(self._plan))
+        counts = await self.apply(connection, record, is_recorded=is_recorded(self._plan))
         if self._keys_at_the_end:
             await loader.run(connection, add_key(self._plan.definition))
         if is_dry_run:
@@ -589,7 +881,7 @@ class LoadedTable(StagedResults):
             changed = await self._loader.fetch(connection, statements.count_changed)
         return preview.samples_of(statements.loaded, rows, changed)
 
-    async def _apply(
+    async def apply(
         self, connection: AsyncConnection, record: Record, *, is_recorded: bool
     ) -> dict[str, int]:
         """Write the staged rows into the table. The staging table becomes the record of the load,
@@ -690,14 +982,14 @@ class LoadedTable(StagedResults):
                     f"The table {planned.name} was created in the meantime. Nothing was loaded."
                 )
         else:
-            await self._check_definition(connection)
+            await self.check_definition(connection)
         statements = plan.statements
         if is_bulk and self._keys_at_the_end:
             statements = (create_table(replace(planned, constraints=())),)
         for statement in statements:
             await self._loader.run(connection, statement)
 
-    async def _check_definition(self, connection: AsyncConnection) -> None:
+    async def check_definition(self, connection: AsyncConnection) -> None:
         planned = self._plan.definition
         kept = tuple(column for column in planned.columns if column.name not in self._plan.added)
         before = replace(planned, columns=kept)
@@ -729,15 +1021,29 @@ class LoadedTable(StagedResults):
     async def discard(self, assembly: Assembly) -> None:
         """Keep what is staged: it may be needed for another attempt."""
 
+    async def let_go(self, job_id: UUID) -> None:
+        ready = self._parts.ready.pop(job_id, None)
+        if ready is not None and ready.transaction is not None:
+            await ready.transaction.roll_back()
+
     async def forget(self, job_id: UUID) -> None:
-        self._parts.refused.pop(job_id, None)
-        work = self._parts.database.transact(lambda c: self._loader.drop_stage(c, job_id))
-        await _left_for_the_sweep(work)
+        await self._clean(job_id, lambda c: self._drop_stage(c, job_id))
+
+    async def _drop_stage(self, connection: AsyncConnection, job_id: UUID) -> None:
+        async with self._place.at(connection) as target:
+            await self._loader.drop_stage(target, job_id)
+            if self._place.ledger is not None:
+                await self._place.ledger.remove(target, job_id, "staged")
 
     async def failed(self, job_id: UUID) -> None:
+        await self._clean(job_id, lambda c: _drop_unneeded(c, self._place, job_id))
+
+    async def _clean(
+        self, job_id: UUID, work: Callable[[AsyncConnection], Awaitable[None]]
+    ) -> None:
         self._parts.refused.pop(job_id, None)
-        work = self._parts.database.transact(lambda c: _drop_unneeded(c, self._loader, job_id))
-        await _left_for_the_sweep(work)
+        await self.let_go(job_id)
+        await _left_for_the_sweep(self._parts.database.transact(work))
 
 
 class _RolledBack(Exception):
@@ -748,7 +1054,7 @@ def _numbers(refusals: Sequence[Refusal]) -> list[int]:
     return [refusal.row_number for refusal in refusals]
 
 
-def _reject(refusal: Refusal) -> Reject:
+def as_reject(refusal: Refusal) -> Reject:
     number, code, message, column, value = refusal
     return Reject(number, 0, 0, 0, b"", code, message, column, value)
 
@@ -776,7 +1082,7 @@ def most_of(limit: str, rows: int) -> int:
     return int(limit)
 
 
-async def _drop_unneeded(connection: AsyncConnection, loader: Loader, job_id: UUID) -> None:
+async def _drop_unneeded(connection: AsyncConnection, place: Place, job_id: UUID) -> None:
     """Drop a staging table, which is needed while its job works and while failed chunks can be
     retried.
     """
@@ -786,14 +1092,43 @@ async def _drop_unneeded(connection: AsyncConnection, loader: Loader, job_id: UU
         can_retry = status is JobStatus.FAILED and await chunks.errors(connection, job_id, limit=1)
         if status in ACTIVE_JOBS or can_retry:
             return
-    logger.info("Dropping the staging table of %s", job_id)
-    await loader.drop_stage(connection, job_id)
+    async with place.at(connection) as target:
+        if await place.loader.has_stage(target, job_id):
+            logger.info("Dropping the staging table of %s", job_id)
+            await place.loader.drop_stage(target, job_id)
+            if place.ledger is not None:
+                await place.ledger.remove(target, job_id, "staged")
 
 
-async def drop_record(connection: AsyncConnection, loader: Loader, job_id: UUID) -> None:
-    """Drop the record of a job, if it has one."""
+async def drop_record(target: AsyncConnection, place: Place, job_id: UUID) -> None:
+    """Drop the record of a job, if it has one, and its entries in the ledger."""
     for prefix in (RECORD_PREFIX, BEFORE_PREFIX):
-        await loader.run(connection, f"DROP TABLE IF EXISTS {quoted(prefix + job_id.hex)}")
+        await place.loader.run(target, f"DROP TABLE IF EXISTS {quoted(prefix + job_id.hex)}")
+    if place.ledger is not None:
+        await place.ledger.remove(target, job_id)
+
+
+async def _check_progressive(own: AsyncConnection, table: TableName) -> None:
+    """Raises TableLocked while a progressive load writes into the table: an undo needs to know which
+    of two loads wrote a row last.
+    """
+    running = await queries.find_progressive(own, str(table), table.connection)
+    if running is not None:
+        raise TableLocked(f"The load {running} writes into the table.")
+
+
+def rows_of(page: Page) -> RowRange:
+    numbers = page.numbers
+    last = numbers[-1] if numbers else page.first_row + page.row_count - 1
+    return RowRange(page.first_row, last)
+
+
+def _asked(rows: Sequence[Page]) -> list[list[int]]:
+    """Return the numbers of the rows, as they come from JSON: by the first and last of each run."""
+    numbers: list[int] = []
+    for page in rows:
+        numbers += page.numbers or range(page.first_row, page.first_row + page.row_count)
+    return [list(run) for run in runs_of(numbers)]
 
 
 async def _left_for_the_sweep(work: Awaitable[Any]) -> bool:
@@ -805,4 +1140,6 @@ async def _left_for_the_sweep(work: Awaitable[Any]) -> bool:
     except TransientError as error:
         logger.warning("Could not drop a staging table; the sweep will: %s", error)
         return False
+    except ConnectionRemoved:
+        logger.warning("A staging table stays: its connection is gone")
     return True

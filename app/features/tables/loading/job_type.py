@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from app.errors import InvalidParameter
 from app.features.tables.loading.processor import NAME, LoadProcessor
 from app.features.tables.loading.stored import as_text
 from app.features.tables.requests import LoadOptions
@@ -31,13 +30,4 @@ def load(tables: Tables) -> JobType:
         LoadOptions,
         prepare,
         is_uploadable=True,
-        check=_check,
     )
-
-
-def _check(options: LoadOptions) -> None:
-    """Raises InvalidParameter for what cannot be done yet."""
-    if options.connection:
-        raise InvalidParameter("Tables of named connections can be listed, and not loaded yet.")
-    if options.visibility == "progressive":
-        raise InvalidParameter("A load is atomic; `progressive` is not there yet.")

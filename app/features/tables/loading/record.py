@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.features.tables.definition import Column, TableDefinition, quoted
-from app.features.tables.loading.statements import ROW, Statements, Step, job_of, same
+from app.features.tables.loading.statements import ROW, Finder, Statements, Step, job_of, same
 from app.features.tables.loading.stored import MOST_COLUMNS, filled_key, numbered_columns
 from app.features.tables.plan import DELETING, KEYED, LoadPlan
 
@@ -162,6 +162,23 @@ class Record:
         numbered = [column.name for column, _ in numbered_columns(self.plan)]
         names = ", ".join([ROW, *map(quoted, [*self.loaded, *numbered])])
         return f"INSERT INTO {self.table} ({names}) SELECT {names} FROM {self.statements.stage}"  # noqa: S608
+
+    @property
+    def count(self) -> str:
+        return f"SELECT count(*) FROM {self.table}"  # noqa: S608
+
+    @property
+    def repeated_before(self) -> Finder | None:
+        """Return the question for staged rows whose key a row of the record has."""
+        constraint = self.definition.unique_on(self.plan.key)
+        if constraint is None:
+            return None
+        sql = (
+            f"SELECT s.{ROW}, {self.statements.shown('s', self.plan.key)}, r.{ROW}"  # noqa: S608
+            f" FROM {self.statements.stage} AS s JOIN {self.table} AS r"
+            f" ON {same(self.plan.key, self.plan.key, 's', 'r')} ORDER BY 1"
+        )
+        return Finder(constraint, "not_unique", sql)
 
     # ------------------------------------------------------------------ comparing it with the table
 

@@ -116,6 +116,10 @@ class Statements:
     def count_staged(self) -> str:
         return f"SELECT count(*) FROM {self.stage}"  # noqa: S608
 
+    def unstage_between(self, first: int, last: int) -> str:
+        """Return the statement that deletes staged rows with the numbers from `first` to `last`."""
+        return f"DELETE FROM {self.stage} WHERE {ROW} BETWEEN {first} AND {last}"  # noqa: S608
+
     # ------------------------------------------------------------------ into the table
 
     def before(self) -> list[Step]:
@@ -169,7 +173,22 @@ class Statements:
         )
         if self._plan.mode in KEYED:
             insert += f" WHERE {self._not_in('s', self.table, 't')}"
+        if source == self.stage:
+            insert += self._order
         return insert
+
+    @property
+    def _order(self) -> str:
+        """Return the order in which rows are inserted: by the primary key, whose index then grows at
+        one end. Several sessions stage at the same time, so that the stage is in no order. SQLite
+        has one that does, and a new table gets its key later; what a trigger does may depend on the
+        order of the file.
+        """
+        key = self._definition.primary_key
+        has_index = self._plan.mode != "create" and not self._definition.triggers
+        if self._is_sqlite or not has_index or not self._has(key):
+            return ""
+        return f" ORDER BY {', '.join(f's.{quoted(name)}' for name in key)}"
 
     @property
     def _changed(self) -> list[str]:

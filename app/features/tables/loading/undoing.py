@@ -57,22 +57,23 @@ async def find_recorded(
 
 
 async def find_loads(
-    connection: AsyncConnection,
+    own: AsyncConnection,
+    target: AsyncConnection,
     loader: Loader,
     table: TableName,
     *,
     after: datetime | None = None,
 ) -> list[tuple[RecordedLoad, Recorded]]:
     """Return the loads of a table that have a record, in their order. `after`: only those that
-    ended later.
+    ended later. `own` is a connection to the service's database, `target` one to that of the table.
     """
-    names = await loader.list_tables(connection, RECORD_PREFIX)
+    names = await loader.list_tables(target, RECORD_PREFIX)
     job_ids = [job_id for name in names if (job_id := recorded_job(name)) is not None]
-    loads = await queries.list_ended(connection, job_ids, str(table), table.connection, after=after)
+    loads = await queries.list_ended(own, job_ids, str(table), table.connection, after=after)
     recorded: list[tuple[RecordedLoad, Recorded]] = []
     for load in loads:
         record = Record(from_text(load.options["plan"]), load.id)
-        has_before = await loader.has_table(connection, record.before_name)
+        has_before = await loader.has_table(target, record.before_name)
         recorded.append((load, Recorded(record, has_before)))
     return recorded
 
