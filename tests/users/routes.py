@@ -171,7 +171,7 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
     ("GET", "/api/v1/status/{file_id}/events"): [Example(_of("file"))],
     ("GET", "/api/v1/results/{file_id}"): [Example(_of("file"))],
     ("GET", "/api/v1/rows/{file_id}"): [Example(_of("file"), lambda ids: {"params": {"where": "n = 1"}})],
-    ("GET", "/api/v1/rows/{file_id}/{row_number}"): [Example(lambda world: {**world.file, "row_number": "1"})],
+    ("GET", "/api/v1/rows/{file_id}/{row_number}"): [Example(_of("file"), fixed=(("row_number", "1"),))],
     ("GET", "/api/v1/results/{file_id}/download"): [Example(_of("file"))],
     ("GET", "/api/v1/rejects/{file_id}"): [Example(_of("file"))],
     ("GET", "/api/v1/rejects/{file_id}/causes"): [Example(_of("file"))],

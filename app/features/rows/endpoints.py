@@ -16,7 +16,7 @@ from app.features.rows.choice import Choice, choose, ranges_of, refused
 from app.features.rows.conditions import ConditionError, column_index
 from app.features.rows.origin import as_cells, row_with_origin
 from app.features.rows.parameters import Columns, Ranges, Search, Sort, Where
-from app.features.rows.reading import JobRows, by_number, filtered, find_rows, ordered
+from app.features.rows.reading import ClientGone, JobRows, by_number, filtered, find_rows, ordered
 from app.features.rows.schemas import FoundRows, RowOrigin
 from app.jobs.stored_rows import Row, named
 from app.states import JobStatus
@@ -70,7 +70,10 @@ async def find_results(
     if sort:
         if after:
             raise refused("after", "A sorted response begins with the first row: leave it out.")
-        chosen, details = await _sorted(request, app, of_job, choice, sort, limit, only_numbers)
+        try:
+            chosen, details = await _sorted(request, app, of_job, choice, sort, limit, only_numbers)
+        except ClientGone:
+            return Response(status_code=499)  # the client has disconnected
         body |= details
     elif choice.rows is not None and choice.rows.count <= MOST_BY_NUMBER:
         chosen = await by_number(app.database, of_job, choice)

@@ -33,6 +33,10 @@ Gone = Callable[[], Awaitable[bool]]
 """Whether the client has left."""
 
 
+class ClientGone(Exception):
+    """The client has left, so nobody needs the answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobRows:
     """The rows of a job that are loaded so far."""
@@ -113,7 +117,7 @@ async def ordered(
     gone: Gone,
 ) -> tuple[list[int], bool, int]:
     """Return (numbers of the first rows by a column, whether it was ordered as numbers, number of
-    chosen rows). Raises InvalidParameter if there are too many rows.
+    chosen rows). Raises InvalidParameter if there are too many rows, and ClientGone.
     """
     job = of_job.job
     if of_job.total > MOST_ORDERED_ROWS or job.stored_bytes > MOST_ORDERED_BYTES:
@@ -140,7 +144,7 @@ async def _order(
     async for pages in _steps(database, of_job, 0, choice):
         matched += await asyncio.to_thread(_add_keys, pages, choice, column, first)
         if await gone():
-            raise asyncio.CancelledError
+            raise ClientGone
         if time.monotonic() > deadline:
             raise too_many_to_sort(of_job.total)
     return matched

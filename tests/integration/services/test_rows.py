@@ -16,7 +16,11 @@ import pyarrow.parquet
 import pytest
 import python_calamine
 
+from app.features.rows.choice import Choice
+from app.features.rows.reading import ClientGone, find_rows, ordered
+from app.jobs.users import LOCAL_OWNER
 from tests.engine import Engine, EngineApi
+from tests.integration.services.loading import loaded
 
 HEADER = "id,name,amount,paid\n"
 NAMES = ("Ada", "adam", "Ödön", 'Bo "B" Li', "", "01234")
@@ -144,6 +148,35 @@ def test_a_sort_returns_the_first_rows_of_the_order(api: EngineApi) -> None:
     assert (texts["sorted_as"], texts["items"]) == ("texts", [])
     order = sorted(rows, key=lambda row: (not row["name"], row["name"].casefold()))
     assert texts["numbers"] == [int(row["id"]) for row in order]
+
+
+def test_a_sort_ends_when_its_client_leaves(engine: Engine) -> None:
+    engine.start()
+    file_id, _ = loaded(engine, TABLE, chunk_size=300)
+    asked_times = 0
+
+    async def has_left() -> bool:
+        nonlocal asked_times
+        asked_times += 1
+        return True
+
+    async def sort() -> None:
+        services = engine.services
+        of_job = await find_rows(services.database, services.destinations, file_id, LOCAL_OWNER)
+        choice = Choice(tuple(of_job.job.columns))
+        await ordered(
+            services.database,
+            of_job,
+            choice,
+            column=0,
+            descending=False,
+            limit=5,
+            gone=has_left,
+        )
+
+    with pytest.raises(ClientGone):
+        engine.run(sort())
+    assert asked_times == 1
 
 
 def test_json_keeps_its_values(api: EngineApi) -> None:
