@@ -38,6 +38,8 @@ BEFORE = (ROWS // 2, sum(key for key in range(1, ROWS + 1) if key % 2 == 0))
 AFTER = (ROWS, sum(key * (key % 97) for key in range(1, ROWS + 1)))
 OPTIONS = {"table": "prices", "mode": "upsert", "chunk_size": 1000}
 LONGEST_LIFE = 3.0
+MOST_STARTS = 5
+"""Number of times that the service may fail to start before that is an error."""
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Run:
     killed: Counter[str] = field(default_factory=Counter)
     seen: Counter[tuple[Any, ...]] = field(default_factory=Counter)
     loads: int = 0
+    failed_starts: int = 0
     job_id: str = ""
     is_undoing: bool = False
     is_over: bool = False
@@ -66,7 +69,7 @@ class Run:
             time.sleep(0.01)
 
     def state(self) -> tuple[int, ...]:
-        (state,) = query(self.url, STATE)
+        (state,) = self.ask_database(STATE)
         return tuple(map(int, state))
 
     def job(self) -> tuple[str, str]:
@@ -115,6 +118,31 @@ class Run:
                 os.kill(pid, signal.SIGKILL)
                 self.killed["session"] += 1
 
+    def ensure_started(self) -> None:
+        """Start the service if it does not run. A start may fail as others do that are killed: the
+        database may go down meanwhile.
+        """
+        for _ in range(MOST_STARTS):
+            if self.server.process is not None and self.server.process.poll() is None:
+                return
+            wait_until(self.is_up, 60, "the database")
+            try:
+                self.server.start()
+            except AssertionError:
+                self.failed_starts += 1
+        raise RuntimeError(f"The service does not start:\n{self.server.tail()}")
+
+    def ask_database(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return what a query asks for; a database that restarts is waited for."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                return query(self.url, sql)
+            except Exception:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+
     def is_up(self) -> bool:
         with suppress(Exception):
             query(self.url, "SELECT 1")
@@ -126,9 +154,7 @@ def torment(run: Run, path: Path, kills: int, deadline: float, source: random.Ra
     """Kill so often, or until the deadline; return how often something was at work."""
     at_work = 0
     while sum(run.killed.values()) < kills and time.monotonic() < deadline:
-        wait_until(run.is_up, 60, "the database")
-        if run.server.process is None or run.server.process.poll() is not None:
-            run.server.start()
+        run.ensure_started()
         if not run.is_working():
             starting = threading.Thread(target=_quietly, args=(run, path), daemon=True)
             starting.start()
@@ -145,25 +171,24 @@ def _quietly(run: Run, path: Path) -> None:
         run.begin(path)
 
 
-def has_ended(url: str) -> bool:
+def has_ended(run: Run) -> bool:
     """Return whether all jobs have ended, also those whose upload nobody acknowledged."""
-    jobs = query(url, "SELECT status, coalesce(undo_state, '') FROM jobs")
+    jobs = run.ask_database("SELECT status, coalesce(undo_state, '') FROM jobs")
     return all(status in FINAL and undo != "undoing" for status, undo in jobs)
 
 
 def end(run: Run) -> list[str]:
     """Let everything end; return what is wrong."""
-    wait_until(run.is_up, 60, "the database")
-    if run.server.process is None or run.server.process.poll() is not None:
-        run.server.start()
+    run.ensure_started()
     problems: list[str] = []
-    wait_until(lambda: has_ended(run.url), 120, "the end of all jobs")
-    jobs = query(run.url, "SELECT status FROM jobs")
+    with suppress(AssertionError):  # a job that does not end is named below
+        wait_until(lambda: has_ended(run), 120, "the end of all jobs")
+    jobs = run.ask_database("SELECT status FROM jobs")
     problems += [f"a job is {status}" for (status,) in jobs if status != "completed"]
     catalogue = "sqlite_schema" if run.is_sqlite else "pg_class"
     name = "name" if run.is_sqlite else "relname"
     query_left = f"SELECT count(*) FROM {catalogue} WHERE substr({name}, 1, 13) = 'granula_load_'"  # noqa: S608
-    if (left := int(query(run.url, query_left)[0][0])) != 0:
+    if (left := int(run.ask_database(query_left)[0][0])) != 0:
         problems.append(f"{left} staging tables or indexes are left")
     if run.state() not in (BEFORE, AFTER):
         problems.append(f"in the end the table is {run.state()}")
@@ -209,7 +234,7 @@ def main() -> int:
             watching.join()
     killed = ", ".join(f"{times} x {what}" for what, times in run.killed.items())
     print(f"{engine.name}, seed {args.seed}: killed {killed}; {at_work} of these at work")
-    print(f"{run.loads} loads; a reader saw {dict(run.seen)}")
+    print(f"{run.loads} loads; {run.failed_starts} starts failed; a reader saw {dict(run.seen)}")
     print("\n".join(problems) or "Nothing is wrong.")
     return 1 if problems else 0
 

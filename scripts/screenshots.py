@@ -282,7 +282,7 @@ def _load(client: httpx.Client, folder: Path) -> dict[str, tuple[str, Callable[[
     o = orders["job_id"]
     return {
         "jobs": ("jobs", live),
-        "job": (f"jobs/{o}", text("It closes")),
+        "job": (f"jobs/{o}", text("Verified")),
         "results": (
             f"jobs/{o}/results",
             lambda page: page.locator(".virtual .grid-row:not(.loading)").nth(9).wait_for(),

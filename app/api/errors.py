@@ -55,11 +55,16 @@ class BodyRefused(HTTPException):
 
 
 def problem(request: Request, error: RequestError) -> JSONResponse:
-    body = problem_body(error, request.scope["path"], request.scope.get("request_id", ""))
+    body = problem_body(error, request.scope["path"], _request_id(request))
     headers = error.headers or {}
     if error.status in RETRY_AFTER:
         headers = {"Retry-After": RETRY_AFTER[error.status], **headers}
     return JSONResponse(body, error.status, headers, MEDIA_TYPE)
+
+
+def _request_id(request: Request) -> str:
+    """Return the id of the request; empty for one that did not pass the middleware."""
+    return str(request.scope.get("request_id", ""))
 
 
 def problem_body(error: RequestError, path: str, request_id: str) -> dict[str, Any]:
@@ -104,7 +109,7 @@ def invalid(
     named = ", ".join(
         dict.fromkeys(item["pointer"].partition("/")[2] or item["pointer"] for item in complaints)
     )
-    return InvalidParameter(f"These parameters cannot be used: {named}.", errors=complaints)
+    return InvalidParameter(f"Invalid parameters: {named}.", errors=complaints)
 
 
 def _known_names(request: Request) -> list[str]:
@@ -126,12 +131,26 @@ def _known_names(request: Request) -> list[str]:
 
 def failure(request: Request, error: Exception) -> JSONResponse:
     """Answer an unexpected exception: the details go to the log alone."""
-    logger.error("Unhandled error in %s %r", request.method, request.scope["path"], exc_info=error)
+    logger.error(
+        "Unhandled error in %s %r, request_id=%s",
+        request.method,
+        request.scope["path"],
+        _request_id(request),
+        exc_info=error,
+        extra={"fields": {"request_id": _request_id(request)}},
+    )
     return problem(request, InternalError())
 
 
 def unavailable(request: Request, error: TransientError) -> JSONResponse:
-    logger.warning("%s %r: %s", request.method, request.scope["path"], error)
+    logger.warning(
+        "%s %r: %s (request_id=%s)",
+        request.method,
+        request.scope["path"],
+        error,
+        _request_id(request),
+        extra={"fields": {"request_id": _request_id(request)}},
+    )
     if isinstance(error, DiskFull):
         return problem(request, InsufficientStorage(error.detail))
     # they name the path or the connection, and what to check

@@ -92,7 +92,7 @@ def list_jobs(
         return
     listed = list(jobs)
     if not listed:
-        print_status(f"No jobs. {PROGRAM} upload FILE makes one.")
+        print_status(f"No jobs. {PROGRAM} upload FILE creates one.")
         return
     if not sys.stdout.isatty():
         rows = [

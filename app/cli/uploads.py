@@ -46,6 +46,7 @@ PARAMETERS = frozenset(
         "text_column",
         "chunk_size",
         "max_rejects",
+        "label",
         "processor",
         "on_duplicate",
         "filename",
@@ -71,6 +72,7 @@ PARAMETERS = frozenset(
         "connection",
         "mode",
         "key",
+        "template_id",
         "on_schema_change",
         "max_delete",
     }
@@ -382,5 +384,5 @@ def _received(source: Source, body: dict[str, Any]) -> str:
         rows = body["rows"]
         verb = "runs" if rows == 1 else "run"
         return f"{shown(source.name)}: {quantity(rows, 'row')} {verb} again as {where}"
-    again = ", which was there already" if body.get("duplicate") else ""
+    again = ", which already existed" if body.get("duplicate") else ""
     return f"{shown(source.name)}: uploaded, {size(body['size_bytes'])}, as {where}{again}"

@@ -174,10 +174,10 @@ class _Worker:
 
 def _needs_more(most_bytes: int) -> str:
     if not most_bytes:
-        return "This needs more memory than there is."
+        return "This needs more memory than is available."
     return (
-        f"This needs more than the {most_bytes >> 20} MiB that a computing process may take"
-        " (COMPUTE_MEMORY_MB)."
+        f"This needs more than the {most_bytes >> 20} MiB that a compute process may use "
+        "(COMPUTE_MEMORY_MB)."
     )
 
 

@@ -108,6 +108,6 @@ class Splitter:
                 new_cut = with_rest(file, new_cut, job.stored_bytes)
         if new_cut.done and job.stored_crc32 not in (None, new_cut.position.crc32):
             raise StoredFileCorrupt(
-                "The stored upload is not what was received: its checksum is another one."
+                "The stored upload differs from what was received: its checksum does not match."
             )
         return new_cut

@@ -172,6 +172,25 @@ class Conclusion:
 
 
 @dataclass(frozen=True, slots=True)
+class RowSample:
+    """Some rows of a file, in their order."""
+
+    columns: Sequence[str]
+    """Columns of the header; of JSON the columns that the rows have."""
+    numbers: Sequence[int]
+    rows: Sequence[list[str | None] | bytes]
+    """The cells of each row, or the JSON of each object."""
+
+
+NO_ROWS = RowSample((), (), ())
+
+
+async def no_sample() -> RowSample:
+    """Return no rows: the sample of a part whose file cannot be read."""
+    return NO_ROWS
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A part of a job at its end."""
 
@@ -180,6 +199,8 @@ class Part:
     columns: Sequence[str]
     result: dict[str, Any]
     state: str | None
+    sample: Callable[[], Awaitable[RowSample]] = no_sample
+    """Reads some hundred rows of its file."""
 
 
 class Processor(ABC):

@@ -170,6 +170,8 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
     ("GET", "/api/v1/status/{file_id}"): [Example(_of("file"))],
     ("GET", "/api/v1/status/{file_id}/events"): [Example(_of("file"))],
     ("GET", "/api/v1/results/{file_id}"): [Example(_of("file"))],
+    ("GET", "/api/v1/rows/{file_id}"): [Example(_of("file"), lambda ids: {"params": {"where": "n = 1"}})],
+    ("GET", "/api/v1/rows/{file_id}/{row_number}"): [Example(lambda world: {**world.file, "row_number": "1"})],
     ("GET", "/api/v1/results/{file_id}/download"): [Example(_of("file"))],
     ("GET", "/api/v1/rejects/{file_id}"): [Example(_of("file"))],
     ("GET", "/api/v1/rejects/{file_id}/download"): [Example(_of("file"))],
@@ -193,8 +195,18 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
         Example(),
         Example(_of("file"), lambda ids: {"params": {"parent": ids["job_id"]}}, unknown_status=200),
     ],
+    ("GET", "/api/v1/jobs/labels"): [Example()],
+    ("POST", "/api/v1/jobs/bulk"): [
+        Example(
+            _of("file"),
+            lambda ids: {"json": {"action": "label", "jobs": [ids["job_id"]], "add_labels": ["x"]}},
+            unknown_status=200,
+        )
+    ],
     ("GET", "/api/v1/jobs/events"): [Example(given=lambda ids: {"params": {"limit": 1}})],
     ("GET", "/api/v1/system"): [Example()],
+    ("GET", "/api/v1/system/history"): [Example(given=lambda ids: {"params": {"hours": 1}})],
+    ("GET", "/api/v1/system/settings"): [_admin()],
     ("GET", "/api/v1/retention"): [_admin(given=lambda ids: {"params": {"jobs": 36500}})],
     ("GET", "/api/v1/jobs/{job_id}"): [Example(_of("file"))],
     ("PATCH", "/api/v1/jobs/{job_id}"): [Example(_of("file"), _json({"priority": 3}), 409)],

@@ -42,6 +42,13 @@ export function heard(status, begun) {
   if (status === 401 && begun === session) signedOut.forEach((listener) => listener());
 }
 
+/** @typedef {{json?: unknown, body?: BodyInit, headers?: Record<string, string>,
+ *    signal?: AbortSignal, keepalive?: boolean}} RequestOptions */
+
+/** Returns the JSON or the text of the answer; null if it has none.
+ *  @param {string} method
+ *  @param {string} path
+ *  @param {RequestOptions} [options] */
 export async function request(method, path, { json, body, headers, signal, keepalive } = {}) {
   const begun = session;
   let answer;
@@ -74,14 +81,16 @@ export const patch = (path, json) => request("PATCH", path, { json });
 export const remove = (path, options) => request("DELETE", path, options);
 
 export function query(path, parameters) {
-  const given = Object.entries(parameters).filter(
+  const values = Object.entries(parameters).filter(
     ([, value]) => value !== null && value !== undefined && value !== "",
   );
-  return given.length ? `${path}?${new URLSearchParams(given)}` : path;
+  return values.length ? `${path}?${new URLSearchParams(values)}` : path;
 }
 
 /** Reads a page of the requested number of rows. A response with long rows has fewer, and tells
- *  where to continue. */
+ *  where to continue.
+ *  @param {string} path
+ *  @param {{limit: number, offset?: number, [name: string]: any}} parameters */
 export async function rows(path, { limit, offset, ...parameters }) {
   const page = await get(query(path, { ...parameters, limit, offset }));
   while (page.items.length < limit && page.next_after !== null) {
@@ -96,7 +105,10 @@ export async function rows(path, { limit, offset, ...parameters }) {
 
 /** Server-sent events while the page is visible. A hidden page closes its connection, since a
  *  browser has few. `handlers` by event name get the parsed data; `onstate(true|false)` tells
- *  whether the stream is open. Returns `close`. */
+ *  whether the stream is open. Returns `close`.
+ *  @param {string} path
+ *  @param {Record<string, (data: any) => void>} handlers
+ *  @param {(isOpen: boolean) => void} [onstate] */
 export function live(path, handlers, onstate = () => {}) {
   let source = null;
   let timer = null;

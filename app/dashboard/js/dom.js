@@ -103,6 +103,9 @@ export function iconButton(name, label, onclick, props) {
   );
 }
 
+/** @param {any} label
+ *  @param {((event: MouseEvent) => void) | null} onclick
+ *  @param {{kind?: string, iconName?: string | null, [property: string]: any}} [options] */
 export function button(label, onclick, { kind = "", iconName = null, ...props } = {}) {
   return h(
     `button.button${kind ? `.${kind}` : ""}`,

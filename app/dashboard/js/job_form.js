@@ -17,7 +17,7 @@ const isSimple = ({ options }) =>
 export async function uploadableTypes() {
   const { items } = await api.get("/api/v1/job-types");
   const usable = items.filter((type) => type.is_uploadable && type.is_configured && isSimple(type));
-  return usable.sort((a, b) => (a.processor !== "rows") - (b.processor !== "rows"));
+  return usable.sort((a, b) => Number(b.processor === "rows") - Number(a.processor === "rows"));
 }
 
 /** A control for one option; an empty one means the default. */

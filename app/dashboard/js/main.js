@@ -44,7 +44,7 @@ async function route() {
   if (shown.accepts?.({ name, id, tab, params })) return;
   const mine = ++turn;
   const view = name === "users" ? USERS : (VIEWS.find((each) => each.name === name) ?? VIEWS[0]);
-  for (const link of document.querySelectorAll("#nav a")) {
+  for (const link of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("#nav a"))) {
     if (link.dataset.view === view.name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }

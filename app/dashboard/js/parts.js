@@ -37,11 +37,9 @@ export function progressBar(label) {
 }
 
 /** A stacked bar of parts [{name, value, tone}], with a legend. */
-export function stack(
-  parts,
-  { label, total = null, text = (part) => percent(part.value / (whole || 1)) },
-) {
+export function stack(parts, { label, total = null, text = null }) {
   const whole = total ?? parts.reduce((sum, part) => sum + part.value, 0);
+  const share = (part) => part.value / (whole || 1);
   return h(
     "figure.stack",
     { "aria-label": label },
@@ -50,7 +48,7 @@ export function stack(
       { "aria-hidden": "true" },
       parts
         .filter((p) => p.value > 0)
-        .map((part) => h(`i.${part.tone}`, { style: { "flex-grow": part.value / (whole || 1) } })),
+        .map((part) => h(`i.${part.tone}`, { style: { "flex-grow": share(part) } })),
     ),
     h(
       "ul.legend",
@@ -61,7 +59,7 @@ export function stack(
           {},
           h(`i.swatch.${part.tone}`, { "aria-hidden": "true" }),
           h("span", {}, part.name),
-          h("b", {}, text(part)),
+          h("b", {}, text ? text(part) : percent(share(part))),
         ),
       ),
     ),

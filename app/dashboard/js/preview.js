@@ -24,7 +24,7 @@ async function beginning(file) {
 
 /** `source` is {file} or {fileId}; `settings` those that are chosen, which this changes.
  *  `onchange(answer)` gets each preview, or null after a refusal. */
-export function previewOf(source, settings, onchange = () => {}) {
+export function previewOf(source, settings, onchange = (_answer) => {}) {
   const summary = h("p.preview-summary", { role: "status" }, "Reading the beginning …");
   const notes = h("div.preview-notes");
   const form = h("div");
@@ -126,18 +126,14 @@ function inWords({ dialect, confidence, columns, sample, decoding }) {
       : `${decoder}${sheet ? `, sheet ${sheet}` : ""}`,
   );
   const { ok, rejected } = sample.rows;
-  const part = sample.is_complete
-    ? "In the file"
-    : `In the first ${bytes(sample.size_bytes)}`;
+  const part = sample.is_complete ? "In the file" : `In the first ${bytes(sample.size_bytes)}`;
   return [
     [
       isCsv ? "CSV" : "JSON",
       ...how,
       !how.length && encodingName(dialect.encoding),
-      isCsv &&
-        `delimiter ${delimiterName(dialect.delimiter)} (${percent(confidence.delimiter)})`,
-      isCsv &&
-        `${plural(dialect.header_rows, "header row")} (${percent(confidence.header)})`,
+      isCsv && `delimiter ${delimiterName(dialect.delimiter)} (${percent(confidence.delimiter)})`,
+      isCsv && `${plural(dialect.header_rows, "header row")} (${percent(confidence.header)})`,
       plural(columns.length, "column"),
     ]
       .filter(Boolean)
@@ -166,9 +162,7 @@ function skippedLines({ dialect }, apply) {
       h(
         "li",
         {},
-        first < dialect.data_line
-          ? lineButton(first, apply)
-          : h("span.muted.num", {}, `${first}`),
+        first < dialect.data_line ? lineButton(first, apply) : h("span.muted.num", {}, `${first}`),
         h("span.muted", {}, `${end > first ? `to ${end}, ` : ""}${REASONS[why] ?? why}:`),
         h("span.clip", {}, text || "(no text)"),
       ),
@@ -228,9 +222,7 @@ function rowsTable({ columns, types, rows, dialect }, apply) {
     );
   });
   const cells = (data) =>
-    Array.isArray(data)
-      ? shown.map((_, place) => data[place])
-      : shown.map((name) => data[name]);
+    Array.isArray(data) ? shown.map((_, place) => data[place]) : shown.map((name) => data[name]);
   const text = (value) =>
     value === null || value === undefined
       ? "∅"

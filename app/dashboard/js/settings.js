@@ -151,13 +151,7 @@ export function settingFields(settings, preview, onchange) {
       ),
       whole("Lines above", "skip_rows", now("skip_rows", dialect.skip_rows)),
       whole("Rows below", "skip_footer", now("skip_footer", dialect.skip_footer)),
-      choice(
-        "Short and long rows",
-        "on_bad_row",
-        [["keep", "Keep, padded"]],
-        undefined,
-        "Reject",
-      ),
+      choice("Short and long rows", "on_bad_row", [["keep", "Keep, padded"]], undefined, "Reject"),
     ],
   );
 }

@@ -91,8 +91,7 @@ function sheet(title, { processor = "rows", priority = 0, confirm }) {
   const place = h("div");
   const forAll = button("Use these settings for all files", () => {
     const [chosen] = entries.filter((entry) => entry.isShown);
-    for (const entry of entries)
-      if (entry !== chosen) entry.settings = { ...chosen.settings };
+    for (const entry of entries) if (entry !== chosen) entry.settings = { ...chosen.settings };
     say(forAll, "Used for all files");
   });
   const form = jobForm(processor, priority);
@@ -129,7 +128,12 @@ function sheet(title, { processor = "rows", priority = 0, confirm }) {
         "div.sheet-end",
         {},
         form.node,
-        h("div.row", {}, startButton, button("Cancel", () => dialog.close())),
+        h(
+          "div.row",
+          {},
+          startButton,
+          button("Cancel", () => dialog.close()),
+        ),
       ),
     ),
   );

@@ -114,7 +114,10 @@ function send(session, method, path, headers, body = null, onprogress = null) {
  *  service's offset. */
 export class Session {
   constructor(file, options) {
-    Object.assign(this, { file, options, key: fingerprint(file, options), request: null });
+    this.file = file;
+    this.options = options;
+    this.key = fingerprint(file, options);
+    this.request = null;
     this.url = recall(this.key)?.url ?? null;
     if (this.url) active.add(this.url);
   }

@@ -35,18 +35,16 @@ export class Upload {
   /** Calls `onchange(this)` at each step. State: sending, waiting (for the connection), locked
    *  (until sign-in), done, failed, cancelled. */
   constructor(file, options, onchange) {
-    Object.assign(this, {
-      file,
-      options,
-      onchange,
-      state: "sending",
-      sent: 0,
-      safe: 0,
-      speed: 0,
-      tries: 0,
-      error: null,
-      answer: null,
-    });
+    this.file = file;
+    this.options = options;
+    this.onchange = onchange;
+    this.state = "sending";
+    this.sent = 0;
+    this.safe = 0;
+    this.speed = 0;
+    this.tries = 0;
+    this.error = null;
+    this.answer = null;
     this.key = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
     this.session = file.size > PLAIN_BYTES && !options.isSchema ? new Session(file, options) : null;
     this.retry = () => this.state === "waiting" && (clearTimeout(this.timer), this.#send());

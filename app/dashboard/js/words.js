@@ -1,6 +1,8 @@
 // Remedies for users of this page. The service's own remedies name routes, headers and variables of
 // its API.
 
+import { t } from "./messages.js";
+
 const REMEDIES = {
   admin_only: "Sign in as an administrator.",
   bad_header: "Correct the first line of the file, and choose it again.",
@@ -15,7 +17,7 @@ const REMEDIES = {
   missing_column: "Rename the column in the file, and choose the file again.",
   not_configured: "Ask the operator of this service to configure it.",
   quota_exceeded: "Delete files, or wait until jobs have ended.",
-  result_unavailable: "See the overview of the job.",
+  result_unavailable: "See the summary of the job.",
   search_unavailable:
     "Ask the operator of this service to install the language model. Words and filters work without it.",
   stored_bytes_gone: "Upload the file again.",
@@ -27,8 +29,10 @@ const REMEDIES = {
 const TECHNICAL =
   /\/api\/|\b(?:GET|POST|PUT|PATCH|DELETE|HEAD)\b|python -m|curl |Authorization|\$[A-Z]/;
 
-export const remedyFor = ({ code, remedy = "" }) =>
-  REMEDIES[code] ?? (TECHNICAL.test(remedy) ? "" : remedy);
+export function remedyFor({ code, remedy = "" }) {
+  if (Object.hasOwn(REMEDIES, code)) return t(REMEDIES[code]);
+  return TECHNICAL.test(remedy) ? "" : remedy;
+}
 
 /** Returns what happened, with the first error of each invalid parameter. */
 export function detailOf({ detail = "", errors = [] }) {

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -37,6 +38,8 @@ from app.features.files.parameters import FileOptions, ReadAgain
 from app.features.files.reading_again import read_again
 from app.features.files.schemas import RejectPage, ResultPage
 from app.features.files.stored import attachment
+from app.features.rows.choice import choose
+from app.features.rows.parameters import Columns, Ranges, Search, Where
 from app.jobs import progress
 from app.jobs.submit import Accepted
 
@@ -224,20 +227,28 @@ async def download_results(
         ),
     ] = True,
     partial: Partial = False,
+    where: Where = "",
+    search: Search = "",
+    columns: Columns = "",
+    rows: Ranges = "",
 ) -> StreamingResponse:
-    """Download all results in the order of the file. `Granula-Complete: true` means that every row
+    """Download all results in the order of the file, or those that the conditions choose, as in GET
+    /api/v1/rows/{file_id}. `Granula-Complete: true` means that every row
     of the file is a result or a reject. Otherwise `Granula-Missing-Rows` has the number of the
     others, if it is known, and the name ends in `.partial`. The transfer is aborted if rows are
     deleted meanwhile.
     """
     export = await exports.begin(app.database, app.destinations, file_id, owner, partial=partial)
     progress.check_results_kept(export.job)
+    if where or search or columns or rows:
+        choice = choose(export.job.columns, where=where, search=search, rows=rows, shown=columns)
+        export = replace(export, choice=choice)
     packed = gzip and format in ("csv", "jsonl")
-    columns = await exports.columns_of(app.database, export, format)
+    names = await exports.columns_of(app.database, export, format)
     body = exports.result_bytes(
         app.database,
         export,
-        columns,
+        names,
         format=format,
         gzip=packed,
         formula_guard=formula_guard,

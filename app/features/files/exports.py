@@ -41,6 +41,7 @@ from app.features.files.xlsx import (
     longest_cell,
     sheet_bytes,
 )
+from app.features.rows.choice import Choice
 from app.formats.base import MAX_COLUMNS, cell_names, unique_names
 from app.jobs.progress import find_with_rows
 from app.jobs.reject_files import layout_of, with_all_bytes
@@ -75,6 +76,8 @@ class Export:
     """Rows of the file that are neither: of chunks that failed, were cancelled or have not run yet.
     None if they are not counted yet.
     """
+    choice: Choice | None = None
+    """Results and columns to write; None for all."""
 
     @property
     def has_ended(self) -> bool:
@@ -218,7 +221,10 @@ async def columns_of(database: Database, export: Export, format: str) -> Sequenc
     (on_bad_row=keep), for which all rows are read. They are also read to find cells that are too
     long for a workbook.
     """
-    columns: Sequence[str] = export.job.columns
+    if export.choice is None:
+        columns: Sequence[str] = export.job.columns
+    else:
+        columns = export.choice.shown_columns
     if format == "xlsx":
         await _check_sheet(database, export)
     if format not in COLUMNAR:
@@ -241,8 +247,12 @@ async def columns_of(database: Database, export: Export, format: str) -> Sequenc
 
 async def _check_sheet(database: Database, export: Export) -> None:
     """Raises TooManyRows, CellTooLong if the results do not fit into a sheet."""
-    _check_row_count(export.results, "results")
+    if export.choice is None:
+        _check_row_count(export.results, "results")
+    count = 0
     async for pages in _all_pages(database, export):
+        count += sum(page.row_count for page in pages)
+        _check_row_count(count, "results")
         _check_cells(await asyncio.to_thread(_longest_cell, pages))
 
 
@@ -268,8 +278,8 @@ def _width(pages: Sequence[PageRow]) -> int:
 
 
 async def _all_pages(database: Database, export: Export) -> AsyncIterator[Sequence[PageRow]]:
-    """Yield the stored pages in steps, with every result of the job once; raises NotFound,
-    RowsGone.
+    """Yield the stored pages in steps, with every result of the job once, or with those of the
+    choice; raises NotFound, RowsGone.
     """
     after, limit, count = 0, results.pages_next(), 0
     while True:
@@ -282,13 +292,13 @@ async def _all_pages(database: Database, export: Export) -> AsyncIterator[Sequen
             break
         limit = results.pages_next(some_pages)
         pages = await asyncio.to_thread(_behind, some_pages, after)
-        yield pages
+        yield pages if export.choice is None else await asyncio.to_thread(export.choice.of, pages)
         count += sum(page.row_count for page in pages)
         after = last_row(some_pages[-1])
     if count < export.results:
-        raise RowsGone(f"{count} results were read, {export.results} were there.")
+        raise RowsGone(f"{count} results were read, expected {export.results}.")
     if export.has_ended and now.columns != export.job.columns:
-        raise RowsGone("A correction has added columns meanwhile.")
+        raise RowsGone("A correction has added columns in the meantime.")
 
 
 def _behind(pages: Sequence[PageRow], after: int) -> list[PageRow]:
@@ -311,7 +321,7 @@ async def _still_there(connection: AsyncConnection, export: Export) -> JobRow:
     """
     job = await jobs.load_job(connection, export.job.id)
     if job is None:
-        raise NotFound("The job was deleted while its rows were read.")
+        raise NotFound("The job was deleted while its rows were being read.")
     return job
 
 
@@ -374,7 +384,7 @@ async def _all_rejects(database: Database, export: Export) -> AsyncIterator[Sequ
         after, count = rows[-1].row_number, count + len(rows)
     corrected = now.corrected_rows - export.job.corrected_rows
     if count + corrected < export.rejects:
-        raise RowsGone(f"{count} rejects were read, {export.rejects} were there.")
+        raise RowsGone(f"{count} rejects were read, expected {export.rejects}.")
 
 
 def _joined(lines: Iterator[bytes]) -> bytes | None:

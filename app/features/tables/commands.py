@@ -56,20 +56,27 @@ def load(
     ],
     to: Annotated[str, typer.Option("--to", metavar="TABLE", help="Such as public.orders.")],
     mode: Annotated[
-        str, typer.Option(metavar=MODES, help="What is done with rows that are there.")
+        str, typer.Option(metavar=MODES, help="What to do with rows that already exist.")
     ] = "append",
     key: Annotated[
         str | None,
         typer.Option(
-            metavar="COLUMN,...", help="What tells rows apart. [default: the primary key]"
+            metavar="COLUMN,...", help="Columns that identify a row. [default: the primary key]"
+        ),
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="An accepted mapping to the columns of the table. [default: by their names]",
         ),
     ] = None,
     on_schema_change: Annotated[
         str,
-        typer.Option(metavar=POLICIES, help="What becomes of columns that the table lacks."),
+        typer.Option(metavar=POLICIES, help="What to do with columns that the table lacks."),
     ] = "refuse",
     max_delete: Annotated[
-        str | None, typer.Option(metavar="ROWS|PERCENT%", help="That a mirror may delete.")
+        str | None, typer.Option(metavar="ROWS|PERCENT%", help="How many rows a mirror may delete.")
     ] = None,
     connection: Connection = None,
     priority: Annotated[
@@ -103,6 +110,7 @@ def load(
         "table": to,
         "mode": mode,
         "key": key,
+        "template_id": template,
         "on_schema_change": on_schema_change,
         "max_delete": max_delete,
         "connection": connection,
@@ -179,10 +187,10 @@ def _create(
 )
 def tables(
     name: Annotated[
-        str | None, typer.Argument(metavar="[TABLE]", help="One of them, to be described.")
+        str | None, typer.Argument(metavar="[TABLE]", help="The table to describe.")
     ] = None,
     connection: Connection = None,
-    schema: Annotated[str | None, typer.Option(help="Another than the default one.")] = None,
+    schema: Annotated[str | None, typer.Option(help="A schema other than the default one.")] = None,
     as_json: Json = False,
     url: Url = DEFAULT_URL,
 ) -> None:

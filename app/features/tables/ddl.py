@@ -103,6 +103,29 @@ def _sqlite_type(facts: Facts) -> str:
     return "TEXT"
 
 
+MADE_TYPES = {
+    "integer": "bigint",
+    "number": "numeric",
+    "boolean": "boolean",
+    "date": "date",
+    "datetime": "timestamp without time zone",
+    "instant": "timestamp with time zone",
+}
+"""Types in PostgreSQL of what a transform makes."""
+MOST_DIGITS = 38
+
+
+def type_for_made(type_: str, scale: int, dialect: Dialect) -> str:
+    """Return the type of a column that steps make, by its type in the transform. `scale`: decimals
+    of a `decimal`.
+    """
+    if dialect == "sqlite":
+        return "INTEGER" if type_ == "integer" else "TEXT"
+    if type_ == "decimal":
+        return f"numeric({MOST_DIGITS},{scale})"
+    return MADE_TYPES.get(type_, "text")
+
+
 def _fits_bigint(facts: Facts) -> bool:
     if facts.subtype != "integer" or facts.least is None or facts.greatest is None:
         return False
@@ -114,7 +137,7 @@ def _fits_bigint(facts: Facts) -> bool:
 
 def name_problems(
     name: TableName,
-    pairs: Sequence[tuple[str, str]],
+    names: Sequence[str],
     dialect: Dialect,
     there: Iterable[str] = (),
 ) -> list[str]:
@@ -123,18 +146,18 @@ def name_problems(
     taken = {_folded(other, dialect) for other in there}
     if _is_too_long(name.table, dialect) or "\0" in name.table:
         problems.append(f"The name {name.table[:60]!r} of the table has more than 63 bytes.")
-    if len(pairs) + len(taken) > MAX_COLUMNS[dialect]:
+    if len(names) + len(taken) > MAX_COLUMNS[dialect]:
         problems.append(f"A table has at most {MAX_COLUMNS[dialect]} columns.")
-    for column, _ in pairs:
+    for column in names:
         folded = _folded(column, dialect)
         if not column or "\0" in column:
             problems.append(f"A column cannot have the name {column[:60]!r}.")
         elif _is_too_long(column, dialect):
             problems.append(f"The name {column[:60]!r} of a column has more than 63 bytes.")
         elif folded in taken:
-            problems.append(f"There would be two columns {column[:60]!r}.")
+            problems.append(f"Two columns would have the name {column[:60]!r}.")
         elif dialect == "postgresql" and column in SYSTEM_COLUMNS:
-            problems.append(f"The name {column!r} is that of a column of the system.")
+            problems.append(f"{column!r} is the name of a system column.")
         taken.add(folded)
     return problems
 
@@ -162,7 +185,7 @@ def type_problems(
         if column not in columns:
             problems.append(f"The table has no column {column[:60]!r}.")
         elif not _is_type(written, dialect):
-            problems.append(f"{written[:60]!r} is no type that a column can be made of.")
+            problems.append(f"{written[:60]!r} is not a type that a column can have.")
     return problems
 
 

@@ -27,6 +27,7 @@ def _services(core: Core) -> Iterable[Service]:
     from app.features.tables.loading.postgresql import PostgresLoader
     from app.features.tables.loading.sqlite import SqliteLoader
     from app.features.tables.service import Tables
+    from app.features.transform.service import Transforms
 
     loader: Loader = SqliteLoader() if core.database.is_sqlite else PostgresLoader()
     connections = Connections(core.settings, core.database)
@@ -47,6 +48,7 @@ def _services(core: Core) -> Iterable[Service]:
         core.file_jobs,
         core.sources,
         places,
+        core.of(Transforms),
         own,
     )
     return [

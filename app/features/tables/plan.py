@@ -39,14 +39,27 @@ SHOWN_NAMES, MAX_PROBLEMS = 5, 50
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """The source of a column whose values steps make."""
+
+    reads: tuple[str, ...]
+    """Columns of the file; none for a constant."""
+    type: str
+    """As a column of a new table has it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """What a user said of a load, as far as it decides about columns."""
 
     mode: Mode = "append"
     key: tuple[str, ...] = ()
     """Columns of the table; empty for its primary key."""
-    columns: tuple[tuple[str, str], ...] | None = None
+    columns: tuple[tuple[str, str | Made], ...] | None = None
     """(column of the table, column of the file) of all that are loaded; None: by their names."""
+    told_by: Literal["columns", "template"] = "columns"
+    transform: str = ""
+    """The document of the columns that steps make, as the plan has it."""
     on_schema_change: OnSchemaChange = "refuse"
     rescue_column: str = "_rescued"
     """Column of a type for JSON that takes the columns that the table lacks, as one object."""
@@ -68,12 +81,14 @@ class PlannedColumn:
     """A column of the table that is loaded."""
 
     source: str
-    """Name in the file."""
+    """Name in the file; of a column that steps make, those that they read, with commas."""
     name: str
     """Name in the table."""
     cast: Cast
     is_nullable: bool
     matched_by: MatchedBy = "name"
+    is_made: bool = False
+    """Whether steps make its values."""
 
     @property
     def type(self) -> str:
@@ -121,11 +136,27 @@ class LoadPlan:
     keeps_record: bool = True
     added: tuple[str, ...] = ()
     """Columns that the statements add to a table that is there."""
+    transform: str = ""
+    """JSON of the specification of a transform: how the columns are made that steps make. Empty if
+    there are none.
+    """
+    steps_read: tuple[str, ...] = ()
+    """Columns of the file that these steps read."""
 
     @property
     def names(self) -> list[str]:
         """Return the names of the table's columns that are loaded."""
         return [column.name for column in self.columns]
+
+    @property
+    def steps(self) -> dict[str, dict[str, Any]]:
+        """Return how the columns are made that steps make: their source and steps, as the transform
+        writes them.
+        """
+        if not self.transform:
+            return {}
+        columns = msgspec.json.decode(self.transform)["mapping"]["columns"]
+        return {column.pop("name"): column for column in columns}
 
     def as_json(self) -> dict[str, Any]:
         document: dict[str, Any] = msgspec.to_builtins(self)
@@ -151,7 +182,7 @@ def plan_load(
     _check_table(definition, wanted.mode)
     problems: list[Problem] = []
     matches = matched(header, definition, wanted, problems)
-    used = {match.source for match in matches.values()}
+    used = {name for match in matches.values() for name in match.reads}
     unknown = tuple(name for name in header if name not in used)
     plan = LoadPlan(
         definition,
@@ -163,15 +194,22 @@ def plan_load(
         empty=wanted.empty,
         is_dry_run=wanted.is_dry_run,
         keeps_record=wanted.keeps_record,
+        transform=wanted.transform,
+        steps_read=_steps_read(wanted),
     )
     plan = _with_unknown(plan, unknown, wanted, facts, problems)
     for name in plan.added:
-        matches[name] = Match(name, "name")
+        matches[name] = Match((name,), "name")
     plan = _with_columns(plan, matches, wanted, facts, problems)
     key = _key(plan, wanted, problems)
     if problems:
         raise mismatch(problems)
     return replace(plan, key=key)
+
+
+def _steps_read(wanted: Wanted) -> tuple[str, ...]:
+    sources = [source for _, source in wanted.columns or () if isinstance(source, Made)]
+    return tuple(dict.fromkeys(name for source in sources for name in source.reads))
 
 
 def _others(wanted: Wanted) -> Others:
@@ -196,29 +234,36 @@ def plan_creation(
     pairs = wanted.columns
     if pairs is None:
         pairs = tuple((column, column) for column in header)
-    for _, source in pairs:
-        if source not in header:
-            problems.append(Problem("columns", f"The file has no column {source[:60]!r}."))
     by_name = {each.name: each for each in facts}
-    chosen = {
-        target: (types or {}).get(target) or ddl.type_for(by_name.get(source), dialect)
-        for target, source in pairs
-    }
-    problems += [Problem("columns", text) for text in ddl.name_problems(name, pairs, dialect)]
+    chosen: dict[str, str] = {}
+    for target, source in pairs:
+        if isinstance(source, Made):
+            type_ = source.type
+        else:
+            type_ = ddl.type_for(by_name.get(source), dialect)
+            if source not in header:
+                problems.append(Problem("columns", f"The file has no column {source[:60]!r}."))
+        chosen[target] = (types or {}).get(target) or type_
+    names = [target for target, _ in pairs]
+    problems += [Problem("columns", text) for text in ddl.name_problems(name, names, dialect)]
     problems += [Problem("types", text) for text in ddl.type_problems(types or {}, chosen, dialect)]
     for column in wanted.key:
         if column not in chosen:
-            problems.append(Problem("key", f"The key {column[:60]!r} is no column of the table."))
+            problems.append(
+                Problem("key", f"The key {column[:60]!r} is not a column of the table.")
+            )
     if wanted.on_schema_change != "refuse":
         problems.append(Problem("on_schema_change", "A table that is created has all columns."))
     if problems:
         raise mismatch(problems)
     definition = ddl.definition_of(name, chosen, wanted.key, dialect)
+    by: MatchedBy = "name" if wanted.columns is None else wanted.told_by
+    matches = [_match(source, by) for _, source in pairs]
     columns = [
-        _planned(definition, column, Match(source, "name"), by_name.get(source))
-        for column, (_, source) in zip(definition.columns, pairs, strict=True)
+        _planned(definition, column, match, by_name)
+        for column, match in zip(definition.columns, matches, strict=True)
     ]
-    used = {source for _, source in pairs}
+    used = {name for match in matches for name in match.reads}
     return LoadPlan(
         definition,
         "create",
@@ -231,6 +276,8 @@ def plan_creation(
         empty=wanted.empty,
         is_dry_run=wanted.is_dry_run,
         keeps_record=wanted.keeps_record,
+        transform=wanted.transform,
+        steps_read=_steps_read(wanted),
     )
 
 
@@ -282,9 +329,20 @@ def _check_table(definition: TableDefinition, mode: Mode) -> None:
 
 
 class Match(NamedTuple):
-    source: str
-    """The column of the file."""
+    reads: tuple[str, ...]
+    """The column of the file; several, or none, if steps make the values."""
     by: MatchedBy
+    is_made: bool = False
+
+    @property
+    def source(self) -> str:
+        return ", ".join(self.reads)
+
+
+def _match(source: str | Made, by: MatchedBy) -> Match:
+    if isinstance(source, Made):
+        return Match(source.reads, by, is_made=True)
+    return Match((source,), by)
 
 
 def matched(
@@ -297,10 +355,10 @@ def matched(
     is a problem.
     """
     if wanted.columns is not None:
-        return _as_told(header, definition, wanted.columns, problems)
+        return _as_told(header, definition, wanted, problems)
     names = [column.name for column in definition.columns]
     there = set(names)
-    matches = {name: Match(name, "name") for name in header if name in there}
+    matches = {name: Match((name,), "name") for name in header if name in there}
     for form in (_letters, _words):
         targets = _by_form([name for name in names if name not in matches], form)
         used = {match.source for match in matches.values()}
@@ -308,11 +366,11 @@ def matched(
         for normal_form in targets.keys() & sources.keys():
             columns, fed_by = targets[normal_form], sources[normal_form]
             if len(columns) == len(fed_by) == 1:
-                matches[columns[0]] = Match(fed_by[0], "normal_form")
+                matches[columns[0]] = Match((fed_by[0],), "normal_form")
             else:
                 text = f"The columns {_listed(fed_by)} of the file could be {_listed(columns)}."
                 problems.append(Problem("columns", text))
-                matches |= {column: Match(fed_by[0], "normal_form") for column in columns}
+                matches |= {column: Match((fed_by[0],), "normal_form") for column in columns}
     return matches
 
 
@@ -336,22 +394,25 @@ def _by_form(names: Iterable[str], form: Callable[[str], str]) -> dict[str, list
 def _as_told(
     header: Sequence[str],
     definition: TableDefinition,
-    columns: Sequence[tuple[str, str]],
+    wanted: Wanted,
     problems: list[Problem],
 ) -> dict[str, Match]:
     matches: dict[str, Match] = {}
-    for target, source in columns:
+    option = "columns" if wanted.told_by == "columns" else "template_id"
+    for target, source in wanted.columns or ():
         column = definition.column(target)
         if column is None:
-            problems.append(Problem("columns", f"The table has no column {target[:60]!r}."))
-        elif source not in header:
-            problems.append(Problem("columns", f"The file has no column {source[:60]!r}."))
+            problems.append(Problem(option, f"The table has no column {target[:60]!r}."))
+        elif isinstance(source, str) and source not in header:
+            problems.append(Problem(option, f"The file has no column {source[:60]!r}."))
         elif column.generated == "computed":
-            problems.append(Problem("columns", f"The column {target[:60]!r} is computed."))
+            problems.append(
+                Problem(option, f"The column {target[:60]!r} is computed by the database.")
+            )
         elif target in matches:
-            problems.append(Problem("columns", f"The column {target[:60]!r} is named twice."))
+            problems.append(Problem(option, f"The column {target[:60]!r} is named twice."))
         else:
-            matches[target] = Match(source, "columns")
+            matches[target] = _match(source, wanted.told_by)
     return matches
 
 
@@ -377,9 +438,8 @@ def _with_unknown(
         problems.append(Problem("on_schema_change", text))
     by_name = {each.name: each for each in facts}
     types = {name: ddl.type_for(by_name.get(name), definition.dialect) for name in unknown}
-    pairs = [(name, name) for name in unknown]
     there = [column.name for column in definition.columns]
-    of_names = ddl.name_problems(definition.name, pairs, definition.dialect, there)
+    of_names = ddl.name_problems(definition.name, unknown, definition.dialect, there)
     problems += [Problem("on_schema_change", text) for text in of_names]
     new = tuple(Column(name, type_, True, base_type=type_) for name, type_ in types.items())
     return replace(
@@ -432,18 +492,18 @@ def _with_columns(
             text = f"The file has the column {match.source[:60]!r}, which takes what is rescued."
             problems.append(Problem("rescue_column", text))
         elif match is not None and not is_left:
-            planned = _planned(plan.definition, column, match, by_name.get(match.source))
+            planned = _planned(plan.definition, column, match, by_name)
             columns.append(planned)
             problems += _right_problems(plan, column)
             problems += _type_problems(planned)
         elif is_left or column.generated:
             left_alone.append(column.name)
-            ignored += [match.source] if match is not None else []
+            ignored += match.reads if match is not None else ()
         elif column.name != plan.rescue_column:
             defaulted.append(column.name)
             problems += _value_problems(plan, column)
     if not columns:
-        problems.append(Problem("columns", "No column of the file is one of the table."))
+        problems.append(Problem("columns", "No column of the file matches a column of the table."))
     always = {c.name for c in plan.definition.columns if c.generated == "identity_always"}
     return replace(
         plan,
@@ -456,27 +516,32 @@ def _with_columns(
 
 
 def _planned(
-    definition: TableDefinition, column: Column, match: Match, facts: Facts | None
+    definition: TableDefinition, column: Column, match: Match, facts: Mapping[str, Facts]
 ) -> PlannedColumn:
     cast = cast_for(column, definition.dialect, is_strict=definition.is_strict)
-    if facts is not None and cast.kind in MOMENTS and facts.type == "date":
-        cast = replace(cast, format=facts.format)
-    return PlannedColumn(match.source, column.name, cast, column.is_nullable, match.by)
+    of_source = None if match.is_made else facts.get(match.source)
+    if of_source is not None and cast.kind in MOMENTS and of_source.type == "date":
+        cast = replace(cast, format=of_source.format)
+    return PlannedColumn(
+        match.source, column.name, cast, column.is_nullable, match.by, match.is_made
+    )
 
 
 def _type_problems(column: PlannedColumn) -> Iterator[Problem]:
     casts = (column.cast, column.cast.element)
     if any(cast is not None and cast.kind == "refused" for cast in casts):
         text = f"The column {column.name[:60]!r} is of the type {column.type}"
-        yield Problem("columns", f"{text}, whose values depend on settings or are cut.")
+        yield Problem("columns", f"{text}, whose values depend on settings or are cut off.")
 
 
 def _right_problems(plan: LoadPlan, column: Column) -> Iterator[Problem]:
     rights = plan.definition.rights
     if plan.mode in INSERTING and "insert" not in rights and not column.can_insert:
-        yield Problem("table", f"The role may not insert into the column {column.name[:60]!r}.")
+        yield Problem(
+            "table", f"The database role may not insert into the column {column.name[:60]!r}."
+        )
     if plan.mode in UPDATING and "update" not in rights and not column.can_update:
-        yield Problem("table", f"The role may not update the column {column.name[:60]!r}.")
+        yield Problem("table", f"The database role may not update the column {column.name[:60]!r}.")
 
 
 def _value_problems(plan: LoadPlan, column: Column) -> Iterator[Problem]:
@@ -491,7 +556,7 @@ def _value_problems(plan: LoadPlan, column: Column) -> Iterator[Problem]:
 def _key(plan: LoadPlan, wanted: Wanted, problems: list[Problem]) -> tuple[str, ...]:
     if plan.mode not in KEYED:
         if wanted.key:
-            problems.append(Problem("key", f"The mode {plan.mode} compares no key."))
+            problems.append(Problem("key", f"The mode {plan.mode} does not use a key."))
         return ()
     key = wanted.key or plan.definition.primary_key
     if not key:
@@ -501,8 +566,8 @@ def _key(plan: LoadPlan, wanted: Wanted, problems: list[Problem]) -> tuple[str, 
     if missing:
         problems.append(Problem("key", f"The key {_listed(missing)} is not loaded."))
     elif plan.definition.unique_on(key) is None:
-        text = f"No primary key or unique constraint is on just {_listed(key)}."
+        text = f"No primary key or unique constraint covers exactly {_listed(key)}."
         problems.append(Problem("key", text))
     elif plan.mode == "update" and len(key) == len(plan.columns):
-        problems.append(Problem("columns", "Besides its key the file has nothing to update."))
+        problems.append(Problem("columns", "The file has no columns to update besides the key."))
     return key

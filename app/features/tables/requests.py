@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StrictInt, field_validator, model_validator
 
 from app.features.tables.plan import KEYED, PROGRESSIVE, Mode, OnSchemaChange, Wanted
+from app.features.transform.spec import ColumnSource, OutputColumn
+from app.features.transform.spec import Mapping as TransformMapping
 from app.processors.options import Options
 
 Identifier = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
@@ -41,20 +44,27 @@ class LoadOptions(Options):
     key: list[Identifier] = Field(
         default=[],
         max_length=32,
-        description="Columns of the table that tell rows apart; its primary key if not given.",
+        description="Columns of the table that identify a row; its primary key by default.",
     )
-    columns: dict[Identifier, Identifier] | None = Field(
+    columns: dict[Identifier, Identifier | ColumnSource] | None = Field(
         default=None,
         max_length=MAX_COLUMNS,
         description=(
-            "By column of the table, the column of the file; all others are not loaded. By their"
-            " names if not given."
+            "The column of the file for each column of the table, or `from` with the steps of a "
+            "transform; others are not loaded. By default columns are matched by name."
         ),
+    )
+    template_id: UUID | None = Field(
+        default=None,
+        description="Instead of `columns`, an accepted mapping: to the columns of the table.",
+    )
+    template_version: StrictInt | None = Field(
+        default=None, description="Of the template; its latest if not given."
     )
     on_schema_change: OnSchemaChange = Field(
         default="refuse",
         description=(
-            "What becomes of columns that the table lacks. `rescue`: one JSON object in"
+            "What to do with columns that the table lacks. `rescue`: one JSON object in"
             " `rescue_column`."
         ),
     )
@@ -62,33 +72,33 @@ class LoadOptions(Options):
     types: dict[Identifier, Annotated[str, Field(max_length=100)]] = Field(
         default={},
         max_length=MAX_COLUMNS,
-        description="Of `create`: types of columns, instead of those that the analysis tells.",
+        description="For `create`: types of columns that replace those of the analysis.",
     )
     visibility: Literal["atomic", "progressive"] = Field(
         default="atomic",
         description=(
-            "`atomic`: readers see the table before or after. `progressive`: the rows of each chunk"
-            " as soon as it is done; they stay if the load fails later."
+            "`atomic`: readers see the table either before or after the load. `progressive`: the"
+            " rows of each chunk as soon as it is done; they stay if the load fails later."
         ),
     )
     max_delete: str = Field(
         default="",
         max_length=20,
-        description="Of `mirror`: how many rows it may delete, as `100` or `5%`.",
+        description="How many rows a `mirror` may delete, such as `100` or `5%`.",
     )
     empty: Literal["null", "text"] = Field(
-        default="null", description="What an empty cell is in a text column."
+        default="null", description="What an empty cell means in a text column."
     )
     dry_run: bool = Field(
         default=False,
-        description="Tell what the load would do, with samples, and leave the table as it is.",
+        description="Report what the load would do, with samples, and leave the table as it is.",
     )
 
     record: bool = Field(
         default=True,
         description=(
-            "Keep what the load writes and replaces for UNDO_KEEP_DAYS, for its undo, its proof and"
-            " the history of rows."
+            "Keep what the load writes and replaces for UNDO_KEEP_DAYS, for undo, proof and "
+            "the history of rows."
         ),
     )
 
@@ -107,6 +117,10 @@ class LoadOptions(Options):
             raise ValueError("only `create` takes types")
         if self.visibility == "progressive":
             self._check_progressive()
+        if self.columns is not None and self.template_id is not None:
+            raise ValueError("give either columns or a template_id")
+        if self.template_version is not None and self.template_id is None:
+            raise ValueError("`template_version` belongs to a template_id")
         return self
 
     def _check_progressive(self) -> None:
@@ -125,16 +139,40 @@ class LoadOptions(Options):
             )
 
     def wanted(self) -> Wanted:
-        pairs = None if self.columns is None else tuple(self.columns.items())
-        return Wanted(
-            self.mode,
-            tuple(self.key),
-            pairs,
-            self.on_schema_change,
-            self.rescue_column,
-            self.visibility,
-            self.max_delete,
-            self.empty,
-            self.dry_run,
-            self.record,
+        """Return what is wanted, but for columns that steps make."""
+        plain = tuple(
+            (target, source)
+            for target, source in (self.columns or {}).items()
+            if isinstance(source, str)
         )
+        return Wanted(
+            mode=self.mode,
+            key=tuple(self.key),
+            columns=None if self.columns is None else plain,
+            on_schema_change=self.on_schema_change,
+            rescue_column=self.rescue_column,
+            visibility=self.visibility,
+            max_delete=self.max_delete,
+            empty=self.empty,
+            is_dry_run=self.dry_run,
+            keeps_record=self.record,
+        )
+
+    @property
+    def has_steps(self) -> bool:
+        """Return whether a template or steps say how columns are made."""
+        is_made = any(isinstance(source, ColumnSource) for source in (self.columns or {}).values())
+        return is_made or self.template_id is not None
+
+    @property
+    def mapping(self) -> TransformMapping | None:
+        """Return all `columns` as the mapping of a transform; None if a template has it."""
+        if self.columns is None:
+            return None
+        columns = []
+        for target, source in self.columns.items():
+            document: dict[str, Any] = {"from": source}
+            if isinstance(source, ColumnSource):
+                document = source.model_dump(by_alias=True, exclude_unset=True)
+            columns.append(OutputColumn.model_validate({"name": target, **document}))
+        return TransformMapping(columns=columns)

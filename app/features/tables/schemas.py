@@ -90,7 +90,7 @@ class TableLoad(Answer):
     job_id: UUID = Field(description=JOB_ID)
     file_id: UUID = Field(description=FILE_ID)
     filename: str = Field(description="Of the file.")
-    mode: Mode = Field(description="What it does with rows that are there.")
+    mode: Mode = Field(description="What it does with rows that already exist.")
     status: Status = Field(description="Of the job.")
     summary: Shown | None = Field(description="Its counts; null until it has some.")
     created_at: datetime = Field(description=CREATED_AT)
@@ -141,6 +141,9 @@ class RowEvent(Answer):
     byte_end: int | None = Field(description="Byte offset of its end.")
     correction_id: UUID | None = Field(
         description="The correction that gave the row its values; null if they are as in the file."
+    )
+    steps: dict[str, Shown] = Field(
+        description="By column that steps made: its source and its steps; empty if it is not yours."
     )
     values: dict[str, str | None] | None = Field(
         description="Values that were read, by column, as texts; null of a deleted row."

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,20 +19,30 @@ from app.errors import (
     AdminOnly,
     AnalysisNeeded,
     InvalidParameter,
+    InvalidTransform,
     TableExists,
     TableUnusable,
     UnknownTable,
 )
 from app.features.tables import catalogue, queries
 from app.features.tables.connections import OWN, Connections
-from app.features.tables.ddl import Facts, facts_of
-from app.features.tables.definition import Column, Constraint, TableDefinition, TableName
+from app.features.tables.ddl import Facts, facts_of, type_for_made
+from app.features.tables.definition import (
+    Column,
+    Constraint,
+    Dialect,
+    TableDefinition,
+    TableName,
+)
 from app.features.tables.history import History, parse_key
 from app.features.tables.keys import keys_of
 from app.features.tables.loading.places import Places
-from app.features.tables.plan import LoadPlan, plan_creation, plan_load
+from app.features.tables.plan import LoadPlan, Made, Wanted, plan_creation, plan_load
 from app.features.tables.queries import LoadRow
 from app.features.tables.requests import LoadOptions
+from app.features.transform.service import TransformRequest, Transforms
+from app.features.transform.spec import Mapping as TransformMapping
+from app.features.transform.spec import OutputColumn
 from app.formats.detect import SAMPLE_BYTES
 from app.jobs.file_jobs import FileJobs, InputFile, Plan
 from app.jobs.users import LOCAL_OWNER
@@ -42,6 +54,7 @@ COUNTED_ROWS = 1_000_000
 """A table with more, by the statistics of its database, is not counted for each request."""
 COUNT_SECONDS = 5.0
 SHOWN_LOADS = 20
+COLUMN_OF_MAPPING = re.compile(r"mapping/columns/(\d+)")
 
 Planned = Callable[[InputFile], Awaitable[LoadPlan]]
 
@@ -55,10 +68,12 @@ class Tables:
         file_jobs: FileJobs,
         sources: Sources,
         places: Places,
+        transforms: Transforms,
         own_tables: Iterable[str] = (),
     ) -> None:
         """`own_tables`: tables of the processors that the settings name."""
         self._places = places
+        self._transforms = transforms
         self._settings = settings
         self._database = database
         self._connections = connections
@@ -184,7 +199,7 @@ class Tables:
         self._connections.check(connection_name)
         parts = catalogue.parse_name(written)
         if parts is None:
-            raise UnknownTable(f"{written[:100]!r} is no name of a table.")
+            raise UnknownTable(f"{written[:100]!r} is not a name of a table.")
         schema, table = parts
         return TableName(schema or self._default_schema(connection_name), table, connection_name)
 
@@ -230,11 +245,57 @@ class Tables:
                 header = [each.name for each in facts]
             elif is_json:
                 header = await self._keys(file)
+            wanted = options.wanted()
+            if options.has_steps:
+                wanted = await self._with_steps(owner, file, options, wanted)
             if definition is None:
-                return self._creation(name, options, header, facts)
-            return plan_load(header, definition, options.wanted(), facts)
+                return self._creation(name, wanted, options.types, header, facts)
+            return plan_load(header, definition, wanted, facts)
 
         return plan
+
+    async def _with_steps(
+        self, owner: str, file: InputFile, options: LoadOptions, wanted: Wanted
+    ) -> Wanted:
+        """Return it with the columns that steps make. Columns that are read as they are stay such.
+        Raises NotFound for a template, InvalidTransform.
+        """
+        request = TransformRequest(
+            "csv",
+            mapping=options.mapping,
+            template_id=options.template_id,
+            template_version=options.template_version,
+        )
+        try:
+            specification, checked = await self._transforms.checked(owner, file, request)
+        except InvalidTransform as error:
+            if options.columns is None:
+                raise
+            raise _in_options(error, list(options.columns)) from None
+        dialect = self._dialect(options.connection)
+        pairs: list[tuple[str, str | Made]] = []
+        with_steps: list[OutputColumn] = []
+        for column, planned in zip(specification.mapping.columns, checked.columns, strict=True):
+            if column.is_empty and options.template_id is not None:
+                continue  # the template says nothing of this column
+            if isinstance(column.from_, str) and not column.steps:
+                pairs.append((column.name, column.from_))
+                continue
+            type_ = type_for_made(planned.type.name, planned.type.scale, dialect)
+            pairs.append((column.name, Made(tuple(planned.reads), type_)))
+            with_steps.append(column)
+        document = ""
+        if with_steps:
+            mapping = TransformMapping(columns=with_steps)
+            document = specification.model_copy(update={"mapping": mapping}).model_dump_json(
+                by_alias=True, exclude_unset=True
+            )
+        return replace(
+            wanted,
+            columns=tuple(pairs),
+            told_by="columns" if options.template_id is None else "template",
+            transform=document,
+        )
 
     async def _new_name(self, connection: AsyncConnection, name: TableName) -> TableName:
         """Return the name with the schema in which the table will be made; raises TableExists."""
@@ -245,24 +306,35 @@ class Tables:
             name = TableName(schemas[0], name.table, name.connection)
         is_taken = await self._find(connection, name) is not None
         if is_taken or await catalogue.is_own(connection, name, self._own):
-            raise TableExists(f"There is a table {str(name)[:100]!r} already.")
+            raise TableExists(f"The table {str(name)[:100]!r} already exists.")
         return name
 
     def _creation(
-        self, name: TableName, options: LoadOptions, header: Sequence[str], facts: Sequence[Facts]
+        self,
+        name: TableName,
+        wanted: Wanted,
+        types: Mapping[str, str],
+        header: Sequence[str],
+        facts: Sequence[Facts],
     ) -> LoadPlan:
-        loaded = list(header) if options.columns is None else list(options.columns)
-        if not facts and not (loaded and all(column in options.types for column in loaded)):
+        loaded = list(header)
+        has_unknown = not loaded
+        if wanted.columns is not None:
+            loaded = [name for name, source in wanted.columns if isinstance(source, str)]
+            has_unknown = False
+        if not facts and (has_unknown or any(column not in types for column in loaded)):
             raise AnalysisNeeded
-        is_sqlite = self._connections.is_sqlite(name.connection)
         return plan_creation(
             header,
             name,
-            "sqlite" if is_sqlite else "postgresql",
-            options.wanted(),
+            self._dialect(name.connection),
+            wanted,
             facts,
-            options.types,
+            types,
         )
+
+    def _dialect(self, connection_name: str) -> Dialect:
+        return "sqlite" if self._connections.is_sqlite(connection_name) else "postgresql"
 
     async def _keys(self, file: InputFile) -> list[str]:
         """Return the keys of the first records of a JSON file."""
@@ -298,6 +370,20 @@ async def _check_workshop(connection: AsyncConnection) -> None:
         f"The role of the connection needs the right to create tables in {where}, where a load keeps"
         " tables of its own; or make it a schema with the name 'granula'."
     )
+
+
+def _in_options(error: InvalidTransform, names: Sequence[str]) -> InvalidTransform:
+    """Return the error with the places as the options of a load have them. `names`: of the columns
+    of the table, in the order of the mapping.
+    """
+    errors = []
+    for mistake in error.errors:
+        pointer = str(mistake["pointer"])
+        if match := COLUMN_OF_MAPPING.match(pointer):
+            name = names[int(match[1])].replace("~", "~0").replace("/", "~1")
+            pointer = f"options/columns/{name[:60]}{pointer[match.end() :]}"
+        errors.append({**mistake, "pointer": pointer})
+    return InvalidTransform(f"{errors[0]['pointer']}: {errors[0]['detail']}", errors=errors)
 
 
 def stored_names(plan: LoadPlan) -> dict[str, str]:

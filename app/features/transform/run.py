@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -37,6 +37,7 @@ NO_INPUT = pa.array([None], pa.string())
 JSON_SIGNS = 4
 """Number of characters around the name of a value in JSON."""
 Cells = dict[str, pa.StringArray]
+Columns = dict[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +187,8 @@ def _lost_cells(spec: Plan, rows: Sequence[Sequence[str | None]], width: int) ->
         first = next((i for i in beyond if row[i] and i not in kept), None)
         if first is not None:
             message = (
-                f"Cell {first + 1} of the row is beyond the columns, and has no name in the"
-                " mapping."
+                f"Cell {first + 1} of the row is beyond the last column and has no name in the "
+                "mapping."
             )
             shown = values.shown(row[first])
             findings.append(Finding(place, "", "extra_cells", message, shown))
@@ -229,45 +230,77 @@ def transform(
     """Transform as many of the first rows as fit into memory. A row that does not fit alone is
     rejected, as are the rows in `bad`.
     """
-    rows = min(len(numbers), rows_at_once(spec))
+    columns, findings = _of_first_rows(_checked_columns, spec, cells, len(numbers), bad)
+    return _finished(spec, columns, numbers[: findings.count], findings, preview)
+
+
+def texts_of(document: bytes, cells: Cells, count: int) -> tuple[Cells, Findings]:
+    """Return the columns of all rows as texts, and the faults of rows. Values that a step refuses
+    are null.
+    """
+    spec = compiled(document)
+    findings = Findings(count)
+    parts: dict[str, list[pa.StringArray]] = {name: [] for name in spec.names}
+    start = 0
+    while start < count:
+        rest = {name: array.slice(start) for name, array in cells.items()}
+        columns, of_some = _of_first_rows(_columns, spec, rest, count - start)
+        for name, texts in parts.items():
+            has_value = name in columns
+            column = values.to_texts(columns[name]) if has_value else pa.nulls(1, pa.string())
+            texts.append(column)
+        findings.extend(of_some, start)
+        start += of_some.count
+    whole = {name: _whole(pa.chunked_array(some, pa.string())) for name, some in parts.items()}
+    return whole, findings
+
+
+def _of_first_rows(
+    calculate: Callable[[Plan, Cells, Findings, Memory], Columns],
+    spec: Plan,
+    cells: Cells,
+    count: int,
+    bad: Sequence[Finding] = (),
+) -> tuple[Columns, Findings]:
+    """Calculate as many of the first rows as fit into memory. There are no columns if one row
+    alone does not fit.
+    """
+    rows = min(count, rows_at_once(spec))
     while True:
         some = cells
-        if rows < len(numbers):
+        if rows < count:
             some = {name: array.slice(0, rows) for name, array in cells.items()}
         findings, memory = Findings(rows), Memory(rows)
         findings.begin_with(bad)
         try:
-            return _transformed(spec, some, numbers[:rows], findings, memory, preview)
+            return calculate(spec, some, findings, memory), findings
         except TooMuch as error:
             if rows == 1:
                 break
             rows = max(1, min(error.rows, rows - 1))
     findings.add(np.ones(1, bool), memory.column, growth.VALUE_TOO_LONG, growth.MORE_TO_HOLD)
-    return _finished(spec, {}, numbers[:1], findings, preview)
+    return {}, findings
 
 
-def _transformed(
-    spec: Plan,
-    cells: Cells,
-    numbers: Sequence[int],
-    findings: Findings,
-    memory: Memory,
-    preview: bool,
-) -> Transformed:
-    count = len(numbers)
+def _columns(spec: Plan, cells: Cells, findings: Findings, memory: Memory) -> Columns:
     source = _Source.of(cells)
-    columns: dict[str, Value] = {}
-    sizes = np.zeros(count, np.int64)
+    columns: Columns = {}
+    sizes = np.zeros(findings.count, np.int64)
     for column in spec.columns:
         memory.begin(column.name)
         value = _calculated(column, source, findings, memory)
         columns[column.name] = _within_row(value, sizes, findings, column.name)
         memory.keep(values.held(columns[column.name]))
+    return columns
+
+
+def _checked_columns(spec: Plan, cells: Cells, findings: Findings, memory: Memory) -> Columns:
+    columns = _columns(spec, cells, findings, memory)
     for name, of_column in spec.rules.items():
         rules.hold(of_column, columns[name], findings, name)
     for check_ in spec.checks:
         memory.begin(check_.column)
-        evaluator = Evaluator(columns, count, findings, memory, check_.column)
+        evaluator = Evaluator(columns, findings.count, findings, memory, check_.column)
         condition = evaluator.run(check_.expression)
         holds = np.asarray(pc.fill_null(condition.data, False))
         shown = values.to_texts(columns[check_.column]) if check_.column else None
@@ -277,7 +310,7 @@ def _transformed(
             rules.fit_parquet(value, findings, name)
         elif spec.output_format == "xlsx":
             rules.fit_sheet(value, findings, name)
-    return _finished(spec, columns, numbers, findings, preview)
+    return columns
 
 
 def _finished(

@@ -97,7 +97,7 @@ class Transforms:
         """Return the plan of a job over a file of rows; raises NotFound for a template,
         InvalidTransform.
         """
-        specification, checked = await self._checked(owner, file, request)
+        specification, checked = await self.checked(owner, file, request)
         options: dict[str, Any] = {
             "specification": specification.stored(),
             "dry_run": request.dry_run,
@@ -116,16 +116,19 @@ class Transforms:
         """
         self._file_jobs.check_installed("transform")
         file = await self._file_jobs.file(owner, file_id)
-        specification, checked = await self._checked(owner, file, request)
+        specification, checked = await self.checked(owner, file, request)
         options = StoredOptions(specification=specification.stored())
         try:
             return await asyncio.to_thread(self._run_sample, file, options, checked, rows)
         except OutOfMemory as error:
             raise _invalid([("mapping", error.detail)]) from None
 
-    async def _checked(
+    async def checked(
         self, owner: str, file: InputFile, request: TransformRequest
     ) -> tuple[Specification, Plan]:
+        """Return what is carried out with the rows of the file; raises NotFound for a template,
+        InvalidTransform.
+        """
         mapping = await self._mapping(owner, request)
         specification = Specification(
             mapping=mapping,

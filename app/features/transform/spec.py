@@ -5,7 +5,7 @@ explains it.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -93,7 +93,9 @@ class Replace(Model):
     by: Annotated[
         str,
         Field(
-            max_length=100, pattern=r"^[^\x00]*$", description="Bounded, for it may stand often."
+            max_length=100,
+            pattern=r"^[^\x00]*$",
+            description="Limited in length, since it may be inserted many times.",
         ),
     ] = ""
     regex: StrictBool = False
@@ -122,7 +124,7 @@ class ValueTable(Model):
 
     operation: Literal["value_table"]
     table: dict[Text, Text] = Field(
-        max_length=MAX_TABLE, description="Empty if no value is known to have another."
+        max_length=MAX_TABLE, description="Null if the text of a boolean is not known."
     )
     otherwise: Literal["reject", "keep", "empty"] = "reject"
 
@@ -200,12 +202,11 @@ Step = Annotated[
 ]
 
 
-class OutputColumn(Model):
-    """A column of the output: where its values come from, and the steps that are taken with them,
-    in their order.
+class ColumnSource(Model):
+    """Where the values of a column come from, and the steps that are taken with them, in their
+    order.
     """
 
-    name: Annotated[Header, Field(min_length=1)]
     from_: Header | Annotated[list[Header], Field(min_length=1, max_length=20)] | None = Field(
         default=None, alias="from"
     )
@@ -214,7 +215,7 @@ class OutputColumn(Model):
     steps: list[Step] = Field(default=[], max_length=MAX_STEPS)
 
     @model_validator(mode="after")
-    def _one_source(self) -> OutputColumn:
+    def _one_source(self) -> Self:
         sources = {"from_", "constant", "expression"} & self.model_fields_set
         if len(sources) != 1:
             raise ValueError("give one of `from`, `constant` and `expression`")
@@ -228,6 +229,22 @@ class OutputColumn(Model):
         if self.from_ is None:
             return []
         return [self.from_] if isinstance(self.from_, str) else self.from_
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether it has no values, as a column without a source in a template."""
+        has_source = bool(self.sources) or self.expression is not None
+        return not has_source and self.constant is None and not self.steps
+
+
+class _Named(Model):
+    name: Annotated[Header, Field(min_length=1)]
+
+
+class OutputColumn(ColumnSource, _Named):
+    """A column of the output: where its values come from, and the steps that are taken with them,
+    in their order.
+    """
 
 
 class Mapping(Model, title="TransformMapping"):

@@ -103,6 +103,11 @@ class Findings:
         self.all = [finding for finding in bad if finding.row < self.count]
         self.bad[[finding.row for finding in self.all]] = True
 
+    def extend(self, of_some: Findings, start: int) -> None:
+        """Add the problems of rows from `start`, which had none before."""
+        self.bad[start : start + of_some.count] = of_some.bad
+        self.all += [replace(finding, row=start + finding.row) for finding in of_some.all]
+
     def repeat(self, of_distinct: Findings, places: Places) -> None:
         """Add the problems of distinct values for all rows that have one of them; `places` maps
         rows to distinct values.

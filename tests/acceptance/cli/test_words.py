@@ -228,9 +228,9 @@ def test_no_error_on_the_command_line_names_a_route() -> None:
         assert not ROUTE.search(told), code
         assert "existing_id" not in told
         assert "`errors`" not in told or code == "invalid_transform"
-    detail = "The job has 2 parts, and the rows are theirs: GET /api/v1/jobs?parent=1"
+    detail = "The job has 2 parts, which have the rows: GET /api/v1/jobs?parent=1"
     assert explained({"code": "job_has_parts", "detail": detail})[0].startswith(
-        "The job has 2 parts, and the rows are theirs. Read"
+        "The job has 2 parts, which have the rows. Read"
     )
     assert explained(
         {"code": "x", "detail": "A batch is made of many files, by POST /api/v1/jobs/batch."}

@@ -65,7 +65,13 @@ def test_a_form_can_be_used_twice(page: Page, api: Api, receiver: Receiver) -> N
         page.get_by_label("When").fill("0 2 * * *")
         page.get_by_label("Name").fill(name)
         page.get_by_role("button", name="Add schedule").click()
+        # The service of this test has no object store, which is told before anything is saved.
+        expect(page.get_by_role("alert")).to_contain_text("This source cannot be used now")
+        expect(page.get_by_role("heading", name=name)).to_have_count(0)
+        page.get_by_role("button", name="Save anyway").click()
         expect(page.get_by_role("heading", name=name)).to_be_visible()
+        card = page.get_by_role("listitem", name=name)
+        expect(card).to_contain_text(re.compile(r"02:00, \w+ 02:00, \w+ 02:00"))
         expect(page.get_by_label("Time zone")).to_have_value(zone)
 
 
@@ -226,6 +232,7 @@ def test_a_refused_field_is_shown_with_the_reason(page: Page) -> None:
     page.get_by_label("When").fill("0 2 * * *")
     page.get_by_label("Time zone").fill("Mars/Olympus")
     page.get_by_role("button", name="Add schedule").click()
+    page.get_by_role("button", name="Save anyway").click()
     expect(page.locator(".toast.bad")).to_contain_text(re.compile("zone", re.IGNORECASE))
     assert "`errors`" not in page.locator(".toast.bad").inner_text()
 

@@ -28,7 +28,7 @@ async def test_with_authentication_tables_are_for_administrators(
         def tables(**settings: Any) -> Tables:
             with_settings = load_settings(database_url="", **settings)
             connections = Connections(with_settings, database)
-            return Tables(with_settings, database, connections, None, None, None)  # type: ignore[arg-type]
+            return Tables(with_settings, database, connections, None, None, None, None)  # type: ignore[arg-type]
 
         closed = tables(auth_required=True)
         await closed.check_access("root")

@@ -287,8 +287,7 @@ function board(id) {
         {
           "data-reference": proposed.reference_column,
           ondragover: (event) => (
-            event.preventDefault(),
-            event.currentTarget.classList.add("over")
+            event.preventDefault(), event.currentTarget.classList.add("over")
           ),
           ondragleave: (event) => event.currentTarget.classList.remove("over"),
           ondrop: (event) => {

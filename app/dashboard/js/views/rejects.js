@@ -104,7 +104,12 @@ export default function rejects({ id, status: first, correctable, refresh, again
     if (!isFixed) return splitRecord(text, status.dialect);
     const characters = [...text];
     const starts = status.dialect.starts;
-    return starts.map((start, i) => characters.slice(i && start, starts[i + 1]).join("").trim());
+    return starts.map((start, i) =>
+      characters
+        .slice(i && start, starts[i + 1])
+        .join("")
+        .trim(),
+    );
   }
   /** The correctable cells: those beyond the header are joined to the last one, as in the
    *  download. */
@@ -152,7 +157,11 @@ export default function rejects({ id, status: first, correctable, refresh, again
     turnDetail(true);
     replace(
       detail,
-      h("h2", {}, `Row ${count(reject.row_number)}, ${reject.place ?? `line ${count(reject.line)}`}`),
+      h(
+        "h2",
+        {},
+        `Row ${count(reject.row_number)}, ${reject.place ?? `line ${count(reject.line)}`}`,
+      ),
       h("p", {}, h("span.badge.bad", {}, reject.code), " ", reject.message),
       canEdit()
         ? editor(reject)
@@ -207,7 +216,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
       { kind: "quiet" },
     );
     const tell = () => {
-      const others = edits.size - edits.has(number);
+      const others = edits.size - Number(edits.has(number));
       press.textContent = others
         ? `Correct ${plural(others + 1, "row")} and run again`
         : "Correct and run again";

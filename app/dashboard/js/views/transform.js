@@ -121,9 +121,7 @@ export function transformPanel(fileId, columns) {
     const why = Object.entries(rejected_by_code)
       .map(([code, number]) => `${code} (${count(number)})`)
       .join(", ");
-    const rejected = rows.rejected
-      ? `, ${count(rows.rejected)} would be rejected: ${why}`
-      : ".";
+    const rejected = rows.rejected ? `, ${count(rows.rejected)} would be rejected: ${why}` : ".";
     say(verdict, `Of the first ${plural(sampled_rows, "row")} ${count(rows.ok)} fit${rejected}`);
     replace(
       table,

@@ -491,7 +491,7 @@ class LoadedTable(StagedResults):
         refused = self._parts.refused[job.id]
         if refused > MOST_REFUSALS:
             raise LoadRefused(
-                "The table refused the load again and again, although each row by itself fits."
+                "The table refused the load repeatedly, although it accepts each row on its own."
             )
         steps: list[Settling] = [
             self._by_foreign_keys,
@@ -569,10 +569,22 @@ class LoadedTable(StagedResults):
             some = finder.some(after, ROWS_AT_ONCE)
             try:
                 async with self._place.working() as connection:
-                    answers.append((finder, await self._loader.fetch(connection, some)))
+                    rows: list[Any] = []
+                    if after or await self._may_find(connection, finder):
+                        rows = await self._loader.fetch(connection, some)
+                    answers.append((finder, rows))
             except (RowsRefused, LoadRefused) as error:
-                logger.info("%s cannot be looked at: %s", finder.constraint.name, error)
+                logger.info("Cannot inspect %s: %s", finder.constraint.name, error)
         return answers
+
+    async def _may_find(self, connection: AsyncConnection, finder: Finder) -> bool:
+        """Return whether the question finds anything. Mostly it does not, and the probe of it is
+        answered sooner.
+        """
+        if not finder.probe:
+            return True
+        ((is_there,),) = await self._loader.fetch(connection, finder.probe)
+        return bool(is_there)
 
     async def _by_checks(self, statements: Statements, job: StagedJob) -> list[Refusal]:
         return await self._by_questions(list(statements.checks()))
@@ -671,14 +683,14 @@ class LoadedTable(StagedResults):
         async def write(connection: AsyncConnection) -> None:
             row = await jobs.lock_job(connection, job.id)
             if row is None or JobStatus(row.status) not in ACTIVE_JOBS:
-                raise RowsRefused("The job ended meanwhile.")
+                raise RowsRefused("The job has ended in the meantime.")
             rows_ok = chunk.rows_ok
             for code, count in Counter(refusal.code for refusal in refusals).items():
                 is_as_read = await chunks.demote(
                     connection, job.id, chunk.chunk_index, rows_ok=rows_ok, by=count, code=code
                 )
                 if not is_as_read:
-                    raise RowsRefused("A chunk of the job changed meanwhile.")
+                    raise RowsRefused("A chunk of the job has changed in the meantime.")
                 rows_ok -= count
             await self._parts.rejects.write(connection, job.id, rejects)
             if self._place.ledger is None:
@@ -737,13 +749,19 @@ class LoadedTable(StagedResults):
         if loaded is not None:
             self._parts.ready[job.id] = Ready(None, loaded)
             return Assembly(loaded)
+        steps = self._plan.steps
         result = {
             "table": str(self._plan.definition.name),
             "mode": self._plan.mode,
             "dry_run": self._plan.is_dry_run,
             "statements": list(self._plan.statements),
             "columns": [
-                {"column": column.name, "type": column.type, "from": column.source}
+                {
+                    "column": column.name,
+                    "type": column.type,
+                    "from": column.source,
+                    "made": steps.get(column.name),
+                }
                 for column in self._plan.columns
             ],
             "defaulted": list(self._plan.defaulted),
@@ -898,20 +916,25 @@ class LoadedTable(StagedResults):
         if mode in KEYED or mode in DELETING:
             await loader.run(connection, record.create_before)
         counts["deleted"] = await self._delete(connection, record.deletions())
-        if statements.updates:
+        keeps_by_update = await loader.returns_old(connection)
+        if statements.changes and not keeps_by_update:
             counts["updated"] = await loader.run(connection, record.keep_updated)
         if mode in KEYED and not record.can_keep_late:
             counts[left_alone] = await loader.run(connection, record.keep_matched(left_alone))
-        written = {"updated": 0, "inserted": 0}
-        for step in statements.steps():
-            written[step.counted] += await loader.run(connection, step.sql)
+        updated = 0
+        if statements.changes and keeps_by_update:
+            updated = counts["updated"] = await loader.run(connection, record.update_and_keep)
+        elif statements.changes:
+            updated = await loader.run(connection, statements.update(statements.stage))
+        if statements.inserts:
+            insert = statements.insert(statements.stage)
+            counts["inserted"] = await loader.run(connection, insert)
         await loader.end(connection)
-        counts["inserted"] = written["inserted"]
         others = staged - counts["updated"] - counts["inserted"]
         if others and mode in KEYED and record.can_keep_late:
             late = record.keep_matched(left_alone, is_late=True)
             counts[left_alone] = await loader.run(connection, late)
-        is_as_kept = written["updated"] == counts["updated"] and others == counts[left_alone]
+        is_as_kept = updated == counts["updated"] and others == counts[left_alone]
         if not is_as_kept and not record.definition.triggers:
             raise TableMoved  # others have written rows of the file meanwhile
         return counts
@@ -934,7 +957,7 @@ class LoadedTable(StagedResults):
                 rows = await self._loader.run(connection, step.sql)
                 deleted += rows if step.counted == "deleted" else 0
         except RowsRefused as error:
-            raise LoadRefused(f"Rows of the table cannot be deleted: {error.detail}") from error
+            raise LoadRefused(f"Cannot delete rows of the table: {error.detail}") from error
         return deleted
 
     @property
@@ -955,7 +978,9 @@ class LoadedTable(StagedResults):
         await self._loader.take_turns(connection, planned.name)
         if plan.mode == "create":
             if await read_definition(connection, planned.name) is not None:
-                raise TableChanged(f"There is a table {planned.name} by now. Nothing was loaded.")
+                raise TableChanged(
+                    f"The table {planned.name} was created in the meantime. Nothing was loaded."
+                )
         else:
             await self.check_definition(connection)
         statements = plan.statements
@@ -973,7 +998,7 @@ class LoadedTable(StagedResults):
             await self._loader.hold(connection, self._plan)
             now = await read_definition(connection, before.name)
         if now is None:
-            raise TableChanged(f"The table {before.name} is gone. Nothing was loaded.")
+            raise TableChanged(f"The table {before.name} was dropped. Nothing was loaded.")
         if now.fingerprint() != before.fingerprint():
             raise TableChanged(
                 f"The definition of {before.name} changed while the load ran. Nothing was loaded."

@@ -17,6 +17,8 @@ def load(tables: Tables) -> JobType:
         async def plan(file: InputFile) -> Plan:
             load_plan = await planned(file)
             stored = {**stored_names(load_plan), "plan": as_text(load_plan)}
+            if options.template_id is not None:
+                stored["template_id"] = str(options.template_id)
             return Plan(NAME, stored, columns=load_plan.names)
 
         return plan

@@ -35,7 +35,7 @@ class LoadRefused(TerminalError):
 
 
 class TableLocked(TransientError):
-    """Others have locked the table."""
+    """Another session holds a lock on the table."""
 
     waiting_on = "table"
 
@@ -103,6 +103,10 @@ class Loader(ABC):
     async def drop_stage(self, connection: AsyncConnection, job_id: UUID) -> None:
         await self.run(connection, f"DROP TABLE IF EXISTS {quoted(stage_of(job_id))}")
 
+    async def returns_old(self, connection: AsyncConnection) -> bool:
+        """Return whether an UPDATE can return the values before it."""
+        return False
+
     @abstractmethod
     async def run(self, connection: AsyncConnection, sql: str) -> int:
         """Run a statement; return the number of rows that it changed. Raises RowsRefused,
@@ -123,7 +127,7 @@ class Loader(ABC):
         values: Sequence[str],
     ) -> list[tuple[Any, ...]]:
         """Return what a query reads of the rows with these values, given as texts. `{condition}` in
-        it stands for the comparison. Raises InvalidParameter for a value that is none of its type.
+        it stands for the comparison. Raises InvalidParameter for a value that is not of its type.
         """
 
     @abstractmethod

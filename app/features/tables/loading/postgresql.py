@@ -39,6 +39,8 @@ STATEMENT_SECONDS = 86_400.0
 """Limit for a statement that moves all rows of a load: as long as it takes."""
 LOOK_UP_SECONDS = 60.0
 LOCK_SECONDS = 3
+RETURNS_OLD = 18
+"""Version of PostgreSQL from which RETURNING gives values before an update."""
 HAS_TABLE = """
 SELECT EXISTS (
     SELECT FROM pg_class WHERE relname = $1 AND relnamespace = current_schema()::regnamespace
@@ -142,6 +144,10 @@ class PostgresLoader(Loader):
         query = f"INSERT INTO {work} SELECT unnest($1::bigint[]), 'refused', NULL"
         await driver.execute(query, [refusal.row_number for refusal in refusals])
 
+    async def returns_old(self, connection: AsyncConnection) -> bool:
+        driver = await _driver(connection)
+        return bool(driver.get_server_version().major >= RETURNS_OLD)
+
     async def run(self, connection: AsyncConnection, sql: str) -> int:
         driver = await _driver(connection)
         with _translated():
@@ -235,7 +241,7 @@ def _translated() -> Iterator[None]:
     except asyncpg.PostgresError as error:
         state = error.sqlstate or ""
         if state == "55P03":
-            raise TableLocked("Others have locked the table.") from error
+            raise TableLocked("Another session holds a lock on the table.") from error
         if is_of_row(state, str(error)):
             raise RowsRefused(str(error).splitlines()[0]) from error
         if state.startswith(("42", "0A", "2B", "3F", "54")):

@@ -43,8 +43,8 @@ class StagedRows:
         return len(self.numbers)
 
     def pages(self) -> Iterator[Page]:
-        if self.numbers:
-            numbers = list(self.numbers)
+        numbers = self.numbers
+        if numbers:
             yield Page(numbers[0], len(numbers), gaps(numbers), self.data)
 
     def hash_sum(self) -> int:
@@ -64,7 +64,9 @@ class LoadProcessor(Processor):
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
         plan, numbers = context.options.plan, rows.numbers
         form, arguments = rows.held(0, len(rows))
-        done = context.compute(cast_rows, plan, form, arguments, list(numbers))
+        # a range costs nothing on its way to another process
+        sent = numbers if isinstance(numbers, range) else list(numbers)
+        done = context.compute(cast_rows, plan, form, arguments, sent)
         rejects = [
             Reject(
                 numbers[finding.row],
@@ -80,5 +82,7 @@ class LoadProcessor(Processor):
             for finding in done.findings
         ]
         bad = {finding.row for finding in done.findings}
-        good = [number for place, number in enumerate(numbers) if place not in bad]
+        good = numbers
+        if bad:
+            good = [number for place, number in enumerate(numbers) if place not in bad]
         return ChunkOutcome(StagedRows(good, done.data), rejects)

@@ -100,6 +100,19 @@ class Record:
             f" JOIN {self.target} AS t ON {statements.same_key} WHERE {statements.differs}{lock}"
         )
 
+    @property
+    def update_and_keep(self) -> str:
+        """Change rows, and keep them as they were just before. Needs PostgreSQL 18."""
+        old = quoted("granula_old")
+        images = ", ".join(f"{old}.{quoted(column.name)}" for column in self.stored)
+        update = self.statements.update(self.statements.stage)
+        returning = f"RETURNING WITH (OLD AS {old}) s.{ROW}, 'updated', {images}"
+        return (
+            f"WITH changed ({ROW}, {KIND}, {self._stored_names}) AS ({update} {returning})"  # noqa: S608 quoted names
+            f" INSERT INTO {self.before} ({ROW}, {KIND}, {self._stored_names})"
+            f" SELECT * FROM changed"
+        )
+
     def keep_matched(self, kind: str, *, is_late: bool = False) -> str:
         """Keep the numbers of rows whose key the table had and that are not updated. `is_late`:
         after all was written, when only rows of others have not been written by this transaction.

@@ -59,6 +59,10 @@ class Finder:
     """Gives for each its number, the values, and of another row the number in the file or the key
     in the table. Of values that several rows have it gives all rows, each with the first of them.
     """
+    probe: str = ""
+    """A query for one value, which is true if there are such rows, and that costs less; empty if
+    there is none.
+    """
 
     def some(self, after: int, limit: int) -> str:
         """Return the question for the first rows behind `after`, in the order of the file."""
@@ -134,18 +138,29 @@ class Statements:
             among = f"{ROW} BETWEEN {low} AND {high}"
             source = f"(SELECT * FROM {self.stage} WHERE {among})"  # noqa: S608
         steps: list[Step] = []
-        if self.updates and self._changed:
-            steps.append(self._update(source))
-        if self._plan.mode != "update":
-            steps.append(self._insert(source))
+        if self.changes:
+            steps.append(Step("updated", self.update(source)))
+        if self.inserts:
+            steps.append(Step("inserted", self.insert(source)))
         return steps
+
+    @property
+    def inserts(self) -> bool:
+        """Return whether rows without a counterpart are new rows of the table."""
+        return self._plan.mode != "update"
+
+    @property
+    def changes(self) -> bool:
+        """Return whether a row of the table is changed: there may be nothing besides its key."""
+        return self.updates and bool(self._changed)
 
     @property
     def updates(self) -> bool:
         """Return whether rows with the key of another are that row, changed."""
         return self._plan.mode in UPDATING
 
-    def _insert(self, source: str) -> Step:
+    def insert(self, source: str) -> str:
+        """Return the statement that inserts rows of a table or query like the stage."""
         numbered = [column for column, _ in self._numbered]
         names = [*self._names, *(quoted(column.name) for column in numbered)]
         values = ", ".join(f"s.{name}" for name in names)
@@ -158,20 +173,20 @@ class Statements:
         )
         if self._plan.mode in KEYED:
             insert += f" WHERE {self._not_in('s', self.table, 't')}"
-        return Step("inserted", insert)
+        return insert
 
     @property
     def _changed(self) -> list[str]:
         """Return the columns that an update sets."""
         return [quoted(name) for name in self._loaded if name not in self._plan.key]
 
-    def _update(self, source: str) -> Step:
+    def update(self, source: str) -> str:
+        """Return the statement that changes rows by those of a table or query like the stage."""
         changes = ", ".join(f"{name} = s.{name}" for name in self._changed)
-        update = (
+        return (
             f"UPDATE {self.table} AS t SET {changes} FROM {source} AS s"  # noqa: S608
             f" WHERE {self.same_key} AND ({self.differs})"
         )
-        return Step("updated", update)
 
     @property
     def differs(self) -> str:
@@ -229,9 +244,9 @@ class Statements:
         new = f" WHERE {self._not_in('s', self.table, 't')}" if self._plan.mode in KEYED else ""
         order = f"ORDER BY s.{ROW} LIMIT {SAMPLED}"
         questions: dict[str, str] = {}
-        if self._plan.mode != "update":
+        if self.inserts:
             questions["inserted"] = f"SELECT s.{ROW}, {values} FROM {self.stage} AS s{new} {order}"  # noqa: S608
-        if self.updates and self._changed:
+        if self.changes:
             questions["updated"] = (
                 f"SELECT s.{ROW}, {values}, {self._texts('t')} FROM {self.stage} AS s"  # noqa: S608
                 f" JOIN {self.table} AS t ON {self.same_key} WHERE {self.differs} {order}"
@@ -247,7 +262,7 @@ class Statements:
     @property
     def count_changed(self) -> str | None:
         """Return a query for the number of rows that change, for each of the columns `loaded`."""
-        if not (self.updates and self._changed):
+        if not self.changes:
             return None
         counts = [f"sum(CASE WHEN {self.differ(n)} THEN 1 ELSE 0 END)" for n in self._loaded]
         return (
@@ -366,13 +381,13 @@ class Statements:
         columns = constraint.columns
         listed = ", ".join(map(quoted, columns))
         there = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in columns)
+        repeated = f"FROM {self.stage} WHERE {there} GROUP BY {listed} HAVING count(*) > 1"
         sql = (
             f"SELECT s.{ROW}, {self.shown('s', columns)}, d.first FROM {self.stage} AS s"  # noqa: S608
-            f" JOIN (SELECT {listed}, min({ROW}) AS first FROM {self.stage} WHERE {there}"
-            f" GROUP BY {listed} HAVING count(*) > 1) AS d"
+            f" JOIN (SELECT {listed}, min({ROW}) AS first {repeated}) AS d"
             f" ON {same(columns, columns, 's', 'd')} ORDER BY 1"
         )
-        return Finder(constraint, "not_unique", sql)
+        return Finder(constraint, "not_unique", sql, probe=f"SELECT EXISTS (SELECT 1 {repeated})")
 
     def _there(self, constraint: Constraint) -> Finder:
         columns = constraint.columns
