@@ -70,7 +70,7 @@ class Client:
     def load(self, source: Source, *, filename: str | None = None, **options: Any) -> Job:
         """Upload a file and start its job. Returns once the bytes are safely stored.
 
-        `options` are those of POST /api/v1/upload: `processor`, `priority`, `on_duplicate`,
+        `options` are those of POST /api/v1/upload: `processor`, `priority`, `label`, `on_duplicate`,
         `encoding`, `delimiter` and so on; `option={...}` are those of the processor. Raises OSError
         if the file cannot be read.
         """
@@ -80,8 +80,8 @@ class Client:
         """Start a job over `s3://...`, `https://...`, `file:///...`, or over an uploaded file by
         its `file_id`. Returns once a source that has to be copied is safely stored.
 
-        `members` are those of POST /api/v1/jobs: `options`, `priority`, `credentials`, `sheet` and
-        so on.
+        `members` are those of POST /api/v1/jobs: `options`, `priority`, `labels`, `credentials`,
+        `sheet` and so on.
         """
         return self._run(self._operations.start(job_type, source, members))
 

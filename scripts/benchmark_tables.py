@@ -19,6 +19,8 @@ How it is measured:
 - The service is a real server process with default settings, warmed up with a small load. From just
   before the upload to the job's `finished_at`, by the clock of this host.
 - Cases that end in `-unrecorded` keep no record for an undo.
+- `--pgloader PROGRAM` and `--dlt PYTHON` (a Python with `dlt[postgres]` and pyarrow) add what a user
+  of these would run: the whole command, from its start to its end.
 - CPU seconds are of all processes together: server, database, client. On a machine that does other
   things they say more than the seconds.
 """
@@ -40,9 +42,10 @@ from datetime import datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import psutil
+from sqlalchemy import make_url
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -118,6 +121,8 @@ class Measured:
 
     service: list[Run] = field(default_factory=list)
     expert: list[Run] = field(default_factory=list)
+    others: dict[str, list[Run]] = field(default_factory=dict)
+    """Other programs by name."""
 
 
 # ---------------------------------------------------------------------- files
@@ -253,6 +258,79 @@ def _psql(engine: Engine, url: str, statements: Sequence[str]) -> float:
     return sum(map(float, re.findall(r"Time: ([\d.]+) ms", done.stdout))) / 1000
 
 
+# ---------------------------------------------------------------------- other programs
+
+PGLOADER = """
+LOAD CSV FROM '{path}' (id, name, value)
+INTO {url}
+TARGET TABLE bare (id, name, value)
+WITH skip header = 1, fields terminated by ',', fields optionally enclosed by '"';
+"""
+DLT = """
+import sys
+import dlt
+from pyarrow import csv
+
+path, url = sys.argv[1:]
+
+@dlt.resource(name="bare", write_disposition=HOW, primary_key="id")
+def rows():
+    yield csv.read_csv(path)
+
+pipeline = dlt.pipeline("measured", destination=dlt.destinations.postgres(url), dataset_name="public")
+pipeline.run(rows())
+"""
+OF_DLT: dict[str, Any] = {
+    "append": "append",
+    "replace": "replace",
+    "upsert": {"disposition": "merge", "strategy": "upsert"},
+}
+"""What dlt calls the modes."""
+
+
+def command_of(program: str, args: Any, url: str, path: Path, case: Case) -> list[str] | None:
+    """Return the command that loads the file; None if the program has nothing like the case."""
+    address = make_url(url)
+    socket = str(address.query.get("host", ""))
+    url = url.replace("+asyncpg", "")
+    if socket and program == "pgloader":
+        url = f"pgsql://{address.username}@unix:{socket}:5432/{address.database}"
+    elif socket:
+        url = f"postgresql://{address.username}:none@{quote(socket, safe='')}/{address.database}"
+    mode = case.table_mode
+    if program == "pgloader" and mode == "append":
+        script = path.parent / "pgloader.load"
+        script.write_text(PGLOADER.format(path=path, url=url))
+        return [args.pgloader, "--quiet", "--on-error-stop", str(script)]
+    if program == "dlt" and mode in OF_DLT:
+        text = DLT.replace("HOW", repr(OF_DLT[mode]))
+        return [args.dlt, "-c", text, str(path), url]
+    return None
+
+
+def run_other(
+    program: str, args: Any, engine: Engine, url: str, case: Case, folder: Path
+) -> Run | None:
+    run = Run()
+    path = write_file(folder, args.rows)
+    command = command_of(program, args, url, path, case)
+    if command is None:
+        return None
+    prepare(engine, url, case, args.rows, folder)
+    engine.settle()
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    environment = {**os.environ, "HOME": str(home), "LC_ALL": "C.UTF-8", "DLT_DATA_DIR": str(home)}
+    with clocked(run, **engine.processes(), client=psutil.Process()):
+        started = time.monotonic()
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        run.seconds = time.monotonic() - started
+    rows = query(url, "SELECT count(*) FROM bare")[0][0]
+    if done.returncode or rows != args.rows:
+        raise BenchmarkError(f"{program}: {rows} rows\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return run
+
+
 # ---------------------------------------------------------------------- all cases
 
 
@@ -269,8 +347,17 @@ def measure(engine: Engine, cases: Sequence[Case], args: Any, folder: Path) -> d
             for runs, contestant in reversed(turns) if repeat % 2 else turns:
                 with engine.fresh() as url:
                     runs.append(contestant(engine, url, case, args.rows, folder))
+            for program in programs(args) if engine.name == "PostgreSQL" else ():
+                with engine.fresh() as url:
+                    run = run_other(program, args, engine, url, case, folder)
+                if run is not None:
+                    measured_case.others.setdefault(program, []).append(run)
             print(f"{case.name}: {runs_text(measured_case)}", file=sys.stderr)
     return measured
+
+
+def programs(args: Any) -> list[str]:
+    return [name for name in ("pgloader", "dlt") if getattr(args, name)]
 
 
 def runs_text(measured: Measured) -> str:
@@ -303,6 +390,12 @@ def report(cases: Sequence[Case], measured: dict[str, Measured]) -> Iterator[str
             f" | {_seconds(other):.2f} | {_cpu(other):.2f} | {times:.2f} | {of_cpu:.2f}"
             f" | {case.target:.1f} |"
         )
+        for program, runs in measured[case.name].others.items():
+            times, of_cpu = _seconds(runs) / _seconds(other), _cpu(runs) / _cpu(other)
+            yield (
+                f"| {title}, by {program} | {_seconds(runs):.2f} | {_cpu(runs):.2f} | {case.beside}"
+                f" | {_seconds(other):.2f} | {_cpu(other):.2f} | {times:.2f} | {of_cpu:.2f} | |"
+            )
 
 
 def main() -> None:
@@ -313,6 +406,8 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--only", default="", help="names of cases, separated by commas")
     parser.add_argument("--postgres", default="", help="URL of a server to use")
+    parser.add_argument("--pgloader", default="", help="its program, to measure it too")
+    parser.add_argument("--dlt", default="", help="a Python that has it, to measure it too")
     parser.add_argument("--json", type=Path, help="file for all figures")
     args = parser.parse_args()
     only = set(args.only.split(",")) - {""}

@@ -299,7 +299,7 @@ def _load(client: httpx.Client, folder: Path) -> dict[str, tuple[str, Callable[[
         "schedules": ("schedules", text("Nightly scoring")),
         "webhooks": ("webhooks", log),
         "users": ("users", text("For administrators")),
-        "system": ("system", text("Is it well?")),
+        "system": ("system", text("The last 24 hours")),
     }
 
 

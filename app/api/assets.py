@@ -95,9 +95,9 @@ def page_text() -> str:
     return text.replace("{{modules}}", "\n    ".join(links))
 
 
-def page() -> Response:
+def page(status: int = 200) -> Response:
     """Return the single page of the dashboard."""
-    return Response(page_text(), media_type="text/html", headers=PAGE_HEADERS)
+    return Response(page_text(), status, media_type="text/html", headers=PAGE_HEADERS)
 
 
 async def assets(scope: Scope, receive: Receive, send: Send) -> None:

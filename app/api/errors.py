@@ -14,8 +14,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.routing import Match
 
+from app.api.assets import page, wants_page
 from app.errors import (
     ConnectionUnavailable,
     DiskFull,
@@ -38,6 +40,8 @@ from app.sources.faults import to_granula_error
 logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 PLACES = ("query", "body", "path", "header")
+FOR_PROGRAMS = ("/api/", "/assets/", "/batch")
+"""Addresses under which a browser also gets errors as JSON."""
 RETRY_AFTER = {503: "2", 507: "60"}
 """Default value of Retry-After in seconds, by status."""
 NEAR = 0.7
@@ -60,6 +64,16 @@ def problem(request: Request, error: RequestError) -> JSONResponse:
     if error.status in RETRY_AFTER:
         headers = {"Retry-After": RETRY_AFTER[error.status], **headers}
     return JSONResponse(body, error.status, headers, MEDIA_TYPE)
+
+
+def _nothing_here(request: Request, error: NotFound) -> Response:
+    """Return the problem; for a browser that looks for a page, the dashboard, which says so."""
+    path = request.scope["path"]
+    is_read = request.method in ("GET", "HEAD")
+    is_for_people = is_read and not path.startswith(FOR_PROGRAMS)
+    if is_for_people and wants_page(request.headers.get("accept", "")):
+        return page(error.status)
+    return problem(request, error)
 
 
 def _request_id(request: Request) -> str:
@@ -182,8 +196,12 @@ def _methods(request: Request) -> list[str]:
 
 def install(app: FastAPI) -> None:
     @app.exception_handler(RequestError)
-    async def request_error(request: Request, error: RequestError) -> JSONResponse:
-        return problem(request, error)
+    async def request_error(request: Request, error: RequestError) -> Response:
+        return (
+            _nothing_here(request, error)
+            if isinstance(error, NotFound)
+            else problem(request, error)
+        )
 
     @app.exception_handler(RequestValidationError)
     async def validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -212,15 +230,17 @@ def install(app: FastAPI) -> None:
         return problem(request, NotFound(error.detail))
 
     @app.exception_handler(HTTPException)
-    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
+    async def http_error(request: Request, error: HTTPException) -> Response:
         if isinstance(error, BodyRefused):
             return problem(request, error.error)
         if error.status_code == 405:
             return problem(
                 request, MethodNotAllowed(headers={"Allow": ", ".join(_methods(request))})
             )
+        if error.status_code == 404:
+            return _nothing_here(request, NotFound(headers=dict(error.headers or {})))
         # 400 is FastAPI's status for a JSON body that the decoder rejected.
-        kinds: dict[int, type[RequestError]] = {400: MalformedJson, 404: NotFound}
+        kinds: dict[int, type[RequestError]] = {400: MalformedJson}
         kind = kinds.get(error.status_code)
         if kind is None:
             kind = InternalError if error.status_code >= 500 else RequestError

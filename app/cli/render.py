@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.cli.common import as_json, print_result, print_status
-from app.cli.pace import SHORT_SECONDS, Pace, paced, seconds_run
 from app.cli.text import FINAL, duration, quantity, rows_text, shown, size, state_text
+from app.jobs.time_left import SHORT_SECONDS, Pace, paced, seconds_run
 
 if TYPE_CHECKING:
     from app.terminal import Bars

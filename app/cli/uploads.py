@@ -128,6 +128,9 @@ def upload(
             ),
         ),
     ] = None,
+    labels: Annotated[
+        list[str] | None, typer.Option("--label", help="Label of the job; repeat it for several.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name to show, for a single file.")] = None,
     resumable: Annotated[
         bool | None,
@@ -160,6 +163,7 @@ def upload(
         "processor": processor,
         "model": model,
         "on_duplicate": on_duplicate,
+        "label": ",".join(labels) if labels else None,
     }
     values = {parameter(name): value for name, value in map(named, option or ())}
     if clash := values.keys() & {*params, "filename"}:

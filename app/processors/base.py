@@ -232,6 +232,10 @@ class Processor(ABC):
     """Rows per chunk; None for the default."""
     chunk_bytes: int | None = None
     """Maximum bytes per chunk; None for the default."""
+    runs_apart: ClassVar[bool] = False
+    """Whether chunks may be read and processed in compute processes, by an instance that is made
+    there from the settings. Subclasses do not inherit it.
+    """
     computes_with: Sequence[str] = ()
     """Modules that `compute` needs, imported in compute processes when a job begins."""
     stages: Stages = IN_WORK
@@ -242,6 +246,11 @@ class Processor(ABC):
 
     is_configured: bool = True
     """Whether all settings that it needs are set."""
+
+    @property
+    def may_run_apart(self) -> bool:
+        """Return whether its own class says `runs_apart`."""
+        return bool(vars(type(self)).get("runs_apart"))
 
     @property
     def is_uploadable(self) -> bool:

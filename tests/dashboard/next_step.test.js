@@ -57,6 +57,7 @@ test("a clean job leads to its result", () => {
   assert.equal(nextStep(job({ counts: { loaded: 5 }, processor: "mapping" })), "see_mapping");
   assert.equal(nextStep(job({ counts: { loaded: 5 }, rows_removed_at: "2026-01-05" })), null);
   assert.equal(nextStep(job({ counts: { loaded: 5 }, parts: { total: 2 } })), null);
+  assert.equal(nextStep(job({ counts: { loaded: 5 }, parent_id: "a" }), true), null);
   assert.equal(nextStep(job()), null);
 });
 

@@ -174,6 +174,7 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
     ("GET", "/api/v1/rows/{file_id}/{row_number}"): [Example(lambda world: {**world.file, "row_number": "1"})],
     ("GET", "/api/v1/results/{file_id}/download"): [Example(_of("file"))],
     ("GET", "/api/v1/rejects/{file_id}"): [Example(_of("file"))],
+    ("GET", "/api/v1/rejects/{file_id}/causes"): [Example(_of("file"))],
     ("GET", "/api/v1/rejects/{file_id}/download"): [Example(_of("file"))],
     ("GET", "/api/v1/files/{file_id}/bytes"): [Example(_of("file"), lambda ids: {"params": {"start": 0, "end": 4}})],
     ("GET", "/api/v1/files/{file_id}/download"): [Example(_of("file"))],

@@ -1,21 +1,24 @@
 // The API over fetch. Every error is a Problem with a title, what happened, and a remedy.
 
+import { t } from "./messages.js";
 import { detailOf, remedyFor } from "./words.js";
 
 export class Problem extends Error {
   constructor(status, body) {
-    super(detailOf(body ?? {}) || body?.title || `The service responded with ${status}.`);
+    super(
+      detailOf(body ?? {}) || body?.title || t("The service responded with {status}.", { status }),
+    );
     this.status = status;
     this.code = body?.code ?? "";
-    this.title = body?.title ?? "The request failed";
+    this.title = body?.title ?? t("The request failed");
     this.remedy = remedyFor(body ?? {});
     this.body = body ?? {};
   }
 }
 
 export const OFFLINE = {
-  title: "The service is unreachable",
-  remedy: "Check that it runs; this page retries automatically.",
+  title: t("The service is unreachable"),
+  remedy: t("Check that it runs; this page retries automatically."),
 };
 const RETRY_MS = 2000;
 const [signedOut, signedIn] = [new Set(), new Set()];
@@ -67,7 +70,7 @@ export async function request(method, path, { json, body, headers, signal, keepa
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, { ...OFFLINE, detail: "There was no response." });
+    throw new Problem(0, { ...OFFLINE, detail: t("There was no response.") });
   }
   heard(answer.status, begun);
   if (!answer.ok) throw new Problem(answer.status, await answer.json().catch(() => null));

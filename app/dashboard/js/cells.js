@@ -4,6 +4,13 @@ import { svg } from "./dom.js";
 import { number, percent } from "./format.js";
 import { t } from "./messages.js";
 
+/** Returns a text with symbols for control characters, which have no shape: ␀ for NUL. */
+export const visible = (text) =>
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is replaced
+  text?.replace(/[\x00-\x08\x0b-\x1f]/g, (char) =>
+    String.fromCharCode(0x2400 + char.charCodeAt(0)),
+  ) ?? null;
+
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 const MOMENT =
   /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:?\d{2})?)?$/;

@@ -13,14 +13,15 @@ const FORMATS = {
   arrow: "Arrow",
 };
 
-/** Returns [{label, href}], the most usual first; empty if there is nothing to download. */
-export function downloadsOf(job) {
+/** Returns [{label, href}], the most usual first; empty if there is nothing to download. The rows of
+ *  a correction are in the job that it corrects. */
+export function downloadsOf(job, isCorrection = false) {
   const id = encodeURIComponent(job.job_id);
   // The service refuses the file of a running job, unless the rows so far are requested.
   const partial = isFinal(job.status) ? null : true;
   const { loaded, rejected } = job.counts;
   const files = [];
-  if (hasResults(job) && loaded && !job.rows_removed_at) {
+  if (hasResults(job) && loaded && !isCorrection && !job.rows_removed_at) {
     for (const [format, name] of Object.entries(FORMATS)) {
       const href = query(`/api/v1/results/${id}/download`, { format, partial });
       files.push({ label: t("Rows as {format}", { format: name }), href });

@@ -46,5 +46,6 @@ export function nextStep(job, isCorrection = false) {
   if (state === "failed" || state === "cancelled") return null;
   if (job.processor === "profile") return "see_profile";
   if (job.processor === "mapping") return "see_mapping";
-  return hasResults(job) && job.counts.loaded && !job.rows_removed_at ? "download" : null;
+  const hasRows = hasResults(job) && job.counts.loaded > 0 && !job.rows_removed_at;
+  return hasRows && !isCorrection ? "download" : null;
 }

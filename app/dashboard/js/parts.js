@@ -2,6 +2,7 @@
 
 import { announce, button, h, icon, say, svg } from "./dom.js";
 import { NAMES, TONES, percent } from "./format.js";
+import { t } from "./messages.js";
 
 const TONE_ICONS = { ok: "check", warn: "warn", bad: "cancel" };
 
@@ -117,11 +118,11 @@ export function shownOnce(title, value, hint) {
     spellcheck: "false",
     onfocus: () => text.select(),
   });
-  const copy = button("Copy", async () => {
+  const copy = button(t("Copy"), async () => {
     text.select();
     try {
       await navigator.clipboard.writeText(value);
-      announce("Copied");
+      announce(t("Copied"));
     } catch {
       /* not allowed: the text is selected, to be copied by hand */
     }
@@ -135,4 +136,4 @@ export function shownOnce(title, value, hint) {
   );
 }
 
-export const spinner = (text = "Loading …") => h("p.muted.pad", { role: "status" }, text);
+export const spinner = (text = t("Loading …")) => h("p.muted.pad", { role: "status" }, text);

@@ -218,6 +218,7 @@ export class DataTable {
       const text = row ? column.text(row) : "";
       const isNull = row && (text === null || text === undefined);
       say(cell, isNull ? "∅" : text);
+      cell.title = isNull ? t("No value") : "";
       const tone = row ? (column.tone?.(row) ?? "") : "";
       cell.className = [
         ...this.#classes(column),
@@ -269,7 +270,7 @@ export class DataTable {
       End: [event.ctrlKey ? Infinity : 0, Infinity],
     };
     if (event.key === "Enter" && this.at(this.row))
-      return (event.preventDefault(), this.onactivate(this.at(this.row), this.column, true));
+      return (event.preventDefault(), this.onactivate(this.at(this.row), this.column, true, event));
     const move = moves[event.key];
     if (!move || event.altKey || event.metaKey) return;
     event.preventDefault();

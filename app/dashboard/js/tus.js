@@ -27,6 +27,7 @@ const fingerprint = (file, options) =>
     file.lastModified,
     options.processor,
     options.priority,
+    ...(options.labels ?? []),
     Object.entries({ ...options.option, ...options.settings }).join("&"),
   ]);
 
@@ -183,11 +184,19 @@ export class Session {
   }
 
   async #begin() {
-    const { processor, priority, option, settings } = this.options;
+    const { processor, priority, labels, option, settings } = this.options;
+    const label = (labels ?? []).join(",");
     const made = await send(
       this,
       "POST",
-      query(ENDPOINT, { processor, priority, filename: this.file.name, ...option, ...settings }),
+      query(ENDPOINT, {
+        processor,
+        priority,
+        label,
+        filename: this.file.name,
+        ...option,
+        ...settings,
+      }),
       { "Upload-Length": this.file.size },
     );
     // Behind a proxy the service may not know its own host name: only the path counts.

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
@@ -33,6 +34,7 @@ from app.errors import (
     TooManyColumns,
     TooManyRows,
 )
+from app.features.files.columnar import ColumnarFile, FileElsewhere, hints_of, new_file
 from app.features.files.encoders import CsvEncoder, Encoder, JsonLinesEncoder, fits_parquet
 from app.features.files.xlsx import (
     MAX_CELL_LETTERS,
@@ -139,35 +141,47 @@ async def result_bytes(
     (gzip trailer, Parquet footer, index of a workbook) is not sent then. Raises NotConfigured before the first bytes if
     the Parquet writer is not installed. Encoding runs in threads.
     """
-    types = await _types(database, export, columns) if typed and format in COLUMNAR else {}
-    encoder = await asyncio.to_thread(_encoder, export, format, columns, formula_guard, types=types)
-    packer = zlib.compressobj(6, wbits=31) if gzip else None
-    async for pages in _all_pages(database, export):
-        pieces = chain.from_iterable(map(encoder.encode, pages))
-        while (piece := await asyncio.to_thread(_next, pieces, packer)) is not None:
-            if piece:
-                yield piece
-    if piece := await asyncio.to_thread(_last, encoder, packer):
-        yield piece
+    async with _encoding(export, format, columns, formula_guard, "Results") as encoder:
+        if typed and format in COLUMNAR:
+            await _find_types(database, export, cast(ColumnarFile, encoder))
+        packer = zlib.compressobj(6, wbits=31) if gzip else None
+        async for pages in _all_pages(database, export):
+            pieces = _encoded(encoder, pages)
+            while (piece := await asyncio.to_thread(_next, pieces, packer)) is not None:
+                if piece:
+                    yield piece
+        if piece := await asyncio.to_thread(_last, encoder, packer):
+            yield piece
+
+
+def _encoded(encoder: Encoder, pages: Sequence[PageRow]) -> Iterator[bytes]:
+    if isinstance(encoder, FileElsewhere):
+        return encoder.encode_all(pages)  # one message for all of them
+    return chain.from_iterable(map(encoder.encode, pages))
+
+
+@asynccontextmanager
+async def _encoding(
+    export: Export, format: str, columns: Sequence[str], formula_guard: bool, sheet: str
+) -> AsyncIterator[Encoder]:
+    """Yield the encoder of a file, and release what it holds at the end."""
+    if format not in COLUMNAR:
+        yield await asyncio.to_thread(_encoder, export, format, columns, formula_guard, sheet)
+        return
+    _check_installed()
+    file = await asyncio.to_thread(new_file, format, columns, export.job.stored_bytes)
+    try:
+        yield file
+    finally:
+        file.close()
 
 
 def _encoder(
-    export: Export,
-    format: str,
-    columns: Sequence[str],
-    formula_guard: bool,
-    sheet: str = "Results",
-    types: Mapping[int, Any] | None = None,
+    export: Export, format: str, columns: Sequence[str], formula_guard: bool, sheet: str
 ) -> Encoder:
     if format == "xlsx":
         size = sheet_bytes(export.results, len(columns), export.job.stored_bytes)
         return XlsxEncoder(columns, formula_guard, sheet=sheet, size=size)
-    if format in COLUMNAR:
-        _check_installed()
-        from app.features.files.parquet import ArrowEncoder, ParquetEncoder
-
-        open_encoder = ParquetEncoder if format == "parquet" else ArrowEncoder
-        return open_encoder(columns, types)
     return CsvEncoder(columns, formula_guard) if format == "csv" else JsonLinesEncoder(columns)
 
 
@@ -189,13 +203,10 @@ def _last(encoder: Encoder, packer: Any) -> bytes:
     return piece if packer is None else packer.compress(piece) + packer.flush()
 
 
-async def _types(database: Database, export: Export, columns: Sequence[str]) -> Mapping[int, Any]:
-    """Return types by the place of a column, as the newest analysis of the file or the file itself
-    has them, if every value has that type; for that all rows are read.
+async def _find_types(database: Database, export: Export, file: ColumnarFile) -> None:
+    """Give the columns of `file` the types that the newest analysis or the uploaded file has, if
+    every value has that type; for that all rows are read.
     """
-    _check_installed()
-    from app.features.files.typed import TypeFinder, hints_of
-
     job = export.job
     async with database.reading() as connection:
         analysis = await jobs.latest_summary(connection, job.owner, job.file_id, ANALYSIS)
@@ -204,15 +215,11 @@ async def _types(database: Database, export: Export, columns: Sequence[str]) -> 
     if hints is None:
         steps = [step["types"] for step in job.decoding or () if "types" in step]
         hints = hints_of(steps[-1]) if steps else {}
-    finder = await asyncio.to_thread(TypeFinder, columns, hints)
-    if finder.are_all_text():
-        return {}
+    if not await asyncio.to_thread(file.look_for_types, hints):
+        return
     async for pages in _all_pages(database, export):
-        for page in pages:
-            await asyncio.to_thread(finder.add, page)
-        if finder.are_all_text():
-            return {}
-    return finder.types()
+        if not await asyncio.to_thread(file.see, pages):
+            return
 
 
 async def columns_of(database: Database, export: Export, format: str) -> Sequence[str]:
@@ -359,14 +366,14 @@ async def reject_bytes(
             page = await asyncio.to_thread(page_of, rows)
             _check_cells(await asyncio.to_thread(longest_cell, page))
     columns = unique_names(layout.names())
-    encoder = await asyncio.to_thread(_encoder, export, format, columns, formula_guard, "Rejects")
-    async for rows in _all_rejects(database, export):
-        page = await asyncio.to_thread(page_of, rows)
-        pieces = encoder.encode(page)
-        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-            if piece:
-                yield piece
-    yield await asyncio.to_thread(encoder.finish)
+    async with _encoding(export, format, columns, formula_guard, "Rejects") as encoder:
+        async for rows in _all_rejects(database, export):
+            page = await asyncio.to_thread(page_of, rows)
+            pieces = encoder.encode(page)
+            while (piece := await asyncio.to_thread(_next, pieces, None)) is not None:
+                if piece:
+                    yield piece
+        yield await asyncio.to_thread(encoder.finish)
 
 
 async def _all_rejects(database: Database, export: Export) -> AsyncIterator[Sequence[RejectRow]]:

@@ -149,6 +149,7 @@ def _item(
         "error": job.error,
         "created_at": job.created_at.isoformat(),
         "finished_at": job.finished_at.isoformat() if job.finished_at else None,
+        "duration_seconds": round(seconds, 3) if job.started_at and job.finished_at else None,
     }
 
 

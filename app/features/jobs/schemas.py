@@ -100,6 +100,9 @@ class JobItem(Answer):
     error: JobError | None = Field(description="Why the job failed; null if it did not fail.")
     created_at: datetime = Field(description="Time when it was accepted.")
     finished_at: datetime | None = Field(description="Time when it ended; null before.")
+    duration_seconds: float | None = Field(
+        description="Seconds from its start to its end; null before."
+    )
 
 
 class JobPage(Answer):
@@ -164,7 +167,7 @@ class BulkRequest(BaseModel):
         default=None, ge=1, le=2**62, description="With `where`: `next_before` of the last answer."
     )
     limit: Integer = Field(
-        default=200, ge=1, le=MOST_JOBS, description="With `where`: jobs of this request."
+        default=100, ge=1, le=MOST_JOBS, description="With `where`: jobs of this request."
     )
     add_labels: Labels = []
     remove_labels: Labels = []

@@ -18,7 +18,12 @@ Where = Annotated[
     ),
 ]
 Search = Annotated[
-    str, Field(max_length=1_000, description="Text in one of the cells, in either case.")
+    str,
+    Field(
+        max_length=1_000,
+        pattern=r"^[^\x00]*$",
+        description="Text in one of the cells, in either case.",
+    ),
 ]
 Sort = Annotated[
     str, Field(max_length=1_000, description="Column to sort by; `-amount` for the largest first.")

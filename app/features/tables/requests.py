@@ -115,12 +115,12 @@ class LoadOptions(Options):
             raise ValueError("`mirror` needs max_delete, and no other mode takes it")
         if self.types and self.mode != "create":
             raise ValueError("only `create` takes types")
-        if self.visibility == "progressive":
-            self._check_progressive()
         if self.columns is not None and self.template_id is not None:
             raise ValueError("give either columns or a template_id")
         if self.template_version is not None and self.template_id is None:
             raise ValueError("`template_version` belongs to a template_id")
+        if self.visibility == "progressive":
+            self._check_progressive()
         return self
 
     def _check_progressive(self) -> None:

@@ -360,18 +360,6 @@ class Tables:
         return [] if result is None else facts_of(result.data)
 
 
-async def _check_workshop(connection: AsyncConnection) -> None:
-    """Raises TableUnusable if loads cannot keep tables of their own on this connection."""
-    workshop = await catalogue.find_workshop(connection)
-    if workshop.can_create:
-        return
-    where = "a schema" if workshop.name is None else f"the schema {workshop.name!r}"
-    raise TableUnusable(
-        f"The role of the connection needs the right to create tables in {where}, where a load keeps"
-        " tables of its own; or make it a schema with the name 'granula'."
-    )
-
-
 def _in_options(error: InvalidTransform, names: Sequence[str]) -> InvalidTransform:
     """Return the error with the places as the options of a load have them. `names`: of the columns
     of the table, in the order of the mapping.
@@ -384,6 +372,18 @@ def _in_options(error: InvalidTransform, names: Sequence[str]) -> InvalidTransfo
             pointer = f"options/columns/{name[:60]}{pointer[match.end() :]}"
         errors.append({**mistake, "pointer": pointer})
     return InvalidTransform(f"{errors[0]['pointer']}: {errors[0]['detail']}", errors=errors)
+
+
+async def _check_workshop(connection: AsyncConnection) -> None:
+    """Raises TableUnusable if loads cannot keep tables of their own on this connection."""
+    workshop = await catalogue.find_workshop(connection)
+    if workshop.can_create:
+        return
+    where = "a schema" if workshop.name is None else f"the schema {workshop.name!r}"
+    raise TableUnusable(
+        f"The role of the connection needs the right to create tables in {where}, where a load keeps"
+        " tables of its own; or make it a schema with the name 'granula'."
+    )
 
 
 def stored_names(plan: LoadPlan) -> dict[str, str]:

@@ -91,15 +91,15 @@ def test_a_dirty_job_says_what_came_in_why_rows_were_rejected_and_what_to_do(
     }.items():
         expect(fact(page, name)).to_have_text(value)
     reasons = page.get_by_role("list", name="Why rows were rejected").get_by_role("listitem")
+    expect(reasons).to_have_count(3)
     assert [text.split("\n") for text in reasons.all_inner_texts()] == [
         ["Too few or too many cells", "50 · 5.0 %"],
         ["A quote in the wrong place", "20 · 2.0 %"],
         ["A NUL character", "5 · 0.5 %"],
     ]
-    first = page.get_by_role("region", name="First rows of towns.csv")
-    assert first.locator("tbody tr").all_inner_texts() == [
-        f"{n}\t{n}\tTown {n}\t{n * 10}" for n in range(1, 11)
-    ]
+    first = page.get_by_role("region", name="First rows of towns.csv").locator("tbody tr")
+    expect(first).to_have_count(10)
+    assert first.all_inner_texts() == [f"{n}\t{n}\tTown {n}\t{n * 10}" for n in range(1, 11)]
 
     # one next step; the rest in menus that the keyboard opens and closes
     expect(page.locator("main .button.primary")).to_have_text(f"Fix {rejects} rejects")

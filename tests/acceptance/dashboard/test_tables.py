@@ -54,7 +54,7 @@ def test_a_price_list_goes_into_a_table_and_out_again(server: Server, new_page: 
     page.get_by_role("button", name="Load", exact=True).click()
 
     page.get_by_role("link", name="Rejects").click()
-    expect(page.get_by_role("option", name="not_an_integer (1)")).to_have_count(1)
+    expect(page.get_by_role("option", name="Not a whole number (1)")).to_have_count(1)
     page.get_by_role("gridcell", name="many", exact=True).first.dblclick()
     page.get_by_label("stock, corrected").fill("7")
     page.get_by_role("button", name="Correct and run again").click()

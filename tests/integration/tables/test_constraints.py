@@ -25,13 +25,13 @@ INSERT INTO regions VALUES ('n'), ('s');
 CREATE DOMAIN percent AS INTEGER CHECK (VALUE BETWEEN 0 AND 100);
 CREATE TABLE {table} (
     id INTEGER PRIMARY KEY,
-    code TEXT UNIQUE,
+    code TEXT UNIQUE NULLS NOT DISTINCT,
     region TEXT NOT NULL REFERENCES regions (code) DEFERRABLE INITIALLY DEFERRED,
     share PERCENT,
     low INTEGER CHECK (low <> 13),
     high INTEGER,
     mail TEXT,
-    UNIQUE (low, high),
+    UNIQUE (low, high) DEFERRABLE INITIALLY DEFERRED,
     CONSTRAINT in_order CHECK (low <= high),
     CONSTRAINT {table}_apart EXCLUDE USING gist (int4range(low, high) WITH &&) WHERE (region = 'n')
 );
@@ -42,7 +42,14 @@ BEGIN
     IF NEW.mail LIKE 'odd%' THEN RAISE EXCEPTION 'odd mail'; END IF;
     RETURN NEW;
 END $$;
+CREATE FUNCTION refuse_late() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.mail LIKE 'late%' THEN RAISE EXCEPTION 'late mail'; END IF;
+    RETURN NULL;
+END $$;
 CREATE TRIGGER odd BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse_odd();
+CREATE CONSTRAINT TRIGGER late AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION refuse_late();
 INSERT INTO {table} VALUES (1, 'one', 'n', 5, 5, 6, 'a@x');
 """
 SQLITE = """
@@ -88,6 +95,8 @@ def rows(source: random.Random, count: int) -> list[Row]:
             9: (6, "odd"),
             10: (2, "s"),
             11: (3, -1),
+            12: (1, None),
+            13: (6, "late"),
         }
         if fault in faults:
             place, value = faults[fault]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from app.features.tables.loading import postgresql
 from tests.corrections.tables import ended, patch
 from tests.engine import Engine, EngineApi
 from tests.integration.crash.test_load import records, stages
@@ -233,3 +234,25 @@ def test_rows_that_the_database_numbers_are_found_by_their_numbers(engine: Engin
         assert rows == [(1, "changed"), (9, "new")]
         undo(api, job["job_id"])
         assert engine.sql("SELECT id, name FROM identities") == [(1, "own")]
+
+
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("first_version", [postgresql.RETURNS_OLD, 99])
+def test_rows_before_are_kept_by_every_version(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, first_version: int
+) -> None:
+    """A server before PostgreSQL 18 does not return them with the update."""
+    monkeypatch.setattr(postgresql, "RETURNS_OLD", first_version)
+    source = random.Random(5)
+    there = {key: values(source) for key in range(0, 40, 2)}
+    rows = [(key, values(source)) for key in range(10, 30)] + [(2, there[2])]
+    engine.sql(TABLE, *inserts(there))
+    engine.start()
+    with engine.api() as api:
+        job = load(api, written(rows), table="prices", mode="upsert")
+        after, counts = expected("upsert", there, dict(rows))
+        assert table(engine) == after
+        assert {name: job["summary"][name] for name in counts} == counts
+        undo(api, job["job_id"])
+        api._engine.run_until_idle(60)
+        assert table(engine) == there

@@ -12,7 +12,7 @@ from app.features import FEATURES
 
 NAMES = {
     "upload_file", "get_status", "watch_status", "get_results", "download_results",
-    "get_rejects", "download_rejects", "download_archive",
+    "get_rejects", "list_reject_causes", "download_rejects", "download_archive",
     "read_upload_again", "get_bytes", "find_results", "get_row_origin", "delete_file", "download_file", "preview_file",
     "describe_uploads", "create_upload", "append_to_upload", "delete_upload", "get_upload",
     "correct_rejects", "list_jobs", "list_labels", "change_jobs", "create_job", "watch_jobs", "get_job", "change_priority",

@@ -11,17 +11,17 @@ import {
   duration,
   isFinal,
   plural,
-  rate,
   standing,
   when,
 } from "../format.js";
-import { findJob, jobLink } from "../job_links.js";
+import { jobLink } from "../job_links.js";
 import { loaded } from "../loading.js";
 import { menu } from "../menu.js";
-import { t } from "../messages.js";
+import { locale, t } from "../messages.js";
 import { canReadAgain, isCorrectable, isLoaded, nextStep } from "../next_step.js";
 import { countsRow, proofsOf } from "../outcome.js";
 import { badge, progressBar, spinner } from "../parts.js";
+import { progressText } from "../progress.js";
 import { paced } from "../speed.js";
 import { fail, removeLater, toast } from "../toast.js";
 
@@ -53,10 +53,12 @@ const TABS = [
     fits: (job) => !job.parts,
   },
 ];
+/** Tabs that a next step opens; there it is already taken. */
+const STEP_TABS = { fix: "rejects", see_rejects: "rejects", see_profile: "profile" };
 const SETTLE_MS = 700;
 /** How often a job that has ended is read again. */
 const LOOK_MS = 10_000;
-const compact = new Intl.NumberFormat("en", { notation: "compact" });
+const compact = new Intl.NumberFormat(locale, { notation: "compact" });
 
 export default function job({ id: wanted, tab, params }) {
   let id = wanted;
@@ -77,6 +79,7 @@ export default function job({ id: wanted, tab, params }) {
   const title = h("h1.clip");
   const mark = badge("queued");
   const about = h("p.muted");
+  const labels = h("div.row.tight.job-labels");
   const bar = progressBar(t("Progress"));
   const progress = h("p.muted.num");
   const counts = countsRow();
@@ -88,7 +91,12 @@ export default function job({ id: wanted, tab, params }) {
     "div.job-head",
     {},
     back,
-    h("div.page-head", {}, h("div.grow", {}, title, h("div.row.tight", {}, mark, about)), actions),
+    h(
+      "div.page-head",
+      {},
+      h("div.grow", {}, title, h("div.row.tight", {}, mark, about), labels),
+      actions,
+    ),
     bar,
     progress,
     counts,
@@ -119,37 +127,31 @@ export default function job({ id: wanted, tab, params }) {
         .filter(Boolean)
         .join(" · "),
     );
+    if (String(before?.labels) !== String(fresh.labels)) drawLabels();
     bar.hidden = progress.hidden = isFinal(fresh.status);
     bar.show(fresh.progress_percent, isFinal(fresh.status) ? TONES[standing(fresh)] : "busy");
-    say(progress, underway(fresh));
+    say(progress, isFinal(fresh.status) ? "" : progressText(fresh, pace));
     counts.show(fresh);
     if (before && before.status !== fresh.status)
       announce(`${fresh.filename}: ${NAMES[standing(fresh)]}`);
-    if (!before || buttonsKey(before) !== buttonsKey(fresh)) drawActions();
+    if (before && buttonsKey(before) !== buttonsKey(fresh)) drawActions();
+  }
+
+  function drawLabels() {
+    replace(
+      labels,
+      status.labels.map((label) =>
+        h(
+          "a.pill",
+          { href: api.query("#/jobs", { label }), title: t("Jobs with this label") },
+          label,
+        ),
+      ),
+    );
   }
 
   const took = ({ started_at: from, finished_at: to }) =>
     duration((Date.parse(to) - Date.parse(from)) / 1000);
-
-  function timeLeft(seconds) {
-    if (seconds === null) return "";
-    if (seconds < 1) return t("almost done");
-    const whole = Math.ceil(seconds);
-    return t("{time} left", { time: whole < 60 ? `${whole} s` : duration(whole) });
-  }
-
-  function underway(fresh) {
-    if (fresh.waiting_on) return t("waits for {what}", { what: fresh.waiting_on });
-    if (fresh.status === "queued")
-      return t("waits in the queue, priority {priority}", { priority: fresh.priority });
-    return [
-      `${fresh.progress_percent} %`,
-      pace?.speed && rate(pace.speed),
-      timeLeft(pace?.left ?? null),
-    ]
-      .filter(Boolean)
-      .join(" · ");
-  }
 
   /** The buttons are drawn again only if they change, since one of them may have the focus. */
   const buttonsKey = (job) =>
@@ -172,8 +174,9 @@ export default function job({ id: wanted, tab, params }) {
 
   function drawActions() {
     const isEnded = isFinal(status.status);
-    const step = nextStep(status, Boolean(parent));
-    const files = downloadsOf(status);
+    const next = nextStep(status, Boolean(parent));
+    const step = STEP_TABS[next] === name ? null : next;
+    const files = downloadsOf(status, Boolean(parent));
     const table = h("div.row");
     if (isLoaded(status)) showTable(table, step === "open_table");
     replace(
@@ -284,8 +287,12 @@ export default function job({ id: wanted, tab, params }) {
 
   // ---------------------------------------------------------------- tabs
 
+  /** The tabs are drawn again only if they change, since one of them may have the focus. */
   function drawTabs() {
     const { rejected } = status.counts;
+    const drawn = `${name} ${rejected}`;
+    if (tabs.dataset.drawn === drawn) return;
+    tabs.dataset.drawn = drawn;
     replace(
       tabs,
       TABS.filter((each) => each.fits(status)).map((each) =>
@@ -312,7 +319,8 @@ export default function job({ id: wanted, tab, params }) {
   async function show(next) {
     name = TABS.some((each) => each.name === next && each.fits(status)) ? next : "summary";
     top.classList.toggle("is-summary", name === "summary");
-    propose(false);
+    isProposed = false;
+    drawActions();
     drawTabs();
     tabs.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
     const mine = ++turn;
@@ -456,18 +464,21 @@ export default function job({ id: wanted, tab, params }) {
     if (wanted !== String(fresh.number)) history.replaceState(history.state, "", address);
   }
 
-  findJob(wanted).then(open, (error) =>
-    replace(
-      node,
-      empty(
-        error.status === 404 ? t("Job not found") : (error.title ?? t("Something went wrong")),
-        error.status === 404
-          ? t("It was deleted, or never existed.")
-          : `${error.message} ${error.remedy ?? ""}`,
-        h("a.button", { href: "#/jobs" }, t("To the jobs")),
+  // The service takes a number as well as an id.
+  api
+    .get(`/api/v1/jobs/${encodeURIComponent(wanted)}`)
+    .then(open, (error) =>
+      replace(
+        node,
+        empty(
+          error.status === 404 ? t("Job not found") : (error.title ?? t("Something went wrong")),
+          error.status === 404
+            ? t("It was deleted, or never existed.")
+            : `${error.message} ${error.remedy ?? ""}`,
+          h("a.button", { href: "#/jobs" }, t("To the jobs")),
+        ),
       ),
-    ),
-  );
+    );
 
   return {
     title: t("Job"),

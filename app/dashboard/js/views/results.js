@@ -535,7 +535,11 @@ export default function results({ id, status: first }) {
     return [
       t("No row was loaded."),
       rejected &&
-        `${plural(rejected, "row was", "rows were")} rejected: the rejects say why, row by row.`,
+        plural(
+          rejected,
+          "row was rejected: the rejects say why, row by row.",
+          "rows were rejected: the rejects say why, row by row.",
+        ),
       missing(status),
     ]
       .filter(Boolean)

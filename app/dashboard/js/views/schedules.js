@@ -10,6 +10,8 @@ import { momentsInWords } from "../times.js";
 import { fail } from "../toast.js";
 
 const SHOWN_RUNS = 3;
+/** The type of a schedule that names none. */
+const USUAL_TYPE = "scoring";
 const REPEATS = [
   ["", t("as written")],
   ["0 * * * *", t("every hour")],
@@ -99,10 +101,10 @@ export default function schedules() {
     ],
     oncreated: job.redraw,
     describe: (each, path, load) => ({
-      title: each.name || each.job.source || each.job.type,
+      title: each.name || each.job.source || each.job.type || USUAL_TYPE,
       subtitle: [
         h("code", {}, each.cron),
-        ` · ${each.timezone} · ${each.job.type}${each.job.source ? ` · ${each.job.source}` : ""}`,
+        ` · ${[each.timezone, each.job.type ?? USUAL_TYPE, each.job.source].filter(Boolean).join(" · ")}`,
       ],
       run: {
         label: t("Run now"),

@@ -76,7 +76,8 @@ export default function summary({ path, status: first, proofs, openSheet, propos
   const drawRows = api.latest(
     async () => {
       if (isLoaded(status)) return (await api.get(`${path}/result`)).result;
-      if (!hasResults(status) || status.rows_removed_at) return null;
+      if (!hasResults(status)) return null;
+      if (status.rows_removed_at) return { items: [], columns: [] };
       if (!status.counts.loaded) return { items: [], columns: [] };
       const id = encodeURIComponent(status.job_id);
       return api.get(api.query(`/api/v1/results/${id}`, { limit: FIRST_ROWS }));
@@ -263,7 +264,8 @@ function showReasons(node, status, codes) {
   const failures = status.counts.failed ? failuresOf(status) : [];
   const error = status.error && (status.error.message ?? status.error.code);
   const isTold = failures.some(({ message }) => message === error);
-  node.hidden = !shown.length && !failures.length && !error;
+  const removedAt = status.counts.rejected > 0 ? status.rejects_removed_at : null;
+  node.hidden = !shown.length && !failures.length && !error && !removedAt;
   if (node.hidden) return;
   const most = Math.max(
     ...shown.map((each) => each.count),
@@ -279,8 +281,17 @@ function showReasons(node, status, codes) {
   replace(
     node,
     error && !isTold && h("p.lost", {}, error),
+    removedAt && [
+      h("h2", {}, t("Why rows were rejected")),
+      h("p.muted", {}, t("The rejects were deleted on {date}.", { date: when(removedAt) })),
+    ],
     failures.length > 0 && [
       h("h2", {}, t("Why rows failed")),
+      h(
+        "p.muted.hint",
+        {},
+        t("The reason is not in the file: a retry runs only these rows again."),
+      ),
       h(
         "ul.reasons",
         { "aria-label": t("Why rows failed") },
@@ -419,6 +430,12 @@ function cell(value) {
 /** Explains why there are no rows, and what to do. */
 function withoutRows(status) {
   const { loaded, rejected, failed } = status.counts;
+  if (status.rows_removed_at) {
+    const date = when(status.rows_removed_at);
+    return t("The rows were deleted on {date}: this service keeps them for a limited time.", {
+      date,
+    });
+  }
   if (!isFinal(status.status))
     return t("Rows appear here once the first part of the file is done.");
   if (loaded)

@@ -173,7 +173,22 @@ class Statements:
         )
         if self._plan.mode in KEYED:
             insert += f" WHERE {self._not_in('s', self.table, 't')}"
+        if source == self.stage:
+            insert += self._order
         return insert
+
+    @property
+    def _order(self) -> str:
+        """Return the order in which rows are inserted: by the primary key, whose index then grows at
+        one end. Several sessions stage at the same time, so that the stage is in no order. SQLite
+        has one that does, and a new table gets its key later; what a trigger does may depend on the
+        order of the file.
+        """
+        key = self._definition.primary_key
+        has_index = self._plan.mode != "create" and not self._definition.triggers
+        if self._is_sqlite or not has_index or not self._has(key):
+            return ""
+        return f" ORDER BY {', '.join(f's.{quoted(name)}' for name in key)}"
 
     @property
     def _changed(self) -> list[str]:

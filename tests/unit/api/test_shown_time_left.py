@@ -1,4 +1,4 @@
-"""The time left that the command line shows, compared with the real one."""
+"""The time left that a terminal shows, compared with the real one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.cli.pace import Pace, paced
+from app.jobs.time_left import Pace, paced
 
 SPEED, ROWS = 1000, 60_000
 
