@@ -65,7 +65,6 @@ NAMES = frozenset(
         "load.settled",
         "load.published",
         "load.committed",
-        "load.written",
         "load.undone",
         "load.rejected",
         "connection.before_commit",

@@ -59,10 +59,8 @@ def test_a_load_is_proved_shown_row_by_row_and_undone(remote: Remote) -> None:
 @pytest.mark.parametrize(
     "point",
     [
-        "load.staged=kill@3",
         "connection.before_commit=kill",
         "connection.committed=kill",  # a chunk there, and not here
-        "connection.committed=kill@5",
         "load.rejected=kill",  # a reject here, and its row still staged there
         "load.rejected=kill@2",
         "load.published=kill",
@@ -86,7 +84,6 @@ def test_a_load_is_written_once_wherever_the_service_dies(remote: Remote, point:
 @pytest.mark.parametrize(
     ("point", "is_undone"),
     [
-        ("load.undone=kill", False),
         ("connection.before_commit=kill", False),
         ("connection.committed=kill", True),
         ("undo.after_commit=kill", True),

@@ -24,7 +24,7 @@ def prices(engine: Engine) -> list[tuple[Any, ...]]:
     return engine.sql("SELECT id, price FROM prices ORDER BY id")
 
 
-@pytest.mark.parametrize("mode", ["append", "upsert", "insert_new"])
+@pytest.mark.parametrize("mode", ["append", "upsert"])
 def test_chunks_are_written_with_their_rejects_and_taken_back(engine: Engine, mode: str) -> None:
     """Rows 495 to 500 break a condition."""
     engine.sql(*TABLE)
@@ -139,7 +139,6 @@ def test_combinations_without_a_sense_are_refused(
 @pytest.mark.parametrize(
     "point",
     [
-        "load.written=kill@2",
         "connection.before_commit=kill@2",
         "connection.committed=kill@2",  # a chunk there, and not here
         "chunk.after_commit=kill@3",

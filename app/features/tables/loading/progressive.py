@@ -16,7 +16,6 @@ from app.db import chunks, jobs
 from app.db.results import PageHead
 from app.db.rows import JobRow, PageRow
 from app.destinations.base import ReadBack, ResultDestination, TakenBack
-from app.failpoints import hit
 from app.features.tables import queries
 from app.features.tables.loading.destination import LoadedTable, LoadParts, as_reject
 from app.features.tables.loading.loader import RowsRefused, TableLocked
@@ -58,7 +57,6 @@ class ProgressiveTable(ResultDestination):
                 async with self._place.awake(connection):
                     refusals, counts = await self._write(target, job_id, rows)
                 await self._table.note_written(target, job_id, rows, refusals, counts)
-        hit("load.written")
         self._parts.counts[job_id] = counts
         return [as_reject(refusal) for refusal in refusals]
 
