@@ -30,6 +30,7 @@ from app.db.rows import CompletedChunk
 from app.errors import GranulaError, TransientError
 from app.jobs.objects import ObjectsSubmission
 from app.jobs.progress import Statuses
+from app.jobs.time_left import SHORT_SECONDS, Pace, paced, seconds_run
 from app.jobs.users import LOCAL_OWNER
 from app.pipeline.processes import Processes
 from app.states import JobStatus
@@ -291,12 +292,16 @@ def _bar(bars: Bars | None) -> Iterator[Any]:
         yield lambda status: None
         return
 
+    pace: Pace | None = None
+
     def show(status: dict[str, Any]) -> None:
+        nonlocal pace
+        pace = paced(pace, status, time.monotonic())
         notes = []
-        if status["rows_per_second"]:
+        if seconds_run(status) >= SHORT_SECONDS:
             notes.append(f"{status['rows_per_second']:.0f} rows/s")
-        if status["eta_seconds"] is not None:
-            notes.append(f"{status['eta_seconds']:.0f} s left")
+        if pace is not None and pace.left is not None:
+            notes.append(f"{pace.left:.0f} s left")
         if status["waiting_on"]:
             notes = [f"waiting for {status['waiting_on']}"]
         bars.show("run", "Scoring", status["progress_percent"], ", ".join(notes))

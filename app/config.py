@@ -131,6 +131,10 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+RETENTION_NAME = r"^((label:[^,\x00-\x1f]{1,40}|[A-Za-z0-9_.-]+)\.)?(bytes|rows|rejects|jobs)$"
+"""A kind of data, of all jobs, of a processor's, or of those with a label."""
+
+
 class Settings(BaseSettings):
     """All settings. Each field is the environment variable of the same name in capitals, which may
     begin with GRANULA_; a `.env` file is read too.
@@ -477,13 +481,13 @@ class Settings(BaseSettings):
 
     retention: Annotated[
         dict[
-            Annotated[str, Field(pattern=r"^([A-Za-z0-9_.-]+\.)?(bytes|rows|rejects|jobs)$")],
+            Annotated[str, Field(pattern=RETENTION_NAME)],
             Annotated[float, Field(gt=0, le=36_500)],
         ],
         NoDecode,
     ] = {}
     """Days after the end of a job until its data is deleted: a JSON object such as `{"bytes": 7,
-    "jobs": 365, "sentiment.rows": 30}`. Empty: everything is kept.
+    "jobs": 365, "sentiment.rows": 30, "label:audit.jobs": 3650}`. Empty: everything is kept.
     """
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()

@@ -16,7 +16,7 @@ from types import FrameType
 from fastapi import FastAPI
 
 from app import __version__, config
-from app.api import assets, connections, docs, errors, guide, heads, health, log_filter, openapi
+from app.api import access_log, assets, connections, docs, errors, guide, heads, health, openapi
 from app.api.auth_middleware import AuthMiddleware
 from app.api.authentication import Authenticator
 from app.api.middleware import Cors, Frame
@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or load_settings()
     logs.install(settings)
-    log_filter.install()
+    access_log.install()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

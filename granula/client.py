@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeVar
@@ -31,6 +31,7 @@ from granula.operations import (
     Send,
     Source,
     Step,
+    choice_of,
     http_arguments,
 )
 from granula.rows import AsyncRejects, AsyncRows, AsyncTable, Rejects, Rows, Table
@@ -69,7 +70,7 @@ class Client:
     def load(self, source: Source, *, filename: str | None = None, **options: Any) -> Job:
         """Upload a file and start its job. Returns once the bytes are safely stored.
 
-        `options` are those of POST /api/v1/upload: `processor`, `priority`, `on_duplicate`,
+        `options` are those of POST /api/v1/upload: `processor`, `priority`, `label`, `on_duplicate`,
         `encoding`, `delimiter` and so on; `option={...}` are those of the processor. Raises OSError
         if the file cannot be read.
         """
@@ -79,8 +80,8 @@ class Client:
         """Start a job over `s3://...`, `https://...`, `file:///...`, or over an uploaded file by
         its `file_id`. Returns once a source that has to be copied is safely stored.
 
-        `members` are those of POST /api/v1/jobs: `options`, `priority`, `credentials`, `sheet` and
-        so on.
+        `members` are those of POST /api/v1/jobs: `options`, `priority`, `labels`, `credentials`,
+        `sheet` and so on.
         """
         return self._run(self._operations.start(job_type, source, members))
 
@@ -95,9 +96,23 @@ class Client:
         """
         return self._run(self._operations.wait(job, timeout, progress))
 
-    def rows(self, job: JobOrId) -> Rows:
-        """Return the loaded rows; while the job runs, those so far."""
-        return Table(self._run, self._operations.rows(job))
+    def rows(
+        self,
+        job: JobOrId,
+        *,
+        where: str = "",
+        search: str = "",
+        sort: str = "",
+        columns: Sequence[str] = (),
+    ) -> Rows:
+        """Return the loaded rows; while the job runs, those so far.
+
+        `where` has conditions (`amount > 5 and name contains 'ab'`), `search` a text in any cell,
+        `columns` the cells to return. With `sort` (`amount`, or `-amount` for the largest first)
+        only the first 1,000 rows of the order are returned.
+        """
+        choice = choice_of(where, search, sort, columns)
+        return Table(self._run, self._operations.rows(job, choice))
 
     def rejects(self, job: JobOrId) -> Rejects:
         """Return the rejected rows; while the job runs, those so far."""
@@ -213,9 +228,23 @@ class AsyncClient:
         """See Client.wait."""
         return await self._run(self._operations.wait(job, timeout, progress))
 
-    def rows(self, job: JobOrId) -> AsyncRows:
-        """Return the loaded rows; while the job runs, those so far."""
-        return AsyncTable(self._run, self._operations.rows(job))
+    def rows(
+        self,
+        job: JobOrId,
+        *,
+        where: str = "",
+        search: str = "",
+        sort: str = "",
+        columns: Sequence[str] = (),
+    ) -> AsyncRows:
+        """Return the loaded rows; while the job runs, those so far.
+
+        `where` has conditions (`amount > 5 and name contains 'ab'`), `search` a text in any cell,
+        `columns` the cells to return. With `sort` (`amount`, or `-amount` for the largest first)
+        only the first 1,000 rows of the order are returned.
+        """
+        choice = choice_of(where, search, sort, columns)
+        return AsyncTable(self._run, self._operations.rows(job, choice))
 
     def rejects(self, job: JobOrId) -> AsyncRejects:
         """Return the rejected rows; while the job runs, those so far."""

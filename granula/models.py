@@ -55,6 +55,7 @@ class Status:
     error: Failure | None
     raw: Mapping[str, Any] = field(repr=False)
     """The complete response of the service."""
+    labels: tuple[str, ...] = ()
 
     @property
     def is_final(self) -> bool:
@@ -74,6 +75,7 @@ class Status:
             eta_seconds=answer["eta_seconds"],
             error=None if error is None else Failure(error["code"], error["message"]),
             raw=answer,
+            labels=tuple(answer.get("labels", ())),  # services of earlier versions have none
         )
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, Literal, TypeAlias, TypeVar
@@ -27,6 +27,7 @@ TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 RETRIES = 4
 PIECE_BYTES = 1 << 18
 PAGE_ROWS = 10_000
+SORTED_ROWS = 1_000
 BUSY = frozenset((429, 502, 503, 504))
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.05, 1.0
@@ -38,6 +39,8 @@ Progress: TypeAlias = Callable[[Status], object]
 Corrections: TypeAlias = Mapping[int, Mapping[str, Any]] | Source
 """New values by row number and column, or a corrected download of the rejects."""
 FileFormat: TypeAlias = Literal["csv", "jsonl", "parquet", "arrow", "xlsx"]
+Choice: TypeAlias = Mapping[str, str]
+"""Parameters that choose rows."""
 FileContent: TypeAlias = Literal["results", "rejects"]
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -221,9 +224,12 @@ class Operations:
             raise JobFailed(current)
         return current
 
-    def rows(self, job: JobOrId) -> ReadPage[dict[str, Any]]:
+    def rows(self, job: JobOrId, choice: Choice) -> ReadPage[dict[str, Any]]:
         def read(after: int) -> Operation[Page[dict[str, Any]]]:
-            answer = yield from self._page("results", job, after)
+            if choice:
+                answer = yield from self._answer(_chosen_rows(job, choice, after))
+            else:
+                answer = yield from self._page("results", job, after)
             rows = [item["data"]["row"] for item in answer["items"]]
             return Page(answer["columns"], rows, _as_dict, answer["next_after"])
 
@@ -302,6 +308,21 @@ class Operations:
             yield Pause(max(pause * random.uniform(0.5, 1.0), requested_pause))
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         raise AssertionError("unreachable")
+
+
+def choice_of(where: str, search: str, sort: str, columns: Sequence[str]) -> Choice:
+    """Return the parameters that choose rows; empty for all rows."""
+    names = ",".join('"' + name.replace('"', '""') + '"' for name in columns)
+    choice = {"where": where, "search": search, "sort": sort, "columns": names}
+    return {name: value for name, value in choice.items() if value}
+
+
+def _chosen_rows(job: JobOrId, choice: Choice, after: int) -> Send:
+    if "sort" in choice:
+        place = {"limit": SORTED_ROWS}
+    else:
+        place = {"after": after, "limit": PAGE_ROWS}
+    return Send("GET", f"{API}/rows/{id_of(job)}", {**choice, **place})
 
 
 def _failure(reply: Reply) -> tuple[Exception, bool, float]:

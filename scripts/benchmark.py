@@ -5,7 +5,7 @@ Markdown; asserts nothing.
     ./scripts/benchmark --rows 50000 --repeat 2 --memory-mb 0 --big-rows 0  a fast run
     ./scripts/benchmark --only sqlite --json speed.json
     ./scripts/benchmark --kinds clean,quoted --memory-mb 0 --big-rows 0     some kinds of files
-    ./scripts/benchmark --only memory --memory-kinds all --memory-mb 1000   each kind at 20 MB and 1 GB
+    ./scripts/benchmark --large                                             each kind at 20 MB and 1 GB
 
 Method:
 
@@ -16,20 +16,22 @@ Method:
 - Loader: `psql \\copy` of the same file into as many text columns (by its own \\timing), of JSON each
   line into one; `sqlite3 .import` (the whole command) of the clean file, whatever the kind.
 - Granula: a real server process with default settings (unless the environment or .env says
-  otherwise), warmed up with 1,000 rows. From just before the upload to the job's `finished_at`,
-  both by the clock of this host; the commit that follows `finished_at` is not in it. The upload is
-  a raw body sent by http.client in blocks of 1 MiB, which costs the client less than httpx. The end
-  is awaited by asking for the status each half second, as /events would.
+  otherwise), warmed up with a file that is large enough to start its compute processes. From just
+  before the upload to the job's `finished_at`, both by the clock of this host; the commit that
+  follows `finished_at` is not in it. The upload is a raw body sent by http.client in blocks of 1
+  MiB, which costs the client less than httpx. The end is awaited by asking for the status each half
+  second, as /events would.
 - Peer: SQLAlchemy's bulk insert of JSON rows with an async driver, one transaction per 10,000 rows,
   without any upload.
 - Bytes per row: the table with its indexes, without the stored upload.
 - Proof and downloads: one request each after the load, the whole answer read.
 - Latency: small files of priority 10, one after another, while a big one of priority 0 is being
   processed.
-- Memory: the highest resident size (VmHWM) of a fresh server process. /health is asked each 10 ms
-  meanwhile, over one connection; an answer that takes longer counts also for each probe that it
-  kept from being sent, less 10 ms each, so that a stall is not one slow answer among many fast
-  ones.
+- Memory: the highest resident size (VmHWM) of a fresh server process, and the sum of those of its
+  compute processes. The deep page is the slowest of DEEP_READS requests for the last 100 rows by
+  `offset`. /health is asked each 10 ms meanwhile, over one connection; an answer that takes longer
+  counts also for each probe that it kept from being sent, less 10 ms each, so that a stall is not
+  one slow answer among many fast ones.
 """
 
 from __future__ import annotations
@@ -82,6 +84,12 @@ BLOCK_BYTES = 1 << 20
 SLOW_SECONDS = 10.0
 LONGEST_SECONDS = 3600.0
 SMALL_ROWS, SMALL_FILES = 1_000, 20
+WARM_ROWS = 300_000
+"""Rows of the file before the measured one: more than 4 MiB, so that compute processes start."""
+REST_SECONDS = 0.5
+"""A server that has used no processor time for so long has started all that it starts."""
+DEEP_READS = 5
+LARGE_MB = 1000
 PROBE_SECONDS = 0.010
 TARGET_SQLITE, TARGET_MIB, TARGET_HEALTH_MS, TARGET_LATENCY = 1.0, 300, 50, 0.5
 SMALL_MB = 20
@@ -402,10 +410,20 @@ def process_file(
 @contextmanager
 def clocked(run: Run, **processes: psutil.Process) -> Iterator[None]:
     """Record the CPU seconds that the processes use within the block."""
-    before = {name: _cpu_seconds(process) for name, process in processes.items()}
+    before = _cpu_seconds_by_name(processes)
     yield
     time.sleep(0.1)  # the time of a database process is known once its parent has waited for it
-    run.cpu = {name: _cpu_seconds(process) - before[name] for name, process in processes.items()}
+    after = _cpu_seconds_by_name(processes)
+    run.cpu = {name: seconds - before[name] for name, seconds in after.items()}
+
+
+def _cpu_seconds_by_name(processes: Mapping[str, psutil.Process]) -> dict[str, float]:
+    """Return the seconds of the processes, and apart from them those of the server's children."""
+    seconds = {name: _cpu_seconds(process) for name, process in processes.items()}
+    if "server" in processes:
+        alone = float(sum(processes["server"].cpu_times()[:2]))
+        seconds["computing"], seconds["server"] = seconds["server"] - alone, alone
+    return seconds
 
 
 def _cpu_seconds(process: psutil.Process) -> float:
@@ -466,10 +484,23 @@ def run_loader(engine: Engine, url: str, sample: Sample) -> Run:
     return run_plain(engine, url, "bare", sample.rows, lambda: engine.load(url, sample.path, kind))
 
 
-def run_granula(engine: Engine, url: str, sample: Sample, small: Path) -> Run:
+def wait_for_rest(server: Server) -> None:
+    """Wait until the server and its processes do nothing."""
+    process = process_of(server)
+    used, since = _cpu_seconds(process), time.monotonic()
+    deadline = since + 60
+    while time.monotonic() < min(deadline, since + REST_SECONDS):
+        time.sleep(REST_SECONDS / 5)
+        now = _cpu_seconds(process)
+        if now > used + 0.02:
+            used, since = now, time.monotonic()
+
+
+def run_granula(engine: Engine, url: str, sample: Sample, warm: Path) -> Run:
     spent = Run()
     with serving(url) as server:
-        process_file(server, small)
+        process_file(server, warm)
+        wait_for_rest(server)
         engine.settle()
         with clocked(
             spent, **engine.processes(), server=process_of(server), client=psutil.Process()
@@ -484,7 +515,7 @@ def run_granula(engine: Engine, url: str, sample: Sample, small: Path) -> Run:
             run.reading[suffix] = download(server, path)
     if not proof["closes"] or proof["rows"]["ok"] != sample.rows - sample.bad_rows:
         raise BenchmarkError(f"The proof does not close: {json.dumps(proof)[:1000]}")
-    run.bytes_per_row = engine.size(url, "result_pages") / (sample.rows + SMALL_ROWS)
+    run.bytes_per_row = engine.size(url, "result_pages") / (sample.rows + WARM_ROWS)
     return run
 
 
@@ -522,12 +553,12 @@ def run_peer(engine: Engine, url: str, sample: Path, rows: int) -> Run:
 
 
 def measure_speed(
-    engine: Engine, sample: Sample, repeat: int, small: Path, show: Callable[[str], None]
+    engine: Engine, sample: Sample, repeat: int, warm: Path, show: Callable[[str], None]
 ) -> dict[str, list[Run]]:
     contestants: dict[str, Callable[[str], Run]] = {}
     if engine.compares(BY_NAME[sample.kind]):
         contestants[engine.loader] = lambda url: run_loader(engine, url, sample)
-    contestants[GRANULA] = lambda url: run_granula(engine, url, sample, small)
+    contestants[GRANULA] = lambda url: run_granula(engine, url, sample, warm)
     if sample.kind == "clean":
         contestants[PEER_NAME] = lambda url: run_peer(engine, url, sample.path, sample.rows)
     runs: dict[str, list[Run]] = {name: [] for name in contestants}
@@ -570,12 +601,17 @@ def measure_memory(engine: Engine, sample: Sample, show: Callable[[str], None]) 
             time.sleep(2)
         processes = {**engine.processes(), "server": process_of(server), "client": psutil.Process()}
         with probing(server) as latencies, clocked(spent, **processes):
-            run = process_file(server, sample.path)[1]
+            job_id, run = process_file(server, sample.path)
         run.cpu = spent.cpu
-        kib = re.findall(
-            r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process_of(server).pid}/status").read_text()
-        )[0]
-    mib = int(kib) / 1024
+        mib = peak_mib(process_of(server))
+        children = process_of(server).children(recursive=True)
+        computing_mib = sum(map(peak_mib, children))
+        last = sample.rows - sample.bad_rows - 100
+        file_id = ask(server, "GET", f"/api/v1/jobs/{job_id}/proof")["file_id"]
+        deep = [
+            download(server, f"/api/v1/results/{file_id}?limit=100&offset={last}")
+            for _ in range(DEEP_READS)
+        ]
     size = f"{sample.kind}, {sample.megabytes:,.0f} MB"
     show(f"{engine.name}: memory at {size}: {mib:.0f} MiB, {run.seconds:.1f} s")
     p50, p99, slowest = (percentile(latencies, p) for p in (50, 99, 100))
@@ -592,9 +628,20 @@ def measure_memory(engine: Engine, sample: Sample, show: Callable[[str], None]) 
         "megabytes": sample.megabytes,
         "rows": sample.rows,
         "peak_mib": mib,
+        "computing_mib": computing_mib,
+        "deep_ms": 1000 * max(deep),
         "health_ms": health,
         "run": run,
     }
+
+
+def peak_mib(process: psutil.Process) -> float:
+    """Return the highest resident size so far; 0 if the process has ended."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        return 0.0
+    return sum(int(kib) for kib in re.findall(r"VmHWM:\s+(\d+) kB", status)) / 1024
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -651,11 +698,13 @@ def measure(args: argparse.Namespace, folder: Path, results: Results, console: C
         small = folder / "small.csv"
         generate(small, SMALL_ROWS, seed=SEED)
         if args.only != "memory":
+            warm = folder / "warm.csv"
+            generate(warm, WARM_ROWS, seed=SEED)
             for kind in args.kinds:
                 sample = Sample.write(folder, kind, round(args.rows * kind.rows_share))
                 results.samples[kind.name] = sample
                 for engine in engines:
-                    runs = measure_speed(engine, sample, args.repeat, small, show)
+                    runs = measure_speed(engine, sample, args.repeat, warm, show)
                     results.speed.setdefault(engine.name, {})[kind.name] = runs
                 sample.path.unlink()
             if args.big_rows:
@@ -778,16 +827,23 @@ def _memory_report(results: Results) -> Iterator[str]:
     yield "**Memory** of the server process, and the latency of /health meanwhile\n"
     yield (
         f"| | file | peak (target {TARGET_MIB} MiB) | /health p50 | p99 (target {TARGET_HEALTH_MS}"
-        " ms) | slowest | p99 before, idle | rows per second |\n|---|---|---|---|---|---|---|---|"
+        " ms) | slowest | p99 before, idle | rows per second | of those at"
+        f" {SMALL_MB} MB | compute processes | deep page |\n|---|---|---|---|---|---|---|---|---|---|---|"
     )
     for m in results.memory:
         health = " | ".join(
             f"{m['health_ms'][key]:.1f} ms" for key in ("p50", "p99", "max", "idle p99")
         )
         speed = m["rows"] / m["run"].seconds
+        first = next(
+            small
+            for small in results.memory
+            if (small["database"], small["kind"]) == (m["database"], m["kind"])
+        )
+        share = speed / (first["rows"] / first["run"].seconds)
         yield (
             f"| {m['database']} | {m['kind']}, {m['megabytes']:,.0f} MB | {m['peak_mib']:.0f} MiB | {health} |"
-            f" {speed:,.0f} |"
+            f" {speed:,.0f} | {share:.2f} | {m['computing_mib']:.0f} MiB | {m['deep_ms']:.0f} ms |"
         )
 
 
@@ -879,9 +935,17 @@ def main() -> None:
         metavar="A,B",
         help="those of the memory part, or all (default clean)",
     )
+    add(
+        "--large",
+        action="store_true",
+        help=f"only the memory part, with every kind at {SMALL_MB} and {LARGE_MB} MB",
+    )
     add("--json", type=Path, metavar="OUT", help="write every single measurement to this file")
     add("--write", action="store_true", help="write the report into docs/benchmarks.md")
     args = parser.parse_args()
+    if args.large:
+        args.only, args.memory_mb = "memory", LARGE_MB
+        args.memory_kinds = KINDS if args.memory_kinds == KINDS[:1] else args.memory_kinds
     if args.rows < 1 or args.repeat < 1 or args.big_rows < 0 or args.memory_mb < 0:
         parser.error("rows and repeat must be 1 or more, the others 0 or more")
     signal.signal(signal.SIGTERM, signal.default_int_handler)

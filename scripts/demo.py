@@ -1,9 +1,9 @@
-"""See Granula work: start it, load a million rows, watch, look at the results, prove that each row
-is there, clean up.
+"""See Granula work: start it, load a million rows of which some are odd, watch, look at results and
+rejects, correct one reject, prove that each row is there, clean up.
 
     python scripts/demo.py                              in a temporary folder; nothing is left behind
     python scripts/demo.py --keep                       in ./storage (or STORAGE_DIR); the service keeps running
-    python scripts/demo.py --rows 50000 --dirty 0.1     with odd rows, to see rejects
+    python scripts/demo.py --rows 50000 --dirty 0       a clean file, without rejects
     python scripts/demo.py --database-url postgresql+asyncpg://user:password@localhost/granula
 
 `./scripts/demo` does the same and sets up `.venv` first. The exit code is 0 only if the job
@@ -186,7 +186,7 @@ class Demo:
         self._show_status(status)
         self._show_results(file_id, status["columns"])
         if status["rows"]["invalid"]:
-            self._show_rejects(file_id)
+            self._correct(file_id, self._show_rejects(file_id), status["columns"])
         good = ("completed", "completed_with_errors") if self._args.dirty else ("completed",)
         return self._show_proof(file_id) and status["status"] in good
 
@@ -328,7 +328,8 @@ class Demo:
         )
         table(f"First {len(page['items'])} of {page['total']:,} results", ["row", *columns], rows)
 
-    def _show_rejects(self, file_id: str) -> None:
+    def _show_rejects(self, file_id: str) -> dict[str, Any]:
+        """Show the first rejects, and return the first of them."""
         page = self._ask("GET", f"/api/v1/rejects/{file_id}", params={"limit": SHOWN_ROWS})
         names = ["row_number", "line", "column", "code", "raw"]
         rows = ([item[name] for name in names] for item in page["items"])
@@ -336,6 +337,29 @@ class Demo:
             f"First {len(page['items'])} of {page['total']:,} rejects",
             ["row", *names[1:-1], "text"],
             rows,
+        )
+        return dict(page["items"][0])
+
+    def _correct(self, file_id: str, reject: dict[str, Any], columns: list[str]) -> None:
+        """Give a rejected row new cells, wait until it is a result, and show it."""
+        row = reject["row_number"]
+        cells = dict(zip(columns, (str(row), "Corrected by hand", "0"), strict=True))
+        self._ask(
+            "POST",
+            f"/api/v1/files/{file_id}/corrections",
+            json={"rows": [{"_row": row, "values": cells}]},
+        )
+        with console.status("Running the corrected row"):
+            for status in self._statuses(file_id):
+                if status["corrections"]["rows"]:
+                    break
+        page = self._ask(
+            "GET", f"/api/v1/results/{file_id}", params={"limit": 1, "offset": 0, "after": row - 1}
+        )
+        table(
+            f"Row {row} is corrected: only this row ran again, and it is a result in its place",
+            ["row", *columns],
+            [[item["row_number"], *item["data"]["row"]] for item in page["items"]],
         )
 
     def _show_proof(self, file_id: str) -> bool:
@@ -417,21 +441,27 @@ def shown(value: object, limit: int = 32) -> str:
 
 
 def show_kept(service: Service, sample: Path, file_id: str | None) -> None:
+    facts(
+        "The service keeps running",
+        {
+            "Dashboard": f"{service.url}/",
+            "Guide": f"{service.url}/guide",
+            "Log": _shown_path(service.log),
+            "Stop it": f"kill {service.pid}",
+        },
+    )
     api = f"{service.url}/api/v1"
-    lines: dict[str, str | Text] = {
-        "URL": service.url,
-        "Documentation": f"{service.url}/docs",
-        "Log": _shown_path(service.log),
-        "Stop it": f"kill {service.pid}",
-    }
-    facts("The service goes on", lines)
-    console.print("\n[bold]Try[/]")
     form = shlex.quote(f"file=@{_shown_path(sample)}")
-    for line in (
+    show_commands(
         f"curl -F {form} '{api}/upload?priority=5'",
         f"curl {api}/status/{file_id}",
         f"curl '{api}/results/{file_id}?limit=5'",
-    ):
+    )
+
+
+def show_commands(*lines: str) -> None:
+    console.print("\n[bold]Try next[/]")
+    for line in lines:
         console.print(f"  {line}", markup=False, soft_wrap=True)
 
 
@@ -493,6 +523,12 @@ def run(args: argparse.Namespace) -> bool:
             cleanup.pop_all()
             client.close()
             show_kept(service, sample, demo.file_id)
+        else:
+            show_commands(
+                "./scripts/demo --keep                     the same, and the service keeps running",
+                ".venv/bin/python -m app serve             your own service, with a dashboard",
+                ".venv/bin/python -m app upload FILE       load a file of yours into it",
+            )
         return is_well
 
 
@@ -538,9 +574,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     add(
         "--dirty",
         type=_rate,
-        default=0.0,
+        default=0.02,
         metavar="RATE",
-        help="share of odd rows, 0 to 1 (default 0)",
+        help="share of odd rows, 0 to 1 (default 0.02)",
     )
     add("--seed", type=int, default=1, help="same seed, same file (default 1)")
     add(

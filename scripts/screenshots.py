@@ -282,7 +282,7 @@ def _load(client: httpx.Client, folder: Path) -> dict[str, tuple[str, Callable[[
     o = orders["job_id"]
     return {
         "jobs": ("jobs", live),
-        "job": (f"jobs/{o}", text("It closes")),
+        "job": (f"jobs/{o}", text("Verified")),
         "results": (
             f"jobs/{o}/results",
             lambda page: page.locator(".virtual .grid-row:not(.loading)").nth(9).wait_for(),
@@ -299,7 +299,7 @@ def _load(client: httpx.Client, folder: Path) -> dict[str, tuple[str, Callable[[
         "schedules": ("schedules", text("Nightly scoring")),
         "webhooks": ("webhooks", log),
         "users": ("users", text("For administrators")),
-        "system": ("system", text("Is it well?")),
+        "system": ("system", text("The last 24 hours")),
     }
 
 

@@ -10,7 +10,8 @@
   among all columns of the other table (a softmax by row and one by column). A signal that is to speak
   for a pair has no weight below 0, one that is to speak against it none above 0.
 - The confidence is calibrated on scores of domains that the score was not trained on: a logistic
-  regression of the odds, then an isotonic one.
+  regression of the odds, then an isotonic one. Pairs in doubt (evidence.py) have a curve of their own,
+  which ends at HIGHEST_IN_DOUBT.
 - Nothing is random beyond seeds, so the same code and the same model give the same weights, but for
   the last digits.
 """
@@ -63,10 +64,13 @@ FOLDS = 3
 NEAREST, OTHERS = 5, 0.1
 """Pairs to train on: so many of each column, and a share of the others."""
 FLOORS = np.arange(0.1, 0.6, 0.02)
-OPEN = 0.7
-"""Share of the columns without a counterpart that are to be left open."""
+OPEN = 0.72
+"""Share of the columns without a counterpart that are to be left open: somewhat more than is wanted
+on domains that were not trained on."""
 USUAL_FROM = 4
 HIGHEST = 0.98
+HIGHEST_IN_DOUBT = 0.9
+"""Confidence that a pair in doubt never exceeds, whatever the share that is right."""
 
 FOR = (
     "equal", "words_equal", "letters", "name_best", "concept_same", "concept_near", "meaning", "meaning_across",
@@ -74,12 +78,13 @@ FOR = (
     "both_numbers", "both_dates", "both_booleans", "number_range", "number_middle", "years_shared", "values_missing",
 )  # fmt: skip
 AGAINST = (
-    "digits_differ", "concept_other", "qualifiers_differ", "kinds_differ", "personal_on_one", "sets_apart", "set_on_one",
-    "numbers_apart", "signs_differ", "decimals_differ", "years_apart", "unique_apart", "places_apart", "values_elsewhere",
+    "digits_differ", "opposites", "concept_other", "qualifiers_differ", "kinds_differ", "personal_on_one", "sets_apart",
+    "set_on_one", "numbers_apart", "signs_differ", "decimals_differ", "years_apart", "unique_apart", "places_apart",
+    "values_elsewhere",
 )  # fmt: skip
 OPEN_TO_BOTH = ("name_without_values",)
 GROUPS = {
-    "names": ("equal", "words_equal", "letters", "digits_differ"),
+    "names": ("equal", "words_equal", "letters", "digits_differ", "opposites"),
     "hand-made words": ("concept_same", "concept_near", "concept_other", "qualifiers_differ"),
     "the sentence model": ("meaning", "meaning_across", "meaning_of_values_in_table"),
     "values": (
@@ -280,9 +285,8 @@ def train(chosen: Sequence[Example], left_out: Sequence[str] = (), steps: int = 
     weights = dict(zip(names, np.round(best[:-2] / scale, 3).tolist(), strict=True))
     weights = {name: weight for name, weight in weights.items() if weight}
     curve = [(-20.0, 0.0), (20.0, 1.0)]
-    return Weights(
-        weights, round(float(best[-2]), 3), round(float(best[-1]), 3), (0.0, 1.0, 1.0), curve, 0.0
-    )
+    none = round(float(best[-2]), 3), round(float(best[-1]), 3)
+    return Weights(weights, *none, (0.0, 1.0, 1.0), curve, curve, 0.0)
 
 
 def calibrated(chosen: Sequence[Example], left_out: Sequence[str] = (), steps: int = 80) -> Weights:
@@ -308,9 +312,16 @@ def calibrated(chosen: Sequence[Example], left_out: Sequence[str] = (), steps: i
     for example, inner in outside:
         inner = msgspec.structs.replace(inner, odds=weights.odds)
         shown.append(_shown(example, inner))
-    weights = msgspec.structs.replace(weights, curve=_curve(np.concatenate(shown)))
+    points = np.concatenate(shown)
+    in_doubt = points[:, 2] > 0
+    weights = msgspec.structs.replace(
+        weights,
+        curve=_curve(points[~in_doubt], HIGHEST),
+        curve_in_doubt=_curve(points[in_doubt], HIGHEST_IN_DOUBT),
+    )
+    curves = {"curve": weights.curve, "curve_in_doubt": weights.curve_in_doubt}
     measured = [
-        (example, msgspec.structs.replace(inner, odds=weights.odds, curve=weights.curve))
+        (example, msgspec.structs.replace(inner, odds=weights.odds, **curves))
         for example, inner in outside
     ]
     return msgspec.structs.replace(weights, floor=_floor(measured))
@@ -339,7 +350,7 @@ def _logistic(values: Floats, right: npt.NDArray[np.bool_]) -> tuple[float, floa
 
 
 def _shown(example: Example, weights: Weights) -> Floats:
-    """Return (log odds, right or not) of the best pairs of each column, (n, 2)."""
+    """Return (log odds, right or not, in doubt or not) of the best pairs of each column, (n, 3)."""
     scores = score(example.signals, weights)
     constant, of_row, of_column = weights.odds
     by_row, by_column = odds(scores, weights)
@@ -347,11 +358,13 @@ def _shown(example: Example, weights: Weights) -> Floats:
     truth = _truth(example, scores.shape)
     chosen = assign(1 / (1 + np.exp(-together)), 0.02)
     places = list(chosen.items())
-    return np.array([(together[i, j], truth[i, j]) for i, j in places]).reshape(-1, 2)
+    in_doubt = example.signals["in_doubt"]
+    points = [(together[i, j], truth[i, j], in_doubt[i, j]) for i, j in places]
+    return np.array(points).reshape(-1, 3)
 
 
-def _curve(shown: Floats) -> list[tuple[float, float]]:
-    """Return the isotonic regression, as points between which it is straight."""
+def _curve(shown: Floats, highest: float) -> list[tuple[float, float]]:
+    """Return the isotonic regression up to `highest`, as points between which it is straight."""
     ordered = shown[np.argsort(shown[:, 0], kind="stable")]
     blocks: list[list[float]] = []
     size = max(20, len(ordered) // 40)
@@ -366,11 +379,15 @@ def _curve(shown: Floats) -> list[tuple[float, float]]:
             blocks[-1] = [place, before[1] + last[1], weight]
     # One more of each kind: no block is sure because it is small.
     points = [
-        (round(x, 3), round(min(HIGHEST, (right + 0.5) / (count + 1)), 4))
+        (round(x, 3), round(min(highest, (right + 0.5) / (count + 1)), 4))
         for x, right, count in blocks
     ]
     low, high = points[0][0] - 6, points[-1][0] + 6
-    return [(round(low, 3), 0.0), *points, (round(high, 3), max(0.99, points[-1][1]))]
+    return [
+        (round(low, 3), 0.0),
+        *points,
+        (round(high, 3), 0.99 if highest == HIGHEST else highest),
+    ]
 
 
 def _floor(measured: Sequence[tuple[Example, Weights]]) -> float:
@@ -393,14 +410,13 @@ def totals(
     """
     right = known = left_open = alone = sure = 0
     for example, weights in measured:
-        scores = score(example.signals, weights)
-        confidences = confidence(scores, weights)
+        confidences = confidence(example.signals, weights)
         pairs_of = assign(confidences, weights.floor if floor is None else floor)
         truth = example.truth
         known += int((truth >= 0).sum())
         right += sum(truth[i] == j for i, j in pairs_of.items())
         sure += sum(truth[i] != j and confidences[i, j] > 0.9 for i, j in pairs_of.items())
-        n, m = scores.shape
+        n, m = confidences.shape
         if m <= n:
             free = set(range(m)) - set(truth[truth >= 0].tolist())
             left_open += len(free - set(pairs_of.values()))
@@ -415,7 +431,7 @@ def reliability(measured: Sequence[tuple[Example, Weights]]) -> list[tuple[float
     """Return (mean confidence, share that is right, number) of the choices, by tenths."""
     shown = []
     for example, weights in measured:
-        confidences = confidence(score(example.signals, weights), weights)
+        confidences = confidence(example.signals, weights)
         for i, j in assign(confidences, weights.floor).items():
             shown.append((confidences[i, j], example.truth[i] == j))
     points = np.array(shown)

@@ -42,7 +42,8 @@ from app import failpoints, wiring
 from app.api.services import Services
 from app.config import Settings, load_settings
 from app.db.presence import Presence
-from app.pipeline import machine, suspects
+from app.pipeline import apart, machine
+from app.pipeline.processes import NoneIdle
 from app.pipeline.queue import JobQueue
 from tests.crash.service import ServiceFolder
 from tests.harness import Api
@@ -192,7 +193,7 @@ def _watch() -> None:
     event.listen(SqlEngine, "engine_connect", _share_compiled)
 
 
-class _Here:
+class Here:
     """Replaces compute processes: the thread that waits calls the function itself."""
 
     def __init__(self, count: int, memory_mb: int = 0) -> None: ...
@@ -200,7 +201,12 @@ class _Here:
     def compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
 
+    def compute_if_idle(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        raise NoneIdle
+
     def prepare(self, *modules: str) -> None: ...
+
+    def get_ready(self, count: int, function: Callable[..., Any], *arguments: Any) -> None: ...
 
     def close(self) -> None: ...
 
@@ -305,9 +311,9 @@ class Engine(ServiceFolder):
         gc.freeze()  # so that searching for leftovers of this life takes no time
         self._patch.setenv("CRASH_FLAGS", str(self.flags))
         self._patch.setattr(failpoints, "die", lambda: self.life.die())
-        self._patch.setattr(machine, "Processes", _Here)
+        self._patch.setattr(machine, "Processes", Here)
         self._patch.setattr(wiring, "Presence", _Presence)
-        suspects._made.clear()
+        apart._made.clear()
         given = {name.lower(): value for name, value in {**self.environment, **extra}.items()}
         settings = load_settings(
             database_url=self.url, storage_dir=self.storage, min_free_disk_mb=0, **given

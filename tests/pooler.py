@@ -34,6 +34,7 @@ class Session:
         """The parameters of the server, as messages."""
         self.asked = 0
         """How many times ReadyForQuery is still to come."""
+        self.loses_answer = False
 
 
 class Pooler:
@@ -54,6 +55,8 @@ class Pooler:
         """How often a session was lent."""
         self.cut_after: int | None = None
         """Number of transactions after which the next one loses its connection, once."""
+        self.lose_commit_of = b""
+        """A parameter: the server commits the transaction with it, and the answer is lost, once."""
         self.was_cut = False
         self._is_down = False
 
@@ -183,6 +186,8 @@ class Pooler:
         message: Message | None = first
         while message is not None and message[0] != b"X":
             session.asked += message[0] in ASKS_FOR_READY
+            if message[0] == b"B" and self.lose_commit_of and self.lose_commit_of in message[1]:
+                self.lose_commit_of, session.loses_answer = b"", True
             session.writer.write(_packed(*message))
             await session.writer.drain()
             message = await messages.get()
@@ -199,6 +204,9 @@ class Pooler:
             message = await answers.get()
             if message is None:
                 raise ConnectionResetError("the server or the client is gone")
+            if session.loses_answer and message == (b"Z", b"I"):
+                self.was_cut = True
+                raise ConnectionResetError("as the test wants it")
             writer.write(_packed(*message))
             await writer.drain()
             if message[0] != b"Z":

@@ -37,7 +37,7 @@ StatusInFive = Literal["pending", "processing", "completed", "failed", "cancelle
 
 FILE_ID = "Id of the file, for its status, results and rejects."
 JOB_ID = "Id of the job, for proof, chunks, cancel and retry."
-LIMIT, OFFSET = "As requested.", "As it was asked for."
+LIMIT, OFFSET = "The requested limit.", "The requested offset."
 NEXT_AFTER = "`after` of the next page; null at the end."
 NEXT_OFFSET = "`offset` of the next page; null at the end."
 CREATED_AT = "Time of creation."
@@ -111,7 +111,7 @@ class CsvDialect(Answer):
     newline: Literal["lf", "crlf", "cr", "any"] = Field(description="Line ending of a row.")
     skip_initial_space: bool = sometimes("Whether spaces before a cell are dropped.")
     skip_rows: int = Field(description="Lines before the header.")
-    skipped: list[SkippedLines] = sometimes("Lines skipped by detection, and why.")
+    skipped: list[SkippedLines] = sometimes("Lines that detection skipped, and why.")
     header_rows: int = Field(description="Header rows; 0 if there is no header.")
     header_confidence: float = sometimes(
         "Confidence in `header_rows` from 0 to 1; 1 if you declared it. Below 0.8 the header is"
@@ -169,13 +169,13 @@ class FixedDialect(Answer):
 
     kind: Literal["fixed"] = Field(description="Kind of dialect.")
     encoding: str = Field(description="Encoding of the text.")
-    starts: list[int] = Field(description="First character of each column, from 0.")
+    starts: list[int] = Field(description="Position of the first character of each column, from 0.")
     ends: list[int] = Field(
-        description="Character behind each column; 0 if the last one is the rest of the line."
+        description="Character position after each column; 0 if the last one is the rest of the line."
     )
     newline: Literal["lf", "crlf", "cr", "any"] = Field(description="Line ending of a row.")
     skip_rows: int = Field(description="Lines before the header.")
-    skipped: list[SkippedLines] = sometimes("Lines skipped by detection, and why.")
+    skipped: list[SkippedLines] = sometimes("Lines that detection skipped, and why.")
     header_rows: int = Field(description="Header rows; 0 if there is no header.")
     header_confidence: float = sometimes("Confidence in `header_rows` from 0 to 1.")
     skip_footer: int = Field(description="Lines at the end that are not rows.")
@@ -216,7 +216,7 @@ class SkippedMember(Answer):
     """A member of an archive that was not read."""
 
     name: str = Field(description="Path in the archive.")
-    why: str = Field(description="What it is: a hidden file, a symbolic link, ...")
+    why: str = Field(description="Why it was skipped: a hidden file, a symbolic link, ...")
 
 
 class Decoding(Answer):
@@ -237,7 +237,7 @@ class Decoding(Answer):
     rows: int = sometimes("Of a Parquet, Arrow or ORC file: the number of its rows.")
     row_groups: int = sometimes("Number of its row groups, batches or stripes.")
     types: dict[str, str] = sometimes("Types of its first 200 columns, as Arrow names them.")
-    notes: list[CellNote] = sometimes("What is worth knowing of some cells.")
+    notes: list[CellNote] = sometimes("Notes about some cells.")
     member: str = sometimes("Path of the file in the archive.")
     files: int = sometimes("Number of files that the archive became.")
     skipped: list[SkippedMember] = sometimes("The first 20 members that were not read.")
@@ -291,7 +291,7 @@ class FetchedVersion(Answer):
     etag: str | None = Field(
         description="ETag; of a file in a folder, its time and size; null if the source names none."
     )
-    size_bytes: int = Field(description="Number of bytes that came.")
+    size_bytes: int = Field(description="Number of received bytes.")
     modified_at: str | None = Field(
         description="Time of the last change, as the source writes it; null if it does not say."
     )
@@ -435,6 +435,7 @@ class FileStatus(Answer):
     )
     corrections: CorrectionTotals = Field(description="Corrections of the rejects of this job.")
     priority: int = Field(description="0-10; higher goes first.")
+    labels: list[str] = Field(description="Its labels, in the order of the alphabet.")
     processor: str = Field(description="Processor that runs each row.")
     filename: str = Field(description="Name of the file, or URI of the object.")
     format: str = Field(

@@ -4,10 +4,14 @@ their content.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import posixpath
+import re
 from functools import cache
 from pathlib import Path
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -15,7 +19,17 @@ from starlette.types import Receive, Scope, Send
 from app.errors import NotFound
 
 FOLDER = Path(__file__).resolve().parents[1] / "dashboard"
-TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+TYPES = {
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+}
+FIRST_MODULES = ("js/main.js", "js/views/jobs.js")
+"""What the first view loads, with all that these import."""
+STATIC_IMPORT = re.compile(
+    r"""^(?:import|export)\b[^;]*?\bfrom\s+"(\.[^"]+)"|^import\s+"(\.[^"]+)""", re.M
+)
 PAGE_HEADERS = {
     # Trusted Types: browsers that support them refuse to parse any string as HTML.
     "Content-Security-Policy": (
@@ -42,11 +56,48 @@ def bundle() -> tuple[str, dict[str, bytes]]:
     return digest.hexdigest()[:12], files
 
 
-def page() -> Response:
-    """Return the single page of the dashboard."""
+@cache
+def compressed(path: str) -> bytes:
+    """Return a file of the dashboard in gzip. It is compressed once and kept."""
+    return gzip.compress(bundle()[1][path], compresslevel=9, mtime=0)
+
+
+@cache
+def first_modules() -> tuple[str, ...]:
+    """Return the paths of the modules of the first view. The page names them, so that a browser
+    requests all at once and not each after the one that imports it.
+    """
+    files = bundle()[1]
+    paths: list[str] = []
+    open_paths = list(FIRST_MODULES)
+    while open_paths:
+        path = open_paths.pop(0)
+        if path in paths:
+            continue
+        paths.append(path)
+        folder = posixpath.dirname(path)
+        for match in STATIC_IMPORT.finditer(files[path].decode()):
+            target = match[1] or match[2]
+            open_paths.append(posixpath.normpath(posixpath.join(folder, target)))
+    return tuple(paths)
+
+
+@cache
+def page_text() -> str:
+    """Return the page. It names the first modules, and the languages that have a catalogue."""
     version, files = bundle()
+    languages = [Path(name).stem for name in files if name.startswith("messages/")]
+    links = [
+        f'<link rel="modulepreload" href="/assets/{version}/{path}">' for path in first_modules()
+    ]
     text = files["index.html"].decode().replace("{{assets}}", f"/assets/{version}")
-    return Response(text, media_type="text/html", headers=PAGE_HEADERS)
+    text = text.replace("{{languages}}", " ".join(languages))
+    return text.replace("{{modules}}", "\n    ".join(links))
+
+
+def page(status: int = 200) -> Response:
+    """Return the single page of the dashboard."""
+    return Response(page_text(), status, media_type="text/html", headers=PAGE_HEADERS)
 
 
 async def assets(scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,21 +110,31 @@ async def assets(scope: Scope, receive: Receive, send: Send) -> None:
     version, _, path = (
         scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/").partition("/")
     )
-    await _asset(version, path)(scope, receive, send)
+    takes_gzip = accepts_gzip(Headers(scope=scope).get("accept-encoding", ""))
+    await _asset(version, path, takes_gzip)(scope, receive, send)
 
 
-def _asset(version: str, path: str) -> Response:
+def _asset(version: str, path: str, takes_gzip: bool) -> Response:
     current, files = bundle()
     kind = TYPES.get(Path(path).suffix)
     if version != current or kind is None or path not in files:
         raise NotFound(
             "There is no such file in this version of the dashboard. Load the page again."
         )
-    return Response(
-        files[path],
-        media_type=kind,
-        headers={"Cache-Control": "public, max-age=31536000, immutable"},
-    )
+    headers = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
+    if takes_gzip:
+        headers["Content-Encoding"] = "gzip"
+    data = compressed(path) if takes_gzip else files[path]
+    return Response(data, media_type=kind, headers=headers)
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Return whether this Accept-Encoding header permits gzip (RFC 9110, 12.5.3)."""
+    weights: dict[str, float] = {}
+    for part in accept_encoding[:2000].split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weights[name] = _weight(parameters)
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
 
 
 def wants_page(accept: str) -> bool:

@@ -52,7 +52,7 @@ class Authenticator:
         }
         if seconds:
             raise RateLimited(
-                f"You may send {limit} requests a minute.",
+                f"At most {limit} requests per minute are allowed.",
                 headers={**headers, "Retry-After": whole_seconds(seconds)},
             )
         return Admitted(caller, headers)

@@ -14,8 +14,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.routing import Match
 
+from app.api.assets import page, wants_page
 from app.errors import (
     ConnectionUnavailable,
     DiskFull,
@@ -38,6 +40,8 @@ from app.sources.faults import to_granula_error
 logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 PLACES = ("query", "body", "path", "header")
+FOR_PROGRAMS = ("/api/", "/assets/", "/batch")
+"""Addresses under which a browser also gets errors as JSON."""
 RETRY_AFTER = {503: "2", 507: "60"}
 """Default value of Retry-After in seconds, by status."""
 NEAR = 0.7
@@ -55,11 +59,26 @@ class BodyRefused(HTTPException):
 
 
 def problem(request: Request, error: RequestError) -> JSONResponse:
-    body = problem_body(error, request.scope["path"], request.scope.get("request_id", ""))
+    body = problem_body(error, request.scope["path"], _request_id(request))
     headers = error.headers or {}
     if error.status in RETRY_AFTER:
         headers = {"Retry-After": RETRY_AFTER[error.status], **headers}
     return JSONResponse(body, error.status, headers, MEDIA_TYPE)
+
+
+def _nothing_here(request: Request, error: NotFound) -> Response:
+    """Return the problem; for a browser that looks for a page, the dashboard, which says so."""
+    path = request.scope["path"]
+    is_read = request.method in ("GET", "HEAD")
+    is_for_people = is_read and not path.startswith(FOR_PROGRAMS)
+    if is_for_people and wants_page(request.headers.get("accept", "")):
+        return page(error.status)
+    return problem(request, error)
+
+
+def _request_id(request: Request) -> str:
+    """Return the id of the request; empty for one that did not pass the middleware."""
+    return str(request.scope.get("request_id", ""))
 
 
 def problem_body(error: RequestError, path: str, request_id: str) -> dict[str, Any]:
@@ -104,7 +123,7 @@ def invalid(
     named = ", ".join(
         dict.fromkeys(item["pointer"].partition("/")[2] or item["pointer"] for item in complaints)
     )
-    return InvalidParameter(f"These parameters cannot be used: {named}.", errors=complaints)
+    return InvalidParameter(f"Invalid parameters: {named}.", errors=complaints)
 
 
 def _known_names(request: Request) -> list[str]:
@@ -126,12 +145,26 @@ def _known_names(request: Request) -> list[str]:
 
 def failure(request: Request, error: Exception) -> JSONResponse:
     """Answer an unexpected exception: the details go to the log alone."""
-    logger.error("Unhandled error in %s %r", request.method, request.scope["path"], exc_info=error)
+    logger.error(
+        "Unhandled error in %s %r, request_id=%s",
+        request.method,
+        request.scope["path"],
+        _request_id(request),
+        exc_info=error,
+        extra={"fields": {"request_id": _request_id(request)}},
+    )
     return problem(request, InternalError())
 
 
 def unavailable(request: Request, error: TransientError) -> JSONResponse:
-    logger.warning("%s %r: %s", request.method, request.scope["path"], error)
+    logger.warning(
+        "%s %r: %s (request_id=%s)",
+        request.method,
+        request.scope["path"],
+        error,
+        _request_id(request),
+        extra={"fields": {"request_id": _request_id(request)}},
+    )
     if isinstance(error, DiskFull):
         return problem(request, InsufficientStorage(error.detail))
     # they name the path or the connection, and what to check
@@ -163,8 +196,12 @@ def _methods(request: Request) -> list[str]:
 
 def install(app: FastAPI) -> None:
     @app.exception_handler(RequestError)
-    async def request_error(request: Request, error: RequestError) -> JSONResponse:
-        return problem(request, error)
+    async def request_error(request: Request, error: RequestError) -> Response:
+        return (
+            _nothing_here(request, error)
+            if isinstance(error, NotFound)
+            else problem(request, error)
+        )
 
     @app.exception_handler(RequestValidationError)
     async def validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -193,15 +230,17 @@ def install(app: FastAPI) -> None:
         return problem(request, NotFound(error.detail))
 
     @app.exception_handler(HTTPException)
-    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
+    async def http_error(request: Request, error: HTTPException) -> Response:
         if isinstance(error, BodyRefused):
             return problem(request, error.error)
         if error.status_code == 405:
             return problem(
                 request, MethodNotAllowed(headers={"Allow": ", ".join(_methods(request))})
             )
+        if error.status_code == 404:
+            return _nothing_here(request, NotFound(headers=dict(error.headers or {})))
         # 400 is FastAPI's status for a JSON body that the decoder rejected.
-        kinds: dict[int, type[RequestError]] = {400: MalformedJson, 404: NotFound}
+        kinds: dict[int, type[RequestError]] = {400: MalformedJson}
         kind = kinds.get(error.status_code)
         if kind is None:
             kind = InternalError if error.status_code >= 500 else RequestError

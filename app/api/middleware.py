@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api import access_log
 from app.api.errors import BodyRefused, failure, problem
 from app.api.hosts import Hosts
 from app.api.pace import Pace
@@ -77,7 +78,11 @@ class Frame:
         scope["request_id"] = uuid.uuid4().hex  # never the client's value: it is written to logs
         with _traced(scope) as span:
             pace = Pace(self._settings.upload_stall_seconds, self._settings.min_bytes_per_second)
-            await self._answer(scope, _Exchange(scope, receive, send, span, pace))
+            exchange = _Exchange(scope, receive, send, span, pace)
+            try:
+                await self._answer(scope, exchange)
+            finally:
+                access_log.log(scope, exchange.status, exchange.seconds)
 
     async def _answer(self, scope: Scope, exchange: _Exchange) -> None:
         refusal = self._refusal(scope)
@@ -173,6 +178,13 @@ class _Exchange:
         self._received = 0
         self._is_early = False
         self.has_started = False
+        self.status: int | None = None
+        """HTTP status of the response; None before it begins."""
+
+    @property
+    def seconds(self) -> float:
+        """Time since the request began."""
+        return perf_counter() - self._begun
 
     async def receive(self) -> Message:
         message = await (
@@ -212,11 +224,10 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.has_started, self._is_early = True, not self._body_ended
+            self.status = message["status"]
             headers = MutableHeaders(scope=message)
-            seconds = perf_counter() - self._begun
-            _tell(
-                self._scope, self._span, message["status"], headers.get("content-type", ""), seconds
-            )
+            media_type = headers.get("content-type", "")
+            _tell(self._scope, self._span, message["status"], media_type, self.seconds)
             headers["X-Request-ID"] = self._request_id
             if self._is_early:
                 headers["Connection"] = "close"

@@ -63,7 +63,8 @@ BODY_EXAMPLES: dict[str, dict[str, Any]] = {
     "MappingRequest": {"input_file_id": ID, "reference_file_id": OTHER_ID, "provider": "local"},
     "NewJob": {"type": "analyze", "file_id": ID},
     "ScoreRequest": {"source": "s3://transactions/2026/*.csv", "priority": 5},
-    "PriorityChange": {"priority": 9},
+    "JobPatch": {"priority": 9},
+    "BulkRequest": {"action": "label", "jobs": [55, 56], "add_labels": ["q3"]},
     "NewTemplate": {
         "name": "Shop to CRM",
         "columns": [{"reference_column": "email", "input_columns": ["E-Mail"]}],

@@ -26,8 +26,8 @@ class Pace:
     def broken(self) -> str:
         """Describe how a client used up its allowance."""
         if not self._bytes_per_second:
-            return f"Nothing came for {self._most:g} seconds."
+            return f"No bytes arrived for {self._most:g} seconds."
         return (
-            f"Fewer than {self._bytes_per_second} bytes a second came, with {self._most:g} seconds"
-            " of patience."
+            f"Fewer than {self._bytes_per_second} bytes arrived per second, after {self._most:g} seconds"
+            " of grace."
         )

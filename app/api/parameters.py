@@ -16,6 +16,9 @@ from uuid import UUID
 from fastapi import Depends, Path, Request
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from app.api.services import owner, services_of
+from app.db.jobs import find_id
+from app.db.labels import LABEL_CHARACTERS, MOST_LABELS
 from app.errors import InvalidParameter, NotFound
 from app.formats.base import MAX_COLUMNS
 from app.formats.detect import Declared
@@ -102,6 +105,24 @@ Moment = Annotated[
 ]
 
 
+def _labels(value: Any) -> Any:
+    """Split `a,b`; a query parameter arrives as a list of such texts. Empty ones are left out."""
+    parts = [value] if isinstance(value, str) else value
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise ValueError("must be labels separated by commas")
+    names = (name.strip() for part in parts for name in part.split(","))
+    return list(dict.fromkeys(name for name in names if name))
+
+
+Label = Annotated[
+    str, Field(min_length=1, max_length=LABEL_CHARACTERS, pattern=r"^[^,\x00-\x1f\x7f-\x9f]+$")
+]
+Labels = Annotated[list[Label], BeforeValidator(_labels), Field(max_length=MOST_LABELS)]
+"""In JSON a list, in a query repeated or separated by commas, in a form separated by commas."""
+REPEATABLE = frozenset({"label"})
+"""Parameters of a query that may be given more than once."""
+
+
 def _as_text(value: Any) -> Any:
     """A number may be given as one."""
     is_number = isinstance(value, int) and not isinstance(value, bool)
@@ -114,8 +135,9 @@ MaxRejects = Annotated[
     Field(
         pattern=r"^(\d{1,15}|\d{1,3}(\.\d{1,4})?%)?$",
         description=(
-            "How many rows may be rejected, or which percentage (`5%`): with more the job fails"
-            " (`too_many_rejects`), and a load or a transform publishes nothing."
+            "How many rows may be rejected, as a number or percentage (`5%`). With more "
+            "rejects the job fails (`too_many_rejects`), and a load or transform publishes "
+            "nothing."
         ),
     ),
 ]
@@ -131,6 +153,9 @@ class JobOptions(BaseModel):
         default=None, description="Rows per chunk; the processor's own number by default."
     )
     max_rejects: MaxRejects = ""
+    label: Labels = Field(
+        default=[], description="Labels of the job, repeated or separated by commas."
+    )
     option: dict[str, str] = Field(
         default={}, description="Options of the processor; GET /api/v1/job-types lists them."
     )
@@ -167,6 +192,7 @@ class JobOptions(BaseModel):
             priority=self.priority,
             chunk_size=self.chunk_size,
             max_rejects=self.max_rejects,
+            labels=tuple(self.label),
             options=self.processor_options(),
         )
 
@@ -196,27 +222,27 @@ class DialectOptions(BaseModel):
     ) = Field(
         default=None,
         description=(
-            "Characters of each column of fixed width, as `10,5,20`; a last `*` is the rest of the"
-            " line. Names are in the first line, or in `columns`."
+            "Width of each column in characters, such as `10,5,20`; a last `*` takes the rest "
+            "of the line. Names are in the first line, or in `columns`."
         ),
     )
     members: str | None = Field(
         default=None,
         min_length=1,
         max_length=1000,
-        description="Files of an archive to read, as names or patterns: `*.csv,2024/*.xlsx`.",
+        description="Files of an archive to read, by names or patterns: `*.csv,2024/*.xlsx`.",
     )
     records: str | None = Field(
         default=None,
         max_length=1000,
-        description="Path of the records in JSON, as `data.items`, or XML, as `/orders/order`.",
+        description="Path of the records in JSON, such as `data.items`, or XML, such as `/orders/order`.",
     )
     record_key: str | None = Field(
         default=None,
         min_length=1,
         max_length=1000,
         description=(
-            "Read the members of a JSON object as records; the column of this name gets their keys."
+            "Read the members of a JSON object as records; the column with this name gets the keys."
         ),
     )
     flatten: Annotated[Integer, Field(ge=0, le=64)] | None = Field(
@@ -324,7 +350,7 @@ async def single_values(request: Request) -> None:
     """Reject a parameter that is given more than once, since clients and servers disagree on its
     meaning.
     """
-    keys = [key for key, _ in request.query_params.multi_items()]
+    keys = [key for key, _ in request.query_params.multi_items() if key not in REPEATABLE]
     if len(set(keys)) != len(keys):
         raise given_twice("query", next(key for key in keys if keys.count(key) > 1))
 
@@ -343,10 +369,25 @@ def identifier(value: str) -> UUID:
         raise NotFound from None
 
 
+async def _with_numbers(request: Request, value: str) -> UUID:
+    """Return the id that a path names: by itself, or by the number of the caller's job."""
+    if not re.fullmatch(r"[1-9][0-9]{0,17}", value):
+        return identifier(value)
+    who = await owner(request)
+    async with services_of(request).database.reading() as connection:
+        job_id = await find_id(connection, int(value), who)
+    if job_id is None:
+        raise NotFound
+    return job_id
+
+
 async def file_id(
-    file_id: Annotated[str, Path(description="The `file_id` of an upload, or the id of a job.")],
+    request: Request,
+    file_id: Annotated[
+        str, Path(description="The `file_id` of an upload, or the id or number of a job.")
+    ],
 ) -> UUID:
-    return identifier(file_id)
+    return await _with_numbers(request, file_id)
 
 
 async def only_file_id(
@@ -355,8 +396,11 @@ async def only_file_id(
     return identifier(file_id)
 
 
-async def job_id(job_id: Annotated[str, Path(description="The `job_id`.")]) -> UUID:
-    return identifier(job_id)
+async def job_id(
+    request: Request,
+    job_id: Annotated[str, Path(description="The `job_id`, or the number of the job.")],
+) -> UUID:
+    return await _with_numbers(request, job_id)
 
 
 FileId = Annotated[UUID, Depends(file_id)]

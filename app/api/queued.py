@@ -37,7 +37,7 @@ def accepted(job: SubmittedJob, message: str, *, replayed: bool = False) -> Resp
         body = {
             "job_id": job_id,
             "status": "completed",
-            "message": "This was done before",
+            "message": "This job was already run",
             "cached": True,
         }
     headers = {"Location": f"/api/v1/jobs/{job_id}/status"}

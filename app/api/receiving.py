@@ -266,7 +266,7 @@ def expected_sha256(request: Request) -> bytes | None:
         except ValueError:  # binascii.Error, or not ASCII
             raise BadDigest from None
         if len(digest) != 32:
-            raise BadDigest("A sha-256 digest has 32 bytes.")
+            raise BadDigest("A sha-256 digest must have 32 bytes.")
         return digest
     if not re.search(r"[\w-]+=:[A-Za-z0-9+/=]*:", header):
         raise BadDigest

@@ -72,7 +72,7 @@ def api(
 
     if method.upper() not in METHODS:
         raise CliError(
-            f"{shown(method)} is no method. Write one of {', '.join(METHODS)} before the path.",
+            f"{shown(method)} is not a method. Write one of {', '.join(METHODS)} before the path.",
             Exit.USAGE,
         )
     client = connect(url)

@@ -79,6 +79,8 @@ def backup(
             else run_on_storage(lambda parts: parts.ownership.own_id())
         )
         _write_manifest(folder, own_id, saved, copied)
+        if saved is not None:
+            run_on_storage(_record)
     except OSError as error:
         raise CliError(f"{folder} cannot be written: {error.strerror}.", Exit.UNAVAILABLE) from None
     print_status(_summary(saved, copied, f"in {folder}"))
@@ -116,13 +118,13 @@ def restore(
     manifest = _read_manifest(folder)
     has = {Only.DATABASE: manifest.database is not None, Only.STORAGE: manifest.has_storage}
     if only is not None and not has[only]:
-        raise CliError(f"{folder} has no {only}: the backup was made without it.", Exit.USAGE)
+        raise CliError(f"{folder} has no {only}: the backup does not include it.", Exit.USAGE)
     chosen = [only] if only is not None else [part for part in Only if has[part]]
     if Only.DATABASE in chosen:
         old_database = _run(_load_database(settings, folder, manifest, replace))
         print_status(
             "The database is restored."
-            + (f" The previous one is {old_database}." if old_database else "")
+            + (f" The previous database is {old_database}." if old_database else "")
         )
     run_on_storage(lambda parts: _finish(parts, folder if Only.STORAGE in chosen else None))
 
@@ -134,6 +136,13 @@ async def _save_database(settings: Settings, folder: Path) -> Saved:
     from app.db import backup
 
     return await backup.save(settings.url, folder / DATABASE)
+
+
+async def _record(parts: Parts) -> None:
+    """Record the time, which the service shows."""
+    from app.db import installation
+
+    await parts.database.transact(installation.record_backup)
 
 
 async def _save_storage(parts: Parts, folder: Path) -> Copied:
@@ -231,7 +240,8 @@ def _read_manifest(folder: Path) -> Manifest:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         if manifest["format"] != FORMAT:
             raise CliError(
-                f"{folder} is of another version of Granula ({manifest['version']}).", Exit.USAGE
+                f"{folder} was written by another version of Granula ({manifest['version']}).",
+                Exit.USAGE,
             )
         return Manifest(manifest[DATABASE], manifest[STORAGE] is not None)
     except FileNotFoundError:
@@ -260,7 +270,7 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
     except (asyncpg.PostgresError, SQLAlchemyError, ConnectionError, TimeoutError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise CliError(
-            f"The database of DATABASE_URL cannot be used: {first}. {PROGRAM} doctor looks"
-            " into it.",
+            f"The database of DATABASE_URL cannot be used: {first}. Run {PROGRAM} doctor to "
+            "find out why.",
             Exit.UNAVAILABLE,
         ) from None

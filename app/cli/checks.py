@@ -34,7 +34,7 @@ from app.sources.s3 import Credentials
 
 Finding = tuple[str, str, str]
 """(ok, note, warning or bad; result; remedy)"""
-UPGRADE = "Run `alembic upgrade head`, or start by `python -m app serve --migrate`."
+UPGRADE = "Run `alembic upgrade head`, or start with `python -m app serve --migrate`."
 SECONDS = 15.0
 
 

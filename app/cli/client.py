@@ -109,7 +109,7 @@ class Client:
         jobs = self.get("/jobs", limit=1)["items"]
         if not jobs:
             raise CliError(
-                f"{self.url} has no jobs. {PROGRAM} upload FILE makes one.", Exit.REFUSED
+                f"{self.url} has no jobs. {PROGRAM} upload FILE creates one.", Exit.REFUSED
             )
         return UUID(jobs[0]["job_id"])
 

@@ -85,10 +85,19 @@ Wait = Annotated[
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+
+
+def _job_ids(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    from app.cli.completion import job_ids
+
+    return job_ids(ctx, incomplete)
+
+
 Id = Annotated[
     str,
     typer.Argument(
         metavar="ID",
+        autocompletion=_job_ids,
         help="Job number, `last`, `file_id` or `job_id`, or the first characters of an id.",
     ),
 ]
@@ -96,6 +105,7 @@ Ids = Annotated[
     list[str],
     typer.Argument(
         metavar="ID...",
+        autocompletion=_job_ids,
         help="Job numbers, `last`, `file_id`s or `job_id`s, or the first characters of ids.",
     ),
 ]
@@ -112,10 +122,8 @@ def named(text: str) -> tuple[str, str]:
 
 
 def examples(*lines: str) -> str:
-    """Return the examples at the end of a help text from (command, description) pairs."""
-    return "[bold]Examples[/bold]\n\n" + "\n\n".join(
-        f"  [cyan]{PROGRAM} {line}[/cyan]" for line in lines
-    )
+    """Return the examples at the end of a help text."""
+    return "\b\nExamples:\n" + "\n".join(f"  {PROGRAM} {line}" for line in lines)
 
 
 def connect(url: str) -> Client:

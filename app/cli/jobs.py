@@ -29,8 +29,21 @@ from app.cli.common import (
     print_result,
     print_status,
 )
+from app.cli.many import (
+    DryRun,
+    ManyIds,
+    Where,
+    act,
+    check_choice,
+    conditions,
+    count,
+    moment,
+    percent,
+    print_count,
+)
 from app.cli.render import Silent, board, table
 from app.cli.text import FINAL, ago, duration, quantity, rows_text, shown, size, state_text
+from app.jobs.time_left import SHORT_SECONDS, seconds_run
 
 if TYPE_CHECKING:
     from app.cli.client import Client
@@ -39,6 +52,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 PAGE = 500
+LABELS_FROM = 100
+"""Columns of a terminal from which labels are listed."""
 COPY_SECONDS = 3600.0
 """Longest wait for the answer to a new job, whose source may have to be copied first."""
 STYLES = {
@@ -55,7 +70,8 @@ STYLES = {
     rich_help_panel=CLIENT,
     epilog=examples(
         "list",
-        "list --status failed",
+        "list --status failed --from 2026-11-01",
+        "list --label q3 --sort rejected",
         "list --all --json | jq -r 'select(.progress_percent < 100).file_id'",
     ),
 )
@@ -72,6 +88,31 @@ def list_jobs(
         ),
     ] = None,
     processor: Annotated[str | None, typer.Option(help="Only jobs of this processor.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Only jobs with this label; repeat it for several.")
+    ] = None,
+    search: Annotated[str | None, typer.Option(help="Part of the file's name.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="Only jobs of this day or later.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", metavar="DATE", help="Only jobs of this day or before.")
+    ] = None,
+    rejected: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PERCENT", help="Only jobs with more than this percentage of rows rejected."
+        ),
+    ] = None,
+    sort: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="created, name, rows, rejected, duration or size; largest first."
+        ),
+    ] = "created",
+    reverse: Annotated[bool, typer.Option("--reverse", help="The smallest or oldest first.")] = (
+        False
+    ),
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only each job_id.")] = False,
     url: Url = DEFAULT_URL,
@@ -79,9 +120,18 @@ def list_jobs(
     """List jobs, newest first, with their rows and the time of their upload. The number serves as
     an ID.
     """
-    jobs = _pages(
-        connect(url), None if everything else limit, {"status": status, "processor": processor}
-    )
+    filters = {
+        "status": status,
+        "processor": processor,
+        "label": ",".join(label) if label else None,
+        "search": search,
+        "since": moment(since) if since else None,
+        "until": moment(until, is_end=True) if until else None,
+        "rejected_over": percent(rejected) if rejected else None,
+        "sort": sort,
+        "order": "asc" if reverse else "desc",
+    }
+    jobs = _pages(connect(url), None if everything else limit, filters)
     if as_json:
         for job in jobs:
             print_json(job)
@@ -92,7 +142,7 @@ def list_jobs(
         return
     listed = list(jobs)
     if not listed:
-        print_status(f"No jobs. {PROGRAM} upload FILE makes one.")
+        print_status(f"No jobs. {PROGRAM} upload FILE creates one.")
         return
     if not sys.stdout.isatty():
         rows = [
@@ -123,6 +173,9 @@ def _show_jobs(jobs: list[dict[str, Any]]) -> None:
     grid.add_column(no_wrap=True, max_width=name_width)
     grid.add_column(ratio=1)
     grid.add_column(justify="right", no_wrap=True)
+    has_labels = console.width >= LABELS_FROM and any(job["labels"] for job in jobs)
+    if has_labels:
+        grid.add_column(max_width=console.width // 5)
     for job in jobs:
         style = STYLES.get(state_text(job), "")
         grid.add_row(
@@ -130,16 +183,14 @@ def _show_jobs(jobs: list[dict[str, Any]]) -> None:
             Text(shown(job["filename"], name_width)),
             Text(_state_with_rows(job), style),
             Text(ago(job["created_at"]), "dim"),
+            *([Text(shown(", ".join(job["labels"])), "cyan")] if has_labels else []),
         )
     console.print(grid)
 
 
 def _state_with_rows(job: dict[str, Any]) -> str:
     """Return the state of a job with its rows so far."""
-    state, counts = (
-        state_text(job).replace("completed_with_errors", "completed with rejects"),
-        job["counts"],
-    )
+    state, counts = state_text(job), job["counts"]
     if state == "queued":
         return state
     is_final = job["status"] in FINAL
@@ -150,19 +201,20 @@ def _state_with_rows(job: dict[str, Any]) -> str:
         for name in ("rejected", "failed", "not_processed")
         if counts[name] and (is_final or name != "not_processed")
     ]
-    return f"{state}: " + ", ".join(
-        f"{counts[name]:,} {name.replace('_', ' ')}" for name in (*names, "loaded")
-    )
+    rows = ", ".join(f"{counts[name]:,} {name.replace('_', ' ')}" for name in (*names, "loaded"))
+    if state == "completed_with_errors":
+        return rows  # they begin with the rejected ones
+    return f"{state}: {rows}"
 
 
 def _pages(client: Client, limit: int | None, filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    before = None
+    cursor = None
     while limit is None or limit > 0:
         page_size = PAGE if limit is None else min(limit, PAGE)
-        page = client.get("/jobs", limit=page_size, before=before, **filters)
+        page = client.get("/jobs", limit=page_size, cursor=cursor, **filters)
         yield from page["items"]
-        before = page["next_before"]
-        if before is None:
+        cursor = page["next_cursor"]
+        if cursor is None:
             return
         limit = None if limit is None else limit - len(page["items"])
 
@@ -235,6 +287,9 @@ def start(
     credentials: Annotated[
         str, typer.Option(metavar="NAME", help="Name in SOURCE_CREDENTIALS, for https.")
     ] = "",
+    labels: Annotated[
+        list[str] | None, typer.Option("--label", help="Label of the job; repeat it for several.")
+    ] = None,
     fresh: Annotated[
         bool,
         typer.Option(
@@ -260,6 +315,8 @@ def start(
         "priority": priority,
         "options": dict(map(named, option or ())),
     }
+    if labels:
+        body["labels"] = labels
     if "://" in source:
         body["source"] = source
         if credentials:
@@ -312,27 +369,109 @@ def proof(identifiers: Ids, as_json: Json = False, url: Url = DEFAULT_URL) -> No
     exit_with(_for_each(connect(url), identifiers, show))
 
 
-@app.command(rich_help_panel=CLIENT, epilog=examples("cancel ID"))
-def cancel(identifiers: Ids, as_json: Json = False, url: Url = DEFAULT_URL) -> None:
+@app.command(
+    rich_help_panel=CLIENT,
+    epilog=examples(
+        "label 55 56 --add q3",
+        "label --where search=orders --where from=2026-11-01 --add orders",
+        "label last --remove q3 --add q4",
+    ),
+)
+def label(
+    identifiers: ManyIds = None,
+    add: Annotated[list[str] | None, typer.Option("--add", help="Label to add.")] = None,
+    remove: Annotated[list[str] | None, typer.Option("--remove", help="Label to remove.")] = None,
+    where: Where = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Add labels to jobs, and remove others. `list --label` shows the jobs that have one."""
+    check_choice(identifiers, where, dry_run=dry_run)
+    if not add and not remove:
+        raise CliError("Name a label: --add NAME or --remove NAME.", Exit.USAGE)
+    client = connect(url)
+    body: dict[str, Any] = {
+        "action": "label",
+        "add_labels": add or [],
+        "remove_labels": remove or [],
+    }
+    if where:
+        exit_with(_all_that_match(client, body, where, dry_run=dry_run, as_json=as_json))
+        return
+
+    def change(client: Client, identifier: UUID) -> Exit:
+        job_id = client.file_and_job(identifier)[1]
+        answer = client.send("POST", "/jobs/bulk", json=body | {"jobs": [job_id]}).json()
+        (item,) = answer["items"]
+        if item["outcome"] == "refused":
+            raise CliError(str(item["detail"]), Exit.REFUSED)
+        if as_json:
+            print_json(item)
+        else:
+            print_result(f"#{item['number']} {shown(item['filename'])}: {item['outcome']}")
+        return Exit.OK
+
+    exit_with(_for_each(client, identifiers or [], change))
+
+
+def _all_that_match(
+    client: Client, body: dict[str, Any], where: list[str], *, dry_run: bool, as_json: bool
+) -> Exit:
+    """Do an action with the jobs of --where, or count them."""
+    whole = body | {"where": conditions(where)}
+    if dry_run:
+        print_count(client, whole, as_json=as_json)
+        return Exit.OK
+    return act(client, whole, as_json=as_json)
+
+
+@app.command(
+    rich_help_panel=CLIENT,
+    epilog=examples("cancel ID", "cancel --where status=queued --where label=q3"),
+)
+def cancel(
+    identifiers: ManyIds = None,
+    where: Where = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    url: Url = DEFAULT_URL,
+) -> None:
     """Cancel jobs: no further row is written. Finished rows stay readable."""
+    check_choice(identifiers, where, dry_run=dry_run)
+    if where:
+        body = {"action": "cancel"}
+        exit_with(_all_that_match(connect(url), body, where, dry_run=dry_run, as_json=as_json))
+        return
 
     def end(client: Client, identifier: UUID) -> Exit:
         answer = client.send("POST", f"/jobs/{client.file_and_job(identifier)[1]}/cancel").json()
         print_json(answer) if as_json else print_result(f"{identifier}: {shown(answer['status'])}")
         return Exit.OK
 
-    exit_with(_for_each(connect(url), identifiers, end))
+    exit_with(_for_each(connect(url), identifiers or [], end))
 
 
-@app.command(rich_help_panel=CLIENT, epilog=examples("retry ID --wait"))
+@app.command(
+    rich_help_panel=CLIENT, epilog=examples("retry ID --wait", "retry --where status=failed")
+)
 def retry(
-    identifiers: Ids,
+    identifiers: ManyIds = None,
+    where: Where = None,
+    dry_run: DryRun = False,
     wait: Wait = False,
     as_json: Json = False,
     quiet: Quiet = False,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Run the failed chunks of jobs again, and only those. Use `fix` for rejected rows."""
+    check_choice(identifiers, where, dry_run=dry_run)
+    if where:
+        if wait:
+            raise CliError("--wait needs ids.", Exit.USAGE)
+        body = {"action": "retry"}
+        exit_with(_all_that_match(connect(url), body, where, dry_run=dry_run, as_json=as_json))
+        return
 
     def again(client: Client, identifier: UUID) -> Exit:
         answer = client.send("POST", f"/jobs/{client.file_and_job(identifier)[1]}/retry").json()
@@ -342,23 +481,40 @@ def retry(
             print_result(f"{identifier}: {shown(answer['message'])}")
         return Exit.OK
 
-    code = _for_each(connect(url), identifiers, again)
+    code = _for_each(connect(url), identifiers or [], again)
     if wait and code is Exit.OK:
-        watch(identifiers, as_json=as_json, quiet=quiet, url=url)
+        watch(identifiers or [], as_json=as_json, quiet=quiet, url=url)
     exit_with(code)
 
 
-@app.command(rich_help_panel=CLIENT, epilog=examples("delete ID", "delete ID ID --yes"))
+@app.command(
+    rich_help_panel=CLIENT,
+    epilog=examples(
+        "delete ID", "delete ID ID --yes", "delete --where label=test --where to=2026-10-31"
+    ),
+)
 def delete(
-    identifiers: Ids, yes: Yes = False, as_json: Json = False, url: Url = DEFAULT_URL
+    identifiers: ManyIds = None,
+    where: Where = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: Json = False,
+    url: Url = DEFAULT_URL,
 ) -> None:
     """Delete files with their results, rejects and bytes; running jobs are cancelled first."""
-    if not yes:
+    check_choice(identifiers, where, dry_run=dry_run)
+    if not yes and not dry_run:
         if not sys.stdin.isatty():
             raise CliError("This deletes permanently: add --yes.", Exit.USAGE)
-        typer.confirm(
-            f"Delete {len(identifiers)} file(s) with all rows for good?", abort=True, err=True
-        )
+        number = len(identifiers or [])
+        if where:
+            whole = {"action": "delete", "where": conditions(where)}
+            number = count(connect(url), whole)["matched"]
+        typer.confirm(f"Delete {number} file(s) with all rows for good?", abort=True, err=True)
+    if where:
+        body = {"action": "delete"}
+        exit_with(_all_that_match(connect(url), body, where, dry_run=dry_run, as_json=as_json))
+        return
 
     def remove(client: Client, identifier: UUID) -> Exit:
         client.send("DELETE", f"/files/{client.file_and_job(identifier)[0]}")
@@ -369,7 +525,7 @@ def delete(
         )
         return Exit.OK
 
-    exit_with(_for_each(connect(url), identifiers, remove))
+    exit_with(_for_each(connect(url), identifiers or [], remove))
 
 
 def _for_each(client: Client, identifiers: list[str], do: Callable[[Client, UUID], Exit]) -> Exit:
@@ -409,7 +565,7 @@ def _show_status(body: dict[str, Any]) -> None:
     ]
     if body["rows_per_second"]:
         lines.append(("speed", f"{body['rows_per_second']:,.0f} rows/s"))
-    if body["eta_seconds"] is not None:
+    if body["eta_seconds"] is not None and seconds_run(body) >= SHORT_SECONDS:
         lines.append(("left", duration(body["eta_seconds"])))
     if body["waiting_on"]:
         lines.append(("waits for", body["waiting_on"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from types import FrameType
@@ -26,13 +27,36 @@ from app.cli import (
     users,
     worker,
 )
-from app.cli.common import PROGRAM, CliError, Exit, Terminated, examples, print_status
+from app.cli.common import (
+    CLIENT,
+    PROGRAM,
+    SERVER,
+    CliError,
+    Exit,
+    Terminated,
+    examples,
+    print_status,
+)
 from app.errors import GranulaError
 from app.features import FEATURES
 
+CLAUSE_END = re.compile(r"[:;.](?:\s|$)")
 
-class ExitCodeGroup(TyperGroup):
-    """A group of commands whose errors end as a sentence and an exit code."""
+
+class ProgramGroup(TyperGroup):
+    """All commands: listed by panel, and with errors that end as a sentence and an exit code."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands of each panel with the first clause of their help."""
+        panels: dict[str, list[tuple[str, str]]] = {CLIENT: [], SERVER: []}
+        for name in self.list_commands(ctx):
+            command: Any = self.get_command(ctx, name)
+            panel = getattr(command, "rich_help_panel", None)
+            clause = CLAUSE_END.split(command.help or "", maxsplit=1)[0]
+            panels[panel if isinstance(panel, str) else CLIENT].append((name, clause))
+        for panel, commands in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl(commands)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -53,9 +77,9 @@ class ExitCodeGroup(TyperGroup):
 
 
 app = typer.Typer(
-    cls=ExitCodeGroup,
+    cls=ProgramGroup,
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples(

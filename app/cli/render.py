@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.cli.common import as_json, print_result, print_status
 from app.cli.text import FINAL, duration, quantity, rows_text, shown, size, state_text
+from app.jobs.time_left import SHORT_SECONDS, Pace, paced, seconds_run
 
 if TYPE_CHECKING:
     from app.terminal import Bars
@@ -79,6 +81,7 @@ class OnTerminal(Silent):
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
+        self._paces: dict[str, Pace | None] = {}
 
     def uploading(self, key: str, name: str, done: int, total: int | None, speed: float) -> None:
         note = f"{size(done)}{f' of {size(total)}' if total else ''} up, {size(speed)}/s"
@@ -92,18 +95,21 @@ class OnTerminal(Silent):
             note = f"queued, priority {status['priority']}"
         else:
             note = quantity(done, "row")
-            if status["rows_per_second"]:
+            if seconds_run(status) >= SHORT_SECONDS:
                 note += f", {status['rows_per_second']:,.0f}/s"
             if status["counts"]["failed"]:
                 note += f", {status['counts']['failed']:,} failed"
-            if status["eta_seconds"] is not None:
-                note += f", {duration(status['eta_seconds'])} left"
+            pace = paced(self._paces.get(key), status, time.monotonic())
+            self._paces[key] = pace
+            if pace is not None and pace.left is not None:
+                note += f", {duration(pace.left)} left"
         if status["waiting_on"]:
             note += f", waiting for {status['waiting_on']}"
         self._bars.show(key, shown(name, 30), status["progress_percent"], note)
 
     def over(self, key: str, text: str = "") -> None:
         self._bars.drop(key)
+        self._paces.pop(key, None)
         if text:
             self.print_status(text)
 

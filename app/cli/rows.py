@@ -1,4 +1,4 @@
-"""Commands `results` and `rejects`: download the rows."""
+"""Commands `results`, `rows` and `rejects`: download the rows, and find some of them."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 PAGE = 10_000
 SHOWN_ROWS = 20
+MOST_SORTED = 1_000
+"""Limit of the service for one response in another order than that of the file."""
 
 
 class Format(StrEnum):
@@ -121,6 +123,101 @@ def results(
 @app.command(
     rich_help_panel=CLIENT,
     epilog=examples(
+        "rows ID --where \"amount > 5 and name contains 'ab'\"",
+        "rows ID --sort -amount --columns id,amount -n 10",
+        "rows ID --search @example.org --json | jq .data.email",
+        "rows ID --where 'paid is empty' -o unpaid.xlsx",
+    ),
+)
+def rows(
+    shown_id: Id,
+    where: Annotated[
+        str,
+        typer.Option(
+            help=(
+                "Conditions joined by `and`. Operators: =, !=, <, <=, >, >=, contains, not"
+                " contains, is empty, is not empty."
+            )
+        ),
+    ] = "",
+    search: Annotated[str, typer.Option(help="Text in one of the cells, in either case.")] = "",
+    sort: Annotated[
+        str, typer.Option(help="Column to sort by; `-amount` for the largest first.")
+    ] = "",
+    columns: Annotated[
+        str, typer.Option(help='Columns to show, in this order: `id,"E-Mail"`.')
+    ] = "",
+    limit: Limit = None,
+    output: Output = None,
+    format: Annotated[Format | None, typer.Option("--format", "-f", help=FORMAT_HELP)] = None,
+    partial: Partial = False,
+    as_json: Json = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Filter, search and sort the results: to view on a terminal, as JSON, or complete in a file.
+
+    A number compares with cells that are numbers, an ISO 8601 date with cells that are dates, and a
+    quoted value is a text. --sort shows the first rows of the order, 1,000 at most; a file keeps
+    the order of the job's file.
+
+    The exit codes of a file are those of `results`.
+    """
+    client = connect(url)
+    identifier = client.resolve(shown_id)
+    choice = {"where": where, "search": search, "columns": columns}
+    choice = {name: value for name, value in choice.items() if value}
+    if output is not None or format is not None:
+        if sort or limit is not None:
+            raise CliError(
+                "A file has all chosen rows in the order of the job's file: leave out --sort and"
+                " --limit.",
+                Exit.USAGE,
+            )
+        params = choice | _file_params(format or _by_ending(output), output)
+        _download(client, f"/results/{identifier}/download", params, output, partial=partial)
+        return
+    most = limit
+    if sort:
+        choice["sort"] = sort
+        most = min(limit or MOST_SORTED, MOST_SORTED)
+    if as_json:
+        for _, item in _chosen_rows(client, identifier, most, {**choice, "format": "object"}):
+            print_json(item)
+        return
+    _show_rows(client, identifier, min(limit or SHOWN_ROWS, most or PAGE), choice)
+
+
+def _chosen_rows(
+    client: Client, identifier: UUID, limit: int | None, choice: dict[str, str]
+) -> Iterator[tuple[list[str], dict[str, Any]]]:
+    """Yield (columns, row) of each row, up to `limit`."""
+    count = 0
+    place: dict[str, Any] = {}
+    while limit is None or count < limit:
+        left = PAGE if limit is None else min(PAGE, limit - count)
+        page = client.get(f"/rows/{identifier}", limit=left, **choice, **place)
+        for item in page["items"]:
+            yield page["columns"], item
+        count += len(page["items"])
+        if page["next_after"] is None:
+            return
+        place = {"after": page["next_after"]}
+
+
+def _show_rows(client: Client, identifier: UUID, limit: int, choice: dict[str, str]) -> None:
+    chosen = list(_chosen_rows(client, identifier, limit, choice))
+    if not chosen:
+        print_status("No row fulfils this.")
+        return
+    lines = [(item["row_number"], *item["data"]["row"]) for _, item in chosen]
+    table(("row", *chosen[0][0]), lines, right=frozenset((0,)))
+    if len(lines) == limit:
+        print_status(f"The first {limit:,} rows. More: --limit N, or all with --json or -o FILE")
+
+
+@app.command(
+    rich_help_panel=CLIENT,
+    epilog=examples(
         "rejects ID",
         "rejects ID -o rejects.csv",
         "rejects ID -o rejects.xlsx",
@@ -184,7 +281,7 @@ def archive(
     The exit codes are those of `results`.
     """
     if output is None and sys.stdout.isatty():
-        raise CliError("An archive cannot be shown on a terminal: name a file by -o.", Exit.USAGE)
+        raise CliError("An archive cannot be shown on a terminal: name a file with -o.", Exit.USAGE)
     client = connect(url)
     address = f"/files/{client.resolve(shown_id)}/archive"
     _download(client, address, {"format": format.value}, output, partial=partial)
@@ -193,7 +290,7 @@ def archive(
 def _file_params(chosen: Format, output: Path | None) -> dict[str, str]:
     if chosen in BINARY and output is None and sys.stdout.isatty():
         raise CliError(
-            f"{chosen.value} cannot be shown on a terminal: name a file by -o.", Exit.USAGE
+            f"{chosen.value} cannot be shown on a terminal: name a file with -o.", Exit.USAGE
         )
     return {"format": chosen.value}
 
@@ -207,7 +304,7 @@ def download(identifier: Id, output: Output = None, url: Url = DEFAULT_URL) -> N
     job_or_file = client.resolve(identifier)
     address = f"/files/{_output_file(client, job_or_file) or job_or_file}/download"
     if output is None and sys.stdout.isatty():
-        raise CliError("Name a file by -o, or use a pipe.", Exit.USAGE)
+        raise CliError("Name a file with -o, or use a pipe.", Exit.USAGE)
     _download(client, address, {}, output, partial=False)
 
 
@@ -299,8 +396,8 @@ def _download(
             raise
         identifier = address.split("/")[2]
         raise CliError(
-            f"The job has not ended. Wait for it: {PROGRAM} watch {identifier}\nThe rows so far are"
-            " given by --partial.",
+            f"The job has not ended. Wait for it: {PROGRAM} watch {identifier}\n--partial "
+            "prints the rows so far.",
             Exit.REFUSED,
             error.problem,
         ) from None

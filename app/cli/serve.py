@@ -124,7 +124,7 @@ def _check_port(host: str, port: int) -> None:
             probe.bind(address)
     except OSError as error:
         raise CliError(
-            f"Cannot listen on {host}, port {port}: {error.strerror}. Choose another by --host and"
-            " --port, or end what listens there.",
+            f"Cannot listen on {host}, port {port}: {error.strerror}. Choose another one with "
+            "--host and --port, or stop the program that uses it.",
             Exit.UNAVAILABLE,
         ) from None

@@ -152,8 +152,8 @@ def check(source: Source, body: dict[str, Any], sha256: str) -> None:
     """Raises CliError if the server received other bytes than were read."""
     if body.get("sha256") not in (None, sha256):
         raise CliError(
-            f"The server received other bytes of {shown(source.name)} than were sent, as"
-            f" {body.get('file_id')}. Did the file change meanwhile?",
+            f"The server received other bytes of {shown(source.name)} than were sent "
+            f"({body.get('file_id')}). Did the file change during the upload?",
             Exit.REFUSED,
         )
 

@@ -46,6 +46,7 @@ PARAMETERS = frozenset(
         "text_column",
         "chunk_size",
         "max_rejects",
+        "label",
         "processor",
         "on_duplicate",
         "filename",
@@ -127,6 +128,9 @@ def upload(
             ),
         ),
     ] = None,
+    labels: Annotated[
+        list[str] | None, typer.Option("--label", help="Label of the job; repeat it for several.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name to show, for a single file.")] = None,
     resumable: Annotated[
         bool | None,
@@ -159,6 +163,7 @@ def upload(
         "processor": processor,
         "model": model,
         "on_duplicate": on_duplicate,
+        "label": ",".join(labels) if labels else None,
     }
     values = {parameter(name): value for name, value in map(named, option or ())}
     if clash := values.keys() & {*params, "filename"}:
@@ -383,5 +388,5 @@ def _received(source: Source, body: dict[str, Any]) -> str:
         rows = body["rows"]
         verb = "runs" if rows == 1 else "run"
         return f"{shown(source.name)}: {quantity(rows, 'row')} {verb} again as {where}"
-    again = ", which was there already" if body.get("duplicate") else ""
+    again = ", which already existed" if body.get("duplicate") else ""
     return f"{shown(source.name)}: uploaded, {size(body['size_bytes'])}, as {where}{again}"

@@ -73,7 +73,7 @@ def revoke_user(name: Name) -> None:
 def restore_user(name: Name) -> None:
     """Allow a revoked user to have keys again. The old ones stay revoked."""
     _run(lambda u: u.restore(name))
-    _say(f"{name} may have new keys: python -m app users keys create {name}")
+    _say(f"{name} is restored and needs a new key: python -m app users keys create {name}")
 
 
 @keys.command("create")

@@ -21,19 +21,19 @@ REMEDIES = {
     "duplicate_upload": "Use --on-duplicate new to load the file again.",
     "invalid_parameter": "",
     "job_has_parts": f"Read the rows of each part; {PROGRAM} list shows the parts.",
-    "missing_column": "Rename the column, or name the columns by -O columns=A,B,C.",
+    "missing_column": "Rename the column, or name the columns with -O columns=A,B,C.",
     "nothing_to_retry": (
         f"Only failed rows can be run again. Correct rejected ones: {PROGRAM} rejects ID -o"
         f" FILE, then {PROGRAM} fix ID FILE."
     ),
     "quota_exceeded": f"Delete files with {PROGRAM} delete, or wait until jobs have ended.",
     "table_mismatch": (
-        "Name the columns by -O columns=..., or decide with --on-schema-change what happens to"
-        " columns that the table lacks."
+        "Name the columns with -O columns=..., or decide with --on-schema-change what to do "
+        "with columns that the table lacks."
     ),
     "stored_bytes_gone": "Upload the file again.",
-    "unknown_model": "Choose another by --model.",
-    "unknown_processor": "Choose another by --processor.",
+    "unknown_model": "Choose another one with --model.",
+    "unknown_processor": "Choose another one with --processor.",
 }
 ROUTE = re.compile(r"[:,;]? ?(?:by )?\b(?:GET|POST|PUT|PATCH|DELETE) /\S+")
 """A route in a sentence that is complete without it."""

@@ -17,7 +17,10 @@ app = typer.Typer()
 )
 def worker(
     concurrency: Annotated[
-        int, typer.Option(min=0, max=256, help="Turns that run at once; 0 means MAX_CONCURRENCY.")
+        int,
+        typer.Option(
+            min=0, max=256, help="Number of turns that run at once; 0 means MAX_CONCURRENCY."
+        ),
     ] = 0,
     metrics_port: Annotated[
         int,

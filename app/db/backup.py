@@ -127,8 +127,7 @@ def _load_sqlite(source: Path, path: Path, replace: bool) -> str | None:
     if path.exists() and path.stat().st_size:
         if _holds_something(path) and not replace:
             raise BackupUnusable(
-                f"There is a database at {path} that holds something. --replace puts the backup in"
-                " its place."
+                f"The database at {path} is not empty. --replace overwrites it with the backup."
             )
         with closing(sqlite3.connect(path, timeout=60)) as connection:
             # The file is complete without its WAL then.
@@ -263,7 +262,7 @@ async def _load_postgresql(url: str, folder: Path, revision: str, replace: bool)
         async with connection.transaction():
             if not replace and await _is_used(connection):
                 raise BackupUnusable(
-                    "The database holds something. --replace puts the backup in its place."
+                    "The database is not empty. --replace overwrites it with the backup."
                 )
             for table in tables:
                 await _make_if_missing(connection, table)

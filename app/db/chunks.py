@@ -407,7 +407,7 @@ async def count_death(
     is_poison = Chunk.deaths + 1 >= MAX_DEATHS
     poison = {
         "code": "poison_chunk",
-        "message": f"{MAX_DEATHS} processes that did nothing but this chunk ended abruptly.",
+        "message": f"{MAX_DEATHS} processes that ran only this chunk ended abruptly.",
     }
     query = (
         _held(claim, ChunkStatus.FAILED)

@@ -42,6 +42,10 @@ async def record_sweep(connection: AsyncConnection, *, lost: int, held: int) -> 
     )
 
 
+async def record_backup(connection: AsyncConnection) -> None:
+    await connection.execute(update(Installation).values(backed_up_at=now()))
+
+
 async def knows_any(connection: AsyncConnection, ids: Sequence[UUID]) -> bool:
     """Return whether one of these is a file, a resumable upload or a job of this database."""
     for column in (File.id, Upload.id, Job.id):

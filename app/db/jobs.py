@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    and_,
     bindparam,
     case,
     delete,
@@ -26,6 +27,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
 from app.db import outbox
+from app.db.job_order import Order, Place, after, compared, rejected_rows, rows_cut
+from app.db.labels import add_labels, has_label
 from app.db.models import Chunk, File, Job, JobResult
 from app.db.moves import may_become
 from app.db.rows import (
@@ -66,8 +69,11 @@ _INSERT_STARTED = _INSERT.values(started_at=now())
 async def insert_job(connection: AsyncConnection, job: NewJob) -> int:
     """Insert the job and return its number. A job that is inserted with its chunks has started."""
     values = values_of(job) | {"trace": tracing.of_new_job(job.id)}
+    labels = values.pop("labels")
     statement = _INSERT_STARTED if job.chunk_count else _INSERT
-    return int((await connection.execute(statement, values)).scalar_one())
+    number = int((await connection.execute(statement, values)).scalar_one())
+    await add_labels(connection, job.id, labels)
+    return number
 
 
 def _with_file() -> Any:
@@ -135,6 +141,24 @@ async def find_public(
     return await fetch_first(connection, JobRow, query)
 
 
+async def find_id(connection: AsyncConnection, number: int, owner: str) -> UUID | None:
+    """Return the id of the owner's job with this number."""
+    query = select(Job.id).join(File, File.id == Job.file_id)
+    query = query.where(Job.number == number, Job.owner == owner, File.deleted_at.is_(None))
+    return (await connection.execute(query)).scalar()
+
+
+async def find_named(
+    connection: AsyncConnection, owner: str, names: Sequence[UUID | int]
+) -> list[ListedJob]:
+    """Return the owner's jobs with these ids and numbers, newest first."""
+    ids = [name for name in names if isinstance(name, UUID)]
+    numbers = [name for name in names if isinstance(name, int)]
+    is_named = Job.id.in_(padded(ids)) | Job.number.in_(padded(numbers))
+    query = _listed().where(Job.owner == owner, is_named).order_by(Job.number.desc())
+    return await fetch_all(connection, ListedJob, query)
+
+
 async def find_number(
     connection: AsyncConnection, number: int, owner: str, origin: str
 ) -> JobRow | None:
@@ -164,6 +188,8 @@ class JobFilter:
     parent: UUID | None = None
     since: datetime | None = None
     """Accepted then or later."""
+    until: datetime | None = None
+    """Accepted before."""
     search: str | None = None
     """Part of the file's name, in any case."""
     with_parts: bool = True
@@ -172,6 +198,16 @@ class JobFilter:
     """Endpoint that created them."""
     is_undone: bool | None = None
     """Whether their undo has begun."""
+    number: int | None = None
+    labels: tuple[str, ...] = ()
+    """They have all of these."""
+    rejected_over: float | None = None
+    """More than this percentage of their rows is rejected."""
+    ids: tuple[UUID, ...] | None = None
+    is_active: bool = False
+    """Whether to leave out those that have ended."""
+    can_retry: bool = False
+    """Whether to leave out those without chunks to run again."""
 
 
 ALL_JOBS = JobFilter()
@@ -183,6 +219,35 @@ async def list_jobs(
     """Return jobs, newest first."""
     query = _listed().where(*_conditions(connection, owner, job_filter)).order_by(Job.number.desc())
     return await fetch_all(connection, ListedJob, query.limit(limit).offset(offset))
+
+
+async def list_page(
+    connection: AsyncConnection,
+    owner: str,
+    job_filter: JobFilter,
+    order: Order,
+    *,
+    limit: int,
+    place: Place | None = None,
+) -> tuple[list[ListedJob], Place | None]:
+    """Return the jobs that follow a place, and the place of the last one; None if that is the end.
+
+    Jobs that are added, deleted or changed between pages neither hide nor repeat any other job.
+    """
+    is_sqlite = connection.dialect.name == "sqlite"
+    key = compared(order.by, is_sqlite=is_sqlite).label("compared")
+    query = _listed().add_columns(key).where(*_conditions(connection, owner, job_filter))
+    if place is not None:
+        query = query.where(after(order, place, is_sqlite=is_sqlite))
+    if order.is_ascending:
+        query = query.order_by(key, Job.number)
+    else:
+        query = query.order_by(key.desc(), Job.number.desc())
+    rows = (await connection.execute(query.limit(limit))).all()
+    page = [ListedJob(*columns[:-1]) for columns in rows]
+    if len(page) < limit:
+        return page, None
+    return page, Place(rows[-1][-1], page[-1].number)
 
 
 async def count_jobs(
@@ -209,10 +274,22 @@ def _conditions(
     if job_filter.parent is not None:
         yield Job.parent_id == job_filter.parent
     if job_filter.since is not None:
-        # SQLite has milliseconds, and compares 12.345 and 12.345000 as texts.
-        yield Job.created_at >= (
-            job_filter.since - timedelta(milliseconds=1) if is_sqlite else job_filter.since
-        )
+        yield Job.created_at >= _as_stored(job_filter.since, is_sqlite=is_sqlite)
+    if job_filter.until is not None:
+        yield Job.created_at < _as_stored(job_filter.until, is_sqlite=is_sqlite)
+    if job_filter.number is not None:
+        yield Job.number == job_filter.number
+    if job_filter.ids is not None:
+        yield Job.id.in_(padded(job_filter.ids))
+    if job_filter.is_active:
+        yield Job.status.in_(ACTIVE_JOBS)
+    if job_filter.can_retry:
+        yield _can_retry()
+    for label in job_filter.labels:
+        yield has_label(Job, label)
+    if job_filter.rejected_over is not None:
+        yield Job.status != JobStatus.COMPLETED  # such a job has no rejects
+        yield rejected_rows() * 100.0 > job_filter.rejected_over * rows_cut()
     if job_filter.search:
         yield _named_like(job_filter.search, is_sqlite=is_sqlite)
     if not job_filter.with_parts:
@@ -221,6 +298,27 @@ def _conditions(
         yield Job.origin == job_filter.origin
     if job_filter.is_undone is not None:
         yield Job.undo_state.is_not(None) if job_filter.is_undone else Job.undo_state.is_(None)
+
+
+def _can_retry() -> ColumnElement[bool]:
+    """Match jobs of which a chunk failed, or one of their parts, or of the parts of these."""
+    part, smaller = aliased(Job), aliased(Job)
+    parts = select(part.id).where(part.parent_id == Job.id)
+    smaller_parts = select(smaller.id).where(smaller.parent_id.in_(parts.correlate(Job)))
+    is_of_job = or_(
+        Chunk.job_id == Job.id,
+        Chunk.job_id.in_(parts.correlate(Job)),
+        Chunk.job_id.in_(smaller_parts.correlate(Job)),
+    )
+    has_failed = exists().where(Chunk.status == ChunkStatus.FAILED, is_of_job).correlate(Job)
+    return and_(Job.status.in_(ENDED_BADLY), Job.undo_state.is_(None), has_failed)
+
+
+def _as_stored(moment: datetime, *, is_sqlite: bool) -> datetime:
+    """Return what to compare with a stored time: SQLite has milliseconds, and compares 12.345 and
+    12.345000 as texts.
+    """
+    return moment - timedelta(milliseconds=1) if is_sqlite else moment
 
 
 def _named_like(part: str, *, is_sqlite: bool) -> ColumnElement[bool]:

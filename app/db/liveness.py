@@ -63,6 +63,17 @@ _STATES = text(
 """Backends that are active, or were shortly before."""
 
 
+def notice_silence(driver: Any) -> None:
+    """Have the kernel end a connection of asyncpg whose bytes are not acknowledged."""
+    # asyncpg has no public access to its socket.
+    transport = getattr(driver, "_transport", None)
+    sock = transport.get_extra_info("socket") if transport is not None else None
+    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        for level, name, value in SOCKET_OPTIONS:
+            if hasattr(socket, name):
+                sock.setsockopt(level, getattr(socket, name), value)
+
+
 class Liveness:
     def __init__(self, url: str, patience_seconds: float) -> None:
         """`patience_seconds` is how long a connection in use may do nothing. The server ends idle
@@ -109,13 +120,7 @@ class Liveness:
     # ------------------------------------------------------------------ pool events
 
     def _connected(self, connection: Any, record: Any) -> None:
-        # asyncpg has no public access to its socket.
-        transport = getattr(connection.driver_connection, "_transport", None)
-        sock = transport.get_extra_info("socket") if transport is not None else None
-        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            for level, name, value in SOCKET_OPTIONS:
-                if hasattr(socket, name):
-                    sock.setsockopt(level, getattr(socket, name), value)
+        notice_silence(connection.driver_connection)
         # Not get_server_pid(): behind a pooler it is the pooler's.
         record.info["pid"] = connection.run_async(
             lambda driver: driver.fetchval("SELECT pg_backend_pid()")

@@ -41,11 +41,11 @@ async def upgrade(url: str, revision: str = "head") -> None:
     try:
         await asyncio.to_thread(command.upgrade, _config(url), revision)
     except util.CommandError as error:
-        raise MigrationsRefused(f"The tables cannot be made or changed: {error}") from error
+        raise MigrationsRefused(f"The tables cannot be created or changed: {error}") from error
     except DBAPIError as error:
         raise MigrationsRefused(
-            f"The tables cannot be made or changed: {brief(error)}. Let the role of DATABASE_URL"
-            " create tables there, or run `alembic upgrade head` as one that may."
+            f"The tables cannot be created or changed: {brief(error)}. Let the role of DATABASE_URL"
+            " create tables there, or run `alembic upgrade head` as a role that may."
         ) from error
 
 

@@ -83,8 +83,27 @@ class Installation(Base):
     """Number of files in lost+found then."""
     held_files: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     """Number of unknown files that the sweep left in place because they were too many."""
+    backed_up_at: Mapped[datetime | None]
+    """Time of the last `backup` of the database."""
 
     __table_args__ = (CheckConstraint("key = 1", name="single"),)
+
+
+class SystemSample(Base):
+    """The load in the five minutes from `at`."""
+
+    __tablename__ = "system_samples"
+
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    rows: Mapped[int]
+    failed_rows: Mapped[int]
+    failed_jobs: Mapped[int]
+    queued_jobs: Mapped[int]
+    """Waiting and running jobs at the end of the interval."""
+    waiting_chunks: Mapped[int]
+    workers: Mapped[int]
+    disk_free_bytes: Mapped[int | None]
+    """Null if the storage cannot report it."""
 
 
 class File(Base):
@@ -231,8 +250,22 @@ class Job(Base):
         Index("ix_jobs_parent_id", "parent_id", **_only_where("parent_id IS NOT NULL")),
         Index("ix_jobs_cache_key", "owner", "cache_key", **_only_where("cache_key IS NOT NULL")),
         Index("ix_jobs_undoing", "number", **_only_where("undo_state = 'undoing'")),
+        Index("ix_jobs_finished_at", "finished_at", **_only_where("finished_at IS NOT NULL")),
         Index("ix_jobs_active", "status", "number", **_only_where(_one_of("status", ACTIVE_JOBS))),
     )
+
+
+class JobLabel(Base):
+    """A label that a user gave to a job."""
+
+    __tablename__ = "job_labels"
+
+    job_id: Mapped[UUID] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    label: Mapped[str] = mapped_column(String(40), primary_key=True)
+
+    __table_args__ = (Index("ix_job_labels_label_job_id", "label", "job_id"),)
 
 
 class Chunk(Base):

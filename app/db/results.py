@@ -9,8 +9,10 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, select, text
+from sqlalchemy import Boolean, LargeBinary, bindparam, delete, func, literal, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from app.db.models import Chunk, RejectedRow, ResultPage
 from app.db.reading import fitting, keys_within, size_of
@@ -154,6 +156,62 @@ async def chunk_hashes(connection: AsyncConnection, job_id: UUID) -> list[ChunkP
     return await fetch_all(connection, ChunkProof, query)
 
 
+class HasBytes(FunctionElement[bool]):
+    """Whether the first argument, which is bytes, has the second within it."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(HasBytes, "sqlite")
+def _has_bytes_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"instr({compiler.process(element.clauses, **options)}) > 0"
+
+
+@compiles(HasBytes, "postgresql")
+def _has_bytes_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    data, part = element.clauses
+    return (
+        f"position({compiler.process(part, **options)} in {compiler.process(data, **options)}) > 0"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RejectFilter:
+    """Rejects must fulfil all of it; what is None chooses all."""
+
+    code: str | None = None
+    column: str | None = None
+    """Name of the invalid column."""
+    search: str = ""
+    """Text in the invalid value or the reason, in either case, or in the bytes of the row, as it is
+    written."""
+
+    @property
+    def is_by_code(self) -> bool:
+        """Whether the chunks' own counts have the number of these rejects."""
+        return self.column is None and not self.search
+
+    def conditions(self) -> list[Any]:
+        conditions: list[Any] = []
+        if self.code is not None:
+            conditions.append(RejectedRow.code == self.code)
+        if self.column is not None:
+            conditions.append(RejectedRow.column_name == self.column)
+        if self.search:
+            conditions.append(
+                or_(
+                    RejectedRow.value.icontains(self.search, autoescape=True),
+                    RejectedRow.message.icontains(self.search, autoescape=True),
+                    HasBytes(RejectedRow.raw, literal(self.search.encode(), LargeBinary)),
+                )
+            )
+        return conditions
+
+
+ALL_REJECTS = RejectFilter()
+
+
 async def list_rejects(
     connection: AsyncConnection,
     job_id: UUID,
@@ -161,15 +219,17 @@ async def list_rejects(
     after: int,
     limit: int,
     offset: int = 0,
-    code: str | None = None,
+    chosen: RejectFilter = ALL_REJECTS,
     most_bytes: int = BYTES_AT_ONCE,
 ) -> tuple[Sequence[RejectRow], bool]:
     """Return (rejects in row order, whether more may follow): at most `limit`, and no more than fit
     into `most_bytes`, but at least one unless none is left.
     """
-    conditions = [RejectedRow.job_id == job_id, RejectedRow.row_number > after]
-    if code is not None:
-        conditions.append(RejectedRow.code == code)
+    conditions = [
+        RejectedRow.job_id == job_id,
+        RejectedRow.row_number > after,
+        *chosen.conditions(),
+    ]
     texts = func.length(RejectedRow.message) + func.coalesce(func.length(RejectedRow.value), 0)
     weighed = select(
         RejectedRow.row_number, size_of(connection.dialect.name, RejectedRow.raw) + texts
@@ -191,6 +251,31 @@ async def list_rejects(
         .order_by(RejectedRow.row_number)
     )
     return await fetch_all(connection, RejectRow, query), is_cut
+
+
+async def count_chosen(connection: AsyncConnection, job_id: UUID, chosen: RejectFilter) -> int:
+    """Return the number of these rejects; reads all rejects of the job."""
+    conditions = [RejectedRow.job_id == job_id, *chosen.conditions()]
+    query = select(func.count()).select_from(RejectedRow).where(*conditions)
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def count_causes(
+    connection: AsyncConnection, job_id: UUID, at_most: int
+) -> list[tuple[str, str | None, int]]:
+    """Return (code, invalid column or None, number of rejects), the most frequent first; reads all
+    rejects of the job.
+    """
+    count = func.count()
+    query = (
+        select(RejectedRow.code, RejectedRow.column_name, count)
+        .where(RejectedRow.job_id == job_id)
+        .group_by(RejectedRow.code, RejectedRow.column_name)
+        .order_by(count.desc(), RejectedRow.code, RejectedRow.column_name)
+        .limit(at_most)
+    )
+    rows = (await connection.execute(query)).all()
+    return [(code, column, int(number)) for code, column, number in rows]
 
 
 async def rejected_numbers(

@@ -294,6 +294,8 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     split_crc32: int | None = None
     split_done: bool = False
     chunk_count: int = 0
+    labels: tuple[str, ...] = ()
+    """Stored in a table of their own."""
 
 
 class SplitPosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -571,6 +573,7 @@ class InstallationRow(msgspec.Struct, frozen=True):
     swept_at: datetime | None
     lost_files: int
     held_files: int
+    backed_up_at: datetime | None
 
 
 class DeliveryRow(msgspec.Struct, frozen=True):

@@ -64,13 +64,13 @@ class JsonRecordsDecoder:
     def finish(self, wanted: Wanted) -> Iterator[bytes]:
         self._advance(b"")
         if self._failure is None and self._finder.start is None:
-            self._failure = _Stop("The document ends before it")
+            self._failure = _Stop("the document ends before it")
         if self._failure is not None:
             self._refuse(self._failure)
         elif self._finder.is_incomplete:
             raise JsonNotRows(
-                "The JSON document is incomplete: it ends behind its records and before its last"
-                " bracket."
+                "The JSON document is incomplete: it ends after its records but before its "
+                "last bracket."
             )
         return iter(())
 
@@ -86,7 +86,7 @@ class JsonRecordsDecoder:
             return
         text = bytes(self._beginning).decode("utf-8", "replace")
         if not text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
-            raise JsonNotRows("`records` is a path in JSON or XML, and the content is neither.")
+            raise JsonNotRows("`records` is a path in JSON or XML, but the content is neither.")
         path = path_text(self._wanted.path)
         raise RecordsNotFound(
             f"There are no records at `{path}`: {stop}; {listed_paths(text)}."[:2000]
@@ -336,7 +336,7 @@ class _Finder:
                 return False
             first = yield from self._byte()
         if first in OPENINGS and self._wanted.path:
-            raise _Stop("several documents follow each other, and `records` is a path in one")
+            raise _Stop("several documents follow each other, but `records` is a path in one")
         return not first
 
 

@@ -62,7 +62,7 @@ class NewTables:
                 _define(table, self.metadata)
                 by_name[name] = table
             elif by_name[name] != table:
-                raise _invalid(table.table, "two processors bring it, and not the same one")
+                raise _invalid(table.table, "two processors define it differently")
         self.tables: tuple[Table, ...] = tuple(table.table for table in by_name.values())
 
     async def prepare(self, database: Database) -> None:
@@ -102,9 +102,9 @@ class NewTables:
                     if columns.get(name) != wanted.get(name)
                 )
                 raise SettingsInvalid(
-                    f"PROCESSORS: the table {table.name} is there already, and has other columns"
-                    f" ({', '.join(differing)}). Give yours another name, or change what is there"
-                    " yourself."
+                    f"PROCESSORS: the table {table.name} already exists and has other columns "
+                    f"({', '.join(differing)}). Give yours another name, or change the existing "
+                    "table."
                 )
 
 
@@ -112,18 +112,18 @@ def _check(new: NewTable, others: Mapping[str, Any]) -> None:
     table = new.table
     for name in _names_of(table):
         if not NAME.fullmatch(name) or _is_reserved(name):
-            raise _invalid(table, f"{name!r} is no name for a table")
+            raise _invalid(table, f"{name!r} is not a valid name for a table")
         if name in Base.metadata.tables or name in others:
             raise _invalid(table, f"the name {name!r} is taken")
     for column in table.columns:
         if not NAME.fullmatch(column) or _is_reserved(column) or column in OURS:
-            raise _invalid(table, f"{column!r} is no name for a column")
+            raise _invalid(table, f"{column!r} is not a valid name for a column")
     typed = [column for column in table.columns if column not in IMPLIED]
     if sorted(new.types) != sorted(typed) or len(set(table.columns)) < len(table.columns):
         raise _invalid(table, f"`types` must name the columns {', '.join(typed)}, each once")
     for kind in new.types.values():
         if kind not in set(ColumnType):
-            raise _invalid(table, f"{kind!r} is none of {', '.join(ColumnType)}")
+            raise _invalid(table, f"{kind!r} is not one of {', '.join(ColumnType)}")
     for needed in _needed_of(table):
         if needed not in table.columns:
             raise _invalid(table, f"it needs a column `{needed}`")

@@ -47,7 +47,7 @@ def repeating(rows: Sequence[int], repeated: Sequence[tuple[str, str, int]]) -> 
             0,
             b"",
             NOT_UNIQUE,
-            f"Row {first} has this value already.",
+            f"Row {first} already has this value.",
             column,
             value[:200].replace("\0", "\\x00"),
         )

@@ -25,7 +25,7 @@ SOURCES = (SAFETENSORS, TOKENIZER)
 """Files that must be fetched. The others are built from them."""
 
 HOW_TO_INSTALL = (
-    "Run ./scripts/install_model, or name a folder that has the model by EMBEDDING_MODEL_DIR."
+    "Run ./scripts/install_model, or set EMBEDDING_MODEL_DIR to a folder that has the model."
 )
 
 
@@ -63,5 +63,5 @@ def verify(folder: Path, precision: str) -> None:
             )
         if digest(path) != DIGESTS[name]:
             raise ModelUnavailable(
-                f"{path} does not hold what {MODEL_ID} holds; it is not loaded. {HOW_TO_INSTALL}"
+                f"{path} is not the file of {MODEL_ID}; it is not loaded. {HOW_TO_INSTALL}"
             )

@@ -14,6 +14,7 @@ from app.features.jobs.feature import JOBS
 from app.features.mapping.feature import MAPPING
 from app.features.preview.feature import PREVIEW
 from app.features.retention.feature import RETENTION
+from app.features.rows.feature import ROWS
 from app.features.schedules.feature import SCHEDULES
 from app.features.scoring.feature import SCORING
 from app.features.sentiment.feature import SENTIMENT
@@ -29,6 +30,7 @@ from app.features.webhooks.feature import WEBHOOKS
 
 FEATURES: tuple[Feature, ...] = (
     FILES,
+    ROWS,
     PREVIEW,
     UPLOADS,
     CORRECTIONS,

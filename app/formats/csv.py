@@ -288,13 +288,16 @@ class CsvFormat:
         kept: list[tuple[int, Cells]] = []
         rejects: list[Reject] = []
         width, keep = len(self.columns), self.dialect.on_bad_row == "keep"
+        wrong_widths: dict[int, BadCell] = {}
         counts = counts if counts is not None else [0] * len(rows)
         places = self._places(rows, data, scan, span)
         for row, count, place in zip(rows, counts, places, strict=True):
             raw = data[place.start : place.end]
             # Of a row that ends with a value, no cell behind the last column can be left out.
             if count and (count < width or raw[-1] not in self._ends_of_empty_cells):
-                bad = self._wrong_width(count)
+                bad = wrong_widths.get(count)
+                if bad is None:  # one for many rows, as is its message
+                    bad = wrong_widths[count] = self._wrong_width(count)
                 rejects.append(self._reject(bad, raw, span.first_row + row, span, place))
                 continue
             try:
@@ -445,27 +448,26 @@ class CsvFormat:
             if self._spaces:
                 plain = [cell.lstrip(" ") for cell in plain]
             return [*plain]
-        quote = dialect.quote
+        quote, has_escapes = dialect.quote, dialect.escape != "" and dialect.escape in text
+        refuses_quotes = quote != "" and dialect.on_bad_row == "reject"
+        next_cell, delimiter_size, size = self._text_cell.match, len(dialect.delimiter), len(text)
         cells: list[str | None] = []
         start = 0
         while True:
-            match = self._text_cell.match(text, start)
+            match = next_cell(text, start)
             assert match is not None
-            quoted = match["quoted"]
+            quoted, cell = match.group("quoted", "plain")
             if quoted is not None:
-                cells.append(self._unescape(quoted.replace(quote * 2, quote)))
+                cell = quoted.replace(quote * 2, quote)
             else:
-                cell = self._without_spaces(match["plain"])
-                if (
-                    quote
-                    and dialect.on_bad_row == "reject"
-                    and quote in self._without_escapes(cell)
-                ):
+                cell = self._without_spaces(cell)
+                if refuses_quotes and quote in cell and quote in self._without_escapes(cell):
                     raise self._bad_quote(cell, len(cells), text[start:])
-                cells.append(self._unescape(cell))
-            if match.end() >= len(text):
+            cells.append(self._unescape(cell) if has_escapes else cell)
+            start = match.end()
+            if start >= size:
                 return cells
-            start = match.end() + len(dialect.delimiter)
+            start += delimiter_size
 
     def _without_spaces(self, cell: str) -> str:
         return cell.lstrip(" ") if self._spaces else cell
@@ -539,15 +541,15 @@ class CsvFormat:
         return index
 
     def _reject(self, bad: BadCell, raw: bytes, number: int, span: Span, place: Place) -> Reject:
-        column = self.columns[bad.index] if bad.index < len(self.columns) else None
+        start, end, line = place
         return Reject(
             number,
-            place.line,
-            span.byte_start + place.start,
-            span.byte_start + place.end,
+            line,
+            span.byte_start + start,
+            span.byte_start + end,
             raw[:MAX_REJECT_BYTES],
             bad.code,
             bad.message,
-            column,
-            bad.value.replace("\0", "\\x00")[:200],
+            self.columns[bad.index] if bad.index < len(self.columns) else None,
+            bad.value and bad.value.replace("\0", "\\x00")[:200],
         )

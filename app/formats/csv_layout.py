@@ -397,7 +397,7 @@ def _trials(
     spaces = [bool(wanted.skip_initial_space)]
     if wanted.skip_initial_space is None and quote and quote != " " and not delimiter.endswith(" "):
         d, q = re.escape(delimiter), re.escape(quote)
-        if re.search(f"{d} +{q}|{q} +{d}", text):
+        if re.search(f"{d} +{q}|{q} +{d}|^ +{q}", text, re.MULTILINE):
             spaces.append(True)
     trials = []
     for escape in escapes:

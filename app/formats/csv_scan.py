@@ -12,6 +12,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,6 +34,7 @@ LINE_ENDS = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r"}
 
 MARGIN = 2
 """Bytes on either side of a quote that decide whether it may be there."""
+LONE_QUOTE_TRIES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,13 @@ class _RecordEnds:
         return both
 
 
+class _Side(NamedTuple):
+    lines: Offsets
+    line_places: Sequence[int]
+    """The same for single values."""
+    bad_places: Sequence[int]
+
+
 class Scanner:
     """Finds records in text."""
 
@@ -97,6 +106,7 @@ class Scanner:
         self.newline = newline
         self._newline_byte = CR if newline == "cr" else LF
         known = (delimiter, quote, escape, newline)
+        self._spaces = spaces
         record = grammar.record(*known, spaces=spaces)
         self._record = re.compile(record + rb"(?:" + grammar.line_end(newline) + rb"|\Z)")
         self._cell = re.compile(grammar.cell(*known, spaces=spaces))
@@ -188,21 +198,25 @@ class Scanner:
         `is_quoted` holds for a count that begins with the text; after a bad quote it may be
         inverted.
         """
-        sides: list[tuple[Offsets, Offsets] | None] = [None, None]
+        sides: list[_Side | None] = [None, None]
+        quoted = is_quoted.data  # single values of an array take three times as long
         start, size, is_turned = 0, len(text), False
+        lone_quote = -1 if eof else self._last_lone_quote(text)
         while start < size:
             side = sides[is_turned]
             if side is None:
-                side = sides[is_turned] = self._side(codes, is_quoted, is_turned, eof)
-            lines, bad = side
-            place = bisect_left(bad.data, start) if len(bad) else 0
-            first_bad = int(bad[place]) if place < len(bad) else size
+                lines, bad = self._side(codes, is_quoted, is_turned, eof)
+                side = sides[is_turned] = _Side(lines, lines.data, bad.data)
+            lines, line_places, bad_places = side
+            place = bisect_left(bad_places, start)
+            first_bad = bad_places[place] if place < len(bad_places) else size
             # Whatever it is, the record of a bad quote begins behind the last line end before it
             # that is not quoted.
-            first, behind = bisect_left(lines.data, start), bisect_left(lines.data, first_bad)
+            first = bisect_left(line_places, start)
+            behind = bisect_left(line_places, first_bad, first)
             if behind > first:
                 record_ends.lines.append(lines[first:behind])
-                start = int(lines[behind - 1]) + 1
+                start = line_places[behind - 1] + 1
             if first_bad == size:
                 is_closed = bool(is_quoted[-1]) == is_turned
                 if is_closed:
@@ -211,12 +225,12 @@ class Scanner:
                     return
                 if not eof and size - start <= MAX_ROW_BYTES:
                     return
-            end = self._end_by_grammar(text, start, eof)
+            end = self._end_by_grammar(text, start, eof, lone_quote)
             if end is None:
                 return
             record_ends.irregular.append(end)
             start = end
-            if bool(is_quoted[end - 1]) != is_turned:
+            if quoted[end - 1] != is_turned:
                 is_turned = not is_turned
                 record_ends.turns.append(end)
 
@@ -262,9 +276,25 @@ class Scanner:
         closes_badly = is_quote & ~following(may_follow, True)
         return opens_badly, closes_badly
 
-    def _end_by_grammar(self, text: bytes, start: int, eof: bool) -> int | None:
+    def _last_lone_quote(self, text: bytes) -> int:
+        """Return the place of a quote near the end of the text that closes whatever is open there:
+        it has no quote beside it, and what follows it is known. -1 if there is none.
+        """
+        if len(self.quote) > 1 or len(self.delimiter) > 1 or self._spaces:
+            return -1
+        place = len(text) - 1
+        for _ in range(LONE_QUOTE_TRIES):
+            place = text.rfind(self.quote, 0, place)
+            if place < 0:
+                return -1
+            beside = text[max(0, place - 1) : place + 2]
+            if beside.count(self.quote) == 1 and place + 2 < len(text):
+                return place
+        return -1
+
+    def _end_by_grammar(self, text: bytes, start: int, eof: bool, lone_quote: int) -> int | None:
         """Return where the record that begins at `start` ends; None if that may depend on what
-        follows the text.
+        follows the text. `lone_quote`: no quote before this place is open at the end of the text.
         """
         size, line_end = len(text), LINE_ENDS.get(self.newline)
         quote = text.find(self.quote, start)
@@ -277,7 +307,7 @@ class Scanner:
             record = self._record.match(text, start)
             assert record is not None  # the grammar takes anything
             end = record.end()
-        if not eof and (end == size or self._is_open(text, start, end)):
+        if not eof and end > lone_quote and (end == size or self._is_open(text, start, end)):
             return None
         return end
 

@@ -41,12 +41,14 @@ from app.formats.csv_layout import (
 from app.formats.csv_more_tables import find_other_tables
 from app.formats.encodings import encoding_of, hint, refuse_binary
 from app.formats.fixed import FixedDialect
-from app.formats.fixed_layout import declared_layout, ruled_layout
+from app.formats.fixed_layout import FixedLayout, declared_layout, ruled_layout, spaced_layout
 from app.formats.json import JsonDialect
 from app.formats.registry import Dialect
 from app.formats.xml_beginning import html_in, xml_in
 
 SAMPLE_BYTES = 256 << 10
+SURE_OF_SPACES = 0.9
+"""Confidence from which on columns between runs of spaces are read as such."""
 MAX_NAME_LENGTH = 1_000
 MAX_SKIPPED_CHARACTERS = 200
 SIGNATURES = (
@@ -137,11 +139,11 @@ def detect(
     body = sample[start:]
     text = _decode(body, encoding, complete)
     if not text.strip("\0 \t\r\n"):
-        raise EmptyFile("The file holds no characters but blanks.") if complete else BinaryContent()
+        raise EmptyFile("The file holds only blanks.") if complete else BinaryContent()
     if declared.widths is not None and declared.format not in (None, "fixed"):
         raise InvalidParameter(
-            "`widths` is for text with columns of fixed width, and this is read as"
-            f" {declared.format}."
+            "`widths` is for text with columns of fixed width, but this is read as "
+            f"{declared.format}."
         )
     kind = declared.format or _kind(text, filename.lower(), media_type, complete, declared)
     if kind == "csv" or kind == "fixed":
@@ -156,10 +158,11 @@ def detect(
         dialect = _json(kind, text, encoding, start, complete, declared.located)
         return msgspec.structs.replace(dialect, flatten=declared.flatten or 0)
     if declared.flatten:
-        raise InvalidParameter("`flatten` is for JSON and XML, and this is CSV.")
+        raise InvalidParameter("`flatten` is for JSON and XML, but this is CSV.")
     refuse_binary(text if declared.delimiter is None else text.replace(declared.delimiter, ""))
     try:
-        return _csv(text, encoding, start, complete, declared)
+        table = _csv(text, encoding, start, complete, declared)
+        return _spaced(text, encoding, start, complete, declared, table) or table
     except BadHeader:
         refuse_binary(text, is_suspect=True)
         raise
@@ -368,27 +371,73 @@ def _fixed(
     is_declared = declared.widths is not None or declared.format == "fixed"
     if not is_declared and (declared.format is not None or _has_csv_options(declared)):
         return None
-    newline = declared.newline or _newline(text)
-    position, line = _skip_lines(text, declared.skip_rows or 0, newline)
-    line_end = r"\r?\n" if newline == "lf" else LINE_ENDS[newline]
-    lines = re.split(line_end, text[position:])
+    lines = _lines_of(text, declared)
     if declared.widths is not None:
         is_named = declared.columns is not None
         layout = declared_layout(lines, declared.widths, declared.header_rows, is_named=is_named)
-    else:
-        ruled = ruled_layout(lines, complete=complete)
-        if ruled is None and is_declared:
-            raise InvalidParameter(
-                "No line such as `---- -----` rules the columns; give their `widths`."
-            )
-        if ruled is None:
-            return None
-        layout = ruled
+        return _fixed_dialect(text, encoding, start, declared, layout)
+    ruled = ruled_layout(lines, complete=complete)
+    if ruled is None and not is_declared:
+        return None
+    if ruled is None:
+        ruled = spaced_layout(lines, complete=complete, header_rows=_header_rows(declared))
+    if ruled is None:
+        raise InvalidParameter(
+            "No line such as `---- -----` marks the columns, and no blanks separate them; give"
+            " their `widths`."
+        )
+    return _fixed_dialect(text, encoding, start, declared, ruled)
+
+
+def _header_rows(declared: Declared) -> int | None:
+    """Return how many rows of names are known to be there."""
+    if declared.header_rows is None and declared.columns is not None:
+        return 0
+    return declared.header_rows
+
+
+def _lines_of(text: str, declared: Declared) -> list[str]:
+    newline = declared.newline or _newline(text)
+    position, _ = _skip_lines(text, declared.skip_rows or 0, newline)
+    line_end = r"\r?\n" if newline == "lf" else LINE_ENDS[newline]
+    return re.split(line_end, text[position:])
+
+
+def spaced_columns(sample: bytes, *, complete: bool, declared: Declared) -> float:
+    """Return how sure it is that the columns of the sample are kept apart by runs of spaces, from 0 to
+    1, whatever else may separate them; raises the same as `detect`.
+    """
+    encoding, start = encoding_of(sample, declared.encoding)
+    lines = _lines_of(_decode(sample[start:], encoding, complete), declared)
+    layout = spaced_layout(lines, complete=complete)
+    return 0.0 if layout is None else layout.sure
+
+
+def _spaced(
+    text: str, encoding: str, start: int, complete: bool, declared: Declared, csv: CsvDialect
+) -> FixedDialect | None:
+    """Return the dialect of a table with columns between runs of spaces, if the text says nothing
+    else: no delimiter separates cells, and nothing is declared of one.
+    """
+    has_delimiter = len(csv.columns) > 1 and csv.delimiter != " "
+    if has_delimiter or declared.format is not None or _has_csv_options(declared):
+        return None
+    layout = spaced_layout(_lines_of(text, declared), complete=complete)
+    if layout is None or layout.sure < SURE_OF_SPACES:
+        return None
+    return _fixed_dialect(text, encoding, start, declared, layout)
+
+
+def _fixed_dialect(
+    text: str, encoding: str, start: int, declared: Declared, layout: FixedLayout
+) -> FixedDialect:
+    newline = declared.newline or _newline(text)
+    position, line = _skip_lines(text, declared.skip_rows or 0, newline)
     refuse_binary(text)
     columns = _names(layout.header, declared.columns, len(layout.starts))
     if len(columns) != len(layout.starts):
         raise InvalidParameter(
-            f"There are {len(layout.starts)} columns of fixed width and {len(columns)} names."
+            f"There are {len(layout.starts)} columns of fixed width, but {len(columns)} names."
         )
     position = _place_behind(text, position, layout.first, newline)
     return FixedDialect(

@@ -30,7 +30,7 @@ use as delimiters are not among them.
 HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 CUT_AS_THEY_ARE = ("utf-8", "utf-8-sig", "ascii")
 IN_UTF_16 = (
-    "The text is in UTF-16 or UTF-32, which is decoded only when a file comes; upload it again."
+    "The text is in UTF-16 or UTF-32, which is decoded only during the upload; upload it again."
 )
 CONVERT = "convert the file to UTF-8, as with `iconv -f {name} -t UTF-8`"
 
@@ -70,12 +70,12 @@ def hint(body: bytes) -> str:
     if sum(map(len, runs)) >= 4 and all(len(run) % 2 == 0 for run in runs[:-1] or runs):
         convert = CONVERT.format(name="CP949")
         return (
-            "they look like two bytes a character (CP949, EUC-JP, GBK, Big5); name the encoding of an"
+            "they look like two bytes per character (CP949, EUC-JP, GBK, Big5); name the encoding of an"
             f" upload, as in encoding=cp949, or {convert}"
         )
     convert = CONVERT.format(name="SHIFT_JIS")
     return (
-        "declare an encoding of one byte a character, as in encoding=cp1252; if it has several,"
+        "declare an encoding of one byte per character, as in encoding=cp1252; if it has several,"
         f" {convert}"
     )
 
@@ -94,7 +94,7 @@ def decoded_on_arrival(beginning: bytes, declared: str | None) -> str | None:
     if codec in CUT_AS_THEY_ARE or _is_cut_by_bytes(codec):
         return None
     if not _is_text_encoding(codec):
-        raise UnsupportedEncoding(f"{codec} is no encoding of text.")
+        raise UnsupportedEncoding(f"{codec} is not an encoding of text.")
     return codec
 
 
@@ -143,8 +143,8 @@ def _codec(name: str) -> str:
     if not _is_cut_by_bytes(codec):
         convert = CONVERT.format(name=codec)
         raise UnsupportedEncoding(
-            f"Files in {codec} cannot be cut into rows safely, for it is not one byte a character"
-            f" with ASCII inside: {convert}."
+            f"Files in {codec} cannot be cut into rows safely, because the encoding is not one "
+            f"byte per character with ASCII at its core: {convert}."
         )
     return codec
 

@@ -37,7 +37,7 @@ class FixedDialect(msgspec.Struct, frozen=True, kw_only=True, tag="fixed", tag_f
 
     encoding: str = "utf-8"
     starts: list[int]
-    """First character of each column, from 0."""
+    """Position of the first character of each column, from 0."""
     ends: list[int]
     """Character behind each column; 0 for a last column that reaches to the end of the line."""
     newline: str = "lf"

@@ -509,7 +509,7 @@ class JsonArrayFormat(JsonFormat):
     def record(self, raw: bytes, *, is_first: bool, is_last: bool) -> bytes | BadRecord:
         text = raw.strip(WHITESPACE)
         if text.startswith(self.closing):
-            return BadRecord("json_syntax", f"Something follows the end of the {self.what}.")
+            return BadRecord("json_syntax", f"There is content after the end of the {self.what}.")
         if text.startswith(b","):
             if is_first:
                 return BadRecord("json_syntax", "There is no value before the first comma.")

@@ -72,7 +72,7 @@ def judge(text: bytes) -> tuple[str, ...] | BadRecord:
         if text.count(b'":') != len(names) or _SPACED_COLON.search(text):
             twice = _key_twice(text)
             if twice is not None:
-                message = f"The key {twice!r} stands twice in the record."
+                message = f"The key {twice!r} appears twice in the record."
                 return BadRecord("duplicate_key", message, twice)
     return names
 

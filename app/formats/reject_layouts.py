@@ -111,7 +111,7 @@ class CsvRejects:
             try:
                 cell = msgspec.json.decode(value, type=str | None)
             except msgspec.ValidationError:
-                raise ValueError("has values that are no text; cells are strings") from None
+                raise ValueError("has values that are not text; cells are strings") from None
             cells[list(self.columns).index(name)] = cell or ""
         return cells
 
@@ -157,7 +157,7 @@ class JsonRejects:
                     "is read in another shape than its columns show; send the whole of it as `record`"
                 )
         except (msgspec.DecodeError, UnicodeError):
-            raise ValueError("is no JSON object; send the whole of it as `record`") from None
+            raise ValueError("is not a JSON object; send the whole of it as `record`") from None
         return [msgspec.json.encode({**record, **values}).decode()]
 
 

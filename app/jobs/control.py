@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, corrections, files, jobs
 from app.db.engine import Database
+from app.db.labels import MOST_LABELS, change_labels, labels_of
 from app.db.rows import JobBase, JobPart, JobRow
 from app.errors import Conflict, NotCancellable, NotFound, NothingToRetry, StoredBytesGone
 from app.failpoints import hit
@@ -94,13 +96,47 @@ class Control:
 
         return await self._database.transact(retry)
 
+    async def relabel(
+        self,
+        job_id: UUID,
+        owner: str,
+        *,
+        added: Collection[str] = (),
+        removed: Collection[str] = (),
+    ) -> list[str]:
+        """Add and remove labels; return those that the job has then. Raises NotFound, and Conflict
+        if there would be too many.
+        """
+
+        async def change(connection: AsyncConnection) -> list[str]:
+            await _get(connection, job_id, owner)
+            await jobs.lock_job(connection, job_id)
+            labels = await change_labels(connection, job_id, added=added, removed=removed)
+            if len(labels) > MOST_LABELS:
+                raise Conflict(f"A job can have {MOST_LABELS} labels; it would have {len(labels)}.")
+            return labels
+
+        return await self._database.transact(change)
+
+    async def set_labels(self, job_id: UUID, owner: str, labels: Collection[str]) -> list[str]:
+        """Replace the labels of a job; return them. Raises NotFound."""
+
+        async def change(connection: AsyncConnection) -> list[str]:
+            await _get(connection, job_id, owner)
+            await jobs.lock_job(connection, job_id)
+            before = (await labels_of(connection, [job_id])).get(job_id, [])
+            removed = [label for label in before if label not in labels]
+            return await change_labels(connection, job_id, added=labels, removed=removed)
+
+        return await self._database.transact(change)
+
     async def reprioritise(self, job_id: UUID, owner: str, priority: int) -> JobRow:
         """Change the priority from the next turn on. Raises Conflict if the job has ended."""
 
         async def change(connection: AsyncConnection) -> None:
             job = await _get(connection, job_id, owner)
             if not await jobs.set_priority(connection, job_id, priority):
-                raise Conflict(f"The job is {job.status}; its priority has no effect any more.")
+                raise Conflict(f"The job is {job.status}: its priority no longer has any effect.")
             parts = await jobs.descendants(connection, [job_id])
             moved = [
                 part.id for part in parts if await jobs.set_priority(connection, part.id, priority)
@@ -171,8 +207,8 @@ class Control:
 
 def _why_not(status: str) -> str:
     if JobStatus(status) in ACTIVE_JOBS:
-        return "The last step of the job is committed already; it ends in a moment."
-    return f"The job is {status} already."
+        return "The last step of the job is already committed; it ends in a moment."
+    return f"The job is already {status}."
 
 
 async def _retry_chunks(

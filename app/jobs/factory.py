@@ -51,6 +51,8 @@ class JobSpec:
     cache_key: str | None = None
     max_rejects: str = ""
     """Rows, or percent with a percent sign; empty for no limit."""
+    labels: tuple[str, ...] = ()
+    """Labels of the job; its parts have none."""
 
 
 class JobFactory:
@@ -137,6 +139,7 @@ class JobFactory:
             columns=list(columns),
             split_offset=data_start(file),
             split_lines=file.dialect.get("data_line", 1),
+            labels=spec.labels,
         )
 
     async def make(

@@ -148,7 +148,8 @@ class Fetcher:
                     if left is None or left >= limit:
                         raise
                     raise QuotaExceeded(
-                        f"You may store {left} more bytes, and this is more.", limit="stored_bytes"
+                        f"The file is larger than the {left} bytes that you may still store.",
+                        limit="stored_bytes",
                     ) from None
                 hit("source.received")
                 return await self._files(

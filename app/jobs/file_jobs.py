@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import files, jobs
 from app.db.engine import Database
+from app.db.labels import change_labels
 from app.db.rows import FileRow, JobRow, NewFile, NewJob
 from app.errors import (
     NotConfigured,
@@ -82,6 +83,7 @@ class JobRequest:
     """Limit of rejects for each file."""
     is_cacheable: bool = True
     """Whether the results may answer a later request."""
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +135,11 @@ class FileJobs:
         priority: int,
         *,
         fresh: bool = False,
+        labels: tuple[str, ...] = (),
         recorded: Recorded = not_recorded,
     ) -> SubmittedJob:
-        """Create the job, or find one with the same result unless `fresh`.
+        """Create the job, or find one with the same result unless `fresh`. One that is found gets
+        the labels in addition to its own.
 
         Raises NotFound, StoredBytesGone, and the processor's error for unsuitable columns.
         """
@@ -146,9 +150,14 @@ class FileJobs:
             if not fresh:
                 earlier = await self.find_cached(connection, owner, files[file_id], plan, files)
             if earlier is not None:
+                if labels:
+                    await jobs.lock_job(connection, earlier.id)
+                    await change_labels(connection, earlier.id, added=labels)
                 job = SubmittedJob(earlier.id, earlier.file_id, is_cached=True)
             else:
-                new_jobs = self.jobs_for(owner, files[file_id], plan, priority, files)
+                new_jobs = self.jobs_for(
+                    owner, files[file_id], plan, priority, files, labels=labels
+                )
                 await self._factory.make(connection, new_jobs)
                 job = SubmittedJob(new_jobs[0].id, file_id, is_cached=False)
             await recorded(connection, job)
@@ -204,6 +213,7 @@ class FileJobs:
         public_id: str | None = None,
         total_rows: int | None = None,
         is_cacheable: bool = True,
+        labels: tuple[str, ...] = (),
     ) -> list[NewJob]:
         """Return the job over this file, as a part of `parent_id` if given, then its own parts.
 
@@ -224,6 +234,7 @@ class FileJobs:
             parent_id=parent_id,
             cache_key=self._cache_key(file, plan, files) if is_cacheable else None,
             max_rejects=plan.max_rejects,
+            labels=labels,
         )
         if not plan.part_files:
             return [self._factory.reading(spec, file, columns, total_rows)]
@@ -304,6 +315,7 @@ class FileJobs:
             request.origin,
             request.public_id,
             plan.chunk_size,
+            labels=request.labels,
         )
         parent = self._factory.of_parts(spec, whole, plan.columns or (), part_count=len(planned))
         family = Family([parent], [])
@@ -360,6 +372,7 @@ class FileJobs:
             public_id=request.public_id if parent_id is None else None,
             total_rows=total_rows,
             is_cacheable=request.is_cacheable,
+            labels=request.labels if parent_id is None else (),
         )
 
     async def _file(self, connection: AsyncConnection, owner: str, file_id: UUID) -> FileRow:

@@ -99,7 +99,7 @@ class OwnerLimits:
     def _check_uploads(self, growing: int, new_uploads: int) -> None:
         if growing + new_uploads > self.max_uploads:
             raise QuotaExceeded(
-                f"You have {growing} of {self.max_uploads} resumable uploads open. Finish them, or"
-                " end them by DELETE.",
+                f"You have {growing} of {self.max_uploads} resumable uploads open. Finish them, "
+                "or delete them with DELETE.",
                 limit="uploads",
             )

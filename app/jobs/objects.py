@@ -82,6 +82,7 @@ class ObjectsSubmission:
     chunk_size: int | None = None
     max_rejects: str = ""
     """Limit of rejects for each object."""
+    labels: tuple[str, ...] = ()
     declared: Declared = field(default_factory=Declared)
     origin: str = "files"
     public_id: str | None = None
@@ -313,6 +314,7 @@ def _request(submission: ObjectsSubmission) -> JobRequest:
         submission.chunk_size,
         submission.max_rejects,
         is_cacheable=False,
+        labels=submission.labels,
     )
 
 

@@ -23,7 +23,7 @@ def original(file: FileRow, pieces: Iterable[bytes]) -> Iterator[bytes]:
     if not is_reversible(file):
         kind = next(name for name in _decoders(file) if name not in REVERSIBLE)
         raise StoredBytesGone(
-            f"Of a file of the kind {kind} only the rows are stored, so it cannot be read again."
+            f"Only the rows of a file of the kind {kind} are stored, so it cannot be read again."
         )
     encoding = next((each["encoding"] for each in _decoding(file) if each["decoder"] == TEXT), None)
     return iter(pieces) if encoding is None else _encoded_back(pieces, encoding)

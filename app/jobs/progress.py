@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs, undo
 from app.db.engine import Database
+from app.db.labels import labels_of
 from app.db.rows import ChunkTally, JobRow, ListedJob, data_bytes
 from app.errors import JobHasParts, NotFound, RowsRemoved, TransientError
 from app.jobs.pace import Mark, marks_per_job, rows_left, rows_per_second, seconds_left
@@ -45,8 +46,8 @@ async def find_with_rows(connection: AsyncConnection, identifier: UUID, owner: s
     job = await find(connection, identifier, owner)
     if job.child_count is not None:
         raise JobHasParts(
-            f"The job has {job.child_count} parts, and the rows are theirs: GET"
-            f" /api/v1/jobs?parent={job.id}"
+            f"The job has {job.child_count} parts, which have the rows: GET "
+            f"/api/v1/jobs?parent={job.id}"
         )
     return job
 
@@ -146,6 +147,7 @@ async def _describe_all(
     )
     marks = await marks_of(connection, rows)
     bodies: dict[UUID, dict[str, Any]] = {}
+    labels = await labels_of(connection, [row.id for row in rows])
     for job in rows:
         if job.child_count is not None:
             sums = await chunks.tally(connection, job.id, is_parent=True)
@@ -157,6 +159,8 @@ async def _describe_all(
         bodies[job.id] = status_body(
             job, tally, [msgspec.structs.asdict(error) for error in errors], marks.get(job.id, [])
         )
+    for job_id, body in bodies.items():
+        body["labels"] = labels.get(job_id, [])
     return bodies
 
 

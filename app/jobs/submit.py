@@ -87,6 +87,7 @@ class Submission:
     options: dict[str, Any] = field(default_factory=dict)
     chunk_size: int | None = None
     max_rejects: str = ""
+    labels: tuple[str, ...] = ()
     priority: int = 0
     on_duplicate: str = "new"
     idempotency_key: str | None = None
@@ -239,7 +240,8 @@ class Submitter:
                 if left is None or left >= limit:
                     raise
                 raise QuotaExceeded(
-                    f"You may store {left} more bytes, and this is more.", limit="stored_bytes"
+                    f"The file is larger than the {left} bytes that you may still store.",
+                    limit="stored_bytes",
                 ) from None
             async with self._accepting:
                 return await self._accept(submission, upload, received, readings)
@@ -311,6 +313,7 @@ class Submitter:
             submission.chunk_size,
             submission.max_rejects,
             is_cacheable=False,
+            labels=submission.labels,
         )
 
     async def _plan(

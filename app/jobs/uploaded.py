@@ -81,12 +81,12 @@ def _detect(submission: Submission, part: Part) -> Dialect:
     encoding = submission.declared.encoding
     if encoding is not None and _comes_late(part, encoding):
         raise UnsupportedEncoding(
-            f"The form declares encoding={encoding} behind the file; declare it before the file, or"
-            " in the query."
+            f"The form declares encoding={encoding} after the file; declare it before the file, "
+            "or in the query."
         )
     if _records_come_late(part, submission.declared):
         raise InvalidParameter(
-            "The form declares the records behind the file; declare `records`, `record_key` and"
+            "The form declares the records after the file; declare `records`, `record_key` and"
             " `format` before the file, or in the query."
         )
     member = _member(part.reports)
@@ -110,7 +110,7 @@ def _check_format(declared: str | None, part: Part) -> None:
     if declared in (None, columnar) or (columnar is None and declared not in COLUMNAR_NAMES):
         return
     content = f"a file of {columnar}" if columnar else f"not a file of {declared}"
-    raise ContentMismatch(f"The upload declares format={declared}, and the content is {content}.")
+    raise ContentMismatch(f"The upload declares format={declared}, but the content is {content}.")
 
 
 def _comes_late(part: Part, encoding: str) -> bool:
@@ -326,6 +326,8 @@ def fingerprint(submission: Submission, received: Received) -> str:
     ]
     if submission.max_rejects:
         same.append(submission.max_rejects)
+    if submission.labels:
+        same.append(["labels", *submission.labels])
     return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()
 
 

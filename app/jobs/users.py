@@ -132,7 +132,7 @@ class Users:
         try:
             return await self._database.transact(create)
         except IntegrityError:
-            raise UserExists(f"There is a user {user_id!r} already.") from None
+            raise UserExists(f"The user {user_id!r} already exists.") from None
 
     async def create_key(self, user_id: str, *, days: int | None, label: str = "") -> NewKey:
         """Create another key; raises NotFound, UserRevoked, InvalidParameter."""

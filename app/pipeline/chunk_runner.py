@@ -3,8 +3,9 @@ rows are kept here.
 
 read -> process -> [fence + rows + rejects + counts + status: ONE transaction]
 
-preparing.py reads and processes, committer.py writes, bisecting.py finds bad rows on the last
-attempt, quarantine.py runs chunks that may have ended a process.
+preparing.py reads and processes, in this process or in a compute process (apart.py); committer.py
+writes, bisecting.py finds bad rows on the last attempt, quarantine.py runs chunks that may have
+ended a process.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -23,23 +25,30 @@ from app.destinations.registry import Destinations
 from app.errors import LeaseLost, TerminalError, TransientError
 from app.failpoints import hit
 from app.formats.base import Rows
-from app.pipeline import observing
+from app.pipeline import apart, observing
+from app.pipeline.apart import ApartJob, MakeProcessors
 from app.pipeline.bisecting import isolate_bad_rows
 from app.pipeline.columns import Columns
 from app.pipeline.committer import Committer
 from app.pipeline.prepared import Prepared
 from app.pipeline.preparing import Preparer, Read
-from app.pipeline.processes import Processes, WorkerDied
+from app.pipeline.processes import NoneIdle, Processes, WorkerDied
 from app.pipeline.quarantine import Quarantine
 from app.pipeline.retry import TRANSIENT_DELAY_SECONDS, RetryPolicy
 from app.pipeline.running import JobSnapshot, RunningJob
-from app.pipeline.suspects import MakeProcessors
 from app.pipeline.targets import CommitTarget
 from app.pipeline.threads import Threads
 from app.processors.base import ChunkOutcome
 from app.sources.base import Sources
+from app.sources.storage import LocalStorage
 
 logger = logging.getLogger(__name__)
+APART_BYTES = 4 << 20
+"""Size of the smallest file whose chunks are read in compute processes. Starting one takes longer
+than a smaller file.
+"""
+APART_PROCESSES = 2
+"""Compute processes that are started for them: they read as fast as one event loop writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,9 @@ class ChunkRunner:
         self._threads = threads
         self._processes = processes
         self._rank = rank
+        self._sources = sources
+        self._make_processors = make_processors
+        self._encode_table = destinations.encode_table
         self._preparer = Preparer(
             lambda job, start, end: sources.read(job.uri, start, end, job.etag),
             compute=processes.compute,
@@ -91,7 +103,9 @@ class ChunkRunner:
 
     def expect(self, job: JobSnapshot) -> None:
         """Prepare for chunks of this job, which will come soon."""
-        if job.processor.computes_with:
+        if self._may_run_apart(job):
+            self._processes.get_ready(APART_PROCESSES, apart.get_ready, self._make_processors)
+        elif job.processor.computes_with:
             self._processes.prepare(*job.processor.computes_with)
 
     async def run(self, running: RunningJob, claims: Sequence[Claim]) -> float | None:
@@ -156,8 +170,11 @@ class ChunkRunner:
         self, job: JobSnapshot, target: CommitTarget, claims: Sequence[Claim], queued_at: float
     ) -> list[Tried]:
         """Read and process one chunk after the other in a thread."""
-        tried: list[Tried] = []
         waited = perf_counter() - queued_at
+        if self._may_run_apart(job):
+            with suppress(NoneIdle, apart.TooLarge):
+                return self._prepare_apart(job, claims, waited)
+        tried: list[Tried] = []
         for claim in claims:
             try:
                 with observing.about(claim):
@@ -167,6 +184,46 @@ class ChunkRunner:
             except Exception as error:
                 tried.append(Tried(claim, error=error))
         return tried
+
+    def _may_run_apart(self, job: JobSnapshot) -> bool:
+        """Return whether a compute process may read and process chunks of this job."""
+        return (
+            job.processor.may_run_apart
+            and job.corrects is None
+            and job.stored_bytes >= APART_BYTES
+            and self._sources.folder_of(job.uri) is not None
+        )
+
+    def _prepare_apart(
+        self, job: JobSnapshot, claims: Sequence[Claim], waited: float
+    ) -> list[Tried]:
+        """Read and process chunks in a compute process; raises NoneIdle if none is idle, TooLarge
+        if the service must do it.
+
+        If that fails for whatever reason, each chunk is sent alone, and so has its own error.
+        """
+        sent = ApartJob.of(self._make_processors, job, self._encode_table)
+        folder = self._sources.folder_of(job.uri)
+        try:
+            prepared = self._processes.compute_if_idle(
+                apart.prepare_all, sent, claims, folder, waited
+            )
+        except (NoneIdle, apart.TooLarge):
+            raise
+        except Exception as error:
+            logger.info(
+                "Job %s: running %d chunks one by one after: %r", job.id, len(claims), error
+            )
+            return [self._prepare_alone(sent, claim, folder) for claim in claims]
+        return [Tried(claim, chunk) for claim, chunk in zip(claims, prepared, strict=True)]
+
+    def _prepare_alone(self, sent: ApartJob, claim: Claim, folder: LocalStorage | None) -> Tried:
+        try:
+            with observing.about(claim):
+                (prepared,) = self._processes.compute(apart.prepare_all, sent, [claim], folder)
+        except Exception as error:
+            return Tried(claim, error=error)
+        return Tried(claim, prepared)
 
     @staticmethod
     async def _try(claim: Claim, work: Awaitable[Prepared]) -> Tried:

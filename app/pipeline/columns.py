@@ -111,7 +111,7 @@ class Fitting:
 def _too_many(number: int, name: str) -> Reject:
     shown = name[:60].encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
     message = (
-        f"There is no room for the key `{shown}`: the rows before it have brought as many as a job"
-        f" may have, {MAX_COLUMNS} or {MAX_NAME_BYTES} bytes of names."
+        f"The key `{shown}` exceeds the limit: earlier rows have used all the keys that a job "
+        f"may have, {MAX_COLUMNS} or {MAX_NAME_BYTES} bytes of names."
     )
     return Reject(number, 0, 0, 0, b"", "too_many_columns", message)

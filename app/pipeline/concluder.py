@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from app.db.rows import JobResultRow, JobRow
 from app.destinations.staged import Assembly, StagedResults
 from app.pipeline.processes import WorkerDied
 from app.pipeline.running import JobSnapshot
+from app.pipeline.sampling import ReadBytes, sample_of
 from app.processors.base import Conclusion, FileFacts, Part
 from app.states import ChunkStatus, JobStatus
 
@@ -80,9 +82,11 @@ def surviving_deaths(compute: Callable[..., Any]) -> Callable[..., Awaitable[Any
 
 
 class Concluder:
-    def __init__(self, database: Database, compute: Callable[..., Any]) -> None:
+    def __init__(self, database: Database, compute: Callable[..., Any], read: ReadBytes) -> None:
+        """`read` returns bytes of stored files."""
         self._database = database
         self._compute = surviving_deaths(compute)
+        self._read = read
 
     async def conclude(self, job: JobSnapshot) -> Concluded | None:
         """Return the conclusion if the job is due, otherwise None. Raises the errors of the
@@ -147,18 +151,29 @@ class Concluder:
         async with self._database.working() as connection:
             rows = await jobs.children(connection, job.id)
             stored = {row.id: await jobs.find_result(connection, row.id) for row in rows}
-        parts = _usable(rows, stored)
+        parts = self._usable(rows, stored)
         if len(parts) < len(rows) or len(rows) != job.child_count:
             return None
         reduces = job.can.reduces_parts
         assert reduces is not None, "asked only of processors that reduce parts"
         return await reduces.conclude_parts(parts, job.options, self._compute, asyncio.to_thread)
 
-
-def _usable(rows: Sequence[JobRow], stored: dict[UUID, JobResultRow | None]) -> list[Part]:
-    parts = []
-    for row in rows:
-        result = stored[row.id]
-        if result is not None and row.status in WHOLE:
-            parts.append(Part(row.file_id, row.filename, row.columns, result.data, result.state))
-    return parts
+    def _usable(
+        self, rows: Sequence[JobRow], stored: dict[UUID, JobResultRow | None]
+    ) -> list[Part]:
+        parts = []
+        for row in rows:
+            result = stored[row.id]
+            if result is not None and row.status in WHOLE:
+                sample = partial(sample_of, self._database, self._read, row)
+                parts.append(
+                    Part(
+                        row.file_id,
+                        row.filename,
+                        row.columns,
+                        result.data,
+                        result.state,
+                        sample,
+                    )
+                )
+        return parts

@@ -41,7 +41,7 @@ class NotEnded(Enum):
     """The turn changed nothing."""
 
     WORK_LEFT = "something is left to do"
-    OVER = "the job was deleted, or a twin of this turn has ended it"
+    OVER = "the job was deleted, or another process has ended it"
 
 
 Ending = Ended | NotEnded
@@ -70,7 +70,7 @@ class Finisher:
         self._sources = sources
         self._destinations = destinations
         self._delete_file = delete_file
-        self._concluder = Concluder(database, compute)
+        self._concluder = Concluder(database, compute, sources.read)
 
     async def try_finish(self, job: JobSnapshot) -> bool:
         """Move the job to its final status if nothing is left to do. Return True if it is final

@@ -22,7 +22,8 @@ from app.config import Settings
 from app.db.engine import Database, after_commit
 from app.destinations.registry import Destinations
 from app.errors import TransientError
-from app.pipeline import suspects
+from app.pipeline import apart
+from app.pipeline.apart import MakeProcessors
 from app.pipeline.chunk_runner import ChunkRunner
 from app.pipeline.finisher import Finisher
 from app.pipeline.leases import Leases
@@ -32,7 +33,6 @@ from app.pipeline.queue import JobQueue
 from app.pipeline.reconciler import Reconciler
 from app.pipeline.retry import RetryPolicy
 from app.pipeline.splitter import Splitter
-from app.pipeline.suspects import MakeProcessors
 from app.pipeline.sweeper import Sweeper
 from app.pipeline.threads import Threads
 from app.pipeline.undoer import Undoer
@@ -117,7 +117,7 @@ class Machine:
             queue=self.queue,
             processors=processors,
             destinations=destinations,
-            splitter=Splitter(database, sources, self.queue),
+            splitter=Splitter(database, sources, self.queue, self._processes),
             runner=ChunkRunner(
                 database,
                 sources,
@@ -182,7 +182,7 @@ class Machine:
 
     async def _get_ready_for_suspects(self) -> None:
         try:
-            await self.compute(suspects.get_ready, self._make_processors)
+            await self.compute(apart.get_ready, self._make_processors)
         except Exception as error:  # the first suspect will show the error
             logger.info("Could not prepare a process for suspect chunks: %r", error)
 

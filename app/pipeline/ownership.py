@@ -27,8 +27,8 @@ ANY_AGE = -(10.0**9)
 """Age in seconds that also includes files touched just now."""
 TRIES = 5
 WHAT_TO_DO = (
-    "Correct DATABASE_URL, STORAGE_DIR or STORAGE_URL; or run `python -m app storage adopt`, which"
-    " makes the storage that of this database."
+    "Correct DATABASE_URL, STORAGE_DIR or STORAGE_URL; or run `python -m app storage adopt`, "
+    "which assigns the storage to this database."
 )
 
 
@@ -87,8 +87,7 @@ class Ownership:
                 await self._say_what_is_missing()
                 return
         raise StorageForeign(
-            f"The storage {self._mark.where} cannot be marked as that of this database."
-            f" {WHAT_TO_DO}"
+            f"The storage {self._mark.where} cannot be assigned to this database. {WHAT_TO_DO}"
         )
 
     async def adopt(self) -> Held | None:
@@ -159,8 +158,8 @@ def _content(installation_id: UUID) -> bytes:
 def _belongs_to(where: str, held: Held, mine: UUID) -> str:
     if held.installation is None:
         return (
-            f"{NAME} in the storage {where} cannot be read, so that it may be that of another"
-            f" database. {WHAT_TO_DO}"
+            f"{NAME} in the storage {where} cannot be read. The storage may belong to another "
+            f"database. {WHAT_TO_DO}"
         )
     return (
         f"The storage {where} belongs to another Granula database (installation"

@@ -188,7 +188,7 @@ class Preparer:
 def _accounted(job: JobSnapshot, outcome: ChunkOutcome, rows: Rows) -> ChunkOutcome:
     if len(outcome.results) + len(outcome.rejects) != len(rows):
         raise CountsDisagree(
-            f"The processor was given {len(rows)} rows and did not account for all of them."
+            f"The processor received {len(rows)} rows and did not account for all of them."
         )
     if undeclared := outcome.tables.keys() - job.can.tables:
         raise TypeError(

@@ -18,7 +18,7 @@ from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from multiprocessing.connection import wait
-from queue import LifoQueue
+from queue import Empty, LifoQueue
 from typing import Any
 
 from app.errors import OutOfMemory, TransientError
@@ -32,6 +32,10 @@ LOOK_SECONDS = 0.05
 
 class WorkerDied(Exception):
     """The process that computed ended abruptly."""
+
+
+class NoneIdle(Exception):
+    """Every process is busy, or not started."""
 
 
 class ComputeStopped(TransientError):
@@ -50,7 +54,7 @@ class Processes:
         for worker in self._workers:
             self._idle.put(worker)
         self._closed = False
-        self._prepared = False
+        self._done: set[Callable[..., Any]] = set()
         self._lock = threading.Lock()
 
     def compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -60,7 +64,11 @@ class Processes:
         Raises the exceptions of the function, WorkerDied if the process ended, OutOfMemory if it
         took more memory than allowed, ComputeStopped after `close`.
         """
-        worker = self._idle.get()
+        return self._compute(self._idle.get(), function, arguments)
+
+    def _compute(
+        self, worker: _Worker, function: Callable[..., Any], arguments: tuple[Any, ...]
+    ) -> Any:
         try:
             if self._closed:
                 raise ComputeStopped
@@ -73,22 +81,43 @@ class Processes:
         finally:
             self._idle.put(worker)
 
+    def compute_if_idle(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Compute in a process that has been started and does nothing now; raises NoneIdle if there
+        is none, and the errors of `compute`.
+        """
+        try:
+            worker = self._idle.get_nowait()
+        except Empty:
+            raise NoneIdle from None
+        if not worker.is_started:
+            self._idle.put(worker)
+            raise NoneIdle
+        return self._compute(worker, function, arguments)
+
     def prepare(self, *modules: str) -> None:
-        """Start the processes now and let them import these modules, so that the first task need
-        not wait for that. Returns immediately; only the first call does anything.
+        """Start the processes now and let them import these modules; see `get_ready`."""
+        self.get_ready(len(self._workers), _import, modules)
+
+    def get_ready(self, count: int, function: Callable[..., Any], *arguments: Any) -> None:
+        """Start `count` processes at most and let each call this function, so that the first task
+        need not wait for that. Returns immediately; only the first call with the function does
+        anything.
         """
         with self._lock:
-            if self._prepared or self._closed:
+            if function in self._done or self._closed:
                 return
-            self._prepared = True
-        for _ in self._workers:
+            self._done.add(function)
+        for _ in self._workers[:count]:
             threading.Thread(
-                target=self._prepare, args=(modules,), name="prepare process", daemon=True
+                target=self._get_ready,
+                args=(function, arguments),
+                name="prepare process",
+                daemon=True,
             ).start()
 
-    def _prepare(self, modules: Sequence[str]) -> None:
+    def _get_ready(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         try:
-            self.compute(_import, modules)
+            self.compute(function, *arguments)
         except ComputeStopped:
             pass
         except Exception as error:  # the task that needs them gets the error
@@ -107,6 +136,10 @@ class _Worker:
         self._pid = 0
         self._memory_bytes = memory_bytes
 
+    @property
+    def is_started(self) -> bool:
+        return self._executor is not None
+
     def run(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         if self._memory_bytes and memory.private_bytes(self._pid) > self._memory_bytes // 2:
             self._kill()  # an earlier task left processes there: none counts for the next one
@@ -121,7 +154,7 @@ class _Worker:
             # A fork would copy the locks that other threads hold.
             context = multiprocessing.get_context("spawn")
             self._executor = ProcessPoolExecutor(
-                1, mp_context=context, initializer=_begin, initargs=(self._memory_bytes,)
+                1, mp_context=context, initializer=begin, initargs=(self._memory_bytes,)
             )
         try:
             if future is None:
@@ -174,10 +207,10 @@ class _Worker:
 
 def _needs_more(most_bytes: int) -> str:
     if not most_bytes:
-        return "This needs more memory than there is."
+        return "This needs more memory than is available."
     return (
-        f"This needs more than the {most_bytes >> 20} MiB that a computing process may take"
-        " (COMPUTE_MEMORY_MB)."
+        f"This needs more than the {most_bytes >> 20} MiB that a compute process may use "
+        "(COMPUTE_MEMORY_MB)."
     )
 
 
@@ -186,7 +219,7 @@ def _import(modules: Sequence[str]) -> None:
         import_module(module)
 
 
-def _begin(memory_bytes: int) -> None:
+def begin(memory_bytes: int) -> None:
     """Prepare the new process. It must not outlive the service, in whatever way that ends: an idle
     one would wait forever.
     """

@@ -15,7 +15,8 @@ from app.db.chunks import Claim
 from app.db.engine import Database
 from app.errors import TransientError
 from app.formats.base import Rows
-from app.pipeline import observing, suspects
+from app.pipeline import apart, observing
+from app.pipeline.apart import ApartJob, MakeProcessors
 from app.pipeline.columns import Columns
 from app.pipeline.merger import Live
 from app.pipeline.prepared import Prepared
@@ -23,7 +24,6 @@ from app.pipeline.preparing import Preparer
 from app.pipeline.processes import Processes, WorkerDied
 from app.pipeline.retry import TRANSIENT_DELAY_SECONDS
 from app.pipeline.running import JobSnapshot
-from app.pipeline.suspects import MakeProcessors, Suspect
 from app.processors.base import ChunkOutcome, TableEncoder
 from app.states import ChunkStatus
 
@@ -59,21 +59,19 @@ class Quarantine:
         Preparer.
         """
         data = await self._in_thread(job, self._preparer.bytes_of, job, claim.span)
-        return await self._run(job, claim, suspects.prepare, data, live)  # type: ignore[no-any-return]
+        return await self._run(job, apart.prepare, claim, data, live)  # type: ignore[no-any-return]
 
     async def process(
         self, job: JobSnapshot, claim: Claim, rows: Rows, known: Columns
     ) -> ChunkOutcome:
         """Process some rows of the chunk; raises WorkerDied if its process ends."""
         job = replace(job, columns=known)
-        return await self._run(job, claim, suspects.process, rows)  # type: ignore[no-any-return]
+        return await self._run(job, apart.process, claim, rows)  # type: ignore[no-any-return]
 
-    async def _run(
-        self, job: JobSnapshot, claim: Claim, work: Callable[..., Any], *arguments: Any
-    ) -> Any:
-        suspect = Suspect.of(self._make_processors, job, claim, self._encode_table)
+    async def _run(self, job: JobSnapshot, work: Callable[..., Any], *arguments: Any) -> Any:
+        alone = ApartJob.of(self._make_processors, job, self._encode_table)
         async with self._one_suspect:
-            return await self._in_thread(job, self._processes.compute, work, suspect, *arguments)
+            return await self._in_thread(job, self._processes.compute, work, alone, *arguments)
 
     async def count_death(self, claim: Claim, error: WorkerDied) -> float | None:
         """Count a death of the chunk's process while this process lives on. Return the seconds

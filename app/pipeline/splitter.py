@@ -5,7 +5,9 @@ the last commit left it.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import BinaryIO, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,8 +16,9 @@ from app.db.engine import Database
 from app.db.rows import SplitPosition
 from app.errors import StoredFileCorrupt
 from app.failpoints import hit
-from app.formats.base import MAX_CHUNK_BYTES
-from app.pipeline.cutter import Cut, Limits, crc32_before, cut, with_rest
+from app.formats.base import MAX_CHUNK_BYTES, Format
+from app.pipeline.cutter import Cut, Limits, Position, crc32_before, cut, with_rest
+from app.pipeline.processes import NoneIdle, Processes
 from app.pipeline.queue import Queue
 from app.pipeline.running import JobSnapshot, RunningJob
 from app.sources.base import Sources
@@ -28,8 +31,51 @@ FIRST_STRETCH_BYTES = 1 << 20
 STRETCH_BYTES = 32 << 20
 
 
+class Files(Protocol):
+    def open(self, uri: str, size: int, etag: str | None = None) -> BinaryIO: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The part of a job's file that is cut next. It can be sent to another process."""
+
+    uri: str
+    etag: str | None
+    stored_bytes: int
+    stored_crc32: int | None
+    form: Format
+    start: Position
+    split_crc32: int | None
+    """Checksum of the bytes before `start`; None if it is not known yet."""
+    limits: Limits
+    budget: int
+    """Fewest bytes to cut, if there are as many."""
+
+    @classmethod
+    def of(cls, job: JobSnapshot) -> Stretch:
+        return cls(
+            job.uri,
+            job.etag,
+            job.stored_bytes,
+            job.stored_crc32,
+            job.form,
+            job.position,
+            job.split_crc32,
+            Limits(job.chunk_size, job.processor.chunk_bytes or MAX_CHUNK_BYTES),
+            STRETCH_BYTES if job.chunk_count else FIRST_STRETCH_BYTES,
+        )
+
+
 class Splitter:
-    def __init__(self, database: Database, sources: Sources, queue: Queue) -> None:
+    def __init__(
+        self,
+        database: Database,
+        sources: Sources,
+        queue: Queue,
+        processes: Processes | None = None,
+    ) -> None:
+        """`processes` cut all stretches but the first of a file, if one of them is idle."""
+        self._processes = processes
         self._database = database
         self._sources = sources
         self._queue = queue
@@ -96,18 +142,34 @@ class Splitter:
         return True
 
     def _cut(self, job: JobSnapshot) -> Cut:
-        with self._sources.open(job.uri, job.stored_bytes, job.etag) as file:
-            start = job.position
-            if job.split_crc32 is None:
-                start = replace(start, crc32=crc32_before(file, start.offset))
-            limits = Limits(job.chunk_size, job.processor.chunk_bytes or MAX_CHUNK_BYTES)
-            budget = STRETCH_BYTES if job.chunk_count else FIRST_STRETCH_BYTES
-            end = job.form.data_end or job.stored_bytes
-            new_cut = cut(file, job.form, start, size=end, limits=limits, budget=budget)
-            if new_cut.done:
-                new_cut = with_rest(file, new_cut, job.stored_bytes)
-        if new_cut.done and job.stored_crc32 not in (None, new_cut.position.crc32):
-            raise StoredFileCorrupt(
-                "The stored upload is not what was received: its checksum is another one."
-            )
-        return new_cut
+        """Cut the next stretch, in another process if one is idle."""
+        stretch = Stretch.of(job)
+        folder = self._sources.folder_of(job.uri)
+        if self._processes is not None and folder is not None and job.chunk_count:
+            with suppress(NoneIdle):
+                new_cut: Cut = self._processes.compute_if_idle(cut_stretch, folder, stretch)
+                return new_cut
+        return cut_stretch(self._sources, stretch)
+
+
+def cut_stretch(files: Files, stretch: Stretch) -> Cut:
+    """Cut a stretch of a file; raises StoredFileCorrupt, and the errors of `Sources.open`."""
+    with files.open(stretch.uri, stretch.stored_bytes, stretch.etag) as file:
+        start = stretch.start
+        if stretch.split_crc32 is None:
+            start = replace(start, crc32=crc32_before(file, start.offset))
+        new_cut = cut(
+            file,
+            stretch.form,
+            start,
+            size=stretch.form.data_end or stretch.stored_bytes,
+            limits=stretch.limits,
+            budget=stretch.budget,
+        )
+        if new_cut.done:
+            new_cut = with_rest(file, new_cut, stretch.stored_bytes)
+    if new_cut.done and stretch.stored_crc32 not in (None, new_cut.position.crc32):
+        raise StoredFileCorrupt(
+            "The stored upload differs from what was received: its checksum does not match."
+        )
+    return new_cut

@@ -180,8 +180,8 @@ class Sweeper:
         unknown = [file_id for file_id in ids if file_id not in needed and file_id not in before]
         if has_limit and len(unknown) > max(FEW, int(SHARE * len(ids))):
             logger.warning(
-                "%d of %d files in %s are unknown to this database. These are too many to be left by"
-                " killed processes, so they stay. See `python -m app storage status`",
+                "%d of %d files in %s are unknown to this database. Killed processes would not "
+                "leave so many, so they stay. See `python -m app storage status`",
                 len(unknown),
                 len(ids),
                 place.name,

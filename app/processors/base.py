@@ -172,6 +172,25 @@ class Conclusion:
 
 
 @dataclass(frozen=True, slots=True)
+class RowSample:
+    """Some rows of a file, in their order."""
+
+    columns: Sequence[str]
+    """Columns of the header; of JSON the columns that the rows have."""
+    numbers: Sequence[int]
+    rows: Sequence[list[str | None] | bytes]
+    """The cells of each row, or the JSON of each object."""
+
+
+NO_ROWS = RowSample((), (), ())
+
+
+async def no_sample() -> RowSample:
+    """Return no rows: the sample of a part whose file cannot be read."""
+    return NO_ROWS
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A part of a job at its end."""
 
@@ -180,6 +199,8 @@ class Part:
     columns: Sequence[str]
     result: dict[str, Any]
     state: str | None
+    sample: Callable[[], Awaitable[RowSample]] = no_sample
+    """Reads some hundred rows of its file."""
 
 
 class Processor(ABC):
@@ -211,6 +232,10 @@ class Processor(ABC):
     """Rows per chunk; None for the default."""
     chunk_bytes: int | None = None
     """Maximum bytes per chunk; None for the default."""
+    runs_apart: ClassVar[bool] = False
+    """Whether chunks may be read and processed in compute processes, by an instance that is made
+    there from the settings. Subclasses do not inherit it.
+    """
     computes_with: Sequence[str] = ()
     """Modules that `compute` needs, imported in compute processes when a job begins."""
     stages: Stages = IN_WORK
@@ -221,6 +246,11 @@ class Processor(ABC):
 
     is_configured: bool = True
     """Whether all settings that it needs are set."""
+
+    @property
+    def may_run_apart(self) -> bool:
+        """Return whether its own class says `runs_apart`."""
+        return bool(vars(type(self)).get("runs_apart"))
 
     @property
     def is_uploadable(self) -> bool:

@@ -153,7 +153,7 @@ def problem_of(processor: Any) -> str | None:
             has = "has" if hasattr(processor, member) else "has no"
             return f"it {has} `{member}`, which is what a {capability.__name__} has"
     if not (isinstance(processor.options, type) and issubclass(processor.options, Options)):
-        return "its `options` is no subclass of granula.plugins.Options"
+        return "its `options` is not a subclass of granula.plugins.Options"
     for method, arguments in (("columns", ((), None)), ("check", (None,))):
         try:
             inspect.signature(getattr(kind, method)).bind(processor, *arguments)

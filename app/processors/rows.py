@@ -9,6 +9,7 @@ from app.processors.base import ChunkContext, ChunkOutcome, Processor
 class RowsProcessor(Processor):
     name = "rows"
     title = "Rows: check and store"
+    runs_apart = True
     version: str | None = "1"
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:

@@ -35,7 +35,7 @@ def decide(classes: dict[str, int]) -> Verdict:
     """Return the type; `classes` has the count of values of each class, without missing values."""
     present = {name: count for name, count in classes.items() if count}
     if not present:
-        return _text("no_values", "There is no value to tell a type by.")
+        return _text("no_values", "It has no value to determine a type from.")
     dates = [name for name in present if name.startswith(PREFIX)]
     booleans = [name for name in present if name.startswith(BOOLEAN)]
     numbers = [name for name in present if name in NUMBERS]
@@ -52,8 +52,8 @@ def _number(present: dict[str, int]) -> Verdict:
     if AMBIGUOUS_DECIMAL in present and not present.keys() & {"decimal", LONG_INTEGER}:
         return _text(
             "ambiguous_number",
-            "Every value with a point has three digits behind it: decimals and thousands look the"
-            " same.",
+            "Every value with a point has three digits after it: decimals and thousands look "
+            "the same.",
             [AMBIGUOUS_DECIMAL],
         )
     is_integer = present.keys() <= {"integer", LONG_INTEGER}
@@ -79,7 +79,7 @@ def _date(names: list[str]) -> Verdict:
     if possible:
         patterns = " and as ".join(date.pattern for date in possible)
         return _text("ambiguous_date", f"Every value can be read as {patterns}.", sorted(names))
-    return _text("mixed_dates", "The dates are not all written in one way.", sorted(names))
+    return _text("mixed_dates", "The dates are not all written in the same way.", sorted(names))
 
 
 def _mixed(present: dict[str, int], kinds: dict[str, list[str]]) -> Verdict:

@@ -30,7 +30,7 @@ def load(path: str) -> type[RecordSchema]:
         raise SettingsInvalid(f"SCHEMAS: {path!r} is not a RecordSchema with a schema_name.")
     if missing := [field for field in schema.embedded if field not in schema.model_fields]:
         raise SettingsInvalid(
-            f"SCHEMAS: {path!r} wants to embed {missing[0]!r}, which is none of its fields."
+            f"SCHEMAS: {path!r} wants to embed {missing[0]!r}, which is not one of its fields."
         )
     return schema
 

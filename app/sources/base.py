@@ -62,6 +62,14 @@ class Sources:
         """Open a file that must have `size` bytes; raises the same errors as `read`."""
         return self._place(uri).open(uri, size, etag)
 
+    def folder_of(self, uri: str) -> LocalStorage | None:
+        """Return the folder that the file is in, which every process of this machine can read; None
+        if it is in a bucket or at a remote source.
+        """
+        if is_remote(uri) or not isinstance(self.storage, LocalStorage):
+            return None
+        return self.storage
+
     def delete(self, uri: str) -> None:
         """Remove the bytes if they are in our storage."""
         if not is_remote(uri):

@@ -188,20 +188,16 @@ class Bucket:
                     f"There is no bucket {self._name}: make it, or correct STORAGE_URL."
                 ) from None
             if isinstance(error, exceptions.NotFoundError | FileNotFoundError) or status == 404:
-                raise StoredFileMissing(f"The stored file {where} is not there any more.") from None
+                raise StoredFileMissing(f"The stored file {where} no longer exists.") from None
             if status == 416:
-                raise StoredFileCorrupt(
-                    f"The stored file {where} is shorter than it was."
-                ) from None
+                raise StoredFileCorrupt(f"The stored file {where} has become shorter.") from None
             if isinstance(error, exceptions.PreconditionError):
-                raise StoredFileCorrupt(
-                    f"The stored file {where} was replaced by somebody."
-                ) from None
+                raise StoredFileCorrupt(f"The stored file {where} was replaced.") from None
             denied = exceptions.PermissionDeniedError | exceptions.UnauthenticatedError
             if isinstance(error, denied) or status in (401, 403):
                 raise StorageUnavailable(
-                    f"{where} may not be used. Check KEY and SECRET, and that they may get, put,"
-                    " delete and list."
+                    f"Access to {where} is denied. Check KEY and SECRET, and that they may get, "
+                    "put, delete and list."
                 ) from None
             raise StorageUnavailable(
                 f"{where} cannot be used now: {brief(error)}. Check ENDPOINT_URL."
@@ -266,7 +262,7 @@ class Bucket:
             return b""
         if not answer.is_success:
             raise StorageUnavailable(
-                f"{self}/{key}: multipart uploads cannot be looked after, the answer was"
+                f"{self}/{key}: cannot list or abort multipart uploads; the answer was"
                 f" {answer.status_code}. Check that KEY and SECRET may list and abort them."
             )
         return answer.content
@@ -288,7 +284,7 @@ class ObjectWriter:
         piece = data if isinstance(data, bytes) else bytes(data)
         with self._lock, self._bucket._translated(self._key):
             if self._out is None:
-                raise StorageUnavailable(f"{self._bucket}/{self._key} was given up.")
+                raise StorageUnavailable(f"The upload of {self._bucket}/{self._key} was abandoned.")
             self._out.write(piece)
         self.size += len(piece)
         return len(piece)

@@ -143,7 +143,7 @@ def _check(path: Path, size: int, crc32: int) -> None:
     except FileNotFoundError:
         raise BackupUnusable(f"{path} is missing in the backup.") from None
     if (count, found_crc32) != (size, crc32):
-        raise BackupUnusable(f"{path} is not what the backup says: it was damaged.")
+        raise BackupUnusable(f"{path} differs from what the backup recorded: it was damaged.")
 
 
 def _load_file(places: Stores, name: str, path: Path, crc32: int) -> str | None:

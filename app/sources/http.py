@@ -140,7 +140,7 @@ class WebClient:
                 following = urljoin(url, response.headers["Location"]).partition("#")[0]
             except ValueError:
                 raise BadSourceAnswer(
-                    f"{without_query(url)[:200]} redirects to what is no URL."
+                    f"{without_query(url)[:200]} redirects to something that is not a URL."
                 ) from None
             if url.startswith("https:") and not following.startswith("https:"):
                 raise SourceRefused(
@@ -274,14 +274,14 @@ class _Transfer:
         media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()[:255]
         if PAGES.match(media_type):
             raise BadSourceAnswer(
-                f"{self._shown} sends {media_type}, which is no file of rows; a page that asks to"
-                " sign in is sent like that."
+                f"{self._shown} sends {media_type}, which is not a file of rows. It may be a "
+                "page that asks to sign in."
             )
         is_whole = "chunked" in headers.get("Transfer-Encoding", "").lower()
         if response.content_length is None and not is_whole:
             raise BadSourceAnswer(
-                f"{self._shown} does not say where its answer ends, so that a part could pass for"
-                " the whole."
+                f"{self._shown} does not say where its answer ends, so an incomplete file could "
+                "look complete."
             )
         self._size = response.content_length
         etag = headers.get("ETag", "")
@@ -313,7 +313,7 @@ class _Transfer:
                     self._offset += len(data)
                     yield data
                 if self._size not in (None, self._offset):
-                    raise BadSourceAnswer(f"{self._shown} does not send what it announces.")
+                    raise BadSourceAnswer(f"{self._shown} sends less than it announces.")
                 self._is_ended = True
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 self.close()
@@ -342,12 +342,14 @@ class _Transfer:
         """
         where = f"{self._shown} broke off after {self._offset} bytes ({reason})"
         if not self._validator:
-            raise BrokenOff(f"{where}, and names no version by which it could be continued.")
+            raise BrokenOff(
+                f"{where}, and sends no version with which the transfer could be resumed."
+            )
         if self._offset - self._interrupted_at >= PIECE_BYTES:
             self._interruptions, self._interrupted_at = 0, self._offset
         self._interruptions += 1
         if self._interruptions >= TRIES:
-            raise SourceUnavailable(f"{where}, again and again.")
+            raise SourceUnavailable(f"{where}, repeatedly.")
         logger.warning("%s; continuing", where)
         asked = {"Range": f"bytes={self._offset}-", "If-Range": self._validator}
         response = await self._requested(asked if self._offset else {})
@@ -404,7 +406,7 @@ class _Transfer:
         if status in MISSING:
             return SourceMissing(f"{self._shown} answers {status}: there is no such file.")
         if status in DENIED:
-            return SourceForbidden(f"{self._shown} answers {status}: it may not be read.")
+            return SourceForbidden(f"{self._shown} answers {status}: access is denied.")
         if status in (412, 416):
             return self._replaced()
         if status in PASSING:

@@ -74,7 +74,7 @@ def _page(
     try:
         return ElementTree.fromstring(answer.content)  # nosec B314
     except ElementTree.ParseError:
-        raise ListingError(0, "the answer was no list of objects") from None
+        raise ListingError(0, "the answer was not a list of objects") from None
 
 
 def _requested(

@@ -48,7 +48,7 @@ class LocalFiles:
 
     def check_configured(self) -> None:
         if not self._folders:
-            raise NotConfigured("No folder may be read: set SOURCE_FOLDERS.")
+            raise NotConfigured("No folder is allowed as a source: set SOURCE_FOLDERS.")
 
     def full(self, uri: str) -> str:
         return _uri(self._path(uri))
@@ -119,7 +119,7 @@ class LocalFiles:
             raise BadSourceUri(f"{uri[:100]!r} names a host; write file:///folder/name.")
         path = os.fsdecode(b"/" + unquote_to_bytes(rest))
         if "\0" in path or any(part in NO_PARTS for part in path[1:].removesuffix("/").split("/")):
-            raise BadSourceUri("A path with the parts `.`, `..` or an empty one is not read.")
+            raise BadSourceUri("A path must not have the parts `.` and `..` or an empty one.")
         for written, real in self._real.items():
             if path.startswith(_inside(written)):
                 path = _inside(real) + path.removeprefix(_inside(written))
@@ -163,7 +163,7 @@ class LocalFiles:
                 os.close(within)
         if not is_folder and not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise SourceRefused(f"{_uri(path)} is no regular file.")
+            raise SourceRefused(f"{_uri(path)} is not a regular file.")
         return descriptor
 
 
@@ -235,7 +235,7 @@ def _translated(path: str, error: OSError) -> Exception:
     if error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
         return SourceMissing(f"There is no file {_uri(path)[:200]}.")
     if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.EISDIR):
-        return SourceRefused(f"{_uri(path)} is a link, or no regular file.")
+        return SourceRefused(f"{_uri(path)} is a link, or not a regular file.")
     if error.errno in (errno.EACCES, errno.EPERM):
-        return SourceForbidden(f"The service may not read {_uri(path)}.")
+        return SourceForbidden(f"The service has no permission to read {_uri(path)}.")
     return SourceUnavailable(f"{_uri(path)} cannot be read now: {os.strerror(error.errno or 0)}.")

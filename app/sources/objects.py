@@ -75,7 +75,7 @@ class ObjectStorage:
         stored_size = self.size(uri)
         if stored_size is None:
             raise StoredFileMissing(
-                f"The stored file {self.bucket}/{self._key(uri)} is not there any more."
+                f"The stored file {self.bucket}/{self._key(uri)} no longer exists."
             )
         if stored_size != size:
             raise StoredFileCorrupt(f"The stored upload has {stored_size} bytes, expected {size}.")

@@ -118,7 +118,7 @@ class GrowingObject:
     def _put(self, data: bytes) -> None:
         end = self.size()
         if not self._bucket.create(f"{_folder(self._upload_id)}/{end:0{DIGITS}}", data):
-            raise OffsetMismatch("Another request has gone on with the upload.")
+            raise OffsetMismatch("Another request has continued the upload.")
         self._end = end + len(data)
 
     def hold(self) -> None:

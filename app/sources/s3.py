@@ -65,14 +65,14 @@ class Address:
         if scheme != expected:
             raise BadSourceUri(f"{uri[:100]!r} does not begin with {expected}://.")
         if not BUCKET.fullmatch(bucket) or ".." in bucket:
-            raise BadSourceUri(f"{bucket[:80]!r} is no name of a bucket.")
+            raise BadSourceUri(f"{bucket[:80]!r} is not a valid name of a bucket.")
         if len(uri) > MAX_URI_LENGTH or re.search(r"[\x00-\x1f\x7f]", key):
             raise BadSourceUri(
                 f"A source has at most {MAX_URI_LENGTH} characters and no control characters."
             )
         # A key that is not a path would be sent as another one, or not at all.
         if any(part in NO_PARTS for part in key.removesuffix("/").split("/")) and key:
-            raise BadSourceUri("A key with the parts `.`, `..` or an empty one cannot be read.")
+            raise BadSourceUri("A key must not have the parts `.` and `..` or an empty one.")
         return cls(bucket, key, scheme)
 
     @classmethod
@@ -338,7 +338,7 @@ def _translated(address: Address) -> Iterator[None]:
         raise _answered(address, 404) from None
     except exceptions.PreconditionError:
         raise SourceChanged(
-            f"{address} was replaced since the job was made. Make a new job for it."
+            f"{address} was replaced after the job was created. Create a new job for it."
         ) from None
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
         raise _answered(address, 403) from None
@@ -351,10 +351,12 @@ def _answered(address: Address, status: int, error: Exception | None = None) -> 
     is_s3 = address.scheme == "s3"
     if status == 404:
         where = "bucket, key and ENDPOINT_URL" if is_s3 else "bucket and key"
-        return SourceNotFound(f"{address} is not there. Check {where}.")
+        return SourceNotFound(f"{address} does not exist. Check {where}.")
     if status in (401, 403):
         keys = "KEY and SECRET" if is_s3 else "the credentials in the environment"
-        return SourceAccessDenied(f"{address} may not be read. Check {keys}, and what they may do.")
+        return SourceAccessDenied(
+            f"Access to {address} is denied. Check {keys} and their permissions."
+        )
     return SourceUnavailable(f"{address} cannot be read now: {brief(error) if error else status}")
 
 

@@ -75,9 +75,7 @@ class LocalStorage:
             try:
                 return open(self._restored_path(uri), "rb")
             except FileNotFoundError:
-                raise StoredFileMissing(
-                    f"The stored upload {uri} is not on disk any more."
-                ) from None
+                raise StoredFileMissing(f"The stored upload {uri} is no longer on disk.") from None
 
     def _restored_path(self, uri: str) -> Path:
         """Return the file's path, restoring it from lost+found: the caller knows it from the

@@ -60,7 +60,7 @@ def about(**known: Any) -> Iterator[None]:
 
 class JsonLines(logging.Formatter):
     """Members: time (RFC 3339, UTC), level, logger, message; worker, job, chunk, attempt, trace_id
-    if known; exception.
+    if known; those of a line of the access log; exception.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -71,6 +71,7 @@ class JsonLines(logging.Formatter):
             "message": record.getMessage(),
             **_process,
             **_about.get(),
+            **getattr(record, "fields", {}),
         }
         if trace_id := tracing.trace_id():
             line["trace_id"] = trace_id

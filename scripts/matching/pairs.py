@@ -116,6 +116,7 @@ def _rows(random: Random) -> int:
 def _derived(concepts: Sequence[Concept], count: int, random: Random) -> list[Concept]:
     """Columns that are near to others and yet not the same."""
     derived: dict[str, Concept] = {}
+    known = {name for concept in concepts for name in concept.names}
     for _ in range(count):
         concept = random.choice(concepts)
         name = concept.names[0]
@@ -130,7 +131,9 @@ def _derived(concepts: Sequence[Concept], count: int, random: Random) -> list[Co
             name = " ".join([*words[:-1], *other[-1:], random.choice(BEHIND)])
         # Near names often come with the same kind of values, too.
         values = concept.values[:1] if random.random() < 0.4 else (random.choice(DERIVED_VALUES),)
-        derived.setdefault(name, Concept("derived", (name,), values))
+        # `crop type` may be another name of the crop: then it is not near to it, but the same.
+        if name not in known:
+            derived.setdefault(name, Concept("derived", (name,), values))
     return list(derived.values())
 
 

@@ -406,13 +406,13 @@ def test_json_is_scored_through_the_upload_of_files(client: Client) -> None:
         (3, 3, "text_not_string", '{"text": 5}'),
         (4, 3, "missing_text", '{"text": null}'),
     ]
-    assert "the nearest is `txt`" in api.rejects(status["file_id"])[0]["message"]
+    assert "Did you mean `txt`?" in api.rejects(status["file_id"])[0]["message"]
     assert api.proof(status["file_id"])["closes"]
     lacking = client.http.post(
         "/api/v1/upload?processor=sentiment", files={"file": ("a.csv", b"id,Texts\n1,a\n")}
     )
     assert (lacking.status_code, lacking.json()["code"]) == (422, "missing_column")
-    assert "the nearest is `Texts`" in lacking.json()["detail"]
+    assert "Did you mean `Texts`?" in lacking.json()["detail"]
 
 
 def test_the_text_column_may_be_named_before_or_after_the_file(client: Client) -> None:

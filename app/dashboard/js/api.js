@@ -1,21 +1,24 @@
 // The API over fetch. Every error is a Problem with a title, what happened, and a remedy.
 
+import { t } from "./messages.js";
 import { detailOf, remedyFor } from "./words.js";
 
 export class Problem extends Error {
   constructor(status, body) {
-    super(detailOf(body ?? {}) || body?.title || `The service responded with ${status}.`);
+    super(
+      detailOf(body ?? {}) || body?.title || t("The service responded with {status}.", { status }),
+    );
     this.status = status;
     this.code = body?.code ?? "";
-    this.title = body?.title ?? "The request failed";
+    this.title = body?.title ?? t("The request failed");
     this.remedy = remedyFor(body ?? {});
     this.body = body ?? {};
   }
 }
 
 export const OFFLINE = {
-  title: "The service is unreachable",
-  remedy: "Check that it runs; this page retries automatically.",
+  title: t("The service is unreachable"),
+  remedy: t("Check that it runs; this page retries automatically."),
 };
 const RETRY_MS = 2000;
 const [signedOut, signedIn] = [new Set(), new Set()];
@@ -42,6 +45,13 @@ export function heard(status, begun) {
   if (status === 401 && begun === session) signedOut.forEach((listener) => listener());
 }
 
+/** @typedef {{json?: unknown, body?: BodyInit, headers?: Record<string, string>,
+ *    signal?: AbortSignal, keepalive?: boolean}} RequestOptions */
+
+/** Returns the JSON or the text of the answer; null if it has none.
+ *  @param {string} method
+ *  @param {string} path
+ *  @param {RequestOptions} [options] */
 export async function request(method, path, { json, body, headers, signal, keepalive } = {}) {
   const begun = session;
   let answer;
@@ -60,7 +70,7 @@ export async function request(method, path, { json, body, headers, signal, keepa
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, { ...OFFLINE, detail: "There was no response." });
+    throw new Problem(0, { ...OFFLINE, detail: t("There was no response.") });
   }
   heard(answer.status, begun);
   if (!answer.ok) throw new Problem(answer.status, await answer.json().catch(() => null));
@@ -74,14 +84,16 @@ export const patch = (path, json) => request("PATCH", path, { json });
 export const remove = (path, options) => request("DELETE", path, options);
 
 export function query(path, parameters) {
-  const given = Object.entries(parameters).filter(
+  const values = Object.entries(parameters).filter(
     ([, value]) => value !== null && value !== undefined && value !== "",
   );
-  return given.length ? `${path}?${new URLSearchParams(given)}` : path;
+  return values.length ? `${path}?${new URLSearchParams(values)}` : path;
 }
 
 /** Reads a page of the requested number of rows. A response with long rows has fewer, and tells
- *  where to continue. */
+ *  where to continue.
+ *  @param {string} path
+ *  @param {{limit: number, offset?: number, [name: string]: any}} parameters */
 export async function rows(path, { limit, offset, ...parameters }) {
   const page = await get(query(path, { ...parameters, limit, offset }));
   while (page.items.length < limit && page.next_after !== null) {
@@ -96,7 +108,10 @@ export async function rows(path, { limit, offset, ...parameters }) {
 
 /** Server-sent events while the page is visible. A hidden page closes its connection, since a
  *  browser has few. `handlers` by event name get the parsed data; `onstate(true|false)` tells
- *  whether the stream is open. Returns `close`. */
+ *  whether the stream is open. Returns `close`.
+ *  @param {string} path
+ *  @param {Record<string, (data: any) => void>} handlers
+ *  @param {(isOpen: boolean) => void} [onstate] */
 export function live(path, handlers, onstate = () => {}) {
   let source = null;
   let timer = null;

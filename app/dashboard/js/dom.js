@@ -69,10 +69,14 @@ const ICONS = {
   watches: "M3 12c4-7 14-7 18 0-4 7-14 7-18 0M12 9.500a2.500 2.500 0 1 1 0 5 2.500 2.500 0 0 1 0-5",
   webhooks: "M6 8a6 6 0 0 1 12 0c0 6 2 7 2 8H4c0-1 2-2 2-8M10 19.500a2.200 2.200 0 0 0 4 0",
   system: "M4 5h16v6H4zM4 13h16v6H4zM7.500 8h.01M7.500 16h.01",
+  manual:
+    "M5 5h5a2.500 2.500 0 0 1 2 1v13a2.500 2.500 0 0 0-2-1H5zM19 5h-5a2.500 2.500 0 0 0-2 1v13a2.500 2.500 0 0 1 2-1h5z",
+  api: "M8.500 8L4.500 12l4 4M15.500 8l4 4-4 4",
   upload: "M12 16V5M7.500 9.500L12 5l4.500 4.500M5 19h14",
   download: "M12 5v11M7.500 11.500L12 16l4.500-4.500M5 19h14",
   cancel: "M12 4a8 8 0 1 1 0 16 8 8 0 0 1 0-16M9 9l6 6M15 9l-6 6",
   retry: "M19 12a7 7 0 1 1-2.200-5.100M19 4v4h-4",
+  keys: "M3 7h18v10H3zM6 10h.01M9 10h.01M12 10h.01M15 10h.01M18 10h.01M8 14h8",
   remove: "M5 7h14M10 7V5h4v2M7 7l1 12h8l1-12M10.500 10.500v5.500M13.500 10.500v5.500",
   close: "M6 6l12 12M18 6L6 18",
   check: "M5 12.500l4.500 4.500L19 7.500",
@@ -103,6 +107,9 @@ export function iconButton(name, label, onclick, props) {
   );
 }
 
+/** @param {any} label
+ *  @param {((event: MouseEvent) => void) | null} onclick
+ *  @param {{kind?: string, iconName?: string | null, [property: string]: any}} [options] */
 export function button(label, onclick, { kind = "", iconName = null, ...props } = {}) {
   return h(
     `button.button${kind ? `.${kind}` : ""}`,

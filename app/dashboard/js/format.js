@@ -1,7 +1,9 @@
 // Formats numbers, sizes and times for people.
 
-const whole = new Intl.NumberFormat("en");
-const short = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
+import { locale, t, tCount } from "./messages.js";
+
+const whole = new Intl.NumberFormat(locale);
+const short = new Intl.NumberFormat(locale, { maximumSignificantDigits: 3 });
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
@@ -9,7 +11,7 @@ export const count = (value) => whole.format(value ?? 0);
 export const number = (value) =>
   value === null || value === undefined ? "–" : short.format(value);
 export const plural = (value, one, many = `${one}s`) =>
-  `${count(value)} ${value === 1 ? one : many}`;
+  tCount(value, count(value), `{count} ${one}`, `{count} ${many}`);
 
 export function bytes(value) {
   const units = ["B", "kB", "MB", "GB", "TB"];
@@ -29,30 +31,30 @@ export function duration(seconds) {
   return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
 }
 
-export const rate = (perSecond) => `${count(Math.round(perSecond))} rows/s`;
+export const rate = (perSecond) => t("{count} rows/s", { count: count(Math.round(perSecond)) });
 export const when = (iso) => (iso ? moment.format(new Date(iso)) : "–");
 export const at = (iso) => clock.format(new Date(iso));
 
 export function ago(iso) {
-  const seconds = (Date.now() - new Date(iso)) / 1000;
-  if (seconds < 60) return "just now";
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
+  const seconds = (Date.now() - Date.parse(iso)) / 1000;
+  if (seconds < 60) return t("just now");
+  if (seconds < 3600) return t("{count} min ago", { count: Math.floor(seconds / 60) });
+  if (seconds < 86400) return t("{count} h ago", { count: Math.floor(seconds / 3600) });
   return moment.format(new Date(iso));
 }
 
 export const percent = (share) => `${(share * 100).toFixed(share > 0.1 || share === 0 ? 0 : 1)} %`;
 
 export const STATES = {
-  queued: "Queued",
-  processing: "Processing",
-  completed: "Completed",
-  completed_with_errors: "Completed with rejects",
-  failed: "Failed",
-  cancelled: "Cancelled",
+  queued: t("Queued"),
+  processing: t("Processing"),
+  completed: t("Completed"),
+  completed_with_errors: t("Completed with rejects"),
+  failed: t("Failed"),
+  cancelled: t("Cancelled"),
 };
 /** Returns the status of a job, or `incomplete` if it ended without processing all rows. */
-export const NAMES = { ...STATES, incomplete: "Incomplete" };
+export const NAMES = { ...STATES, incomplete: t("Incomplete") };
 export const standing = ({ status, counts, error }) =>
   status === "completed_with_errors" &&
   (counts.failed || counts.not_processed || error || !counts.rejected)
@@ -61,20 +63,24 @@ export const standing = ({ status, counts, error }) =>
 
 /** The outcomes of rows as [name, words, tone]; docs/states.md explains them. */
 export const COUNTS = [
-  ["loaded", "loaded", "ok"],
-  ["rejected", "rejected", "warn"],
-  ["failed", "failed", "bad"],
-  ["not_processed", "not processed", "off"],
+  ["loaded", t("loaded"), "ok"],
+  ["rejected", t("rejected"), "warn"],
+  ["failed", t("failed"), "bad"],
+  ["not_processed", t("not processed"), "off"],
 ];
 
 /** Tells why rows of an ended job are neither loaded nor rejected; empty if there are none. */
 export function missing({ counts, split_complete: isSplit }) {
   return [
     counts.failed &&
-      `${plural(counts.failed, "row")} failed for a reason that is not in the file. A retry runs them again.`,
+      plural(
+        counts.failed,
+        "row failed for a reason that is not in the file. A retry runs it again.",
+        "rows failed for a reason that is not in the file. A retry runs them again.",
+      ),
     counts.not_processed &&
-      `${plural(counts.not_processed, "row was", "rows were")} not processed.`,
-    !isSplit && "The rest of the file was not read.",
+      plural(counts.not_processed, "row was not processed.", "rows were not processed."),
+    !isSplit && t("The rest of the file was not read."),
   ]
     .filter(Boolean)
     .join(" ");

@@ -1,9 +1,11 @@
 // Which settings would likely have read a file with fewer rejects.
 
 import * as api from "./api.js";
+import { t } from "./messages.js";
 import { delimiterName, encodingName } from "./settings.js";
 
 const WINDOWS = "windows-1252";
+const KINDS = { csv: "CSV", json: "JSON", fixed: t("columns of fixed width") };
 /** Codes of rows with bytes that are no text. */
 const hasWrongBytes = ({ rejected_by_code: codes }) =>
   Boolean(codes.invalid_utf8 || codes.invalid_encoding);
@@ -16,22 +18,26 @@ export async function likelyFix(job) {
   const detected = await preview(job);
   const used = job.dialect;
   if (detected.dialect.kind !== used.kind) {
-    const name = { csv: "CSV", json: "JSON", fixed: "columns of fixed width" }[detected.dialect.kind];
-    return { why: `The file looks like ${name}.`, label: `Read it as ${name}`, settings: {} };
+    const format = KINDS[detected.dialect.kind];
+    return {
+      why: t("The file looks like {format}.", { format }),
+      label: t("Read it as {format}", { format }),
+      settings: {},
+    };
   }
   const encoding = detected.dialect.decoded_from || detected.dialect.encoding;
   if (encoding !== (used.decoded_from || used.encoding)) return ofEncoding(encoding);
   const named = {
-    delimiter: (value) => `the delimiter ${delimiterName(value)}`,
-    quote: (value) => (value ? `quotes ${value}` : "no quotes"),
-    header_rows: (value) => (value ? `a header of ${value}` : "no header"),
+    delimiter: (value) => t("the delimiter {name}", { name: delimiterName(value) }),
+    quote: (value) => (value ? t("quotes {name}", { name: value }) : t("no quotes")),
+    header_rows: (value) => (value ? t("a header of {count}", { count: value }) : t("no header")),
   };
   for (const [name, words] of Object.entries(named)) {
     const value = detected.dialect[name];
     if (used.kind !== "csv" || value === used[name]) continue;
     return {
-      why: `The file looks as if it had ${words(value)}.`,
-      label: `Read it again with ${words(value)}`,
+      why: t("The file looks as if it had {setting}.", { setting: words(value) }),
+      label: t("Read it again with {setting}", { setting: words(value) }),
       settings: { [name]: value },
     };
   }
@@ -43,8 +49,8 @@ export async function likelyFix(job) {
 function ofEncoding(encoding) {
   const name = encodingName(encoding);
   return {
-    why: `The file looks like ${name}.`,
-    label: `Read it again as ${name}`,
+    why: t("The file looks like {format}.", { format: name }),
+    label: t("Read it again as {format}", { format: name }),
     settings: { encoding },
   };
 }

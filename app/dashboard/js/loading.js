@@ -2,6 +2,7 @@
 
 import { OFFLINE } from "./api.js";
 import { button, empty } from "./dom.js";
+import { t } from "./messages.js";
 
 const RETRY_MS = 2000;
 
@@ -18,13 +19,15 @@ export async function loaded(load, show, again) {
     if (page?.ok) {
       show(
         empty(
-          "This page is out of date",
-          "Reload it to continue.",
-          button("Load again", () => location.reload(), { kind: "primary" }),
+          t("This page is out of date"),
+          t("Reload it to continue."),
+          button(t("Load again"), () => location.reload(), { kind: "primary" }),
         ),
       );
     } else {
-      show(empty(OFFLINE.title, OFFLINE.remedy, button("Try again", again, { iconName: "retry" })));
+      show(
+        empty(OFFLINE.title, OFFLINE.remedy, button(t("Try again"), again, { iconName: "retry" })),
+      );
       setTimeout(again, RETRY_MS);
     }
     return null;

@@ -4,23 +4,25 @@
 import { get, haveSignedIn, onSignedOut, post, remove } from "./api.js";
 import { button, field, h, icon, iconButton, replace } from "./dom.js";
 import { loaded } from "./loading.js";
+import { t } from "./messages.js";
 import { fail } from "./toast.js";
 
 const VIEWS = [
-  { name: "jobs", label: "Jobs", load: () => import("./views/jobs.js") },
-  { name: "tables", label: "Tables", load: () => import("./views/tables.js") },
-  { name: "mapping", label: "Mapping", load: () => import("./views/mapping.js") },
-  { name: "search", label: "Search", load: () => import("./views/search.js") },
-  { name: "schedules", label: "Schedules", load: () => import("./views/schedules.js") },
-  { name: "watches", label: "Watches", load: () => import("./views/watches.js") },
-  { name: "webhooks", label: "Webhooks", load: () => import("./views/webhooks.js") },
-  { name: "system", label: "System", load: () => import("./views/system.js") },
+  { name: "jobs", label: t("Jobs"), load: () => import("./views/jobs.js") },
+  { name: "tables", label: t("Tables"), load: () => import("./views/tables.js") },
+  { name: "mapping", label: t("Mapping"), load: () => import("./views/mapping.js") },
+  { name: "search", label: t("Search"), load: () => import("./views/search.js") },
+  { name: "schedules", label: t("Schedules"), load: () => import("./views/schedules.js") },
+  { name: "watches", label: t("Watches"), load: () => import("./views/watches.js") },
+  { name: "webhooks", label: t("Webhooks"), load: () => import("./views/webhooks.js") },
+  { name: "system", label: t("System"), load: () => import("./views/system.js") },
 ];
 /** Views for administrators, linked from their name and from the system view. */
 const USERS = { name: "system", load: () => import("./views/users.js") };
 const JOB = () => import("./views/job.js");
 const main = document.getElementById("main");
-let shown = { dispose() {} };
+/** @type {{title?: string, node?: any, dispose?: () => void, accepts?: (to: any) => boolean}} */
+let shown = {};
 let turn = 0;
 
 function parse() {
@@ -38,23 +40,70 @@ function parse() {
   };
 }
 
+/** Ids of the jobs whose numbers were addresses. */
+const jobIds = new Map();
+
+/** Returns the id of the job in `#/jobs/55`; anything else unchanged. */
+async function jobId(name, id) {
+  if (name !== "jobs" || !/^[1-9]\d*$/.test(id ?? "")) return id;
+  if (!jobIds.has(id)) {
+    const job = await get(`/api/v1/jobs/${id}`).catch(() => null);
+    if (!job) return id; // the view says that there is no such job
+    jobIds.set(id, job.job_id);
+  }
+  return jobIds.get(id);
+}
+
 async function route() {
   const { parts, params } = parse();
-  const [name = "jobs", id, tab] = parts;
+  const [name = "jobs", address, tab] = parts;
+  const before = location.hash;
+  const id = await jobId(name, address);
+  if (location.hash !== before) return; // another address was opened meanwhile
   if (shown.accepts?.({ name, id, tab, params })) return;
   const mine = ++turn;
-  const view = name === "users" ? USERS : (VIEWS.find((each) => each.name === name) ?? VIEWS[0]);
-  for (const link of document.querySelectorAll("#nav a")) {
-    if (link.dataset.view === view.name) link.setAttribute("aria-current", "page");
+  const view = name === "users" ? USERS : VIEWS.find((each) => each.name === name);
+  for (const link of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("#nav a"))) {
+    if (link.dataset.view === view?.name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  if (!view) return show(nothingHere(name));
   const module = await loaded(
     name === "jobs" && id ? JOB : view.load,
-    (node) => mine === turn && show({ node, title: "Not available" }),
+    (node) => mine === turn && show({ node, title: t("Not available") }),
     () => mine === turn && route(),
   );
   if (!module || mine !== turn) return;
   show(module.default({ id, tab, params }));
+}
+
+/** Returns the view of an address that leads nowhere. */
+function nothingHere(address) {
+  return {
+    title: t("Not found"),
+    node: h(
+      "div.page",
+      {},
+      h(
+        "div.empty",
+        {},
+        h("h1", {}, t("There is nothing here")),
+        h(
+          "p",
+          {},
+          t("The address {address} leads nowhere. Perhaps it was shortened or mistyped.", {
+            address: `/${address}`,
+          }),
+        ),
+        h(
+          "div.row.center",
+          {},
+          h("a.button.primary", { href: "#/jobs" }, t("To the jobs")),
+          h("a.button", { href: "/guide/" }, t("Manual")),
+        ),
+      ),
+    ),
+  };
 }
 
 /** Replaces the current view. */
@@ -95,10 +144,22 @@ replace(
   ),
 );
 const account = h("div.row.tight");
+const link = (href, name, label) =>
+  h("a.icon-button", { href, "aria-label": label, title: label }, icon(name));
 document
   .getElementById("tools")
-  .append(account, iconButton("theme", "Switch between light and dark", toggleTheme));
-document.getElementById("skip").addEventListener("click", () => main.focus());
+  .append(
+    account,
+    link("/guide/", "manual", t("Manual")),
+    link("/docs", "api", t("API reference")),
+    iconButton("theme", t("Switch between light and dark"), toggleTheme),
+  );
+const skip = document.getElementById("skip");
+skip.textContent = t("Skip to content");
+skip.addEventListener("click", () => main.focus());
+document.getElementById("nav").setAttribute("aria-label", t("Main"));
+document.getElementById("toasts").setAttribute("aria-label", t("Messages"));
+document.querySelector(".brand").setAttribute("aria-label", t("Granula, to the jobs"));
 // A file dropped outside of the drop zone must not replace the page.
 addEventListener("dragover", (event) => event.preventDefault());
 addEventListener("drop", (event) => event.preventDefault());
@@ -118,9 +179,12 @@ function signIn() {
     maxlength: 200,
   });
   const wrong = h("p.bad-text", { role: "alert" });
+  // A page that has shown nothing yet has nothing to keep behind the question.
+  document.body.classList.toggle("signed-out", me === null);
+  document.title = `${t("Sign in")} · Granula`;
   const dialog = h(
     "dialog.card.sign-in",
-    { "aria-label": "Sign in", oncancel: (event) => event.preventDefault() },
+    { "aria-label": t("Sign in"), oncancel: (event) => event.preventDefault() },
     h(
       "form",
       {
@@ -135,18 +199,20 @@ function signIn() {
             known = null;
             haveSignedIn();
             dialog.remove();
+            document.body.classList.remove("signed-out");
+            if (shown.title) document.title = `${shown.title} · Granula`;
             showAccount();
             if (!before) leave();
           } catch (error) {
-            replace(wrong, `${error.message} ${error.remedy}`);
+            replace(wrong, [error.message, error.remedy].filter(Boolean).join(" "));
             key.select();
           }
         },
       },
-      h("h2", {}, "Sign in"),
-      field("Your key", key, "Ask the operator of this service for one."),
+      h("h2", {}, t("Sign in")),
+      field(t("Your key"), key, t("Ask the operator of this service for one.")),
       wrong,
-      button("Sign in", null, { kind: "primary", type: "submit" }),
+      button(t("Sign in"), null, { kind: "primary", type: "submit" }),
     ),
   );
   document.body.append(dialog);
@@ -162,6 +228,7 @@ function leave() {
 
 async function whoami() {
   me = await get("/api/v1/me").catch(() => null);
+  document.body.classList.remove("starting");
   showAccount();
 }
 
@@ -170,14 +237,16 @@ function showAccount() {
   replace(
     account,
     me.is_admin
-      ? h("a.clip", { href: "#/users", title: "Users and keys" }, me.user_id)
+      ? h("a.clip", { href: "#/users", title: t("Users and keys") }, me.user_id)
       : h("span.muted.clip", { title: me.user_id }, me.user_id),
-    iconButton("user", `Sign out ${me.user_id}`, () =>
+    iconButton("user", t("Sign out {name}", { name: me.user_id }), () =>
       remove("/api/v1/session").then(() => location.reload(), fail),
     ),
   );
 }
 onSignedOut(signIn);
 
+// The service answers every unknown address with this page: take it for one of this page's own.
+if (location.pathname !== "/") history.replaceState(null, "", `/#${location.pathname}`);
 route();
 whoami();

@@ -2,6 +2,7 @@
 
 import { announce, button, h, icon, say, svg } from "./dom.js";
 import { NAMES, TONES, percent } from "./format.js";
+import { t } from "./messages.js";
 
 const TONE_ICONS = { ok: "check", warn: "warn", bad: "cancel" };
 
@@ -37,11 +38,9 @@ export function progressBar(label) {
 }
 
 /** A stacked bar of parts [{name, value, tone}], with a legend. */
-export function stack(
-  parts,
-  { label, total = null, text = (part) => percent(part.value / (whole || 1)) },
-) {
+export function stack(parts, { label, total = null, text = null }) {
   const whole = total ?? parts.reduce((sum, part) => sum + part.value, 0);
+  const share = (part) => part.value / (whole || 1);
   return h(
     "figure.stack",
     { "aria-label": label },
@@ -50,7 +49,7 @@ export function stack(
       { "aria-hidden": "true" },
       parts
         .filter((p) => p.value > 0)
-        .map((part) => h(`i.${part.tone}`, { style: { "flex-grow": part.value / (whole || 1) } })),
+        .map((part) => h(`i.${part.tone}`, { style: { "flex-grow": share(part) } })),
     ),
     h(
       "ul.legend",
@@ -61,7 +60,7 @@ export function stack(
           {},
           h(`i.swatch.${part.tone}`, { "aria-hidden": "true" }),
           h("span", {}, part.name),
-          h("b", {}, text(part)),
+          h("b", {}, text ? text(part) : percent(share(part))),
         ),
       ),
     ),
@@ -119,11 +118,11 @@ export function shownOnce(title, value, hint) {
     spellcheck: "false",
     onfocus: () => text.select(),
   });
-  const copy = button("Copy", async () => {
+  const copy = button(t("Copy"), async () => {
     text.select();
     try {
       await navigator.clipboard.writeText(value);
-      announce("Copied");
+      announce(t("Copied"));
     } catch {
       /* not allowed: the text is selected, to be copied by hand */
     }
@@ -137,4 +136,4 @@ export function shownOnce(title, value, hint) {
   );
 }
 
-export const spinner = (text = "Loading …") => h("p.muted.pad", { role: "status" }, text);
+export const spinner = (text = t("Loading …")) => h("p.muted.pad", { role: "status" }, text);

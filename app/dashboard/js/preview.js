@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { announce, button, h, replace, say } from "./dom.js";
 import { ago, bytes, count, percent, plural } from "./format.js";
+import { t } from "./messages.js";
 import { delimiterName, described, encodingName, parameters, settingFields } from "./settings.js";
 
 const ROWS = 50;
@@ -24,8 +25,8 @@ async function beginning(file) {
 
 /** `source` is {file} or {fileId}; `settings` those that are chosen, which this changes.
  *  `onchange(answer)` gets each preview, or null after a refusal. */
-export function previewOf(source, settings, onchange = () => {}) {
-  const summary = h("p.preview-summary", { role: "status" }, "Reading the beginning …");
+export function previewOf(source, settings, onchange = (_answer) => {}) {
+  const summary = h("p.preview-summary", { role: "status" }, t("Reading the beginning …"));
   const notes = h("div.preview-notes");
   const form = h("div");
   const table = h("div");
@@ -53,13 +54,13 @@ export function previewOf(source, settings, onchange = () => {}) {
   };
   const apply = (changes) => {
     Object.assign(settings, changes);
-    announce(`Read as ${described(changes)}`);
+    announce(t("Read as {settings}", { settings: described(changes) }));
     load();
   };
 
   const resetButton = () =>
     Object.keys(settings).length
-      ? button("Use what is detected", () => {
+      ? button(t("Use what is detected"), () => {
           for (const name of Object.keys(settings)) delete settings[name];
           load();
         })
@@ -74,18 +75,20 @@ export function previewOf(source, settings, onchange = () => {}) {
       others,
       resetButton(),
       answer.readings.length || answer.records.length
-        ? h("span.muted", {}, "Or read it as:")
+        ? h("span.muted", {}, t("Or read it as:"))
         : null,
-      answer.records.map((records) => button(`records at ${records}`, () => apply({ records }))),
+      answer.records.map((records) =>
+        button(t("records at {path}", { path: records }), () => apply({ records })),
+      ),
       answer.readings.map((reading) =>
         button(
           [
             described(reading.settings),
             plural(reading.column_count, "column"),
-            `${count(reading.rejected)} rejected`,
+            t("{count} rejected", { count: count(reading.rejected) }),
           ].join(" · "),
           () => apply(reading.settings),
-          { title: `Probability ${percent(reading.confidence)}` },
+          { title: t("Probability {share}", { share: percent(reading.confidence) }) },
         ),
       ),
     );
@@ -117,43 +120,52 @@ export function previewOf(source, settings, onchange = () => {}) {
   return { node, apply, dispose: stopWaiting };
 }
 
+const KINDS = { csv: "CSV", fixed: t("Columns between blanks") };
+
 /** Says what was detected, in a sentence. */
 function inWords({ dialect, confidence, columns, sample, decoding }) {
   const isCsv = dialect.kind === "csv";
   const how = decoding.map(({ decoder, encoding, sheet, confidence: sure }) =>
     decoder === "text"
       ? `${encodingName(encoding)}${sure ? ` (${percent(sure)})` : ""}`
-      : `${decoder}${sheet ? `, sheet ${sheet}` : ""}`,
+      : `${decoder}${sheet ? t(", sheet {sheet}", { sheet }) : ""}`,
   );
   const { ok, rejected } = sample.rows;
   const part = sample.is_complete
-    ? "In the file"
-    : `In the first ${bytes(sample.size_bytes)}`;
+    ? t("In the file")
+    : t("In the first {size}", { size: bytes(sample.size_bytes) });
   return [
     [
-      isCsv ? "CSV" : "JSON",
+      KINDS[dialect.kind] ?? "JSON",
       ...how,
       !how.length && encodingName(dialect.encoding),
+      dialect.kind === "fixed" && confidence && percent(confidence.delimiter),
       isCsv &&
-        `delimiter ${delimiterName(dialect.delimiter)} (${percent(confidence.delimiter)})`,
-      isCsv &&
-        `${plural(dialect.header_rows, "header row")} (${percent(confidence.header)})`,
+        t("delimiter {delimiter} ({share})", {
+          delimiter: delimiterName(dialect.delimiter),
+          share: percent(confidence.delimiter),
+        }),
+      isCsv && `${plural(dialect.header_rows, "header row")} (${percent(confidence.header)})`,
       plural(columns.length, "column"),
     ]
       .filter(Boolean)
       .join(" · "),
-    `${part}: ${plural(ok, "row")} to load, ${count(rejected)} rejected.`,
+    t("{part}: {rows} to load, {rejected} rejected.", {
+      part,
+      rows: plural(ok, "row"),
+      rejected: count(rejected),
+    }),
   ].join(". ");
 }
 
 const REASONS = {
-  delimiter: "names the delimiter",
-  comment: "a comment",
-  title: "a title",
-  metadata: "about the file",
-  empty: "empty",
-  count: "counts the rows",
-  note: "a note",
+  delimiter: t("names the delimiter"),
+  comment: t("a comment"),
+  title: t("a title"),
+  metadata: t("about the file"),
+  empty: t("empty"),
+  count: t("counts the rows"),
+  note: t("a note"),
 };
 
 function skippedLines({ dialect }, apply) {
@@ -161,16 +173,18 @@ function skippedLines({ dialect }, apply) {
   if (!skipped.length) return null;
   return h(
     "ul.skipped",
-    { "aria-label": "Lines that are no rows" },
+    { "aria-label": t("Lines that are no rows") },
     skipped.map(({ lines: [first, end], why, text }) =>
       h(
         "li",
         {},
-        first < dialect.data_line
-          ? lineButton(first, apply)
-          : h("span.muted.num", {}, `${first}`),
-        h("span.muted", {}, `${end > first ? `to ${end}, ` : ""}${REASONS[why] ?? why}:`),
-        h("span.clip", {}, text || "(no text)"),
+        first < dialect.data_line ? lineButton(first, apply) : h("span.muted.num", {}, `${first}`),
+        h(
+          "span.muted",
+          {},
+          `${end > first ? t("to {end}, ", { end }) : ""}${REASONS[why] ?? why}:`,
+        ),
+        h("span.clip", {}, text || t("(no text)")),
       ),
     ),
   );
@@ -183,7 +197,10 @@ function otherTables({ dialect }) {
   return h(
     "p.note",
     {},
-    `Another table seems to begin in line ${lines}. Its rows are read as rows of the first table, or rejected if they have another width.`,
+    t(
+      "Another table seems to begin in line {lines}. Its rows are read as rows of the first table, or rejected if they have another width.",
+      { lines },
+    ),
   );
 }
 
@@ -191,8 +208,8 @@ function otherTables({ dialect }) {
 const lineButton = (line, apply) =>
   button(String(line), () => apply({ skip_rows: line - 1, header_rows: 1 }), {
     kind: "line",
-    title: `Use line ${line} as the header`,
-    "aria-label": `Use line ${line} as the header`,
+    title: t("Use line {line} as the header", { line }),
+    "aria-label": t("Use line {line} as the header", { line }),
   });
 
 function lastTime({ last_time: before }, apply) {
@@ -200,14 +217,23 @@ function lastTime({ last_time: before }, apply) {
   return h(
     "p.note",
     {},
-    `All rows of a file with this header were loaded ${ago(before.created_at)} (${before.filename}). `,
+    t("All rows of a file with this header were loaded {when} ({name}). ", {
+      when: ago(before.created_at),
+      name: before.filename,
+    }),
     Object.keys(before.settings).length
-      ? button(`As last time: ${described(before.settings)}`, () => apply(before.settings))
-      : "It was read in the same way.",
+      ? button(t("As last time: {settings}", { settings: described(before.settings) }), () =>
+          apply(before.settings),
+        )
+      : t("It was read in the same way."),
   );
 }
 
-const TYPE_NAMES = { integer: "whole number", decimal: "number", datetime: "date and time" };
+const TYPE_NAMES = {
+  integer: t("whole number"),
+  decimal: t("number"),
+  datetime: t("date and time"),
+};
 
 function rowsTable({ columns, types, rows, dialect }, apply) {
   const shown = columns.slice(0, SHOWN_COLUMNS);
@@ -218,19 +244,17 @@ function rowsTable({ columns, types, rows, dialect }, apply) {
     return h(
       "th",
       { scope: "col" },
-      h("span.clip", { title: name }, name || "(no name)"),
+      h("span.clip", { title: name }, name || t("(no name)")),
       type &&
         h(
           "span.muted.type",
           { title: type.explanation ?? null },
-          type.confidence ? `${label} · ${percent(type.confidence)}` : "no values",
+          type.confidence ? `${label} · ${percent(type.confidence)}` : t("no values"),
         ),
     );
   });
   const cells = (data) =>
-    Array.isArray(data)
-      ? shown.map((_, place) => data[place])
-      : shown.map((name) => data[name]);
+    Array.isArray(data) ? shown.map((_, place) => data[place]) : shown.map((name) => data[name]);
   const text = (value) =>
     value === null || value === undefined
       ? "∅"
@@ -249,15 +273,15 @@ function rowsTable({ columns, types, rows, dialect }, apply) {
   );
   return h(
     "div.scroll.preview-rows",
-    { tabindex: 0, role: "region", "aria-label": "First rows" },
+    { tabindex: 0, role: "region", "aria-label": t("First rows") },
     h(
       "table",
       {},
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Line"), heads)),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, t("Line")), heads)),
       h("tbody", {}, body),
     ),
     columns.length > shown.length &&
-      h("p.muted", {}, `${count(columns.length - shown.length)} more columns.`),
+      h("p.muted", {}, t("{count} more columns.", { count: count(columns.length - shown.length) })),
   );
 }
 
@@ -266,12 +290,16 @@ function rejectList({ rejects }) {
   return h(
     "details",
     { open: true },
-    h("summary", {}, `Rows that would be rejected (the first ${rejects.length})`),
+    h(
+      "summary",
+      {},
+      t("Rows that would be rejected (the first {count})", { count: rejects.length }),
+    ),
     h(
       "ul.preview-rejects",
       {},
       rejects.map(({ line, message }) =>
-        h("li", {}, h("span.muted.num", {}, `Line ${line}`), h("span", {}, message)),
+        h("li", {}, h("span.muted.num", {}, t("Line {line}", { line })), h("span", {}, message)),
       ),
     ),
   );

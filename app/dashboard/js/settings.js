@@ -1,6 +1,8 @@
 // Settings by which a file is read: their fields, and how they are called.
 
 import { field, h, select } from "./dom.js";
+import { plural } from "./format.js";
+import { t } from "./messages.js";
 
 const ENCODINGS = [
   "utf-8",
@@ -18,35 +20,37 @@ const ENCODINGS = [
   "big5",
 ];
 const DELIMITERS = {
-  ",": "comma ,",
-  ";": "semicolon ;",
-  "\t": "tab",
-  "|": "bar |",
-  " ": "space",
-  ":": "colon :",
-  "||": "two bars ||",
-  "\x1f": "none: one column",
+  ",": t("comma ,"),
+  ";": t("semicolon ;"),
+  "\t": t("tab"),
+  "|": t("bar |"),
+  " ": t("space"),
+  ":": t("colon :"),
+  "||": t("two bars ||"),
+  "\x1f": t("none: one column"),
 };
-const QUOTES = { '"': 'double "', "'": "single '", "": "none" };
+const QUOTES = { '"': t('double "'), "'": t("single '"), "": t("none") };
 /** Names of encodings as people know them. */
 const ENCODING_NAMES = { cp1252: "Windows-1252", "windows-1252": "Windows-1252", "utf-8": "UTF-8" };
 const HEADERS = [0, 1, 2, 3];
+const FORMATS = { csv: "CSV", fixed: t("Columns between blanks") };
 
 export const encodingName = (name) => ENCODING_NAMES[name] ?? name;
 export const delimiterName = (value) => DELIMITERS[value] ?? value;
-const headerName = (rows) =>
-  Number(rows) ? `${rows} ${Number(rows) === 1 ? "row" : "rows"}` : "no header";
+const headerName = (rows) => (Number(rows) ? plural(Number(rows), "row") : t("no header"));
 
 /** Says what each setting does, for the button that applies it. */
 export function described(settings) {
   const words = {
     encoding: (value) => encodingName(value),
-    delimiter: (value) => `delimiter ${delimiterName(value)}`,
-    quote: (value) => `quotes ${QUOTES[value] ?? value}`,
-    escape: (value) => (value ? `escape ${value}` : "doubled quotes"),
-    header_rows: (value) => (Number(value) ? `header of ${headerName(value)}` : headerName(value)),
-    skip_rows: (value) => `${value} lines above`,
-    skip_initial_space: (value) => (value ? "no spaces before cells" : "spaces kept"),
+    format: (value) => FORMATS[value] ?? value,
+    delimiter: (value) => t("delimiter {delimiter}", { delimiter: delimiterName(value) }),
+    quote: (value) => t("quotes {quotes}", { quotes: QUOTES[value] ?? value }),
+    escape: (value) => (value ? t("escape {value}", { value }) : t("doubled quotes")),
+    header_rows: (value) =>
+      Number(value) ? t("header of {rows}", { rows: headerName(value) }) : headerName(value),
+    skip_rows: (value) => t("{value} lines above", { value }),
+    skip_initial_space: (value) => (value ? t("no spaces before cells") : t("spaces kept")),
   };
   return Object.entries(settings)
     .map(([name, value]) => words[name]?.(value) ?? `${name.replaceAll("_", " ")} ${value}`)
@@ -74,7 +78,8 @@ export function settingFields(settings, preview, onchange) {
     const chosen = settings[name];
     const known = options.some(([value]) => String(value) === String(chosen));
     if (chosen !== undefined && !known) options = [...options, [chosen, String(chosen)]];
-    const usual = unset ?? (detected === undefined ? "Detect" : `Detected: ${detected}`);
+    const usual =
+      unset ?? (detected === undefined ? t("Detect") : t("Detected: {value}", { value: detected }));
     // An empty text is a value of its own, so places stand for the values.
     const place = options.findIndex(([value]) => String(value) === String(chosen));
     const control = select(
@@ -95,7 +100,8 @@ export function settingFields(settings, preview, onchange) {
         min: 0,
         max: 1000,
         value: settings[name] ?? null,
-        placeholder: detected === undefined ? "detect" : `detected: ${detected}`,
+        placeholder:
+          detected === undefined ? t("detect") : t("detected: {value}", { value: detected }),
         onchange: (event) =>
           onchange(name, event.target.value === "" ? null : Number(event.target.value)),
       }),
@@ -105,58 +111,61 @@ export function settingFields(settings, preview, onchange) {
     "div.form.settings",
     {},
     choice(
-      "Format",
+      t("Format"),
       "format",
       [
         ["csv", "CSV"],
         ["json", "JSON"],
         ["jsonl", "JSON Lines"],
+        ["fixed", FORMATS.fixed],
       ],
-      now("format", dialect.kind && (isCsv ? "CSV" : "JSON")),
+      now("format", dialect.kind && (FORMATS[dialect.kind] ?? "JSON")),
     ),
     workbook &&
       field(
-        "Sheet",
+        t("Sheet"),
         h("input", {
           value: settings.sheet ?? null,
           placeholder: workbook.sheet,
           onchange: (event) => onchange("sheet", event.target.value || null),
         }),
-        `${workbook.sheets} in the workbook; each becomes a job unless one is named`,
+        t("{count} in the workbook; each becomes a job unless one is named", {
+          count: workbook.sheets,
+        }),
       ),
     choice(
-      "Encoding",
+      t("Encoding"),
       "encoding",
       ENCODINGS.map((name) => [name, encodingName(name)]),
       now("encoding", encoding && encodingName(encoding)),
     ),
     isCsv && [
       choice(
-        "Delimiter",
+        t("Delimiter"),
         "delimiter",
         Object.entries(DELIMITERS),
         now("delimiter", dialect.delimiter && delimiterName(dialect.delimiter)),
       ),
       choice(
-        "Quotes",
+        t("Quotes"),
         "quote",
         Object.entries(QUOTES),
         now("quote", dialect.kind && (QUOTES[dialect.quote] ?? dialect.quote)),
       ),
       choice(
-        "Header",
+        t("Header"),
         "header_rows",
         HEADERS.map((rows) => [rows, headerName(rows)]),
         now("header_rows", dialect.kind && headerName(dialect.header_rows)),
       ),
-      whole("Lines above", "skip_rows", now("skip_rows", dialect.skip_rows)),
-      whole("Rows below", "skip_footer", now("skip_footer", dialect.skip_footer)),
+      whole(t("Lines above"), "skip_rows", now("skip_rows", dialect.skip_rows)),
+      whole(t("Rows below"), "skip_footer", now("skip_footer", dialect.skip_footer)),
       choice(
-        "Short and long rows",
+        t("Short and long rows"),
         "on_bad_row",
-        [["keep", "Keep, padded"]],
+        [["keep", t("Keep, padded")]],
         undefined,
-        "Reject",
+        t("Reject"),
       ),
     ],
   );

@@ -2,19 +2,39 @@
 // keep their chosen width.
 
 import { announce, h, say, uid } from "./dom.js";
+import { t } from "./messages.js";
 import { VirtualRows } from "./virtual.js";
 
 const BLOCK = 100;
 const KEPT_BLOCKS = 80;
 const MIN_WIDTH = 56;
 const MAX_WIDTH = 1200;
+const ARROWS = { ascending: " ↑", descending: " ↓" };
 
 export class DataTable {
-  /** `columns`: {label, width, numeric, text(row) -> string, tone(row) -> class}. `fetch(offset,
-   *  limit)` -> rows. `onactivate(row, column, isKeyed)`: a click on a cell; Enter or a double
-   *  click, which mean to work on it. */
-  constructor({ label, columns, fetch, storageKey, onactivate = () => {}, rowHeight = 34 }) {
-    Object.assign(this, { columns, fetch, onactivate, storageKey: `granula.widths.${storageKey}` });
+  /** `columns`: {label, width, numeric, text(row) -> string, tone(row) -> class, detail: node in
+   *  the head, pinned: stays when the table moves sideways, sort: aria-sort}. `fetch(offset, limit)`
+   *  -> rows. `onactivate(row, column, isKeyed, event)`: a click on a cell; Enter or a double click, which
+   *  mean to work on it. `onhead(column)`: a click on a head. `onkey(event, row, column)`: returns
+   *  whether it used the key. `isSelected(row)`: for tables whose rows can be selected. */
+  constructor({
+    label,
+    columns,
+    fetch,
+    storageKey,
+    onactivate = (_row, _column, _isKeyed, _event = null) => {},
+    onhead = null,
+    onkey = (_event, _row, _column) => false,
+    isSelected = null,
+    rowHeight = 34,
+  }) {
+    this.columns = columns;
+    this.fetch = fetch;
+    this.onactivate = onactivate;
+    this.onhead = onhead;
+    this.onkey = onkey;
+    this.isSelected = isSelected;
+    this.storageKey = `granula.widths.${storageKey}`;
     this.blocks = new Map();
     this.row = -1;
     this.column = 0;
@@ -36,6 +56,7 @@ export class DataTable {
         tabindex: 0,
         "aria-label": label,
         "aria-colcount": columns.length,
+        "aria-multiselectable": isSelected && "true",
         onkeydown: (e) => this.#key(e),
         onclick: (e) => this.#click(e, false),
         ondblclick: (e) => this.#click(e, true),
@@ -60,11 +81,29 @@ export class DataTable {
     this.rows.setCount(count);
   }
 
+  /** Sets a count that has grown: the last block may have had fewer rows than it has now. */
+  grow(count) {
+    this.blocks.delete(Math.floor(this.rows.count / BLOCK));
+    this.setCount(count);
+  }
+
   /** Fetches the visible rows again. */
   reload() {
     this.blocks.clear();
     this.rows.clear();
     this.rows.render();
+  }
+
+  /** Moves to a cell. */
+  go(row, column = this.column) {
+    this.#activate(row, column);
+  }
+
+  /** The rows that are loaded, with their positions. */
+  loaded() {
+    return [...this.blocks].flatMap(([block, { rows }]) =>
+      (rows ?? []).map((row, i) => [block * BLOCK + i, row]),
+    );
   }
 
   at(index) {
@@ -90,6 +129,22 @@ export class DataTable {
   #layOut() {
     this.node.style.setProperty("--columns", this.widths.map((width) => `${width}px`).join(" "));
     this.node.style.setProperty("--width", `${this.widths.reduce((a, b) => a + b, 0)}px`);
+    let left = 0;
+    this.columns.forEach((column, i) => {
+      if (!column.pinned) return;
+      this.node.style.setProperty(`--pin-${i}`, `${left}px`);
+      left += this.widths[i];
+    });
+  }
+
+  #pin(cell, index) {
+    if (!this.columns[index].pinned) return cell;
+    cell.style.setProperty("left", `var(--pin-${index})`);
+    return cell;
+  }
+
+  #classes(column) {
+    return ["cell", column.numeric && "numeric", column.pinned && "pinned"];
   }
 
   #resize(index, width) {
@@ -114,29 +169,37 @@ export class DataTable {
       grip.onpointermove = (move) => this.#resize(index, width + move.clientX - from);
       grip.onpointerup = grip.onpointercancel = () => (grip.onpointermove = null);
     });
-    return h(
-      "div.cell",
+    const cell = h(
+      "div",
       {
         role: "columnheader",
         id: `${this.id}-h-${index}`,
         title: column.label,
-        class: `cell${column.numeric ? " numeric" : ""}`,
+        class: [...this.#classes(column), this.onhead && "sortable"].filter(Boolean).join(" "),
+        "aria-colindex": index + 1,
+        "aria-sort": column.sort ?? null,
+        onclick: (event) => event.target !== grip && this.onhead?.(index),
       },
-      h("span.clip", {}, column.label),
+      h("span.clip.head-label", {}, column.label, ARROWS[column.sort] ?? ""),
+      column.detail ?? null,
       grip,
     );
+    return this.#pin(cell, index);
   }
 
   // ---------------------------------------------------------------- rows
 
   #create(index) {
-    const cells = this.columns.map((column, c) =>
-      h("div", {
-        role: "gridcell",
-        class: "cell",
-        id: `${this.id}-${index}-${c}`,
-        "aria-colindex": c + 1,
-      }),
+    const cells = this.columns.map((_, c) =>
+      this.#pin(
+        h("div", {
+          role: "gridcell",
+          class: "cell",
+          id: `${this.id}-${index}-${c}`,
+          "aria-colindex": c + 1,
+        }),
+        c,
+      ),
     );
     return h("div.grid-row", { role: "row", "aria-rowindex": index + 2 }, cells);
   }
@@ -145,15 +208,20 @@ export class DataTable {
     const row = this.at(index);
     node.classList.toggle("loading", !row);
     node.classList.toggle("active", index === this.row);
+    if (this.isSelected) {
+      const isSelected = Boolean(row && this.isSelected(row));
+      node.classList.toggle("selected", isSelected);
+      node.setAttribute("aria-selected", isSelected);
+    }
     this.columns.forEach((column, c) => {
       const cell = node.children[c];
       const text = row ? column.text(row) : "";
       const isNull = row && (text === null || text === undefined);
       say(cell, isNull ? "∅" : text);
+      cell.title = isNull ? t("No value") : "";
       const tone = row ? (column.tone?.(row) ?? "") : "";
       cell.className = [
-        "cell",
-        column.numeric && "numeric",
+        ...this.#classes(column),
         isNull && "null",
         tone,
         index === this.row && c === this.column && "here",
@@ -166,11 +234,8 @@ export class DataTable {
   }
 
   async #load(first, last) {
-    for (
-      let b = Math.floor(first / BLOCK);
-      b <= Math.floor(Math.max(first, last - 1) / BLOCK);
-      b += 1
-    ) {
+    if (last <= first) return;
+    for (let b = Math.floor(first / BLOCK); b <= Math.floor((last - 1) / BLOCK); b += 1) {
       if (this.blocks.has(b)) continue;
       const block = { rows: null };
       this.blocks.set(b, block);
@@ -192,6 +257,7 @@ export class DataTable {
   // ---------------------------------------------------------------- keyboard and pointer
 
   #key(event) {
+    if (this.onkey(event, this.at(this.row), this.column)) return event.preventDefault();
     const page = Math.max(1, Math.floor(this.node.clientHeight / 34) - 2);
     const moves = {
       ArrowDown: [1, 0],
@@ -204,14 +270,17 @@ export class DataTable {
       End: [event.ctrlKey ? Infinity : 0, Infinity],
     };
     if (event.key === "Enter" && this.at(this.row))
-      return (event.preventDefault(), this.onactivate(this.at(this.row), this.column, true));
+      return (event.preventDefault(), this.onactivate(this.at(this.row), this.column, true, event));
     const move = moves[event.key];
     if (!move || event.altKey || event.metaKey) return;
     event.preventDefault();
     if (event.shiftKey && move[1]) {
       this.#resize(this.column, this.widths[this.column] + 16 * move[1]);
       return announce(
-        `${this.columns[this.column].label}: ${this.widths[this.column]} pixels wide`,
+        t("{name}: {width} pixels wide", {
+          name: this.columns[this.column].label,
+          width: this.widths[this.column],
+        }),
       );
     }
     this.#activate(this.row + move[0], this.column + move[1]);
@@ -222,7 +291,7 @@ export class DataTable {
     if (!cell) return;
     const [row, column] = cell.id.split("-").slice(-2).map(Number);
     this.#activate(row, column);
-    if (this.at(row)) this.onactivate(this.at(row), column, isKeyed);
+    if (this.at(row)) this.onactivate(this.at(row), column, isKeyed, event);
   }
 
   #activate(row, column) {
@@ -232,7 +301,12 @@ export class DataTable {
     const cell = document.getElementById(`${this.id}-${this.row}-${this.column}`);
     if (!cell) return;
     this.node.setAttribute("aria-activedescendant", cell.id);
-    const [left, right] = [cell.offsetLeft, cell.offsetLeft + cell.offsetWidth];
+    if (this.columns[this.column].pinned) return;
+    const pinned = this.columns.reduce(
+      (sum, { pinned }, i) => sum + (pinned ? this.widths[i] : 0),
+      0,
+    );
+    const [left, right] = [cell.offsetLeft - pinned, cell.offsetLeft + cell.offsetWidth];
     if (left < this.node.scrollLeft) this.node.scrollLeft = left;
     else if (right > this.node.scrollLeft + this.node.clientWidth)
       this.node.scrollLeft = right - this.node.clientWidth;

@@ -2,6 +2,7 @@
 
 import { announce, button, h, iconButton } from "./dom.js";
 import { remove } from "./api.js";
+import { t } from "./messages.js";
 
 const UNDO_MS = 6000;
 const pending = new Map();
@@ -17,7 +18,7 @@ export function toast(text, { tone = "plain", detail = "", action = null, ms = 6
     node.remove();
   };
   if (action) node.append(button(action.label, () => (close(), action.run()), { kind: "quiet" }));
-  node.append(iconButton("close", "Close this message", close));
+  node.append(iconButton("close", t("Close this message"), close));
   document.getElementById("toasts").append(node);
   announce(detail ? `${text}. ${detail}` : text);
   const timer = setTimeout(close, ms);
@@ -29,7 +30,7 @@ export function fail(error) {
   // the page already asks for a key
   if (error.name === "AbortError" || error.status === 401) return;
   if (!error.title) console.error(error);
-  toast(error.title ?? "Something went wrong", {
+  toast(error.title ?? t("Something went wrong"), {
     tone: "bad",
     detail: [error.message, error.remedy].filter(Boolean).join(" "),
     ms: 12000,
@@ -38,19 +39,25 @@ export function fail(error) {
 
 /** Deletes after the message has disappeared, unless "Undo" is pressed. `onundo` shows the item
  *  again. */
-export function removeLater(path, text, { onundo, ondone = () => {} }) {
+export const removeLater = (path, text, options) =>
+  runLater([path], (keepalive) => remove(path, { keepalive }), text, options);
+
+/** Runs `act(keepalive)` after the message has disappeared or when the page is left, unless "Undo"
+ *  is pressed. Until then `isPending` holds for each of the paths. */
+export function runLater(paths, act, text, { onundo, ondone = () => {} }) {
+  const forget = () => paths.filter((path) => pending.delete(path)).length > 0;
   const commit = (keepalive) => {
-    if (!pending.delete(path)) return;
+    if (!forget()) return;
     clearTimeout(timer);
-    remove(path, { keepalive }).then(ondone, (error) => (onundo(), fail(error)));
+    act(keepalive).then(ondone, (error) => (onundo(), fail(error)));
   };
   const timer = setTimeout(() => commit(false), UNDO_MS);
-  pending.set(path, commit);
+  for (const path of paths) pending.set(path, commit);
   toast(text, {
     ms: UNDO_MS,
-    action: { label: "Undo", run: () => (clearTimeout(timer), pending.delete(path), onundo()) },
+    action: { label: t("Undo"), run: () => (clearTimeout(timer), forget(), onundo()) },
   });
 }
 
 export const isPending = (path) => pending.has(path);
-addEventListener("pagehide", () => [...pending.values()].forEach((commit) => commit(true)));
+addEventListener("pagehide", () => new Set(pending.values()).forEach((commit) => commit(true)));

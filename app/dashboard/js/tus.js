@@ -27,6 +27,7 @@ const fingerprint = (file, options) =>
     file.lastModified,
     options.processor,
     options.priority,
+    ...(options.labels ?? []),
     Object.entries({ ...options.option, ...options.settings }).join("&"),
   ]);
 
@@ -114,7 +115,10 @@ function send(session, method, path, headers, body = null, onprogress = null) {
  *  service's offset. */
 export class Session {
   constructor(file, options) {
-    Object.assign(this, { file, options, key: fingerprint(file, options), request: null });
+    this.file = file;
+    this.options = options;
+    this.key = fingerprint(file, options);
+    this.request = null;
     this.url = recall(this.key)?.url ?? null;
     if (this.url) active.add(this.url);
   }
@@ -180,11 +184,19 @@ export class Session {
   }
 
   async #begin() {
-    const { processor, priority, option, settings } = this.options;
+    const { processor, priority, labels, option, settings } = this.options;
+    const label = (labels ?? []).join(",");
     const made = await send(
       this,
       "POST",
-      query(ENDPOINT, { processor, priority, filename: this.file.name, ...option, ...settings }),
+      query(ENDPOINT, {
+        processor,
+        priority,
+        label,
+        filename: this.file.name,
+        ...option,
+        ...settings,
+      }),
       { "Upload-Length": this.file.size },
     );
     // Behind a proxy the service may not know its own host name: only the path counts.

@@ -3,6 +3,7 @@
 // pieces and resumed where it stopped (tus.js).
 
 import { Problem, heard, onSignedIn, query, sessionNow } from "./api.js";
+import { t } from "./messages.js";
 import { ASK_AGAIN, FORGOTTEN, PLAIN_BYTES, Session } from "./tus.js";
 
 const TRIES = 8;
@@ -12,12 +13,14 @@ const RETRIED = new Set([0, 408, 429, 502, 503, 504]);
 /** The address and parameters of an upload; `option` has those of the processor by their query
  *  names, `settings` how the file is read. A schema is uploaded as an import, whose records can be
  *  searched. */
-function address(file, { processor, priority, isSchema, option, settings }) {
+function address(file, { processor, priority, labels, isSchema, option, settings }) {
+  const label = (labels ?? []).join(",");
   if (isSchema)
     return query("/api/upload", {
       schema: processor,
       priority,
       filename: file.name,
+      label,
       on_duplicate: "new",
       ...option,
       ...settings,
@@ -25,6 +28,7 @@ function address(file, { processor, priority, isSchema, option, settings }) {
   return query("/api/v1/upload", {
     processor,
     priority,
+    label,
     filename: file.name,
     ...option,
     ...settings,
@@ -35,18 +39,16 @@ export class Upload {
   /** Calls `onchange(this)` at each step. State: sending, waiting (for the connection), locked
    *  (until sign-in), done, failed, cancelled. */
   constructor(file, options, onchange) {
-    Object.assign(this, {
-      file,
-      options,
-      onchange,
-      state: "sending",
-      sent: 0,
-      safe: 0,
-      speed: 0,
-      tries: 0,
-      error: null,
-      answer: null,
-    });
+    this.file = file;
+    this.options = options;
+    this.onchange = onchange;
+    this.state = "sending";
+    this.sent = 0;
+    this.safe = 0;
+    this.speed = 0;
+    this.tries = 0;
+    this.error = null;
+    this.answer = null;
     this.key = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
     this.session = file.size > PLAIN_BYTES && !options.isSchema ? new Session(file, options) : null;
     this.retry = () => this.state === "waiting" && (clearTimeout(this.timer), this.#send());
@@ -139,7 +141,10 @@ export class Upload {
     };
     request.onerror = () =>
       this.#stumble(
-        new Problem(0, { title: "The connection was lost", detail: "The upload did not arrive." }),
+        new Problem(0, {
+          title: t("The connection was lost"),
+          detail: t("The upload did not arrive."),
+        }),
       );
     request.send(this.file);
   }

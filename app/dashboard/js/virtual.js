@@ -10,17 +10,15 @@ const SPARE = 4;
 export class VirtualRows {
   /** `key(i)`, `create(i)` -> node, `patch(node, i)`. `scroller` null: the page scrolls.
    *  `rowHeight()` in pixels. */
-  constructor({ scroller = null, role, label, rowHeight, key, create, patch }) {
-    Object.assign(this, {
-      scroller,
-      rowHeight,
-      key,
-      create,
-      patch,
-      count: 0,
-      onrange: () => {},
-      has: () => true,
-    });
+  constructor({ scroller = null, role, label = null, rowHeight, key, create, patch }) {
+    this.scroller = scroller;
+    this.rowHeight = rowHeight;
+    this.key = key;
+    this.create = create;
+    this.patch = patch;
+    this.count = 0;
+    this.onrange = (_first, _last) => {};
+    this.has = (_key) => true;
     this.node = h("div.virtual", { role, "aria-label": label });
     this.nodes = new Map();
     this.top = 0;

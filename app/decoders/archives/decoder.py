@@ -59,7 +59,7 @@ class ArchiveDecoder(Unpacks):
 
     def finish(self, wanted: Wanted) -> Iterator[bytes]:
         if wanted.depth > MAX_DEPTH:
-            raise UnsupportedMember(f"The {self._name} archive is inside of two other archives.")
+            raise UnsupportedMember(f"The {self._name} archive is inside two other archives.")
         choice = choose(self._list_members(self._spool), wanted.members, wanted.path)
         self.skipped += choice.skipped
         for member in _checked(choice, wanted):

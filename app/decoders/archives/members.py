@@ -101,7 +101,7 @@ def name_error(name: str) -> RequestError | None:
     if not name:
         return UnsafeMember("It has no name.")
     if name.startswith("/") or DRIVE.match(name) or ".." in name.split("/"):
-        return UnsafeMember("Its name points to a place outside of the archive.")
+        return UnsafeMember("Its name points outside the archive.")
     return None
 
 

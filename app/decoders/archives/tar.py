@@ -69,7 +69,7 @@ def tar_members(spool: Spool) -> list[Member]:
                 extended |= _records(data)
             continue
         if len(members) == MAX_ENTRIES:
-            raise UnsupportedMember(f"At most {MAX_ENTRIES} members of an archive are read.")
+            raise UnsupportedMember(f"An archive may have at most {MAX_ENTRIES} members.")
         members.append(_member(spool, block, place, size, for_all | extended))
         extended = {}
         place += 0 if kind in WITHOUT_DATA else _padded(size)

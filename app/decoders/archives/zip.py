@@ -94,7 +94,7 @@ def zip_members(spool: Spool) -> list[Member]:
             entry, member, place = _entry_at(spool, data, place, list_start)
             entries.append((entry, member))
     except struct.error:
-        raise CorruptArchive("The list of the archive is damaged.") from None
+        raise CorruptArchive("The directory of the archive is damaged.") from None
     overlapping = _overlapping([entry for entry, _ in entries], list_start)
     overlap = CorruptArchive("Its data overlaps with that of another member.")
     return [
@@ -229,7 +229,7 @@ def _pieces(spool: Spool, entry: _Entry, list_start: int) -> Iterator[bytes]:
     method, name_size, extra_size = struct.unpack("<8xH16x2H", header)
     start = entry.start + LOCAL_BYTES
     if method != entry.method or spool.read_at(start, name_size) != entry.raw_name:
-        raise CorruptArchive("Its header is not what the list of the archive says.")
+        raise CorruptArchive("Its header does not match the directory of the archive.")
     start += name_size + extra_size
     if start + entry.packed_size > list_start:
         raise CorruptArchive("Its data is incomplete.")

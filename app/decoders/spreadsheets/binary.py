@@ -45,7 +45,7 @@ def _damage_found() -> Iterator[None]:
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
-        raise Damaged("its parts do not agree") from None
+        raise Damaged("its parts contradict each other") from None
 
 
 class BinaryBook:
@@ -134,7 +134,7 @@ class XlsBook(BinaryBook):
         ]
         names = [name for name, _ in self.sheets]
         if len(offsets) != len(names):
-            raise Damaged("its list of sheets does not agree with its records")
+            raise Damaged("its list of sheets contradicts its records")
         cells: Cells = {}
         for kind, content in self._records(offsets[names.index(sheet)]):
             if kind == BOOL_OR_ERROR and len(content) >= 8 and content[7]:

@@ -35,7 +35,7 @@ class XmlDecoder(ProcessDecoder):
 
     def program(self, wanted: Wanted) -> tuple[Sequence[str], Sequence[str]]:
         if wanted.record_key is not None:
-            raise InvalidParameter("`record_key` is for JSON, and this is XML.")
+            raise InvalidParameter("`record_key` is for JSON, but this is XML.")
         records = wanted.records or ""
         if records and not all(parse_path(records)):
             raise InvalidParameter("`records` has an empty name; write it as /orders/order.")

@@ -18,7 +18,7 @@ class BatchEmpty(RequestError):
 
     status = 400
     code = "batch_empty"
-    remedy = "Check the export that made it."
+    remedy = "Check the export that produced it."
 
 
 class BatchMalformed(RequestError):
@@ -50,4 +50,4 @@ class BatchWithoutText(RequestError):
 
     status = 400
     code = "batch_without_text"
-    remedy = "Name the column with the texts `text`."
+    remedy = "Rename the column of texts to `text`."

@@ -70,7 +70,7 @@ class CorruptWorkbook(RequestError):
 
     status = 422
     code = "corrupt_workbook"
-    remedy = "Open it in a spreadsheet program, save it anew and upload that; nothing was stored."
+    remedy = "Open it in a spreadsheet program, save it again and upload that; nothing was stored."
 
 
 class CorruptXml(RequestError):
@@ -198,7 +198,7 @@ class TooManyColumns(RequestError):
 
 
 class UnsafeMember(RequestError):
-    """Name of a member that is ambiguous or points out of its archive."""
+    """Member name that is ambiguous or points outside its archive."""
 
     status = 422
     code = "unsafe_member"
@@ -218,7 +218,7 @@ class UnsupportedMember(RequestError):
 
     status = 422
     code = "unsupported_member"
-    remedy = "Make the archive with DEFLATE, without further archives inside of archives."
+    remedy = "Make the archive with DEFLATE, without archives inside archives."
 
 
 class WorkbookTooLarge(RequestError):

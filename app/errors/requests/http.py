@@ -100,7 +100,7 @@ class NotFound(RequestError):
 
     status = 404
     code = "not_found"
-    remedy = "Check the id; deleted files answer as unknown ones do."
+    remedy = "Check the id; a deleted file gives the same answer as an unknown one."
 
 
 class RangeNotSatisfiable(RequestError):

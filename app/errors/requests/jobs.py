@@ -10,7 +10,7 @@ class Conflict(RequestError):
 
     status = 409
     code = "conflict"
-    remedy = "Read the job's status."
+    remedy = "Read the status of the job for the reason."
 
 
 class DownloadIncomplete(RequestError):

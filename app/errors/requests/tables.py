@@ -54,6 +54,6 @@ class TableMismatch(RequestError):
     status = 422
     code = "table_mismatch"
     remedy = (
-        "Correct what `errors` lists: name the columns with `columns`, or decide with"
-        " on_schema_change what becomes of those that the table lacks."
+        "Correct what `errors` lists: name the columns with `columns`, or decide with "
+        "on_schema_change what to do with those that the table lacks."
     )

@@ -46,6 +46,7 @@ class ProfileProcessor(Reduces):
     job_type = "analyze"
     version = "3"
     needs = "analysis"
+    runs_apart = True
     stages = Stages((Stage("splitting", 10, By.SPLIT), Stage("profiling", 30, By.ROWS)))
     chunk_size = 200_000
     chunk_bytes = 4 << 20

@@ -29,16 +29,18 @@ class ProfiledFile(Answer):
     encoding: str = Field(description="The encoding of its text.")
     dialect: Dialect = Field(description="How it is read.")
     size_bytes: int = Field(description="Bytes that came.")
-    sha256: str | None = Field(description="Of the bytes that came; null for objects of a bucket.")
+    sha256: str | None = Field(
+        description="SHA-256 of the received bytes; null for objects of a bucket."
+    )
 
 
 class ProfiledRows(Answer):
     """The rows of the file."""
 
     total: int = Field(description="All rows.")
-    profiled: int = Field(description="Rows that the columns are about.")
+    profiled: int = Field(description="Rows that the column statistics cover.")
     rejected: int = Field(description="Rows that could not be read.")
-    ragged: int = Field(description="Of those, rows with too many or too few cells.")
+    ragged: int = Field(description="Rejected rows with too many or too few cells.")
     rejected_by_code: dict[str, int] = Field(description="Rejected rows by code.")
     unread: int = Field(description="Rows of chunks that failed.")
 
@@ -48,7 +50,7 @@ class CounterExample(Answer):
 
     row: int = Field(description="Number of its row.")
     value: str = Field(description="The value.")
-    why: str = Field(description="What it is instead, as the end of a sentence.")
+    why: str = Field(description="What the value is instead, worded as the end of a sentence.")
     truncated: bool = sometimes(TRUNCATED)
     length: int = sometimes(LENGTH)
 
@@ -57,8 +59,8 @@ class FrequentValue(Answer):
     """A frequent value."""
 
     value: str = Field(description="The value.")
-    count: int = Field(description="How often it is there, for certain.")
-    count_at_most: int = Field(description="The most that it can be.")
+    count: int = Field(description="Lower bound of its number of occurrences.")
+    count_at_most: int = Field(description="Upper bound of its number of occurrences.")
     truncated: bool = sometimes(TRUNCATED)
     length: int = sometimes(LENGTH)
 
@@ -67,7 +69,7 @@ class TruncatedValue(Answer):
     """A value that is shown in part."""
 
     member: Literal["min", "max", "examples"] = Field(description="Where it is shown.")
-    index: int | None = Field(description="Of `examples`: its place there, from 0.")
+    index: int | None = Field(description="For `examples`: the position there, from 0.")
     length: int = Field(description="Characters of the whole.")
 
 
@@ -75,9 +77,11 @@ class Histogram(Answer):
     """How numbers are spread."""
 
     edges: list[float] = Field(
-        description="21 numbers evenly apart, from the least to the greatest."
+        description="21 evenly spaced numbers from the smallest to the largest value."
     )
-    shares: list[float] = Field(description="The share of the values between two edges, 0 to 1.")
+    shares: list[float] = Field(
+        description="Share of the values between two neighbouring edges, 0 to 1."
+    )
 
 
 class Lengths(Answer):
@@ -93,7 +97,7 @@ class ProfiledColumn(Answer):
 
     name: str = Field(description="Its header or key.")
     type: Literal["number", "date", "boolean", "text"] = Field(
-        description="What every value of it is."
+        description="Type that every value has."
     )
     subtype: str | None = Field(
         description="integer, decimal, date or datetime; null of other types."
@@ -108,13 +112,11 @@ class ProfiledColumn(Answer):
     counter_examples: list[CounterExample] = Field(description="Values that made it text.")
     count: int = Field(description="Values.")
     empty: int = Field(description="Empty cells.")
-    nulls: int = Field(description="Cells or keys that are not there.")
+    nulls: int = Field(description="Missing cells or keys.")
     distinct: int = Field(description="Different values.")
-    distinct_is_exact: bool = Field(
-        description="False above 1024: then with a standard error of 3 %."
-    )
+    distinct_is_exact: bool = Field(description="False above 1024; the standard error is then 3 %.")
     min: str | None = Field(
-        description="The least value in the order of the type, as written; null without values."
+        description="The smallest value in the order of the type, as written; null without values."
     )
     max: str | None = Field(description="The greatest value.")
     mean: float | None = Field(description="Of numbers; null of others, and beyond any double.")
@@ -133,9 +135,9 @@ class ProfiledColumn(Answer):
     truncated: list[TruncatedValue] = Field(
         description="Which of `min`, `max` and `examples` are cut."
     )
-    classes: dict[str, int] = Field(description="How many values look like what.")
+    classes: dict[str, int] = Field(description="Number of values by pattern.")
     personal_data: list[str] = Field(
-        description="email, phone, card or name: likely, from samples."
+        description="Kind of personal data that the samples suggest: email, phone, card or name."
     )
 
 

@@ -222,7 +222,7 @@ async def get_results(
         async with database.snapshot() as connection:
             some = await rows_behind(connection, stored, job.id, after, rows_left)
     if rows_left:
-        raise RowsGone("The batch was deleted while its results were read.")
+        raise RowsGone("The batch was deleted while its results were being read.")
     yield piece + b"]}"
 
 

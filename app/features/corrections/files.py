@@ -34,7 +34,7 @@ DELIMITERS = ",;\t|"
 ROW_COLUMN = META_COLUMNS[0]
 OWN_COLUMNS = (*META_COLUMNS, PLACE_COLUMN)
 """That a download of rejects has besides the cells."""
-NO_ROW_COLUMN = f"The file has no column {ROW_COLUMN}, which says what row each line is."
+NO_ROW_COLUMN = f"The file has no column {ROW_COLUMN}, which tells the row of each line."
 SEPARATOR_LINE = re.compile(r"(?i)sep=.?")
 MAX_PROBLEMS = 20
 MAX_PATCHES = 1_000
@@ -64,7 +64,7 @@ class Problems:
             first = self._problems[0]
             rows = "1 row is" if self.count == 1 else f"{self.count} rows are"
             raise CorrectionInvalid(
-                f"Nothing was corrected: {rows} wrong. The first: {first['detail']}",
+                f"Nothing was corrected: {rows} wrong. First error: {first['detail']}",
                 errors=self._problems,
             )
 
@@ -98,7 +98,7 @@ class Spool:
         order = np.argsort(numbers, kind="stable")
         twice = np.flatnonzero(np.diff(numbers[order]) == 0)
         for number in np.unique(numbers[order][twice])[:MAX_PROBLEMS].tolist():
-            problems.add(number, "row_twice", f"Row {number} is there more than once.")
+            problems.add(number, "row_twice", f"Row {number} appears more than once.")
         return order.tolist()  # type: ignore[no-any-return]
 
 
@@ -205,9 +205,11 @@ def _places(header: Sequence[str], columns: Sequence[str]) -> tuple[list[int], i
         if names
     ]
     if twice:
-        wrong.append("a name stands twice")
+        wrong.append("a name appears twice")
     if wrong:
-        raise CorrectionColumns(f"The columns are not those of the rejects: {'; '.join(wrong)}.")
+        raise CorrectionColumns(
+            f"The columns differ from those of the rejects: {'; '.join(wrong)}."
+        )
     return [others[name] for name in columns], row_place
 
 
@@ -226,7 +228,7 @@ def _take(
 ) -> None:
     number = cells[row_place].strip() if row_place < len(cells) else ""
     if not re.fullmatch(r"[0-9]{1,18}", number, re.ASCII):
-        problem = f"`{number[:40]}` is no row number" if number else "A line has no row number"
+        problem = f"`{number[:40]}` is not a row number" if number else "A line has no row number"
         problems.add(number, "no_row_number", f"{problem} in the column {ROW_COLUMN}.")
         return
     if not _is_blank(cells[width:]):

@@ -99,11 +99,11 @@ class Corrections:
             job = await find_with_rows(connection, request.identifier, request.owner)
         if job.origin == ORIGIN:
             raise NotCorrectable(
-                f"This is a correction itself; its rows are those of the job {job.parent_id}."
+                f"This job is itself a correction; its rows belong to the job {job.parent_id}."
             )
         if not job.stores_results:
             raise NotCorrectable(
-                f"The processor {job.processor} keeps no rows that a correction could be put among."
+                f"The processor {job.processor} keeps no rows that a correction could join."
             )
         if not JobStatus(job.status).is_final:
             raise ResultNotReady(headers={"Retry-After": "1"})
@@ -205,7 +205,7 @@ class Corrections:
                 problems.add(
                     patch.row,
                     "row_too_large",
-                    f"Row {patch.row} is too long to be changed in part.",
+                    f"Row {patch.row} is too long for a change of single cells.",
                 )
                 continue
             try:
@@ -248,8 +248,8 @@ class Corrections:
         problems.refuse()
         if not to_run:
             raise NothingCorrected(
-                f"The {same} rows are as they were when they were rejected; run_unchanged=true runs"
-                " them all the same."
+                f"The {same} rows have not changed since they were rejected; run_unchanged=true "
+                "runs them anyway."
                 if same
                 else None
             )
@@ -435,7 +435,7 @@ class _Spooling:
 
 
 def _not_rejected(number: int) -> str:
-    return f"Row {number} is no reject: it is a result by now, or there is no such row."
+    return f"Row {number} is not a reject: it was corrected, or does not exist."
 
 
 def _fingerprint(request: Request, job: JobRow, sha256: str) -> str:

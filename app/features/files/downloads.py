@@ -55,7 +55,7 @@ async def find(database: Database, sources: Sources, identifier: UUID, owner: st
     if uri is None:
         raise StoredBytesGone
     if is_remote(uri):
-        raise StoredBytesGone(f"The file lies in a bucket, not here: {uri}")
+        raise StoredBytesGone(f"The file is in a bucket, not in this storage: {uri}")
     if await asyncio.to_thread(sources.storage.size, uri) != file.stored_bytes:
         raise StoredBytesGone("The stored file is missing or was changed.")
     is_as_it_came = file.size_bytes == file.stored_bytes

@@ -6,10 +6,12 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
+from pydantic import Field
 
 from app.api.answers import FileStatus, Uploaded
 from app.api.errors import invalid, problem_responses
@@ -35,10 +37,14 @@ from app.features.files import downloads, exports, results, stored
 from app.features.files.archive import Archives, Wanted
 from app.features.files.parameters import FileOptions, ReadAgain
 from app.features.files.reading_again import read_again
-from app.features.files.schemas import RejectPage, ResultPage
+from app.features.files.schemas import RejectCauses, RejectPage, ResultPage
 from app.features.files.stored import attachment
+from app.features.rows.choice import choose
+from app.features.rows.parameters import Columns, Ranges, Search, Where
 from app.jobs import progress
 from app.jobs.submit import Accepted
+
+ColumnName = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00]*$")]
 
 router = APIRouter(prefix="/api/v1", tags=["files"], dependencies=[Depends(single_values)])
 
@@ -224,20 +230,28 @@ async def download_results(
         ),
     ] = True,
     partial: Partial = False,
+    where: Where = "",
+    search: Search = "",
+    columns: Columns = "",
+    rows: Ranges = "",
 ) -> StreamingResponse:
-    """Download all results in the order of the file. `Granula-Complete: true` means that every row
+    """Download all results in the order of the file, or those that the conditions choose, as in GET
+    /api/v1/rows/{file_id}. `Granula-Complete: true` means that every row
     of the file is a result or a reject. Otherwise `Granula-Missing-Rows` has the number of the
     others, if it is known, and the name ends in `.partial`. The transfer is aborted if rows are
     deleted meanwhile.
     """
     export = await exports.begin(app.database, app.destinations, file_id, owner, partial=partial)
     progress.check_results_kept(export.job)
+    if where or search or columns or rows:
+        choice = choose(export.job.columns, where=where, search=search, rows=rows, shown=columns)
+        export = replace(export, choice=choice)
     packed = gzip and format in ("csv", "jsonl")
-    columns = await exports.columns_of(app.database, export, format)
+    names = await exports.columns_of(app.database, export, format)
     body = exports.result_bytes(
         app.database,
         export,
-        columns,
+        names,
         format=format,
         gzip=packed,
         formula_guard=formula_guard,
@@ -275,14 +289,44 @@ async def get_rejects(
     offset: Annotated[Offset, Query()] = 0,
     after: Annotated[After, Query()] = 0,
     code: Annotated[Name | None, Query(description="Only rejects with this code.")] = None,
+    column: Annotated[
+        ColumnName | None, Query(description="Only rejects whose invalid column this is.")
+    ] = None,
+    search: Annotated[
+        Search,
+        Query(
+            description=(
+                "Text in the invalid value or the message, in either case, or in the row, as it is"
+                " written."
+            )
+        ),
+    ] = "",
 ) -> Response:
     """Return the rejected rows with their place and reason. As with results, a response has up to
     about 8 MiB of rows; continue from `next_after`.
     """
     body = await results.get_rejects(
-        app.database, file_id, owner, limit=limit, offset=offset, after=after, code=code
+        app.database,
+        file_id,
+        owner,
+        limit=limit,
+        offset=offset,
+        after=after,
+        code=code,
+        column=column,
+        search=search,
     )
     return Response(body, media_type="application/json")
+
+
+@router.get(
+    "/rejects/{file_id}/causes",
+    response_model=RejectCauses,
+    responses=problem_responses(404, 409, 410),
+)
+async def list_reject_causes(file_id: FileId, app: App, owner: Owner) -> Response:
+    """Return the number of rejects by code and invalid column, the most frequent first."""
+    return encoded(await results.get_causes(app.database, file_id, owner))
 
 
 @router.get(

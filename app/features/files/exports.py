@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
@@ -33,6 +34,7 @@ from app.errors import (
     TooManyColumns,
     TooManyRows,
 )
+from app.features.files.columnar import ColumnarFile, FileElsewhere, hints_of, new_file
 from app.features.files.encoders import CsvEncoder, Encoder, JsonLinesEncoder, fits_parquet
 from app.features.files.xlsx import (
     MAX_CELL_LETTERS,
@@ -41,6 +43,7 @@ from app.features.files.xlsx import (
     longest_cell,
     sheet_bytes,
 )
+from app.features.rows.choice import Choice
 from app.formats.base import MAX_COLUMNS, cell_names, unique_names
 from app.jobs.progress import find_with_rows
 from app.jobs.reject_files import layout_of, with_all_bytes
@@ -75,6 +78,8 @@ class Export:
     """Rows of the file that are neither: of chunks that failed, were cancelled or have not run yet.
     None if they are not counted yet.
     """
+    choice: Choice | None = None
+    """Results and columns to write; None for all."""
 
     @property
     def has_ended(self) -> bool:
@@ -136,35 +141,47 @@ async def result_bytes(
     (gzip trailer, Parquet footer, index of a workbook) is not sent then. Raises NotConfigured before the first bytes if
     the Parquet writer is not installed. Encoding runs in threads.
     """
-    types = await _types(database, export, columns) if typed and format in COLUMNAR else {}
-    encoder = await asyncio.to_thread(_encoder, export, format, columns, formula_guard, types=types)
-    packer = zlib.compressobj(6, wbits=31) if gzip else None
-    async for pages in _all_pages(database, export):
-        pieces = chain.from_iterable(map(encoder.encode, pages))
-        while (piece := await asyncio.to_thread(_next, pieces, packer)) is not None:
-            if piece:
-                yield piece
-    if piece := await asyncio.to_thread(_last, encoder, packer):
-        yield piece
+    async with _encoding(export, format, columns, formula_guard, "Results") as encoder:
+        if typed and format in COLUMNAR:
+            await _find_types(database, export, cast(ColumnarFile, encoder))
+        packer = zlib.compressobj(6, wbits=31) if gzip else None
+        async for pages in _all_pages(database, export):
+            pieces = _encoded(encoder, pages)
+            while (piece := await asyncio.to_thread(_next, pieces, packer)) is not None:
+                if piece:
+                    yield piece
+        if piece := await asyncio.to_thread(_last, encoder, packer):
+            yield piece
+
+
+def _encoded(encoder: Encoder, pages: Sequence[PageRow]) -> Iterator[bytes]:
+    if isinstance(encoder, FileElsewhere):
+        return encoder.encode_all(pages)  # one message for all of them
+    return chain.from_iterable(map(encoder.encode, pages))
+
+
+@asynccontextmanager
+async def _encoding(
+    export: Export, format: str, columns: Sequence[str], formula_guard: bool, sheet: str
+) -> AsyncIterator[Encoder]:
+    """Yield the encoder of a file, and release what it holds at the end."""
+    if format not in COLUMNAR:
+        yield await asyncio.to_thread(_encoder, export, format, columns, formula_guard, sheet)
+        return
+    _check_installed()
+    file = await asyncio.to_thread(new_file, format, columns, export.job.stored_bytes)
+    try:
+        yield file
+    finally:
+        file.close()
 
 
 def _encoder(
-    export: Export,
-    format: str,
-    columns: Sequence[str],
-    formula_guard: bool,
-    sheet: str = "Results",
-    types: Mapping[int, Any] | None = None,
+    export: Export, format: str, columns: Sequence[str], formula_guard: bool, sheet: str
 ) -> Encoder:
     if format == "xlsx":
         size = sheet_bytes(export.results, len(columns), export.job.stored_bytes)
         return XlsxEncoder(columns, formula_guard, sheet=sheet, size=size)
-    if format in COLUMNAR:
-        _check_installed()
-        from app.features.files.parquet import ArrowEncoder, ParquetEncoder
-
-        open_encoder = ParquetEncoder if format == "parquet" else ArrowEncoder
-        return open_encoder(columns, types)
     return CsvEncoder(columns, formula_guard) if format == "csv" else JsonLinesEncoder(columns)
 
 
@@ -186,13 +203,10 @@ def _last(encoder: Encoder, packer: Any) -> bytes:
     return piece if packer is None else packer.compress(piece) + packer.flush()
 
 
-async def _types(database: Database, export: Export, columns: Sequence[str]) -> Mapping[int, Any]:
-    """Return types by the place of a column, as the newest analysis of the file or the file itself
-    has them, if every value has that type; for that all rows are read.
+async def _find_types(database: Database, export: Export, file: ColumnarFile) -> None:
+    """Give the columns of `file` the types that the newest analysis or the uploaded file has, if
+    every value has that type; for that all rows are read.
     """
-    _check_installed()
-    from app.features.files.typed import TypeFinder, hints_of
-
     job = export.job
     async with database.reading() as connection:
         analysis = await jobs.latest_summary(connection, job.owner, job.file_id, ANALYSIS)
@@ -201,15 +215,11 @@ async def _types(database: Database, export: Export, columns: Sequence[str]) -> 
     if hints is None:
         steps = [step["types"] for step in job.decoding or () if "types" in step]
         hints = hints_of(steps[-1]) if steps else {}
-    finder = await asyncio.to_thread(TypeFinder, columns, hints)
-    if finder.are_all_text():
-        return {}
+    if not await asyncio.to_thread(file.look_for_types, hints):
+        return
     async for pages in _all_pages(database, export):
-        for page in pages:
-            await asyncio.to_thread(finder.add, page)
-        if finder.are_all_text():
-            return {}
-    return finder.types()
+        if not await asyncio.to_thread(file.see, pages):
+            return
 
 
 async def columns_of(database: Database, export: Export, format: str) -> Sequence[str]:
@@ -218,7 +228,10 @@ async def columns_of(database: Database, export: Export, format: str) -> Sequenc
     (on_bad_row=keep), for which all rows are read. They are also read to find cells that are too
     long for a workbook.
     """
-    columns: Sequence[str] = export.job.columns
+    if export.choice is None:
+        columns: Sequence[str] = export.job.columns
+    else:
+        columns = export.choice.shown_columns
     if format == "xlsx":
         await _check_sheet(database, export)
     if format not in COLUMNAR:
@@ -241,8 +254,12 @@ async def columns_of(database: Database, export: Export, format: str) -> Sequenc
 
 async def _check_sheet(database: Database, export: Export) -> None:
     """Raises TooManyRows, CellTooLong if the results do not fit into a sheet."""
-    _check_row_count(export.results, "results")
+    if export.choice is None:
+        _check_row_count(export.results, "results")
+    count = 0
     async for pages in _all_pages(database, export):
+        count += sum(page.row_count for page in pages)
+        _check_row_count(count, "results")
         _check_cells(await asyncio.to_thread(_longest_cell, pages))
 
 
@@ -268,8 +285,8 @@ def _width(pages: Sequence[PageRow]) -> int:
 
 
 async def _all_pages(database: Database, export: Export) -> AsyncIterator[Sequence[PageRow]]:
-    """Yield the stored pages in steps, with every result of the job once; raises NotFound,
-    RowsGone.
+    """Yield the stored pages in steps, with every result of the job once, or with those of the
+    choice; raises NotFound, RowsGone.
     """
     after, limit, count = 0, results.pages_next(), 0
     while True:
@@ -282,13 +299,13 @@ async def _all_pages(database: Database, export: Export) -> AsyncIterator[Sequen
             break
         limit = results.pages_next(some_pages)
         pages = await asyncio.to_thread(_behind, some_pages, after)
-        yield pages
+        yield pages if export.choice is None else await asyncio.to_thread(export.choice.of, pages)
         count += sum(page.row_count for page in pages)
         after = last_row(some_pages[-1])
     if count < export.results:
-        raise RowsGone(f"{count} results were read, {export.results} were there.")
+        raise RowsGone(f"{count} results were read, expected {export.results}.")
     if export.has_ended and now.columns != export.job.columns:
-        raise RowsGone("A correction has added columns meanwhile.")
+        raise RowsGone("A correction has added columns in the meantime.")
 
 
 def _behind(pages: Sequence[PageRow], after: int) -> list[PageRow]:
@@ -311,7 +328,7 @@ async def _still_there(connection: AsyncConnection, export: Export) -> JobRow:
     """
     job = await jobs.load_job(connection, export.job.id)
     if job is None:
-        raise NotFound("The job was deleted while its rows were read.")
+        raise NotFound("The job was deleted while its rows were being read.")
     return job
 
 
@@ -349,14 +366,14 @@ async def reject_bytes(
             page = await asyncio.to_thread(page_of, rows)
             _check_cells(await asyncio.to_thread(longest_cell, page))
     columns = unique_names(layout.names())
-    encoder = await asyncio.to_thread(_encoder, export, format, columns, formula_guard, "Rejects")
-    async for rows in _all_rejects(database, export):
-        page = await asyncio.to_thread(page_of, rows)
-        pieces = encoder.encode(page)
-        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-            if piece:
-                yield piece
-    yield await asyncio.to_thread(encoder.finish)
+    async with _encoding(export, format, columns, formula_guard, "Rejects") as encoder:
+        async for rows in _all_rejects(database, export):
+            page = await asyncio.to_thread(page_of, rows)
+            pieces = encoder.encode(page)
+            while (piece := await asyncio.to_thread(_next, pieces, None)) is not None:
+                if piece:
+                    yield piece
+        yield await asyncio.to_thread(encoder.finish)
 
 
 async def _all_rejects(database: Database, export: Export) -> AsyncIterator[Sequence[RejectRow]]:
@@ -374,7 +391,7 @@ async def _all_rejects(database: Database, export: Export) -> AsyncIterator[Sequ
         after, count = rows[-1].row_number, count + len(rows)
     corrected = now.corrected_rows - export.job.corrected_rows
     if count + corrected < export.rejects:
-        raise RowsGone(f"{count} rejects were read, {export.rejects} were there.")
+        raise RowsGone(f"{count} rejects were read, expected {export.rejects}.")
 
 
 def _joined(lines: Iterator[bytes]) -> bytes | None:

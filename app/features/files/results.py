@@ -12,6 +12,7 @@ import msgspec
 
 from app.db import chunks, files, results
 from app.db.engine import Database
+from app.db.results import RejectFilter
 from app.db.rows import FilePlaces, JobRow, RejectRow
 from app.decoders.places import Places, places_from_json
 from app.destinations.registry import Destinations
@@ -23,6 +24,7 @@ from app.jobs.stored_rows import ANSWER_BYTES, Row, named, rows_at, rows_behind
 from app.states import JobStatus
 
 NO_CELL = len(b",null")
+MOST_CAUSES = 1_000
 
 
 async def get_results(
@@ -122,29 +124,38 @@ async def get_rejects(
     limit: int,
     offset: int,
     after: int,
-    code: str | None,
+    code: str | None = None,
+    column: str | None = None,
+    search: str = "",
 ) -> bytes:
     """Return one page in row order as JSON: at most `limit`, and no more than fit into a
     response.
     """
+    chosen = RejectFilter(code, column, search)
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
         check_rejects_kept(job)
         stored = await files.find_places(connection, job.file_id)
         counts = await results.count_rejects(connection, job.id)
+        if not chosen.is_by_code:
+            total = await results.count_chosen(connection, job.id, chosen)
+        elif chosen.code is None:
+            total = sum(counts.values())
+        else:
+            total = counts.get(chosen.code, 0)
         rows, is_cut = await results.list_rejects(
             connection,
             job.id,
             after=after,
             limit=limit,
             offset=offset,
-            code=code,
+            chosen=chosen,
             most_bytes=ANSWER_BYTES,
         )
     body: dict[str, Any] = {
         "file_id": str(job.file_id),
         "items": [],
-        "total": sum(counts.values()) if code is None else counts.get(code, 0),
+        "total": total,
         "codes": counts,
         "limit": limit,
         "offset": offset,
@@ -153,6 +164,20 @@ async def get_rejects(
         "complete": JobStatus(job.status).is_final,
     }
     return await asyncio.to_thread(_with_rejects, body, rows, job, _places(stored))
+
+
+async def get_causes(database: Database, identifier: UUID, owner: str) -> dict[str, Any]:
+    """Return the causes of rejects, each with its column; raises NotFound, JobHasParts."""
+    async with database.reading() as connection:
+        job = await find_with_rows(connection, identifier, owner)
+        check_rejects_kept(job)
+        causes = await results.count_causes(connection, job.id, MOST_CAUSES)
+    return {
+        "file_id": str(job.file_id),
+        "items": [
+            {"code": code, "column": column, "count": count} for code, column, count in causes
+        ],
+    }
 
 
 def _places(stored: FilePlaces | None) -> Places | None:

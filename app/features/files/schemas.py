@@ -87,10 +87,25 @@ class RejectPage(Answer):
 
     file_id: UUID = Field(description=FILE_ID)
     items: list[Reject] = Field(description="At most `limit`, and about 8 MiB.")
-    total: int = Field(description="Number of rejects so far, with `code` if it was given.")
+    total: int = Field(description="Number of rejects so far that the parameters choose.")
     codes: dict[str, int] = Field(description="Number of rejects so far by code.")
     limit: int = Field(description=LIMIT)
     offset: int = Field(description=OFFSET)
     next_after: int | None = Field(description=NEXT_AFTER)
     next_offset: int | None = Field(description=NEXT_OFFSET)
     complete: bool = Field(description=COMPLETE)
+
+
+class RejectCause(Answer):
+    """Rejects with the same code and invalid column."""
+
+    code: str = Field(description="Code of the error.")
+    column: str | None = Field(description="The invalid column; null if it is the row as a whole.")
+    count: int = Field(description="Number of these rejects.")
+
+
+class RejectCauses(Answer):
+    """Rejects by cause."""
+
+    file_id: UUID = Field(description=FILE_ID)
+    items: list[RejectCause] = Field(description="The most frequent first, 1,000 at most.")

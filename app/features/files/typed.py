@@ -4,7 +4,6 @@ but for the zeros at the end of decimals.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,23 +20,6 @@ DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?"
 BOOLEANS = {"true": "false", "True": "False", "TRUE": "FALSE"}
 """Spellings, of which a column may have one."""
-ARROW_TYPES = (
-    (re.compile(r"u?int\d+|decimal"), "number"),
-    (re.compile(r"double|float|halffloat"), "float"),
-    (re.compile(r"date|timestamp"), "date"),
-    (re.compile(r"bool"), "boolean"),
-)
-"""What the types of a columnar file are for `TypeFinder`."""
-
-
-def hints_of(types: Mapping[str, str]) -> dict[str, str]:
-    """Return hints for the columns of a columnar file, by the names of their types."""
-    return {
-        column: hint
-        for column, kind in types.items()
-        for pattern, hint in ARROW_TYPES
-        if pattern.match(kind)
-    }
 
 
 class TypeFinder:

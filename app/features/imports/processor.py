@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from app.features.imports.checking import Checked, check_cells, check_objects
 from app.formats.base import ObjectRows, Reject, Rows
 from app.processors.base import ChecksRecords, ChunkContext, ChunkOutcome, WritesTables
 from app.schemas import registry
+from app.suggestions import did_you_mean
 
 
 class RecordsProcessor(ChecksRecords, WritesTables):
@@ -39,9 +39,8 @@ class RecordsProcessor(ChecksRecords, WritesTables):
         fields = self._fields(header)
         for name in self.schema.required():
             if name not in fields:
-                close = get_close_matches(name, header, n=1, cutoff=0.5)
-                hint = f"; the nearest is `{close[0][:60]}`" if close else ""
-                raise MissingColumn(f"The file has no column `{name}`{hint}.")
+                hint = did_you_mean(name, header)
+                raise MissingColumn(f"The file has no column `{name}`.{hint}")
         return fields
 
     def _fields(self, header: Sequence[str]) -> list[str]:

@@ -48,13 +48,13 @@ class ImportOptions(UploadOptions):
         default="people",
         alias="schema",
         max_length=100,
-        description="What the records are held against.",
+        description="Schema that the records are checked against.",
     )
     on_duplicate: Literal["existing", "reject", "new"] = Field(
         default="existing",
         description=(
-            "The same bytes with the same options again: answer with the `existing` import,"
-            " `reject` (409), or import them anew."
+            "If the same bytes were imported with the same options before: return the "
+            "`existing` import, `reject` it (409), or import them again."
         ),
     )
 
@@ -76,7 +76,7 @@ class SearchRequest(BaseModel):
     import_id: int | None = Field(default=None, ge=0, le=2**62)
     status: Literal["valid", "invalid"] | None = None
     query: Words | None = Field(
-        default=None, description="By meaning: the nearest first, each with its `score`."
+        default=None, description="Search by meaning: the nearest first, each with its `score`."
     )
     text: Words | None = Field(
         default=None, description="Part of any value, in upper or lower case."
@@ -95,7 +95,10 @@ class SearchRequest(BaseModel):
     limit: int = Field(default=50, ge=1, le=1_000)
     offset: int = Field(default=0, ge=0, le=1_000_000)
     after: int = Field(
-        default=0, ge=0, le=2**62, description="`next_after` of the page before; without `query`."
+        default=0,
+        ge=0,
+        le=2**62,
+        description="`next_after` of the previous page; not with `query`.",
     )
 
 
@@ -105,16 +108,16 @@ class ImportAccepted(Answer):
     id: int = Field(description=IMPORT_ID)
     import_id: int = Field(description="The same.")
     filename: str = Field(description="The name of the file.")
-    file_hash: str = Field(description="SHA-256 of the bytes that came, in hexadecimal.")
+    file_hash: str = Field(description="SHA-256 of the received bytes, in hexadecimal.")
     status: ImportStatus = Field(
         description="`pending`; of an earlier import (`duplicate`), its status now."
     )
-    schema_: str = Field(alias="schema", description="What the records are held against.")
+    schema_: str = Field(alias="schema", description="Schema that the records are checked against.")
     duplicate: bool = Field(
         description="Whether this is an earlier import of the same bytes with the same options."
     )
     message: str = Field(description="What was done.")
-    status_url: str = Field(description="Where its status is.")
+    status_url: str = Field(description="URL of its status.")
     file_id: UUID = Field(description=FILE_ID)
     job_id: UUID = Field(description=JOB_ID)
 
@@ -131,11 +134,11 @@ class VectorState(Answer):
     """How far the vectors of an import are, by which it is searched for meaning."""
 
     status: Literal["pending", "ready", "failed"] = Field(
-        description="`ready` when all records have theirs."
+        description="`ready` when all records have a vector."
     )
     total: int = Field(description="Records that get a vector.")
     ready: int = Field(description="Records that have one.")
-    error: JobError | None = Field(description="Why they were given up; null if they were not.")
+    error: JobError | None = Field(description="Why no vectors were computed; null if they were.")
 
 
 class Import(Answer):
@@ -143,23 +146,23 @@ class Import(Answer):
 
     id: int = Field(description=IMPORT_ID)
     filename: str = Field(description="The name of the file.")
-    file_hash: str = Field(description="SHA-256 of the bytes that came, in hexadecimal.")
+    file_hash: str = Field(description="SHA-256 of the received bytes, in hexadecimal.")
     status: ImportStatus = Field(description="`completed_with_errors` if some records are invalid.")
-    schema_: str = Field(alias="schema", description="What the records are held against.")
+    schema_: str = Field(alias="schema", description="Schema that the records are checked against.")
     total_records: int = Field(description="Records that are cut into chunks so far.")
     processed_records: int = Field(description="Records that are valid, or rejected with a reason.")
     valid_records: int = Field(description="Records that satisfy the schema.")
     failed_records: int = Field(
-        description="Records that are not valid, whatever the reason; `counts` tells them apart."
+        description="Records that are not valid, for any reason; `counts` has them by reason."
     )
-    counts: RowCounts = Field(description="What became of the records so far.")
+    counts: RowCounts = Field(description="Records so far by outcome.")
     error_message: str | None = Field(description="Why the import failed; null if it did not.")
     summary: ImportSummary | None = Field(description="Counted at the end; null before.")
-    vectors: VectorState = Field(description="How far the vectors are.")
-    undo: UndoState | None = Field(description="How far its undo is; null if it was not undone.")
+    vectors: VectorState = Field(description="Progress of the vectors.")
+    undo: UndoState | None = Field(description="Progress of its undo; null if it was not undone.")
     created_at: datetime = Field(description=CREATED_AT)
     completed_at: datetime | None = Field(description="When it ended; null before.")
-    rejects_url: str = Field(description="Where the rejects are.")
+    rejects_url: str = Field(description="URL of the rejects.")
     file_id: UUID = Field(description=FILE_ID)
     job_id: UUID = Field(description=JOB_ID)
 
@@ -186,10 +189,10 @@ class Record(Answer):
     """A record of an import."""
 
     id: int = Field(description="Of the record.")
-    import_id: int = Field(description="The import that it came with.")
+    import_id: int = Field(description="Id of its import.")
     row_number: int = Field(description="Its number in the file, from 1.")
     status: Literal["valid", "invalid"] = Field(description="Whether it satisfies the schema.")
-    data: Shown = Field(description="Its values by field; of an invalid one, those that came.")
+    data: Shown = Field(description="Its values by field; for an invalid record, as received.")
     error_message: str | None = Field(description="What is wrong, in a sentence; null if nothing.")
     errors: list[FieldError] = Field(
         description="What is wrong, one for each field; empty if nothing."
@@ -199,14 +202,14 @@ class Record(Answer):
 class FoundRecord(Record):
     """A record that was found."""
 
-    score: float = sometimes("With `query`: how near it is in meaning, at most 1.")
+    score: float = sometimes("With `query`: similarity in meaning, at most 1.")
 
 
 class ImportWithRecords(Import):
     """How far an import is, and one page of its records."""
 
     records: list[Record] = Field(
-        description="In the order of the file; at most `limit`, and about 8 MiB."
+        description="At most `limit` rows in the order of the file, and about 8 MiB."
     )
     limit: int = Field(description=LIMIT)
     offset: int = Field(description=OFFSET)
@@ -244,7 +247,7 @@ class ImportStats(Answer):
 
     total_imports: int = Field(description="All imports.")
     imports_by_status: dict[ImportStatus, int] = Field(
-        description="Imports by status, those that there are."
+        description="Number of imports by status; zeros are left out."
     )
     undone_imports: int = Field(description="Imports that were undone.")
     total_records: int = Field(description="All records.")

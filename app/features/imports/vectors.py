@@ -94,7 +94,8 @@ class VectorService:
                 if await halfvecs.is_prepared(connection):  # another process was faster
                     return True
             logger.info(
-                "Searching by meaning without pgvector: %s", str(error.orig).partition("\n")[0]
+                "pgvector is not available, so searches by meaning are slower: %s",
+                str(error.orig).partition("\n")[0],
             )
             return False
         return True
@@ -244,7 +245,7 @@ class VectorService:
             await self._database.transact(words.prepare)
         except DBAPIError as error:
             logger.info(
-                "Search by text together with meaning goes without pg_trgm: %s",
+                "pg_trgm is not available, so searches by text and meaning are slower: %s",
                 str(error.orig).partition("\n")[0],
             )
             self._has_trigrams = False

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from app.api.parameters import DialectOptions, Integer, MaxRejects, Name, Priority
+from app.api.parameters import DialectOptions, Integer, Labels, MaxRejects, Name, Priority
 from app.errors import InvalidParameter
 from app.jobs.job_types import JobType
 from app.jobs.objects import ObjectsSubmission
@@ -28,6 +28,7 @@ Source = Annotated[
 LATER = frozenset(DialectOptions.model_fields) - {"format", "encoding", "delimiter"} | {
     "credentials",
     "max_rejects",
+    "labels",
 }
 """Members that requests did not always have."""
 
@@ -47,6 +48,7 @@ class Input(DialectOptions):
     priority: Priority = 0
     chunk_size: Annotated[Integer, Field(ge=100, le=100_000)] | None = None
     max_rejects: MaxRejects = ""
+    labels: Labels = Field(default=[], description="Labels of the job.")
 
     def check(self) -> None:
         """Raises InvalidParameter for a combination that makes no sense."""
@@ -74,6 +76,7 @@ class Input(DialectOptions):
             priority=self.priority,
             chunk_size=self.chunk_size,
             max_rejects=self.max_rejects,
+            labels=tuple(self.labels),
             declared=self.declared(""),
             credentials=self.credentials,
             pinned=pinned,

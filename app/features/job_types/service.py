@@ -131,7 +131,13 @@ class JobStarter:
         if job.chunk_size is not None:
             plan = replace(plan, chunk_size=job.chunk_size)
         submitted = await self._file_jobs.submit_plan(
-            owner, file_id, plan, job.priority, fresh=fresh, recorded=recorded
+            owner,
+            file_id,
+            plan,
+            job.priority,
+            fresh=fresh,
+            labels=tuple(job.labels),
+            recorded=recorded,
         )
         details = {
             "job_id": str(submitted.job_id),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -14,22 +14,25 @@ from fastapi.responses import Response
 from app.api.answers import FileStatus
 from app.api.errors import problem_responses
 from app.api.json import encoded, encoded_any
-from app.api.parameters import Flag, Integer, JobId, Moment, Name, single_values
+from app.api.parameters import Flag, Integer, JobId, Labels, Moment, Name, single_values
 from app.api.services import App, Owner
 from app.api.streams import EventStream, event_stream
 from app.db.jobs import JobFilter
-from app.features.jobs import listing, proof, stages
+from app.features.jobs import bulk, listing, proof, stages
 from app.features.jobs.list_feed import ListFeed
 from app.features.jobs.schemas import (
     AnyResult,
+    BulkOutcome,
+    BulkRequest,
     Cancelled,
     ChunkPage,
     JobChanges,
     JobPage,
+    JobPatch,
     JobState,
-    PriorityChange,
+    LabelList,
+    PatchedJob,
     Proof,
-    Reprioritised,
     Retried,
 )
 from app.states import JobStatus
@@ -53,10 +56,73 @@ async def list_jobs(
         Name | None, Query(description="Part of the file's name, in any case.")
     ] = None,
     parts: Annotated[Flag, Query(description="Also parts of jobs.")] = True,
+    number: Annotated[
+        Integer | None, Query(ge=1, le=2**62, description="Only the job with this number.")
+    ] = None,
+    label: Annotated[
+        Labels, Query(description="Only jobs with all these labels, repeated or with commas.")
+    ] = [],  # noqa: B006
+    until: Annotated[Moment | None, Query(description="Only jobs accepted before.")] = None,
+    rejected_over: Annotated[
+        float | None,
+        Query(ge=0, lt=100, description="Only jobs with more than this percentage rejected."),
+    ] = None,
+    sort: Annotated[
+        listing.Sort, Query(description="What the list is ordered by.")
+    ] = listing.Sort.CREATED,
+    order: Annotated[
+        Literal["asc", "desc"], Query(description="`desc`: the newest or the largest first.")
+    ] = "desc",
+    cursor: Annotated[
+        str | None, Query(max_length=2_000, description="`next_cursor` of the previous page.")
+    ] = None,
 ) -> Response:
-    """List jobs, newest first."""
-    job_filter = JobFilter(before, status, processor, parent, since, search, with_parts=parts)
-    return encoded(await listing.list_jobs(app.database, owner, job_filter, limit=limit))
+    """List jobs, by default the newest first. Each page continues exactly where the previous one
+    ended, also while jobs arrive. To sort by rows, or to filter by rejects, the service reads the
+    chunks of all your jobs that the other filters leave.
+    """
+    job_filter = JobFilter(
+        before,
+        status,
+        processor,
+        parent,
+        since,
+        until,
+        search,
+        with_parts=parts,
+        number=number,
+        labels=tuple(label),
+        rejected_over=rejected_over,
+    )
+    return encoded(
+        await listing.list_jobs(
+            app.database,
+            owner,
+            job_filter,
+            listing.Order(sort, is_ascending=order == "asc"),
+            limit=limit,
+            cursor=cursor,
+        )
+    )
+
+
+@router.post("/bulk", response_model=BulkOutcome, responses=problem_responses(422))
+async def change_jobs(body: BulkRequest, app: App, owner: Owner) -> Response:
+    """Cancel, retry, delete, label or reprioritise many jobs. Each has its own outcome: one that
+    is refused stops no other, and repeating the request is harmless. `dry_run` counts what would
+    change.
+    """
+    if body.dry_run:
+        outcome = await bulk.dry_run(app.database, owner, body.chosen(), body.bulk())
+    else:
+        outcome = await bulk.run(app.database, app.control, owner, body.chosen(), body.bulk())
+    return encoded(outcome)
+
+
+@router.get("/labels", response_model=LabelList)
+async def list_labels(app: App, owner: Owner) -> Response:
+    """List the labels of your jobs, the most frequent ones first."""
+    return encoded(await listing.list_labels(app.database, owner))
 
 
 @router.get(
@@ -150,13 +216,18 @@ async def retry_job(job_id: JobId, app: App, owner: Owner) -> Response:
     )
 
 
-@router.patch("/{job_id}", response_model=Reprioritised, responses=problem_responses(404, 409, 422))
-async def change_priority(
-    job_id: JobId, change: PriorityChange, app: App, owner: Owner
-) -> Response:
-    """Change the priority of a waiting or running job, from its next chunk on."""
-    job = await app.control.reprioritise(job_id, owner, change.priority)
-    return encoded({"job_id": str(job_id), "priority": job.priority, "status": job.status})
+@router.patch("/{job_id}", response_model=PatchedJob, responses=problem_responses(404, 409, 422))
+async def change_priority(job_id: JobId, change: JobPatch, app: App, owner: Owner) -> Response:
+    """Change the priority of a waiting or running job, from its next chunk on, or the labels of
+    any job.
+    """
+    if change.priority is not None:
+        await app.control.reprioritise(job_id, owner, change.priority)
+    if change.labels is not None:
+        await app.control.set_labels(job_id, owner, change.labels)
+    job = await app.statuses.get(job_id, owner)
+    names = ("job_id", "priority", "labels", "status")
+    return encoded({name: job[name] for name in names})
 
 
 @router.get("/{job_id}/status", response_model=JobState, responses=problem_responses(404))

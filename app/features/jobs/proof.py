@@ -164,7 +164,9 @@ def _count_problems(
                 f"chunk {chunk.chunk_index}: {row_sum} rows accounted for, expected {expected}"
             )
         if chunk.first_row != row or chunk.byte_start != offset:
-            problems.append(f"chunk {chunk.chunk_index}: does not begin where the one before ends")
+            problems.append(
+                f"chunk {chunk.chunk_index}: does not begin where the previous one ends"
+            )
         row, offset = chunk.first_row + chunk.row_count, chunk.byte_end
     ok = sum(c.rows_ok for c in chunk_rows)
     in_failed_chunks = sum(c.rows_failed for c in chunk_rows if c.status == ChunkStatus.FAILED)

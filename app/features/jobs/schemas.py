@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from app.api.answers import (
     CREATED_AT,
@@ -23,20 +23,34 @@ from app.api.answers import (
     UndoState,
     sometimes,
 )
+from app.api.parameters import Integer, Labels, Moment, Name
+from app.db.jobs import JobFilter
 from app.features.analysis.schemas import Profile
 from app.features.batch_jobs.schemas import BatchOutcome
+from app.features.jobs.bulk import MOST_JOBS, Action, Bulk, Chosen
 from app.features.mapping.schemas import ColumnMapping
 from app.features.transform.schemas import TransformReport
+from app.states import JobStatus
 
-NEXT_BEFORE = "`before` of the next page; null at the end."
+NEXT_BEFORE = "`before` for the jobs that are left; null if none are."
+LABELS = "Its labels, in the order of the alphabet."
 
 
-class PriorityChange(BaseModel):
+class JobPatch(BaseModel):
+    """What to change of a job."""
+
     model_config = ConfigDict(extra="forbid")
 
-    priority: Annotated[
-        int, Field(ge=0, le=10, strict=True, description="0-10; higher goes first.")
-    ]
+    priority: Annotated[int, Field(ge=0, le=10, strict=True)] | None = Field(
+        default=None, description="0-10; higher goes first."
+    )
+    labels: Labels | None = Field(default=None, description="They replace those that it has.")
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> JobPatch:
+        if self.priority is None and self.labels is None:
+            raise ValueError("give `priority` or `labels`")
+        return self
 
 
 # ---------------------------------------------------------------------- list
@@ -68,6 +82,7 @@ class JobItem(Answer):
     parent_id: UUID | None = Field(description="The job that this one is a part of; null if none.")
     parts: int | None = Field(description="Number of its parts; null if it has rows of its own.")
     priority: int = Field(description="0-10; higher goes first.")
+    labels: list[str] = Field(description=LABELS)
     progress_percent: float = Field(description="Progress by bytes, 0 to 100 in tenths.")
     rows: EndedRows = Field(description="Rows so far.")
     counts: RowCounts = Field(
@@ -85,13 +100,137 @@ class JobItem(Answer):
     error: JobError | None = Field(description="Why the job failed; null if it did not fail.")
     created_at: datetime = Field(description="Time when it was accepted.")
     finished_at: datetime | None = Field(description="Time when it ended; null before.")
+    duration_seconds: float | None = Field(
+        description="Seconds from its start to its end; null before."
+    )
 
 
 class JobPage(Answer):
-    """Jobs, newest first."""
+    """A page of jobs."""
 
     items: list[JobItem] = Field(description="At most `limit`.")
     limit: int = Field(description=LIMIT)
+    next_before: int | None = Field(
+        description="`before` of the next page; null at the end, and in another order."
+    )
+    next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")
+
+
+class LabelItem(Answer):
+    """A label of some jobs."""
+
+    label: str = Field(description="The label.")
+    jobs: int = Field(description="Number of jobs that have it.")
+
+
+class LabelList(Answer):
+    """Labels of jobs."""
+
+    items: list[LabelItem] = Field(description="The most frequent ones first, at most 1000.")
+
+
+# ---------------------------------------------------------------------- many jobs
+
+
+class JobWhere(BaseModel):
+    """Jobs by the filters of GET /api/v1/jobs; without any, all. Parts go with their jobs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: JobStatus | None = None
+    processor: Name | None = None
+    search: Name | None = Field(default=None, description="Part of the file's name.")
+    label: Labels = Field(default=[], description="All of these.")
+    since: Moment | None = Field(default=None, description="Accepted then or later.")
+    until: Moment | None = Field(default=None, description="Accepted before.")
+    rejected_over: float | None = Field(
+        default=None, ge=0, lt=100, description="More than this percentage is rejected."
+    )
+
+
+class BulkRequest(BaseModel):
+    """An action on many jobs: those in `jobs`, or those that match `where`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    action: Action = Field(
+        description=(
+            "`delete` removes the file of each job with all its jobs. `label` adds and removes"
+            " labels."
+        )
+    )
+    jobs: list[UUID | Annotated[int, Field(ge=1, lt=2**62, strict=True)]] | None = Field(
+        default=None, min_length=1, max_length=MOST_JOBS, description="Ids or numbers of jobs."
+    )
+    where: JobWhere | None = None
+    before: Integer | None = Field(
+        default=None, ge=1, le=2**62, description="With `where`: `next_before` of the last answer."
+    )
+    limit: Integer = Field(
+        default=100, ge=1, le=MOST_JOBS, description="With `where`: jobs of this request."
+    )
+    add_labels: Labels = []
+    remove_labels: Labels = []
+    priority: Annotated[int, Field(ge=0, le=10, strict=True)] | None = Field(
+        default=None, description="For `priority`: 0-10; higher goes first."
+    )
+    dry_run: StrictBool = Field(default=False, description="Count only; change nothing.")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> BulkRequest:
+        if (self.jobs is None) == (self.where is None):
+            raise ValueError("give either `jobs` or `where`")
+        if self.action == "label" and not (self.add_labels or self.remove_labels):
+            raise ValueError("give `add_labels` or `remove_labels`")
+        if self.action == "priority" and self.priority is None:
+            raise ValueError("give `priority`")
+        return self
+
+    def bulk(self) -> Bulk:
+        return Bulk(self.action, self.add_labels, self.remove_labels, self.priority or 0)
+
+    def chosen(self) -> Chosen:
+        if self.where is None:
+            return Chosen(self.jobs or ())
+        where = self.where
+        job_filter = JobFilter(
+            self.before,
+            where.status,
+            where.processor,
+            since=where.since,
+            until=where.until,
+            search=where.search,
+            with_parts=False,
+            labels=tuple(where.label),
+            rejected_over=where.rejected_over,
+        )
+        return Chosen(job_filter=job_filter, limit=self.limit)
+
+
+class BulkItem(Answer):
+    """What became of one job."""
+
+    job_id: UUID | None = Field(description="Id of the job; null if only a number was given.")
+    number: int | None = Field(description="Its number; null if only an id was given.")
+    filename: str | None = Field(description="Name of its file; null for an unknown job.")
+    outcome: Literal["done", "unchanged", "refused"] = Field(
+        description="`unchanged`: it was so already."
+    )
+    code: str | None = Field(description="Code of the error if it was refused, else null.")
+    detail: str | None = Field(description="Why it was refused, else null.")
+
+
+class BulkOutcome(Answer):
+    """Outcome of an action on many jobs."""
+
+    matched: int = Field(description="Number of jobs that were chosen.")
+    can: int = Field(
+        description=(
+            "In a dry run: jobs that the action would change. Else jobs of `items` that were not"
+            " refused."
+        )
+    )
+    items: list[BulkItem] = Field(description="The outcome of each; empty in a dry run.")
     next_before: int | None = Field(description=NEXT_BEFORE)
 
 
@@ -162,10 +301,10 @@ class RowsSince(Answer):
     """Rows that a load wrote, as its table has them now."""
 
     same: int = Field(description="Rows with the values that were read.")
-    changed: int = Field(description="Rows that were changed since, which is no fault.")
+    changed: int = Field(description="Rows that were changed since; this is not an error.")
     removed: int = Field(description="Rows that were removed since.")
     table: Literal["gone", "redefined"] = sometimes(
-        "Why the table cannot be compared: it is gone, or its columns have changed."
+        "Why the table cannot be compared: it was dropped, or its columns have changed."
     )
 
 
@@ -188,7 +327,7 @@ class Proof(Answer):
     sha256: str | None = Field(
         description="SHA-256 of the received bytes; null for objects of a bucket and for jobs with parts."
     )
-    table: RowsSince = sometimes("What became of the rows of a load with a record.")
+    table: RowsSince = sometimes("State of the rows that a load with a record wrote.")
     parts: int = sometimes("Number of checked parts, for a job with parts.")
     problems: list[str] = Field(description="The first 20 problems.")
     problem_count: int = Field(description="Number of problems.")
@@ -213,11 +352,12 @@ class Retried(Answer):
     chunks: int = Field(description="Number of chunks that run again.")
 
 
-class Reprioritised(Answer):
-    """A job with a new priority."""
+class PatchedJob(Answer):
+    """A job after a change."""
 
     job_id: UUID = Field(description=JOB_ID)
-    priority: int = Field(description="The new priority.")
+    priority: int = Field(description="Its priority.")
+    labels: list[str] = Field(description=LABELS)
     status: Status = Field(description="Status of the job.")
 
 

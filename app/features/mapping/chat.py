@@ -84,9 +84,7 @@ class Chat:
         does not fit, ask once more and say what was wrong. Raises ChatUnavailable.
         """
         if max(len(inputs), len(references)) > MAX_COLUMNS:
-            raise ChatUnavailable(
-                f"More than {MAX_COLUMNS} columns are too many to ask for at once."
-            )
+            raise ChatUnavailable(f"At most {MAX_COLUMNS} columns can be mapped in one request.")
         tables = {
             "input": [self._shown(column) for column in inputs],
             "reference": [self._shown(column) for column in references],
@@ -117,7 +115,7 @@ class Chat:
                             ),
                         },
                     ]
-        raise ChatUnavailable(f"its answer does not fit: {problem}")
+        raise ChatUnavailable(f"its answer is invalid: {problem}")
 
     def _shown(self, column: dict[str, Any]) -> dict[str, Any]:
         """Return what the model learns of a column. Least, greatest and frequent values are values,

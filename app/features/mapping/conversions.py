@@ -283,14 +283,11 @@ def _split(source: Side, between: str, *, is_first: bool, is_name: bool) -> dict
     """Return the step that takes the first word, or what follows it. If values do not have two words
     each, the step asks which words belong to which part; both parts together still have every word.
     """
-    unsure = []
-    for value in source.column.known():
-        if is_name:
-            is_sure = len(value.split(between)) == 2 and value == value.strip()
-        else:
-            is_sure = _ENDS_IN_NUMBER.search(value) is not None  # a house number
-        if not is_sure:
-            unsure.append(value)
+    unsure = [
+        value
+        for value in source.column.known()
+        if not _has_two_parts(value, between, is_name=is_name)
+    ]
     part = "first" if is_first else "last"
     step: dict[str, Any] = {"operation": "split", "separator": between, "part": part}
     if is_name and not is_first and (unsure or not source.column.is_known):
@@ -298,3 +295,19 @@ def _split(source: Side, between: str, *, is_first: bool, is_name: bool) -> dict
     if unsure:
         step |= {"decide": True, "lost": unsure[:SHOWN_VALUES]}
     return step
+
+
+def _has_two_parts(value: str, between: str, *, is_name: bool) -> bool:
+    if is_name:
+        return len(value.split(between)) == 2 and value == value.strip()
+    return _ENDS_IN_NUMBER.search(value) is not None  # a house number
+
+
+def of_unsure_parts(wanted: str, values: Sequence[str]) -> list[str]:
+    """Return those of the values of which it is open what belongs to this part of them."""
+    concept = normal(wanted).concept
+    for whole, parts, between in WHOLES:
+        if concept in parts:
+            is_name = whole != parts[0]
+            return [v for v in values if not _has_two_parts(v, between, is_name=is_name)]
+    return []

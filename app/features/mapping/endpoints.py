@@ -25,16 +25,17 @@ router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(s
 async def map_columns(
     body: MappingRequest, app: App, owner: Owner, fresh: Fresh = False
 ) -> Response:
-    """Propose which column of a file is which of a reference file, how sure that is, why, and what
-    must be converted. What was accepted as a template before is proposed again.
+    """Propose which column of a file is which of a reference file or of a template, how sure that is,
+    why, and what must be converted. What was accepted as a template before is proposed again.
     """
     check_open(app)
+    wanted = {"reference_file_id": body.reference_file_id, "template_id": body.template_id}
     job = NewJob(
         type="mapping",
         file_id=body.input_file_id,
         priority=body.priority,
         options={
-            "reference_file_id": str(body.reference_file_id),
+            **{name: str(value) for name, value in wanted.items() if value is not None},
             "provider": body.provider,
         },
     )

@@ -32,6 +32,11 @@ KNOWN_VALUES = 64
 UNRELATED = 0.3
 """Cosine that names have without being related."""
 FEW_ROWS = 20
+MORE = 0.2
+"""Share of a name without a counterpart with which it says more than the other."""
+MORE_LETTERS = 5
+ALIKE = 0.75
+"""Share of the words of two names with a counterpart below which they are other words."""
 STEM_ENDINGS = re.compile(r"(?<=\w{3})(?:ies|es|s|ed|ing|ion|al|ic)$")
 VOWELS = re.compile(r"(?<=\w)[aeiou]")
 NUMBER_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -67,7 +72,20 @@ def signals(
     for name in ("words_equal", "concept_same"):
         doubt = every["values_elsewhere"] * (1 - every["equal"])
         every[name] = np.asarray(every[name] * (1 - doubt), np.float32)
-    return every | _best(every)
+    every |= _best(every)
+    every["in_doubt"] = _in_doubt(every)
+    return every
+
+
+def _in_doubt(every: Signals) -> Matrix:
+    """Return 1 where no pair can be certain, whatever else speaks for it: one name says more than the
+    other, the names are opposites, or they have nothing in common.
+    """
+    is_more = np.maximum(every["says_more"], every["in_other"]) >= MORE
+    is_other = (every["words"] < ALIKE) & (every["concept_same"] == 0)
+    is_same = np.maximum(every["equal"], every["words_equal"]) > 0
+    doubts = (is_more | is_other) & ~is_same | (every["opposites"] > 0)
+    return np.asarray(doubts, np.float32)
 
 
 def _best(every: Signals) -> Signals:
@@ -106,8 +124,8 @@ def name_signals(
     plain = [name.plain for name in targets], [name.plain for name in sources]
     raw = [_header_words(name) for name in targets], [_header_words(name) for name in sources]
     whole = [list(name.words) for name in targets], [list(name.words) for name in sources]
-    raw_words = _covered(*raw, usual)
-    whole_words = _covered(*whole, usual)
+    raw_words, raw_more = _covered(*raw, usual)
+    whole_words, whole_more = _covered(*whole, usual)
     headers = (
         [normal(header).plain for header in side] for side in (target_headers, source_headers)
     )
@@ -118,7 +136,12 @@ def name_signals(
         "letters": _cdist(*plain, JaroWinkler.similarity),
         "grams": _cosines(*([_grams(name) for name in side] for side in plain)),
         "digits_differ": _digits_differ(*raw),
+        "opposites": _opposites(targets, sources),
     }
+    # `order date` and `reason for order date`: the one name says more than the other.
+    more = np.minimum(raw_more, whole_more)
+    every["says_more"] = np.asarray(more * (1 - every["words_equal"]), np.float32)
+    every["in_other"] = np.maximum(_one_in_other(*plain), _one_repeats(*whole))
     return every | _concepts(targets, sources)
 
 
@@ -177,15 +200,16 @@ def _weighted_bags(
 
 def _covered(
     targets: Sequence[Sequence[str]], sources: Sequence[Sequence[str]], usual: Mapping[str, float]
-) -> Matrix:
-    """Return how much of the words of both names has a counterpart in the other. Rare words weigh
-    more; abbreviations and initials of the other name's words count.
+) -> tuple[Matrix, Matrix]:
+    """Return how much of the words of both names has a counterpart in the other, and how much more
+    of the one than of the other. Rare words weigh more; abbreviations and initials of the other
+    name's words count.
     """
     weights = _rarity([*targets, *sources], usual)
     of_targets = _coverage(targets, sources, weights)
     of_sources = _coverage(sources, targets, weights).T
     both = 2 * of_targets * of_sources / np.maximum(of_targets + of_sources, 1e-9)
-    return np.asarray(both, np.float32)
+    return np.asarray(both, np.float32), np.abs(of_targets - of_sources)
 
 
 def _rarity(names: Sequence[Sequence[str]], usual: Mapping[str, float]) -> dict[str, float]:
@@ -285,6 +309,46 @@ def _digits_differ(targets: Sequence[Sequence[str]], sources: Sequence[Sequence[
         for side in (targets, sources)
     )
     return 1 - _equal(mine, theirs)
+
+
+def _opposites(targets: Sequence[Name], sources: Sequence[Name]) -> Matrix:
+    """Return which names have words of both sides of a line, such as `departure` and `arrival`."""
+    sides = [[_sides_of(name) for name in group] for group in (targets, sources)]
+    against = np.zeros((len(targets), len(sources)), np.float32)
+    for i, mine in enumerate(sides[0]):
+        if not mine:
+            continue
+        others = {(line, 1 - side) for line, side in mine}
+        for j, theirs in enumerate(sides[1]):
+            against[i, j] = bool(others & theirs) and not mine & theirs
+    return against
+
+
+def _sides_of(name: Name) -> set[tuple[int, int]]:
+    opposites = words().opposites
+    of_words = [opposites.get(word, frozenset()) for word in (*name.words, *_header_words(name))]
+    sides = {place for places in of_words for place in places}
+    # A name with both sides, such as `from to`, is on none.
+    return {(line, side) for line, side in sides if (line, 1 - side) not in sides}
+
+
+def _one_in_other(targets: Sequence[str], sources: Sequence[str]) -> Matrix:
+    """Return which names, as letters, are the beginning or the end of a much longer one."""
+    within = np.zeros((len(targets), len(sources)), np.float32)
+    for i, target in enumerate(targets):
+        for j, source in enumerate(sources):
+            short, long = (target, source) if len(target) < len(source) else (source, target)
+            is_longer = bool(short) and len(long) - len(short) >= MORE_LETTERS
+            within[i, j] = is_longer and (long.startswith(short) or long.endswith(short))
+    return within
+
+
+def _one_repeats(targets: Sequence[Sequence[str]], sources: Sequence[Sequence[str]]) -> Matrix:
+    """Return where just one of the names has a word twice."""
+    mine, theirs = (
+        np.array([len(set(name)) < len(name) for name in side], bool) for side in (targets, sources)
+    )
+    return np.asarray(mine[:, None] != theirs[None, :], np.float32)
 
 
 def _concepts(targets: Sequence[Name], sources: Sequence[Name]) -> Signals:

@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from app.features.mapping.conversions import conversions, parts_of
 from app.features.mapping.evidence import Meanings, Signals, Vectors, signals
-from app.features.mapping.model import confidence, score
+from app.features.mapping.model import confidence
 from app.features.mapping.names import normal
 from app.features.mapping.reasons import reasons
 from app.features.mapping.values import Side
@@ -24,7 +24,20 @@ RUNNERS_UP, RUNNER_UP_AT_LEAST = 3, 0.02
 ACCEPTED = 1.0
 """Confidence of an accepted pair in the assignment: more than any other."""
 SHOWN_AT_MOST = 0.99
+SURE = 0.5
+"""Confidence from which on a pair counts without a look."""
 SHOWN_CELLS = 10_000
+SHOWN_VALUES, SHOWN_CHARACTERS = 3, 60
+"""Values of a column that are shown, and characters of each."""
+NO_MATCH: dict[str, Any] = {
+    "input_column": None,
+    "input_columns": [],
+    "confidence": 0.0,
+    "reason": "no column of the input resembles it",
+    "conversion": [],
+}
+SHOWN_MEMBERS = ("input_columns", "reference_columns", "matrix")
+"""Members of a result that describe both tables."""
 BY_PARTS = 0.75
 """Confidence of a column that is split or joined."""
 
@@ -59,7 +72,15 @@ def match(
         _mapping(i, target, sources, compared, pairs.get(i)) for i, target in enumerate(targets)
     ]
     _fill_by_parts(mappings, sources)
-    return finished(mappings, [source.name for source in sources], compared.confidence)
+    body = finished(mappings, [source.name for source in sources], compared.confidence)
+    body["input_columns"] = [_shown_column(side) for side in sources]
+    body["reference_columns"] = [_shown_column(side) for side in targets]
+    return body
+
+
+def _shown_column(side: Side) -> dict[str, Any]:
+    values = [value[:SHOWN_CHARACTERS] for value in side.shown[:SHOWN_VALUES]]
+    return {"name": side.name, "type": side.report["type"], "values": values}
 
 
 def finished(
@@ -71,6 +92,9 @@ def finished(
     body: dict[str, Any] = {
         "mappings": mappings,
         "matched": sum(bool(mapping["input_columns"]) for mapping in mappings),
+        "to_check": sum(
+            bool(mapping["input_columns"]) and mapping["confidence"] < SURE for mapping in mappings
+        ),
         "unused_input_columns": [name for name in names if name not in used],
     }
     if total is not None and total.size <= SHOWN_CELLS:
@@ -113,7 +137,7 @@ def compare(
     if vectors is not None:
         meanings = Meanings(*vectors[0]), Meanings(*vectors[1])
     every = signals(targets, sources, meanings, learned.usual)
-    sure = confidence(score(every, weights), weights)
+    sure = confidence(every, weights)
     sure[is_accepted] = ACCEPTED
     return Compared(every, sure, weights, is_accepted)
 
@@ -159,14 +183,10 @@ def _mapping(
     others = [k for k in order if k != j and sure[k] >= RUNNER_UP_AT_LEAST][:RUNNERS_UP]
     body: dict[str, Any] = {
         "reference_column": target.name,
-        "input_column": None,
-        "input_columns": [],
-        "confidence": 0.0,
-        "reason": "no column of the input is like it",
+        **NO_MATCH,
         "runners_up": [
             {"input_column": sources[k].name, "confidence": _shown(sure[k])} for k in others
         ],
-        "conversion": [],
     }
     if j is None:
         return body
@@ -181,6 +201,36 @@ def _mapping(
         "reason": why,
         "conversion": conversions(sources[j], target),
     }
+
+
+def as_kept(result: dict[str, Any], kept: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the mapping with the columns that a template maps, as it maps and converts them, where
+    the input has all columns that it takes for one; these have `is_kept`.
+    """
+    names = [column["name"] for column in result["input_columns"]]
+    by_name = {column["reference_column"]: column for column in kept}
+    taken: set[str] = set()
+    for mapping in result["mappings"]:
+        column = by_name.get(mapping["reference_column"])
+        columns = column["input_columns"] if column else []
+        if column is None or not columns or not set(columns) <= set(names):
+            continue
+        taken |= set(columns)
+        mapping |= {
+            "input_column": columns[0] if len(columns) == 1 else None,
+            "input_columns": columns,
+            "confidence": SHOWN_AT_MOST,
+            "reason": "the template maps it so",
+            "conversion": column["conversion"],
+            "is_kept": True,
+        }
+    if not taken:
+        return result
+    for mapping in result["mappings"]:
+        if "is_kept" not in mapping and taken & set(mapping["input_columns"]):
+            mapping |= NO_MATCH
+    shown = {member: result[member] for member in SHOWN_MEMBERS if member in result}
+    return finished(result["mappings"], names, None) | shown
 
 
 def _shown(value: float) -> float:
@@ -200,7 +250,7 @@ def _fill_by_parts(mappings: list[dict[str, Any]], sources: Sequence[Side]) -> N
                 "input_column": columns[0] if len(columns) == 1 else None,
                 "input_columns": columns,
                 "confidence": BY_PARTS,
-                "reason": f"it can be made by a {operation}",
+                "reason": f"a {operation} can produce it",
                 "conversion": [step],
             }
 
@@ -241,6 +291,4 @@ def adopt(
             }
         )
     body = finished(mappings, list(sources), None)
-    if "matrix" in result:
-        body["matrix"] = result["matrix"]
-    return body
+    return body | {member: result[member] for member in SHOWN_MEMBERS if member in result}

@@ -9,6 +9,8 @@ weights.json, which scripts/train_matching.py writes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -44,10 +46,16 @@ def _against_rivals(scores: Scores, none: float) -> Scores:
     return np.asarray(scores - highest - np.log(rivals), np.float64)
 
 
-def confidence(scores: Scores, weights: Weights) -> Scores:
+def confidence(signals: Signals, weights: Weights) -> Scores:
     """Return how sure each pair is, 0 to 1, on one scale for choices and runners-up."""
     constant, of_row, of_column = weights.odds
-    by_row, by_column = odds(scores, weights)
+    by_row, by_column = odds(score(signals, weights), weights)
     together = constant + of_row * by_row + of_column * by_column
-    points = np.array(weights.curve)
+    sure = _on_curve(together, weights.curve)
+    in_doubt = _on_curve(together, weights.curve_in_doubt)
+    return np.asarray(np.where(signals["in_doubt"] > 0, in_doubt, sure), np.float64)
+
+
+def _on_curve(together: Scores, curve: Sequence[tuple[float, float]]) -> Scores:
+    points = np.array(curve)
     return np.asarray(np.interp(together, points[:, 0], points[:, 1]), np.float64)

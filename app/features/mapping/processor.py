@@ -1,5 +1,5 @@
-"""Processor of mapping jobs. A job has two parts, the profiles of both files; the processor matches
-their columns.
+"""Processor of mapping jobs. A job has two parts, the profiles of both files, or one and the columns
+of a template; the processor matches their columns.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import Field
 from app.embeddings.model import Embedder
 from app.errors import ModelUnavailable
 from app.features.mapping.chat import Chat, ChatUnavailable
-from app.processors.base import Conclusion, Part, ReducesParts
+from app.processors.base import NO_ROWS, Conclusion, Part, ReducesParts, RowSample
 from app.processors.options import Options
 from app.processors.stages import By, Stage, Stages
 
@@ -23,20 +23,49 @@ LOCAL, OPENAI = "local", "openai"
 
 
 # Separate processes call this: pyarrow and scipy take memory that the service itself can do without.
-def match(inputs: Any, references: Any, input_state: str, *more: Any) -> dict[str, Any]:
-    from app.features.mapping.match import match
+def match(
+    inputs: Any,
+    references: Any,
+    input_state: str,
+    reference_state: str,
+    vectors: Any,
+    accepted: Any,
+    sample: RowSample = NO_ROWS,
+    kept: Any = (),
+) -> dict[str, Any]:
+    from app.features.mapping.match import as_kept, match
     from app.features.mapping.proposals import checked
 
-    return checked(match(inputs, references, input_state, *more), input_state)
+    result = match(inputs, references, input_state, reference_state, vectors, accepted)
+    return checked(as_kept(result, kept), input_state, sample)
+
+
+def profile(target: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
+    """Return what a profile says of wanted columns: (columns, state)."""
+    from app.profiling.tables import of_cells, report
+
+    height = max((len(column["values"]) for column in target), default=0)
+    filled = [column["values"] + [""] * (height - len(column["values"])) for column in target]
+    rows = list(map(list, zip(*filled, strict=True)))
+    names = [column["name"] for column in target]
+    packed = of_cells(rows, names, range(1, height + 1))
+    return report(packed), packed
 
 
 def adopt(
-    result: Any, inputs: Any, references: Any, input_state: str, *more: Any
+    result: Any,
+    inputs: Any,
+    references: Any,
+    input_state: str,
+    reference_state: str,
+    pairs: Any,
+    sample: RowSample = NO_ROWS,
 ) -> dict[str, Any]:
     from app.features.mapping.match import adopt
     from app.features.mapping.proposals import checked
 
-    return checked(adopt(result, inputs, references, input_state, *more), input_state)
+    result = adopt(result, inputs, references, input_state, reference_state, pairs)
+    return checked(result, input_state, sample)
 
 
 class StoredOptions(Options):
@@ -46,13 +75,18 @@ class StoredOptions(Options):
     reference_file_id: str = ""
     provider: str = LOCAL
     accepted: dict[str, Any] = Field(default={})
+    template_id: str = ""
+    target: list[dict[str, Any]] = Field(default=[])
+    """The wanted columns of the template, if there is no reference file."""
+    kept: list[dict[str, Any]] = Field(default=[])
+    """The mapping of the template."""
 
 
 class MappingProcessor(ReducesParts):
     name = "mapping"
     needs = "mapping"
     title = "Mapping: which column is which"
-    version = "4"
+    version = "5"
     options = StoredOptions
     stages = Stages(
         (
@@ -86,32 +120,34 @@ class MappingProcessor(ReducesParts):
         compute: Callable[..., Awaitable[Any]],
         in_thread: Callable[..., Awaitable[Any]],
     ) -> Conclusion:
-        """Match the columns of `parts`, the profiles of the input and of the reference."""
-        inputs, references = (part.result["columns"] for part in parts)
+        """Match the columns of `parts`, the profiles of the input and, unless the options have the
+        wanted columns, of the reference.
+        """
+        inputs, state = parts[0].result["columns"], parts[0].state
+        if options.target:
+            references, reference_state = await compute(profile, options.target)
+        else:
+            references, reference_state = parts[1].result["columns"], parts[1].state
         notes: list[str] = []
         vectors = await self._vectors(inputs, references, notes, in_thread)
-        accepted = options.accepted
-        result = await compute(
-            match, inputs, references, parts[0].state, parts[1].state, vectors, accepted
-        )
+        sample = await parts[0].sample()
+        states, accepted, kept = (state, reference_state), options.accepted, options.kept
+        result = await compute(match, inputs, references, *states, vectors, accepted, sample, kept)
         provider = options.provider
         if provider == OPENAI:
             try:
                 if self._chat is None:
                     raise ChatUnavailable("no endpoint is set (OPENAI_BASE_URL)")
                 pairs = await self._chat.map_columns(inputs, references)
-                result = await compute(
-                    adopt, result, inputs, references, parts[0].state, parts[1].state, pairs
-                )
+                result = await compute(adopt, result, inputs, references, *states, pairs, sample)
             except ChatUnavailable as error:
                 logger.warning("Falling back to a local mapping: %s", error.detail)
                 provider = LOCAL
-                notes.append(
-                    f"Made locally, since the provider openai did not help: {error.detail}"
-                )
+                notes.append(f"Made by the local provider, because openai failed: {error.detail}")
         body = {
             "input_file_id": str(parts[0].file_id),
-            "reference_file_id": str(parts[1].file_id),
+            "reference_file_id": options.reference_file_id or None,
+            "template_id": options.template_id or None,
             "provider": provider,
             "embeddings": vectors is not None,
             "notes": notes,

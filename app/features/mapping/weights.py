@@ -21,6 +21,8 @@ class Weights(msgspec.Struct, frozen=True):
     """Constant, and factors of the odds by row and by column."""
     curve: list[tuple[float, float]]
     """Points (log odds, confidence), both ascending."""
+    curve_in_doubt: list[tuple[float, float]]
+    """The same for pairs that cannot be certain."""
     floor: float
     """Confidence below which a pair is no match."""
 

@@ -9,6 +9,9 @@ from typing import Any
 
 import msgspec
 
+SHORTEST_BEGINNING = 3
+"""Fewest letters of a word that stand for it."""
+
 
 class Words(msgspec.Struct, frozen=True):
     stands_for: dict[str, tuple[str, ...]]
@@ -20,6 +23,8 @@ class Words(msgspec.Struct, frozen=True):
     noise: frozenset[str]
     near: frozenset[frozenset[str]]
     """Pairs of concepts of which one may replace the other."""
+    opposites: dict[str, frozenset[tuple[int, int]]]
+    """(line, side) of each word that has an opposite, and of its beginnings."""
     fillers: frozenset[str]
     """Words that do not change the meaning of a phrase."""
     vocabulary: frozenset[str]
@@ -46,9 +51,24 @@ def words() -> Words:
         qualifiers,
         frozenset(data["noise"]["words"]),
         frozenset(frozenset(pair) for pair in data["near"]["pairs"]),
+        _opposites(data["opposites"]["pairs"]),
         frozenset(data["noise"]["fillers"]),
         _vocabulary(data["words"], data["concepts"]),
     )
+
+
+def _opposites(pairs: list[list[list[str]]]) -> dict[str, frozenset[tuple[int, int]]]:
+    sides: dict[str, set[tuple[int, int]]] = {}
+    for line, pair in enumerate(pairs):
+        for side, members in enumerate(pair):
+            for word in members:
+                for size in range(min(SHORTEST_BEGINNING, len(word)), len(word) + 1):
+                    sides.setdefault(word[:size], set()).add((line, side))
+    # A beginning that both sides of a line have says nothing.
+    return {
+        word: frozenset((line, side) for line, side in places if (line, 1 - side) not in places)
+        for word, places in sides.items()
+    }
 
 
 def _vocabulary(shorts: dict[str, list[str]], concepts: dict[str, list[str]]) -> frozenset[str]:

@@ -77,7 +77,9 @@ class _Sample:
         if not is_cut or not self._sample:
             self._finish(is_cut=is_cut)
         if not self._sample:
-            raise BinaryContent("The beginning of this file does not show its rows; upload it.")
+            raise BinaryContent(
+                "The beginning of this file does not contain rows; upload the file."
+            )
         read_as: dict[str, Any] = {}
         decoding = []
         for report in self._chain.reports(0):

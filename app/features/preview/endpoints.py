@@ -59,15 +59,17 @@ class PreviewOptions(DialectOptions):
         default="", max_length=40, description="Name in SOURCE_CREDENTIALS, for a source of https."
     )
     filename: str | None = Field(default=None, max_length=255, description="Of a raw body.")
-    partial: Flag = Field(default=False, description="The body is only the beginning of the file.")
+    partial: Flag = Field(
+        default=False, description="Whether the body is only the beginning of the file."
+    )
     rows: Annotated[Integer, Field(ge=0, le=1000)] = Field(
-        default=50, description="How many rows are shown."
+        default=50, description="Number of rows to show."
     )
 
     @model_validator(mode="after")
     def _one_of_them(self) -> PreviewOptions:
         if self.file_id is not None and self.source is not None:
-            raise ValueError("give either a file_id or a source")
+            raise ValueError("give either `file_id` or `source`")
         return self
 
 

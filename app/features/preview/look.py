@@ -17,7 +17,8 @@ from app.features.preview.beginning import Beginning
 from app.formats.base import Format, Parsed, Reject, Span
 from app.formats.csv import CsvDialect
 from app.formats.csv_layout import Reading
-from app.formats.detect import Declared, csv_readings, detect
+from app.formats.detect import Declared, csv_readings, detect, spaced_columns
+from app.formats.fixed import FixedDialect
 from app.formats.json import JsonDialect
 from app.formats.json_paths import arrays_in
 from app.formats.registry import Dialect, open_format, to_json
@@ -83,7 +84,11 @@ def preview(beginning: Beginning, declared: Declared, rows: int) -> dict[str, An
             "delimiter": round(ways[0].confidence, 3),
             "header": dialect.header_confidence,
         }
-        readings = _runners_up(beginning, declared, dialect, ways[1:])
+        readings = _runners_up(beginning, declared, dialect, ways)
+    elif isinstance(dialect, FixedDialect) and declared.widths is None:
+        sure = 1.0 if declared.format else _sure_of_spaces(beginning, declared)
+        confidence = {"delimiter": round(sure, 3), "header": dialect.header_confidence}
+        readings = _readings(beginning, declared, [(1 - sure, {"format": "csv"})])
     return {
         "dialect": to_json(dialect),
         "confidence": confidence,
@@ -139,21 +144,39 @@ def sampled(beginning: Beginning, declared: Declared) -> Sampled:
 
 
 def _runners_up(
-    beginning: Beginning, declared: Declared, chosen: CsvDialect, others: Sequence[Reading]
+    beginning: Beginning, declared: Declared, chosen: CsvDialect, ways: Sequence[Reading]
 ) -> list[dict[str, Any]]:
-    """Other settings that would be read, the likeliest first, with what each gives."""
+    """Other settings that would be read, the likeliest first, with what each gives. `ways` has the
+    one that was chosen first.
+    """
     changes: list[tuple[float, dict[str, Any]]] = [
-        (other.confidence, _settings(chosen, other.dialect)) for other in others
+        (other.confidence, _settings(chosen, other.dialect)) for other in ways[1:]
     ]
+    if declared.delimiter is None:
+        # A delimiter that separates cells leaves little room for another reading.
+        has_delimiter = len(chosen.columns) > 1 and chosen.delimiter != " "
+        left = 1 - ways[0].confidence if has_delimiter else 1.0
+        changes.append((left * _sure_of_spaces(beginning, declared), {"format": "fixed"}))
     if declared.header_rows is None:
         other_rows = 0 if chosen.header_rows else 1
         changes.append((1 - chosen.header_confidence, {"header_rows": other_rows}))
+    return _readings(beginning, declared, changes)
+
+
+def _sure_of_spaces(beginning: Beginning, declared: Declared) -> float:
+    return spaced_columns(beginning.sample, complete=beginning.is_complete, declared=declared)
+
+
+def _readings(
+    beginning: Beginning, declared: Declared, changes: list[tuple[float, dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Return what each of these changes of the settings would give, the likeliest first."""
     changes = [change for change in changes if change[0] >= MIN_CONFIDENCE]
     changes.sort(key=lambda change: -change[0])
     readings = []
     for confidence, settings in changes[:MAX_READINGS]:
         try:
-            other = sampled(beginning, replace(declared, format="csv", **settings))
+            other = sampled(beginning, replace(declared, **{"format": "csv", **settings}))
         except RequestError:
             continue  # a header that cannot be one: nobody would want that
         readings.append(

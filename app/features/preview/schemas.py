@@ -16,8 +16,8 @@ REJECTED = "Rows in it that would be rejected."
 class Confidence(Answer):
     """How sure the parts of the dialect are, from 0 to 1; 1 of what was declared."""
 
-    delimiter: float = Field(description="That the delimiter is right.")
-    header: float = Field(description="That the header has so many rows.")
+    delimiter: float = Field(description="Confidence in the delimiter, from 0 to 1.")
+    header: float = Field(description="Confidence in the number of header rows, from 0 to 1.")
 
 
 class SampledRows(Answer):
@@ -58,7 +58,9 @@ class ColumnType(Answer):
 class PreviewRow(Answer):
     """A row as it would be loaded."""
 
-    row_number: int = Field(description="Its number in the file, from 1; the header is none.")
+    row_number: int = Field(
+        description="Number of the row in the file, from 1; the header does not count."
+    )
     line: int = Field(description="The line where it begins, from 1.")
     data: list[str | None] | Shown = Field(description="The cells of CSV, or the object of JSON.")
 
@@ -67,9 +69,9 @@ class OtherReading(Answer):
     """Another way to read the file, and what it would give."""
 
     settings: Shown = Field(description="The options of an upload that read it so.")
-    confidence: float = Field(description="That this is the right way, from 0 to 1.")
+    confidence: float = Field(description="Confidence in this reading, from 0 to 1.")
     columns: list[str] = Field(description="Names of the first columns, at most 100.")
-    column_count: int = Field(description="How many columns there would be.")
+    column_count: int = Field(description="Number of columns under this reading.")
     ok: int = Field(description="Rows of the sample that would be loaded.")
     rejected: int = Field(description="Rows of the sample that would be rejected.")
 
@@ -90,18 +92,18 @@ class LastTime(Answer):
 class Preview(Answer):
     """What a file is, and how it would be read."""
 
-    dialect: Dialect = Field(description="As you said, the rest as it was detected.")
+    dialect: Dialect = Field(description="Your settings, and detected values for the rest.")
     confidence: Confidence | None = Field(description="Of a CSV file; null for JSON.")
     decoding: list[Decoding] = Field(description=DECODING)
     columns: list[str] = Field(description="Names of the columns, of JSON those of the sample.")
     types: list[ColumnType] = Field(description="Types of the first 500 columns, in their order.")
-    sample: Sample = Field(description="What was read, and what would become of it.")
-    rows: list[PreviewRow] = Field(description="The first rows, at most `rows`.")
+    sample: Sample = Field(description="Counts of what was read, by outcome.")
+    rows: list[PreviewRow] = Field(description="The first rows; `rows` limits them.")
     rejects: list[ReportedReject] = Field(
-        description="The first that would be rejected, at most 20."
+        description="The first rows that would be rejected, at most 20."
     )
     readings: list[OtherReading] = Field(
-        description="Runners-up, the likeliest first: other delimiters, with a header or without."
+        description="Other possible readings, the likeliest first: another delimiter, with or without a header."
     )
     records: list[str] = Field(
         description="Values for `records`: arrays in a JSON document that is read as one record."

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
 from app.db.files import IS_STORED
-from app.db.models import File, Job, RejectedRow, ResultPage
+from app.db.models import File, Job, JobLabel, RejectedRow, ResultPage
 from app.db.rows import fetch_all
 from app.features.retention.rules import Days, Kind
 from app.states import ACTIVE_JOBS
@@ -48,7 +48,9 @@ async def find_due(
 
 
 def _ended_long_ago(job: Any, days: Days, now: datetime) -> ColumnElement[bool]:
-    """Match jobs that ended before the limit of their processor. A running job has no end."""
+    """Match jobs that ended before the limit of their labels, or else of their processor. A running
+    job has no end.
+    """
 
     def older_than(limit: float) -> ColumnElement[bool]:
         is_older: ColumnElement[bool] = job.finished_at < now - timedelta(days=limit)
@@ -57,7 +59,28 @@ def _ended_long_ago(job: Any, days: Days, now: datetime) -> ColumnElement[bool]:
     own = [and_(job.processor == name, older_than(d)) for name, d in days.by_processor.items()]
     default = false() if days.default is None else older_than(days.default)
     others = and_(job.processor.not_in(list(days.by_processor)), default)
-    return and_(job.status.not_in(ACTIVE_JOBS), or_(others, *own))
+    by_processor = or_(others, *own)
+    if not days.by_label:
+        return and_(job.status.not_in(ACTIVE_JOBS), by_processor)
+    has = {label: _belongs_to_label(job, label) for label in days.by_label}
+    is_labelled = or_(*has.values())
+    by_label = and_(*(or_(not_(has[name]), older_than(d)) for name, d in days.by_label.items()))
+    is_due = or_(and_(is_labelled, by_label), and_(not_(is_labelled), by_processor))
+    return and_(job.status.not_in(ACTIVE_JOBS), is_due)
+
+
+def _belongs_to_label(job: Any, label: str) -> ColumnElement[bool]:
+    """Match jobs with this label, their parts and corrections, and the parts of these."""
+    above = aliased(Job)
+    parent_of_parent = (
+        select(above.parent_id).where(above.id == job.parent_id).correlate(job).scalar_subquery()
+    )
+    is_of_job = or_(
+        JobLabel.job_id == job.id,
+        JobLabel.job_id == job.parent_id,
+        JobLabel.job_id == parent_of_parent,
+    )
+    return exists().where(JobLabel.label == label, is_of_job)
 
 
 def _files_with_due_bytes(days: Days, now: datetime) -> Select[*tuple[Any, ...]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+LABEL = "label:"
+"""Prefix of the rules for a label."""
 
 
 class Kind(StrEnum):
@@ -27,27 +30,32 @@ class Days:
     default: float | None
     by_processor: Mapping[str, float]
     """Days for the jobs of single processors, instead of the default."""
+    by_label: Mapping[str, float] = field(default_factory=dict)
+    """Days for the jobs with single labels, instead of all others; the longest for a job with
+    several of them.
+    """
 
     @property
     def is_off(self) -> bool:
-        return self.default is None and not self.by_processor
+        return self.default is None and not self.by_processor and not self.by_label
 
 
 def rules_of(setting: Mapping[str, float]) -> dict[Kind, Days]:
-    """Return the rules of a setting such as {"bytes": 7, "sentiment.rows": 30}."""
+    """Return the rules of a setting such as {"bytes": 7, "sentiment.rows": 30,
+    "label:audit.jobs": 3650}.
+    """
     return {kind: _days(kind, setting) for kind in Kind}
 
 
 def _days(kind: Kind, setting: Mapping[str, float]) -> Days:
-    by_processor = {
-        processor: days for processor, named, days in _by_processor(setting) if named == kind
-    }
-    return Days(setting.get(kind), by_processor)
-
-
-def _by_processor(setting: Mapping[str, float]) -> Iterator[tuple[str, str, float]]:
-    """Yield (processor, kind, days)."""
+    by_processor: dict[str, float] = {}
+    by_label: dict[str, float] = {}
     for name, days in setting.items():
-        processor, dot, kind = name.rpartition(".")
-        if dot:
-            yield processor, kind, days
+        whose, dot, named = name.rpartition(".")
+        if not dot or named != kind:
+            continue
+        if whose.startswith(LABEL):
+            by_label[whose.removeprefix(LABEL)] = days
+        else:
+            by_processor[whose] = days
+    return Days(setting.get(kind), by_processor, by_label)

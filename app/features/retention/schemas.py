@@ -41,7 +41,9 @@ class DueByKind(Answer):
 class RetentionPlan(Answer):
     """What rules of retention delete now."""
 
-    rules: dict[str, float] = Field(description="Days by kind, or by `processor.kind`.")
+    rules: dict[str, float] = Field(
+        description="Days by kind, `processor.kind` or `label:name.kind`."
+    )
     is_in_force: bool = Field(
         description="Whether these are the rules of RETENTION; otherwise nothing is deleted."
     )

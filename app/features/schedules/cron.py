@@ -60,9 +60,9 @@ class _Field:
         if word in self.names:
             return self.names.index(word) + self.first_named
         if not word.isdigit():
-            raise self._bad(text, f"takes numbers{self._or_names}; `{word}` is none")
+            raise self._bad(text, f"takes numbers{self._or_names}, not `{word}`")
         if not self.low <= int(word) <= self.high:
-            raise self._bad(text, f"takes {self.low} to {self.high}; `{word}` is outside of them")
+            raise self._bad(text, f"must be {self.low} to {self.high}, not `{word}`")
         return int(word)
 
     @property
@@ -88,12 +88,10 @@ def check_cron(cron: str) -> None:
     if cron.strip().startswith("@"):
         meant = NICKNAMES.get(cron.strip().lower())
         instead = f"write `{meant}`" if meant else "write the five fields"
-        raise BadCron(f"{shown} is a nickname, which is not taken; {instead}.")
+        raise BadCron(f"{shown} is a nickname, which is not supported; {instead}.")
     texts = BLANKS.split(cron.strip(" \t"))
     if len(texts) != len(FIELDS):
-        seconds_or_year = (
-            "; there is none for seconds, and none for a year" if len(texts) > len(FIELDS) else ""
-        )
+        seconds_or_year = "; it has none for seconds or years" if len(texts) > len(FIELDS) else ""
         raise BadCron(f"{shown} has {len(texts)} fields, not {len(FIELDS)}{seconds_or_year}.")
     for field, text in zip(FIELDS, texts, strict=True):
         field.check(text)

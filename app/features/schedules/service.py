@@ -48,12 +48,12 @@ def next_runs(cron: str, timezone: str, after: datetime) -> Iterator[datetime]:
         zone = ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise InvalidParameter(
-            f"There is no time zone {timezone[:60]!r}; write it like Europe/Berlin."
+            f"There is no time zone {timezone[:60]!r}; use a name such as Europe/Berlin."
         ) from None
     try:
         moments = CronSim(cron, after.astimezone(zone))
     except CronSimError:  # a day that none of its months has; `check_cron` reports all other errors
-        raise BadCron(f"{cron[:100]!r} names no moment that will ever come.") from None
+        raise BadCron(f"{cron[:100]!r} never matches a date.") from None
     return (moment.astimezone(UTC) for moment in moments)
 
 
@@ -246,7 +246,7 @@ def first_run(cron: str, timezone: str, after: datetime) -> datetime:
     try:
         return next(next_runs(cron, timezone, after))
     except StopIteration:
-        raise BadCron(f"{cron[:100]!r} names no moment that will ever come.") from None
+        raise BadCron(f"{cron[:100]!r} never matches a date.") from None
 
 
 def _body(row: ScheduleRow) -> dict[str, Any]:

@@ -329,8 +329,8 @@ def _matched(content: bytes, items: Sequence[Item], latency_ms: float) -> list[A
         if len(ordered) != len(items) or any(item.id not in by_id for item in items):
             raise _Failed(
                 "ml_bad_response",
-                f"{len(items)} transactions were sent, predictions for other or {len(by_id)} ids"
-                " came",
+                f"{len(items)} transactions were sent, but the predictions are for {len(by_id)} "
+                "or other ids",
             )
         ordered = [by_id[item.id] for item in items]
     for score in (min(p.fraud_score for p in ordered), max(p.fraud_score for p in ordered)):

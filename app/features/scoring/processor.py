@@ -8,7 +8,6 @@ Every row ends as exactly one of scored (a result), invalid (a reject that names
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -25,6 +24,7 @@ from app.features.scoring.scored import (
 )
 from app.formats.base import Rows, unique_names
 from app.processors.base import ChunkContext, ChunkOutcome, WaitsForService, WritesTables
+from app.suggestions import did_you_mean
 
 
 class ScoringProcessor(WaitsForService, WritesTables):
@@ -99,12 +99,9 @@ class ScoringProcessor(WaitsForService, WritesTables):
 def _missing(field: str, names: Sequence[str], header: Sequence[str]) -> MissingColumn:
     if not names:
         return MissingColumn(
-            f"The field {field!r} is read from inside of an object, which only JSON has",
+            f"The field `{field}` is nested in an object, which only JSON has.",
             column=field,
         )
-    near = next(
-        (close for name in names for close in difflib.get_close_matches(name, header, 1)), None
-    )
-    hint = f"; did you mean {near!r}?" if near else ""
-    expected = " or ".join(map(repr, names))
-    return MissingColumn(f"There is no column {expected}{hint}", column=names[0])
+    expected = " or ".join(f"`{name}`" for name in names)
+    hint = did_you_mean(names, header)
+    return MissingColumn(f"The file has no column {expected}.{hint}", column=names[0])

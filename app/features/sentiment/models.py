@@ -43,7 +43,7 @@ def checked(scores: Sequence[tuple[str, float]], count: int) -> list[tuple[str, 
     for sentiment, value in plain:
         if sentiment not in SENTIMENTS or not isfinite(value):
             raise BadScores(
-                f"The model gave {sentiment[:40]!r}, {value}, which is no sentiment with a score."
+                f"The model gave {sentiment[:40]!r}, {value}, which is not a sentiment with a score."
             )
     return plain
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from difflib import get_close_matches
 from functools import partial
 from typing import Annotated, Any
 
@@ -19,6 +18,7 @@ from app.features.sentiment.models import LEXICON, SENTIMENTS, check_paths, scor
 from app.formats.base import ObjectRows, Reject, Rows
 from app.processors.base import ChunkContext, ChunkOutcome, Processor
 from app.processors.options import Options
+from app.suggestions import did_you_mean
 
 TEXT, ID = "text", "id"
 HEAD, AUTO = "minilm", "auto"
@@ -80,7 +80,7 @@ class SentimentProcessor(Processor):
         text = options.text_column
         if header and text not in header:
             raise MissingColumn(
-                f"The file has no column `{text}`{_nearest(text, header)}.", column=text
+                f"The file has no column `{text}`.{did_you_mean(text, header)}", column=text
             )
         return COLUMNS
 
@@ -195,9 +195,7 @@ def _read_object(name: str, raw: bytes) -> tuple[str, str]:
     """Return (id or "", text) of a JSON object. A number keeps its digits."""
     row = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     if name not in row:
-        raise _BadText(
-            "missing_text", f"The object has no key `{name}`{_nearest(name, list(row))}."
-        )
+        raise _BadText("missing_text", f"The object has no key `{name}`.{did_you_mean(name, row)}")
     text, row_id = _text(row[name]), _text(row[ID]) if ID in row else None
     if text is None:
         raise _BadText("missing_text", "The text is null.")
@@ -212,13 +210,6 @@ def _text(value: msgspec.Raw) -> str | None:
     if json.startswith(b'"'):
         return msgspec.json.decode(json, type=str)
     return None if json == b"null" else json.decode()
-
-
-def _nearest(wanted: str, names: Sequence[str]) -> str:
-    """Return the end of a sentence that names the column most like the missing one."""
-    lowered = {name.strip().lower(): name for name in names}
-    close = get_close_matches(wanted.strip().lower(), lowered, n=1, cutoff=0.5)
-    return f"; the nearest is `{lowered[close[0]][:60]}`" if close else ""
 
 
 def _reject(number: int, column: str, bad: _BadText) -> Reject:

@@ -56,12 +56,12 @@ def load(
     ],
     to: Annotated[str, typer.Option("--to", metavar="TABLE", help="Such as public.orders.")],
     mode: Annotated[
-        str, typer.Option(metavar=MODES, help="What is done with rows that are there.")
+        str, typer.Option(metavar=MODES, help="What to do with rows that already exist.")
     ] = "append",
     key: Annotated[
         str | None,
         typer.Option(
-            metavar="COLUMN,...", help="What tells rows apart. [default: the primary key]"
+            metavar="COLUMN,...", help="Columns that identify a row. [default: the primary key]"
         ),
     ] = None,
     template: Annotated[
@@ -73,10 +73,10 @@ def load(
     ] = None,
     on_schema_change: Annotated[
         str,
-        typer.Option(metavar=POLICIES, help="What becomes of columns that the table lacks."),
+        typer.Option(metavar=POLICIES, help="What to do with columns that the table lacks."),
     ] = "refuse",
     max_delete: Annotated[
-        str | None, typer.Option(metavar="ROWS|PERCENT%", help="That a mirror may delete.")
+        str | None, typer.Option(metavar="ROWS|PERCENT%", help="How many rows a mirror may delete.")
     ] = None,
     connection: Connection = None,
     priority: Annotated[
@@ -187,10 +187,10 @@ def _create(
 )
 def tables(
     name: Annotated[
-        str | None, typer.Argument(metavar="[TABLE]", help="One of them, to be described.")
+        str | None, typer.Argument(metavar="[TABLE]", help="The table to describe.")
     ] = None,
     connection: Connection = None,
-    schema: Annotated[str | None, typer.Option(help="Another than the default one.")] = None,
+    schema: Annotated[str | None, typer.Option(help="A schema other than the default one.")] = None,
     as_json: Json = False,
     url: Url = DEFAULT_URL,
 ) -> None:

@@ -7,15 +7,17 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.config import Settings
 from app.db.engine import APPLICATION_NAME, Database, brief, is_transient
+from app.db.liveness import notice_silence
 from app.errors import ConnectionUnavailable, TerminalError, TransientError, UnknownConnection
 from app.failpoints import hit
 
@@ -105,7 +107,7 @@ class Connections:
         """
         self.check(name)
         if name not in self._engines:
-            self._engines[name] = create_async_engine(
+            engine = self._engines[name] = create_async_engine(
                 self._urls[name],
                 pool_size=POOL_SIZE,
                 max_overflow=MOST_MORE,
@@ -120,6 +122,7 @@ class Connections:
                     "server_settings": {"application_name": APPLICATION_NAME},
                 },
             )
+            event.listen(engine.sync_engine.pool, "connect", _connected)
         return self._engines[name]
 
     @asynccontextmanager
@@ -220,6 +223,10 @@ class RemoteTransaction:
         """Give the connection back, or away if it is broken."""
         with suppress(*UNREACHABLE):
             await self.connection.close()
+
+
+def _connected(connection: Any, _: Any) -> None:
+    notice_silence(connection.driver_connection)
 
 
 def _is_of_login(error: asyncpg.PostgresError) -> bool:

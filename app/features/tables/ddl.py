@@ -155,9 +155,9 @@ def name_problems(
         elif _is_too_long(column, dialect):
             problems.append(f"The name {column[:60]!r} of a column has more than 63 bytes.")
         elif folded in taken:
-            problems.append(f"There would be two columns {column[:60]!r}.")
+            problems.append(f"Two columns would have the name {column[:60]!r}.")
         elif dialect == "postgresql" and column in SYSTEM_COLUMNS:
-            problems.append(f"The name {column!r} is that of a column of the system.")
+            problems.append(f"{column!r} is the name of a system column.")
         taken.add(folded)
     return problems
 
@@ -185,7 +185,7 @@ def type_problems(
         if column not in columns:
             problems.append(f"The table has no column {column[:60]!r}.")
         elif not _is_type(written, dialect):
-            problems.append(f"{written[:60]!r} is no type that a column can be made of.")
+            problems.append(f"{written[:60]!r} is not a type that a column can have.")
     return problems
 
 

@@ -4,7 +4,6 @@ which corrections.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import chunks, corrections, files
-from app.db.rows import ChunkRow
+from app.db import files
 from app.errors import InvalidParameter
 from app.features.tables.definition import Column, TableDefinition, quoted
 from app.features.tables.loading.loader import Loader
@@ -21,8 +19,7 @@ from app.features.tables.loading.record import stored_columns
 from app.features.tables.loading.statements import ROW
 from app.features.tables.loading.undoing import Recorded, find_loads
 from app.features.tables.queries import RecordedLoad
-from app.formats.base import Format, Span
-from app.formats.registry import from_json, open_format
+from app.jobs.origins import StoredFile, find_origin
 from app.sources.base import Sources
 
 MOST_EVENTS = 100
@@ -51,11 +48,11 @@ def parse_key(text: str, definition: TableDefinition) -> Key:
         try:
             values = msgspec.json.decode(text, type=dict[str, str | int | float])
         except msgspec.MsgspecError as error:
-            raise InvalidParameter(f"`key` is no JSON object of values: {error}") from error
+            raise InvalidParameter(f"`key` is not a JSON object of values: {error}") from error
     elif len(definition.primary_key) == 1:
         values = {definition.primary_key[0]: text}
     if not values:
-        raise InvalidParameter('`key` must be a JSON object, as {"id": 7}.')
+        raise InvalidParameter('`key` must be a JSON object, such as {"id": 7}.')
     columns: list[Column] = []
     for name in values:
         column = definition.column(name)
@@ -78,7 +75,7 @@ class History:
         self, connection: AsyncConnection, definition: TableDefinition, key: Key, owner: str
     ) -> dict[str, Any]:
         """Return the row as it is now, and what loads did with it, the newest first. Names of files
-        of other owners are left out. Raises InvalidParameter for a value that is none of its type.
+        of other owners are left out. Raises InvalidParameter for a value that is not of its type.
         """
         names = [column.name for column in definition.columns]
         row = await self._current(connection, definition, key, names)
@@ -155,36 +152,22 @@ class History:
     async def _place(self, load: RecordedLoad, number: int) -> dict[str, Any]:
         """Return where a row is in the file, as far as that is stored, and what corrected it."""
         place: dict[str, Any] = {"row_number": number}
-        indexes = await chunks.indexes_of(self._own, load.id, number, number)
-        if not indexes:
-            return place
-        index = indexes[0][1]
-        (chunk,) = await chunks.list_chunks(self._own, load.id, after=index - 1, limit=1)
-        correction = await corrections.find_of_row(self._own, load.id, index, number)
-        if correction is not None:
-            place["correction_id"] = str(correction)
         file = await files.find_file(self._own, load.file_id, load.owner)
+        stored = None
         if file is not None and file.storage_uri is not None:
-            form = open_format(from_json(file.dialect))
-            start, end, line = await asyncio.to_thread(
-                self._locate, form, chunk, number, file.storage_uri, file.etag
-            )
-            place |= {"line": line, "byte_start": start, "byte_end": end}
+            stored = StoredFile(file.storage_uri, file.etag, file.dialect)
+        origin = await find_origin(self._own, self._sources, load.id, stored, number)
+        if origin is None:
+            return place
+        if origin.correction_id is not None:
+            place["correction_id"] = str(origin.correction_id)
+        if origin.place is not None:
+            place |= {
+                "line": origin.place.line,
+                "byte_start": origin.place.byte_start,
+                "byte_end": origin.place.byte_end,
+            }
         return place
-
-    def _locate(
-        self, form: Format, chunk: ChunkRow, number: int, uri: str, etag: str | None
-    ) -> tuple[int, int, int]:
-        data = self._sources.read(uri, chunk.byte_start, chunk.byte_end, etag)
-        span = Span(
-            chunk.byte_start,
-            chunk.byte_end,
-            chunk.first_row,
-            chunk.row_count,
-            chunk.first_line,
-            chunk.crc32,
-        )
-        return form.locate(data, span, [number])[0]
 
 
 def _event(

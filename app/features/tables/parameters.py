@@ -28,17 +28,20 @@ class TableParameters(JobOptions):
         min_length=1,
         max_length=400,
         pattern=r"^[^\x00]*$",
-        description="The table that the rows are loaded into, as `public.orders`.",
+        description="The table to load the rows into, such as `public.orders`.",
     )
     connection: str | None = Field(
-        default=None, max_length=40, description="Of the table; one of GET /api/v1/connections."
+        default=None,
+        max_length=40,
+        description="Database of the table; one of GET /api/v1/connections.",
     )
     mode: Mode | None = Field(
-        default=None, description="Of the table: `append` if not given; see the processor `load`."
+        default=None,
+        description="How to load the table: `append` by default; see the processor `load`.",
     )
     key: Annotated[list[str], BeforeValidator(_names)] | None = Field(
         default=None,
-        description="Of the table: the columns that tell rows apart, separated by commas.",
+        description="Columns of the table that identify a row, separated by commas.",
     )
     template_id: UUID | None = Field(
         default=None,
@@ -46,22 +49,22 @@ class TableParameters(JobOptions):
     )
     on_schema_change: OnSchemaChange | None = Field(
         default=None,
-        description="Of the table: what becomes of columns that it lacks; `refuse` if not given.",
+        description="What to do with columns that the table lacks; `refuse` by default.",
     )
     max_delete: str | None = Field(
         default=None,
         max_length=20,
-        description="Of the table: how many rows a `mirror` may delete, as `100` or `5%`.",
+        description="How many rows a `mirror` may delete, such as `100` or `5%`.",
     )
 
     @model_validator(mode="after")
     def _belong_to_a_table(self) -> TableParameters:
         lonely = next((name for name in OPTIONS if getattr(self, name) is not None), None)
         if self.table is None and lonely is not None:
-            raise ValueError(f"`{lonely}` is of a load: give a table")
+            raise ValueError(f"`{lonely}` belongs to a load: give `table`, too")
         processor = getattr(self, "processor", LOAD)
         if self.table is not None and "processor" in self.model_fields_set and processor != LOAD:
-            raise ValueError("a table is loaded by the processor `load`, and by no other")
+            raise ValueError("only the processor `load` loads a table")
         return self
 
     def processor_options(self) -> dict[str, str]:

@@ -249,7 +249,9 @@ def plan_creation(
     problems += [Problem("types", text) for text in ddl.type_problems(types or {}, chosen, dialect)]
     for column in wanted.key:
         if column not in chosen:
-            problems.append(Problem("key", f"The key {column[:60]!r} is no column of the table."))
+            problems.append(
+                Problem("key", f"The key {column[:60]!r} is not a column of the table.")
+            )
     if wanted.on_schema_change != "refuse":
         problems.append(Problem("on_schema_change", "A table that is created has all columns."))
     if problems:
@@ -404,7 +406,9 @@ def _as_told(
         elif isinstance(source, str) and source not in header:
             problems.append(Problem(option, f"The file has no column {source[:60]!r}."))
         elif column.generated == "computed":
-            problems.append(Problem(option, f"The column {target[:60]!r} is computed."))
+            problems.append(
+                Problem(option, f"The column {target[:60]!r} is computed by the database.")
+            )
         elif target in matches:
             problems.append(Problem(option, f"The column {target[:60]!r} is named twice."))
         else:
@@ -499,7 +503,7 @@ def _with_columns(
             defaulted.append(column.name)
             problems += _value_problems(plan, column)
     if not columns:
-        problems.append(Problem("columns", "No column of the file is one of the table."))
+        problems.append(Problem("columns", "No column of the file matches a column of the table."))
     always = {c.name for c in plan.definition.columns if c.generated == "identity_always"}
     return replace(
         plan,
@@ -527,15 +531,17 @@ def _type_problems(column: PlannedColumn) -> Iterator[Problem]:
     casts = (column.cast, column.cast.element)
     if any(cast is not None and cast.kind == "refused" for cast in casts):
         text = f"The column {column.name[:60]!r} is of the type {column.type}"
-        yield Problem("columns", f"{text}, whose values depend on settings or are cut.")
+        yield Problem("columns", f"{text}, whose values depend on settings or are cut off.")
 
 
 def _right_problems(plan: LoadPlan, column: Column) -> Iterator[Problem]:
     rights = plan.definition.rights
     if plan.mode in INSERTING and "insert" not in rights and not column.can_insert:
-        yield Problem("table", f"The role may not insert into the column {column.name[:60]!r}.")
+        yield Problem(
+            "table", f"The database role may not insert into the column {column.name[:60]!r}."
+        )
     if plan.mode in UPDATING and "update" not in rights and not column.can_update:
-        yield Problem("table", f"The role may not update the column {column.name[:60]!r}.")
+        yield Problem("table", f"The database role may not update the column {column.name[:60]!r}.")
 
 
 def _value_problems(plan: LoadPlan, column: Column) -> Iterator[Problem]:
@@ -550,7 +556,7 @@ def _value_problems(plan: LoadPlan, column: Column) -> Iterator[Problem]:
 def _key(plan: LoadPlan, wanted: Wanted, problems: list[Problem]) -> tuple[str, ...]:
     if plan.mode not in KEYED:
         if wanted.key:
-            problems.append(Problem("key", f"The mode {plan.mode} compares no key."))
+            problems.append(Problem("key", f"The mode {plan.mode} does not use a key."))
         return ()
     key = wanted.key or plan.definition.primary_key
     if not key:
@@ -560,8 +566,8 @@ def _key(plan: LoadPlan, wanted: Wanted, problems: list[Problem]) -> tuple[str, 
     if missing:
         problems.append(Problem("key", f"The key {_listed(missing)} is not loaded."))
     elif plan.definition.unique_on(key) is None:
-        text = f"No primary key or unique constraint is on just {_listed(key)}."
+        text = f"No primary key or unique constraint covers exactly {_listed(key)}."
         problems.append(Problem("key", text))
     elif plan.mode == "update" and len(key) == len(plan.columns):
-        problems.append(Problem("columns", "Besides its key the file has nothing to update."))
+        problems.append(Problem("columns", "The file has no columns to update besides the key."))
     return key

@@ -44,14 +44,14 @@ class LoadOptions(Options):
     key: list[Identifier] = Field(
         default=[],
         max_length=32,
-        description="Columns of the table that tell rows apart; its primary key if not given.",
+        description="Columns of the table that identify a row; its primary key by default.",
     )
     columns: dict[Identifier, Identifier | ColumnSource] | None = Field(
         default=None,
         max_length=MAX_COLUMNS,
         description=(
-            "By column of the table, the column of the file, or `from` with the steps of a"
-            " transform; all others are not loaded. By their names if not given."
+            "The column of the file for each column of the table, or `from` with the steps of a "
+            "transform; others are not loaded. By default columns are matched by name."
         ),
     )
     template_id: UUID | None = Field(
@@ -64,7 +64,7 @@ class LoadOptions(Options):
     on_schema_change: OnSchemaChange = Field(
         default="refuse",
         description=(
-            "What becomes of columns that the table lacks. `rescue`: one JSON object in"
+            "What to do with columns that the table lacks. `rescue`: one JSON object in"
             " `rescue_column`."
         ),
     )
@@ -72,33 +72,33 @@ class LoadOptions(Options):
     types: dict[Identifier, Annotated[str, Field(max_length=100)]] = Field(
         default={},
         max_length=MAX_COLUMNS,
-        description="Of `create`: types of columns, instead of those that the analysis tells.",
+        description="For `create`: types of columns that replace those of the analysis.",
     )
     visibility: Literal["atomic", "progressive"] = Field(
         default="atomic",
         description=(
-            "`atomic`: readers see the table before or after. `progressive`: the rows of each chunk"
-            " as soon as it is done; they stay if the load fails later."
+            "`atomic`: readers see the table either before or after the load. `progressive`: the"
+            " rows of each chunk as soon as it is done; they stay if the load fails later."
         ),
     )
     max_delete: str = Field(
         default="",
         max_length=20,
-        description="Of `mirror`: how many rows it may delete, as `100` or `5%`.",
+        description="How many rows a `mirror` may delete, such as `100` or `5%`.",
     )
     empty: Literal["null", "text"] = Field(
-        default="null", description="What an empty cell is in a text column."
+        default="null", description="What an empty cell means in a text column."
     )
     dry_run: bool = Field(
         default=False,
-        description="Tell what the load would do, with samples, and leave the table as it is.",
+        description="Report what the load would do, with samples, and leave the table as it is.",
     )
 
     record: bool = Field(
         default=True,
         description=(
-            "Keep what the load writes and replaces for UNDO_KEEP_DAYS, for its undo, its proof and"
-            " the history of rows."
+            "Keep what the load writes and replaces for UNDO_KEEP_DAYS, for undo, proof and "
+            "the history of rows."
         ),
     )
 

@@ -90,7 +90,7 @@ class TableLoad(Answer):
     job_id: UUID = Field(description=JOB_ID)
     file_id: UUID = Field(description=FILE_ID)
     filename: str = Field(description="Of the file.")
-    mode: Mode = Field(description="What it does with rows that are there.")
+    mode: Mode = Field(description="What it does with rows that already exist.")
     status: Status = Field(description="Of the job.")
     summary: Shown | None = Field(description="Its counts; null until it has some.")
     created_at: datetime = Field(description=CREATED_AT)

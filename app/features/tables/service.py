@@ -199,7 +199,7 @@ class Tables:
         self._connections.check(connection_name)
         parts = catalogue.parse_name(written)
         if parts is None:
-            raise UnknownTable(f"{written[:100]!r} is no name of a table.")
+            raise UnknownTable(f"{written[:100]!r} is not a name of a table.")
         schema, table = parts
         return TableName(schema or self._default_schema(connection_name), table, connection_name)
 
@@ -306,7 +306,7 @@ class Tables:
             name = TableName(schemas[0], name.table, name.connection)
         is_taken = await self._find(connection, name) is not None
         if is_taken or await catalogue.is_own(connection, name, self._own):
-            raise TableExists(f"There is a table {str(name)[:100]!r} already.")
+            raise TableExists(f"The table {str(name)[:100]!r} already exists.")
         return name
 
     def _creation(

@@ -120,18 +120,18 @@ def _enum(cells: Cells, cast: Cast) -> None:
     other = _mask(cells.texts.is_valid()) & ~_mask(known)
     shown = ", ".join(cast.labels[:5])
     cells.refuse(
-        other, "not_in_enum", f"`{{value}}` is none of the values of {cast.type}: {shown}."
+        other, "not_in_enum", f"`{{value}}` is not one of the values of {cast.type}: {shown}."
     )
 
 
 def _uuid(cells: Cells, cast: Cast) -> None:
     digit = "[0-9a-fA-F]"
     pattern = f"{digit}{{8}}-{digit}{{4}}-{digit}{{4}}-{digit}{{4}}-{digit}{{12}}"
-    cells.refuse_unless(pattern, "not_a_uuid", "`{value}` is no UUID.")
+    cells.refuse_unless(pattern, "not_a_uuid", "`{value}` is not a UUID.")
 
 
 def _bytea(cells: Cells, cast: Cast) -> None:
-    message = r"`{value}` are no bytes in the form \x00ff."
+    message = r"`{value}` is not bytes in the form \x00ff."
     cells.refuse_unless(r"\\x(?:[0-9a-fA-F]{2})*", "not_bytes", message)
 
 
@@ -263,12 +263,14 @@ def _with_seconds(cast: Cast) -> str:
 
 
 def _time(cells: Cells, cast: Cast) -> None:
-    message = f"`{{value}}` is no time in the form 23:59:59 that {cast.type} keeps."
+    message = f"`{{value}}` is not a time in the form 23:59:59 that {cast.type} keeps."
     cells.refuse_unless(_with_seconds(cast), "not_a_time", message)
 
 
 def _timetz(cells: Cells, cast: Cast) -> None:
-    message = f"`{{value}}` is no time with its offset, as 23:59:59Z, that {cast.type} keeps."
+    message = (
+        f"`{{value}}` is not a time with its offset, such as 23:59:59Z, that {cast.type} keeps."
+    )
     cells.refuse_unless(_with_seconds(cast) + ZONE, "not_a_time", message)
 
 
@@ -276,7 +278,7 @@ def _date(cells: Cells, cast: Cast) -> None:
     if cast.format:
         _by_format(cells, cast)
         return
-    message = "`{value}` is no date in the form 2026-12-31."
+    message = "`{value}` is not a date in the form 2026-12-31."
     _refuse_unless_day(cells, cells.texts, message)
 
 
@@ -289,9 +291,7 @@ def _timestamp(cells: Cells, cast: Cast) -> None:
     if cast.format:
         _by_format(cells, cast)
         return
-    message = (
-        f"`{{value}}` is no date and time in the form 2026-12-31T23:59:59 that {cast.type} keeps."
-    )
+    message = f"`{{value}}` is not a date and time in the form 2026-12-31T23:59:59 that {cast.type} keeps."
     cells.refuse_unless(rf"{DAY}(?:[T ]{_with_seconds(cast)})?", "not_a_date", message)
     _refuse_unless_day(cells, _days(cells), message)
 
@@ -302,7 +302,7 @@ def _timestamptz(cells: Cells, cast: Cast) -> None:
         _by_format(cells, cast)
         return
     message = (
-        f"`{{value}}` is no date and time with its offset, as 2026-12-31T23:59:59Z, that"
+        f"`{{value}}` is not a date and time with its offset, such as 2026-12-31T23:59:59Z, that"
         f" {cast.type} keeps."
     )
     cells.refuse_unless(rf"{DAY}[T ]{_with_seconds(cast)}{ZONE}", "not_a_date", message)
@@ -323,10 +323,10 @@ MICROSECONDS_OF_DAY = 86_400_000_000
 
 def _by_format(cells: Cells, cast: Cast) -> None:
     kind = type_of_format(cast.format, reading=True)
-    message = f"`{{value}}` is no date in the form {cast.format}."
+    message = f"`{{value}}` is not a date in the form {cast.format}."
     if kind not in FITTING[cast.kind]:
         there = _mask(cells.texts.is_valid())
-        message = f"`{{value}}`, read as {cast.format}, is no value of {cast.type}."
+        message = f"`{{value}}`, read as {cast.format}, is not a value of {cast.type}."
         cells.refuse(there, "not_a_date", message)
         return
     values, bad = dates.parse(cells.texts, cast.format)
@@ -335,7 +335,11 @@ def _by_format(cells: Cells, cast: Cast) -> None:
         step = MICROSECONDS_OF_DAY if cast.kind == "date" else 10 ** (6 - (cast.length or 0))
         micros = pc.fill_null(values.view(pa.int64()), 0).to_numpy(zero_copy_only=False)
         finer = _mask(values.is_valid()) & (micros % step != 0)
-        cells.refuse(finer, "not_a_date", f"`{{value}}` is finer than {cast.type} keeps.")
+        cells.refuse(
+            finer,
+            "not_a_date",
+            f"`{{value}}` has more decimals of a second than {cast.type} keeps.",
+        )
     written = dates.to_iso(values, kind)
     if cast.kind == "date":
         written = pc.utf8_slice_codeunits(written, 0, DAY_CHARACTERS)
@@ -351,7 +355,7 @@ def _interval(cells: Cells, cast: Cast) -> None:
     months = f"(?:{number} years? ?)?(?:{number} mons? ?)?"
     clock = f"{number}:[0-5][0-9]:[0-5][0-9]{fraction}"
     written = f"{months}(?:{number} days? )?{clock}|{months}{number} days?"
-    message = "`{value}` is no duration, as PT1H30M or 1 day 01:30:00."
+    message = "`{value}` is not a duration, such as PT1H30M or 1 day 01:30:00."
     cells.refuse_unless(f"P{iso_days}{iso_clock}|{written}", "not_an_interval", message)
     bare = pc.fill_null(pc.match_substring_regex(cells.texts, r"\A(?:P|.*T)\z"), False)
     cells.refuse(_mask(bare), "not_an_interval", message)
@@ -378,9 +382,11 @@ def _not_a_number(name: str) -> Any:
 def _json(cells: Cells, cast: Cast) -> None:
     check = _is_jsonb if cast.is_binary else _is_json
     bad = cells.replace(lambda text: text if check(text) else None)
-    message = "`{value}` is no JSON that the column can keep: jsonb keeps no key twice, and no NUL."
+    message = (
+        "`{value}` is not JSON that the column can keep: jsonb keeps neither repeated keys nor NUL."
+    )
     if not cast.is_binary:
-        message = "`{value}` is no JSON."
+        message = "`{value}` is not JSON."
     cells.refuse(bad, "not_json", message)
 
 
@@ -426,14 +432,16 @@ def _array(cells: Cells, cast_: Cast, *, is_json: bool) -> None:
     rows = [None if text is None else read(text) for text in cells.texts.to_pylist()]
     there = _mask(cells.texts.is_valid())
     bad = there & np.array([row is None for row in rows], bool)
-    message = "`{value}` is no flat list, as {1,2} or [1, 2]."
+    message = "`{value}` is not a flat list, such as {1,2} or [1, 2]."
     elements = pa.array([each for row in rows if row for each in row], pa.string())
     places = np.repeat(np.arange(len(rows)), [len(row or ()) for row in rows])
     done = cast(element, elements, is_json=is_json, empty="text")
     if element.kind not in ("text", "enum", "database"):
         empty = _mask(pc.fill_null(pc.equal(elements, ""), False))
         done.refuse(
-            empty, "not_an_array", f"The list has an empty value that is no {element.type}."
+            empty,
+            "not_an_array",
+            f"The list has an empty value, which {element.type} does not allow.",
         )
     written = _array_literals(done.texts, rows)
     cells.refuse(bad, "not_an_array", message)

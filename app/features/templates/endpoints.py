@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import Response
+from pydantic import BaseModel
 
 from app.api.errors import problem_responses
 from app.api.json import encoded_any
@@ -34,10 +36,17 @@ TemplateId = Annotated[UUID, Depends(template_id)]
     responses=problem_responses(400, 404, 409, 422, 503),
 )
 async def create_template(body: NewTemplate, app: App, owner: Owner) -> Response:
-    """Accept a mapping, as proposed or edited. Its headers are mapped the same way from now on."""
-    columns = None if body.columns is None else [column.model_dump() for column in body.columns]
-    template = await app.of(Templates).create(owner, body.name, columns, body.job_id)
+    """Accept a mapping, as proposed or edited: its headers are mapped the same way from now on. Or
+    save the columns that are wanted, to map files onto them.
+    """
+    template = await app.of(Templates).create(
+        owner, body.name, _dumped(body.columns), body.job_id, _dumped(body.target)
+    )
     return encoded_any(template, 201, {"Location": f"/api/v1/templates/{template['template_id']}"})
+
+
+def _dumped(columns: Sequence[BaseModel] | None) -> list[dict[str, Any]] | None:
+    return None if columns is None else [column.model_dump() for column in columns]
 
 
 @router.get("", response_model=TemplateList, responses=problem_responses(422))
@@ -72,7 +81,10 @@ async def edit_template(
 ) -> Response:
     """Create the next version of a template; the earlier ones stay."""
     columns = [column.model_dump() for column in body.columns]
-    return encoded_any(await app.of(Templates).edit(template_id, owner, body.name, columns))
+    edited = await app.of(Templates).edit(
+        template_id, owner, body.name, columns, _dumped(body.target)
+    )
+    return encoded_any(edited)
 
 
 @router.delete("/{template_id}", status_code=204, responses=problem_responses(404))

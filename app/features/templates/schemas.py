@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from app.api.answers import LIMIT, OFFSET, Answer, Shown
 
@@ -26,19 +26,44 @@ class TemplateColumn(BaseModel):
     )
 
 
+Value = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
+
+
+class TargetColumn(BaseModel):
+    """A column that is wanted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Header
+    type: Literal["text", "number", "date", "boolean"] = "text"
+    required: StrictBool = Field(
+        default=False, description="Whether each row is to have a value in it."
+    )
+    values: list[Value] = Field(
+        default=[],
+        max_length=20,
+        description="Some values, written as they are wanted: a mapping converts to their form.",
+    )
+
+
 class NewTemplate(BaseModel):
-    """Either the columns, or the mapping job whose result is accepted unchanged."""
+    """The columns that are wanted, how they are made from others, or both; or the mapping job whose
+    result is accepted unchanged.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     name: Title
     columns: list[TemplateColumn] | None = Field(default=None, max_length=1000)
+    target: list[TargetColumn] | None = Field(
+        default=None, min_length=1, max_length=1000, description="The columns that are wanted."
+    )
     job_id: UUID | None = None
 
     @model_validator(mode="after")
     def _one_of_them(self) -> NewTemplate:
-        if self.columns is None and self.job_id is None:
-            raise ValueError("give columns, or the job_id of a mapping")
+        if self.columns is None and self.target is None and self.job_id is None:
+            raise ValueError("give columns, a target, or the job_id of a mapping")
         return self
 
 
@@ -47,6 +72,21 @@ class EditedTemplate(BaseModel):
 
     name: Title | None = None
     columns: list[TemplateColumn] = Field(max_length=1000)
+    target: list[TargetColumn] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description="The columns that are wanted; those of the earlier version by default.",
+    )
+
+
+class KeptTarget(Answer):
+    """A column that is wanted."""
+
+    name: str = Field(description="Its name.")
+    type: str = Field(description="Type of its values: text, number, date or boolean.")
+    required: bool = Field(description="Whether each row is to have a value in it.")
+    values: list[str] = Field(description="Some values in the wanted form.")
 
 
 class KeptColumn(Answer):
@@ -65,6 +105,9 @@ class Template(Answer):
     name: str = Field(description="Its name.")
     columns: list[KeptColumn] = Field(
         description="The mapping, in the order of the reference columns."
+    )
+    target: list[KeptTarget] = Field(
+        description="The columns that are wanted; empty if nothing but their names is known."
     )
     job_id: UUID | None = Field(
         description="The mapping job that it came from; null if it was written by hand."

@@ -1,5 +1,5 @@
-"""Templates: mappings that were accepted, possibly after an edit. Accepted headers are proposed
-again.
+"""Templates: the columns that are wanted, and mappings onto them that were accepted, possibly after
+an edit. Accepted headers are proposed again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from app.features.templates import queries as templates
 from app.features.templates.queries import NewTemplate, TemplateRow
 
 REMEMBERED_TEMPLATES, REMEMBERED_HEADERS = 200, 20
+Columns = list[dict[str, Any]]
 
 
 class Templates:
@@ -23,32 +24,44 @@ class Templates:
         self._database = database
 
     async def create(
-        self, owner: str, name: str, columns: list[dict[str, Any]] | None, job_id: UUID | None
+        self,
+        owner: str,
+        name: str,
+        columns: Columns | None,
+        job_id: UUID | None,
+        target: Columns | None = None,
     ) -> dict[str, Any]:
-        """Create version 1 from these columns, or from the mapping of the job; raises NotFound,
-        ResultUnavailable, InvalidParameter.
+        """Create version 1 from these columns and this target, or from the mapping of the job; raises
+        NotFound, ResultUnavailable, InvalidParameter.
         """
 
         async def create(connection: AsyncConnection) -> TemplateRow:
-            chosen = (
-                columns if columns is not None else await self._of_job(connection, owner, job_id)
-            )
-            new = _new(uuid4(), 1, owner, name, chosen, job_id)
+            chosen, wanted = columns, target
+            if chosen is None and wanted is None:
+                chosen, wanted = await self._of_job(connection, owner, job_id)
+            new = _new(uuid4(), 1, owner, name, chosen, wanted, job_id)
             await templates.insert_version(connection, new)
             return await self._get(connection, new.id, owner)
 
         return _body(await self._database.transact(create))
 
     async def edit(
-        self, template_id: UUID, owner: str, name: str | None, columns: list[dict[str, Any]]
+        self,
+        template_id: UUID,
+        owner: str,
+        name: str | None,
+        columns: Columns,
+        target: Columns | None = None,
     ) -> dict[str, Any]:
-        """Create the next version; raises NotFound, InvalidParameter."""
+        """Create the next version, by default with the same target; raises NotFound,
+        InvalidParameter.
+        """
 
         async def edit(connection: AsyncConnection) -> TemplateRow:
             latest = await self._get(connection, template_id, owner)
-            new = _new(
-                template_id, latest.version + 1, owner, name or latest.name, columns, latest.job_id
-            )
+            wanted = latest.mapping.get("target") if target is None else target
+            version, new_name = latest.version + 1, name or latest.name
+            new = _new(template_id, version, owner, new_name, columns, wanted, latest.job_id)
             await templates.insert_version(connection, new)
             return await self._get(connection, template_id, owner)
 
@@ -96,17 +109,22 @@ class Templates:
 
     async def _of_job(
         self, connection: AsyncConnection, owner: str, job_id: UUID | None
-    ) -> list[dict[str, Any]]:
+    ) -> tuple[Columns, Columns]:
+        """Return the columns and the target of a mapping job."""
         job = await jobs.find_job(connection, job_id, owner) if job_id is not None else None
         if job is None:
             raise NotFound
         result = await jobs.find_result(connection, job.id)
         if result is None or job.processor != "mapping":
             raise ResultUnavailable("This job has no mapping that could be accepted.")
-        return [
+        columns = [
             {name: mapping[name] for name in ("reference_column", "input_columns", "conversion")}
             for mapping in result.data["mappings"]
         ]
+        target = [
+            {**column, "required": False} for column in result.data.get("reference_columns", [])
+        ]
+        return columns, target
 
 
 def _new(
@@ -114,16 +132,27 @@ def _new(
     version: int,
     owner: str,
     name: str,
-    columns: list[dict[str, Any]],
+    columns: Columns | None,
+    target: Columns | None,
     job_id: UUID | None,
 ) -> NewTemplate:
-    names = [column["reference_column"] for column in columns]
-    if twice := sorted({each for each in names if names.count(each) > 1}):
-        raise InvalidParameter(f"The reference column {twice[0][:60]!r} is mapped twice.")
-    mapping = {"columns": columns}
+    wanted = target or []
+    _check_once([column["name"] for column in wanted], "wanted")
+    if columns is None:
+        columns = [
+            {"reference_column": column["name"], "input_columns": [], "conversion": []}
+            for column in wanted
+        ]
+    _check_once([column["reference_column"] for column in columns], "mapped")
+    mapping = {"columns": columns, "target": wanted}
     return NewTemplate(
         id=template_id, version=version, owner=owner, name=name, mapping=mapping, job_id=job_id
     )
+
+
+def _check_once(names: list[str], what: str) -> None:
+    if twice := sorted({each for each in names if names.count(each) > 1}):
+        raise InvalidParameter(f"The reference column {twice[0][:60]!r} is {what} twice.")
 
 
 def _body(row: TemplateRow) -> dict[str, Any]:
@@ -132,6 +161,7 @@ def _body(row: TemplateRow) -> dict[str, Any]:
         "version": row.version,
         "name": row.name,
         "columns": row.mapping["columns"],
+        "target": row.mapping.get("target") or [],
         "job_id": str(row.job_id) if row.job_id else None,
         "created_at": row.created_at.isoformat(),
     }

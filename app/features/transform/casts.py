@@ -148,7 +148,7 @@ def boolean(
     has_value = np.asarray(texts.is_valid())
     wrong = has_value & ~yes & ~no
     words = " or ".join([*true[:5], *false[:5]])
-    problems = [(wrong, "not_a_boolean", f"`{{value}}` is none of {words}.")]
+    problems = [(wrong, "not_a_boolean", f"`{{value}}` is not one of {words}.")]
     return Value(BOOLEAN, pa.array(yes, pa.bool_(), mask=~(yes | no))), problems
 
 
@@ -168,5 +168,5 @@ def moment(texts: pa.StringArray, patterns: tuple[str, ...]) -> tuple[Value, Pro
         values = pc.if_else(pa.array(bad), others, values)
         bad &= ~np.asarray(others.is_valid())
     shown = " or ".join(patterns[:5])
-    problems = [(bad, "not_a_date", f"`{{value}}` is no date in the form {shown}.")]
+    problems = [(bad, "not_a_date", f"`{{value}}` is not a date in the form {shown}.")]
     return Value(type_of_format(patterns[0], reading=True), values), problems

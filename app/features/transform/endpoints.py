@@ -76,31 +76,36 @@ class TransformBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE]})
 
-    input_file_id: UUID = Field(description="Of an upload, or of the result of another transform.")
-    template_id: UUID | None = Field(default=None, description="Of a mapping that was accepted.")
+    input_file_id: UUID = Field(
+        description="Id of an upload, or of the output of another transform."
+    )
+    template_id: UUID | None = Field(default=None, description="Id of an accepted mapping.")
     template_version: Annotated[Integer, Field(ge=1, le=2**31)] | None = Field(
-        default=None, description="The latest if not given."
+        default=None, description="The latest version by default."
     )
     mapping: AnyMapping | None = None
     output_format: Literal["csv", "jsonl", "parquet", "arrow", "xlsx"] = "csv"
     validation: Validation | None = None
-    dry_run: StrictBool = Field(default=False, description="Do all of it and write no file.")
+    dry_run: StrictBool = Field(
+        default=False, description="Run the whole transform, but write no file."
+    )
     sample_rows: Annotated[Integer, Field(ge=1, le=10_000)] | None = Field(
-        default=None, description="With `dry_run`: so many of the first rows, answered at once."
+        default=None,
+        description="With `dry_run`: use only this number of first rows, and answer at once.",
     )
     priority: Priority = 0
     chunk_size: Annotated[Integer, Field(ge=100, le=100_000)] | None = Field(
-        default=None, description="Rows per chunk; decided by the service if not given."
+        default=None, description="Rows per chunk; the service decides by default."
     )
 
     @model_validator(mode="after")
     def _one_of_them(self) -> TransformBody:
         if (self.mapping is None) == (self.template_id is None):
-            raise ValueError("give either a mapping or a template_id")
+            raise ValueError("give either `mapping` or `template_id`")
         if self.sample_rows is not None and not self.dry_run:
-            raise ValueError("sample_rows goes with dry_run")
+            raise ValueError("`sample_rows` needs `dry_run`")
         if self.template_version is not None and self.template_id is None:
-            raise ValueError("template_version goes with template_id")
+            raise ValueError("`template_version` needs `template_id`")
         return self
 
 

@@ -41,9 +41,9 @@ twice as many.
 
 VALUE_TOO_LONG = "value_too_long"
 LONGER = f"The value would be longer than {MAX_VALUE_BYTES} bytes."
-MORE_TO_HOLD = f"To calculate the value, more than {MAX_HELD_OF_ONE} bytes would have to be held."
+MORE_TO_HOLD = f"Calculating the value would take more than {MAX_HELD_OF_ONE} bytes of memory."
 ROW_TOO_LARGE = "row_too_large"
-ROW_LONGER = f"The values of the row would be longer than {MAX_VALUE_BYTES} bytes together."
+ROW_LONGER = f"Together the values of the row would be longer than {MAX_VALUE_BYTES} bytes."
 NO_TEXT = pa.scalar(None, pa.string())
 Note = Callable[[Mask], None]
 """Function that marks the rows whose results would be too long."""

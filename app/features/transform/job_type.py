@@ -29,7 +29,7 @@ class TransformOptions(BaseModel):
     @model_validator(mode="after")
     def _one_of_them(self) -> TransformOptions:
         if (self.mapping is None) == (self.template_id is None):
-            raise ValueError("give either a mapping or a template_id")
+            raise ValueError("give either `mapping` or `template_id`")
         return self
 
 

@@ -78,7 +78,7 @@ def _tokens(text: str) -> Iterator[_Token]:
         if match is None:
             rest = text[at:].lstrip()
             place = len(text) - len(rest) + 1
-            raise ExpressionError(f"There is no meaning for {rest[:10]!r}.", place)
+            raise ExpressionError(f"{rest[:10]!r} is not part of the language.", place)
         kind = match.lastgroup or "end"
         token = match[kind]
         place = match.start(kind) + 1
@@ -175,7 +175,7 @@ class _Parser:
         if sign := self._take(*COMPARISONS):
             node = Call(sign.text, (node, self._sum()), sign.place)
             if self._next.text in COMPARISONS and self._next.kind == "sign":
-                message = "Comparisons are not chained; join them by `and`."
+                message = "Comparisons cannot be chained; join them with `and`."
                 raise ExpressionError(message, self._next.place)
         return node
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
 from app.features.transform.language import ExpressionError, Node, columns_of, parse
-from app.features.transform.signatures import nearest, of_literal, patterns_of, type_of
+from app.features.transform.signatures import of_literal, patterns_of, type_of
 from app.features.transform.spec import (
     Case,
     Cast,
@@ -39,6 +39,7 @@ from app.features.transform.types import (
     a,
     type_of_format,
 )
+from app.suggestions import did_you_mean
 
 MAX_PROBLEMS = 20
 ISO_BOUNDS = {"date": "%Y-%m-%d", "datetime": "%Y-%m-%dT%H:%M:%S", "instant": "%Y-%m-%dT%H:%M:%SZ"}
@@ -178,11 +179,13 @@ class _Planner:
                 message = f"The output has the column `{name[:60]}` twice."
                 self._wrong("mapping/columns", message)
         if not columns:
-            self._wrong("mapping/columns", "The output has no column.")
+            self._wrong("mapping/columns", "The output has no columns.")
         return columns
 
     def _unknown(self, pointer: str, name: str) -> None:
-        self._wrong(pointer, f"The file has no column `{name[:60]}`{nearest(name, self._header)}.")
+        self._wrong(
+            pointer, f"The file has no column `{name[:60]}`.{did_you_mean(name, self._header)}"
+        )
 
     def _column(self, pointer: str, place: int) -> Planned:
         column = self._spec.mapping.columns[place]
@@ -202,7 +205,7 @@ class _Planner:
         if len(sources) > 1 and (not steps or not isinstance(steps[0], Join)):
             self._wrong(
                 f"{pointer}/steps",
-                "Several columns are put together by the step `join`, which must be the first.",
+                "To combine several columns, the first step must be `join`.",
             )
         for i, step in enumerate(steps):
             where = f"{pointer}/steps/{i}"
@@ -235,9 +238,9 @@ class _Planner:
             node = parse(text)
             type_ = type_of(node, types)
             if type_ == NULL:
-                raise ExpressionError("The expression has no value but null.", node.place)
+                raise ExpressionError("The expression is always null.", node.place)
             if is_condition and type_ != BOOLEAN:
-                message = f"This must be a condition, and is {a(type_)}."
+                message = f"This must be a condition, but is {a(type_)}."
                 raise ExpressionError(message, node.place)
         except ExpressionError as error:
             self._wrong(pointer, f"At character {error.place}: {error.message}")
@@ -257,7 +260,7 @@ class _Planner:
         return self._spec.validation.columns
 
     def _no_output(self, pointer: str, name: str, types: dict[str, Type]) -> None:
-        message = f"The output has no column `{name[:60]}`{nearest(name, types)}."
+        message = f"The output has no column `{name[:60]}`.{did_you_mean(name, types)}"
         self._wrong(pointer, message)
 
     def _rule(self, pointer: str, rules: ColumnRules, type_: Type) -> None:
@@ -271,7 +274,7 @@ class _Planner:
                 self._bound(f"{pointer}/{name}", bound, judged)
         for name in ("min_length", "max_length", "pattern"):
             if getattr(rules, name) is not None and type_ != TEXT:
-                message = f"This is a rule for texts, and the column is {a(type_)}."
+                message = f"This is a rule for texts, but the column is {a(type_)}."
                 self._wrong(f"{pointer}/{name}", message)
         if rules.pattern is not None:
             self._patterns.append((f"{pointer}/pattern", rules.pattern, None))
@@ -297,7 +300,7 @@ class _Planner:
             except InvalidOperation:
                 places = "n"
             if not isinstance(places, int) or abs(places) > MAX_DIGITS:
-                self._wrong(pointer, "The bound of a number is a number.")
+                self._wrong(pointer, "The bound of a number must be a number.")
 
     def _uniques(self, types: dict[str, Type]) -> list[list[str]]:
         validation = self._spec.validation
@@ -357,7 +360,7 @@ def after(step: Step, before: Type, *, is_joined: bool) -> Type:
             raise ValueError("`join` is the first step of a column that is made from others.")
         return TEXT
     if isinstance(step, TAKES_TEXT) and before not in (TEXT, NULL):
-        raise ValueError(f"`{name}` takes text, and the value is {a(before)} by then.")
+        raise ValueError(f"`{name}` takes text, but the value is {a(before)} at this step.")
     if isinstance(step, Cast):
         if step.to == "text":
             return TEXT
@@ -365,13 +368,13 @@ def after(step: Step, before: Type, *, is_joined: bool) -> Type:
             return Type("decimal", step.scale or 0)
         if before not in (TEXT, NULL):
             raise ValueError(
-                f"`cast` to {step.to} takes text, and the value is {a(before)} by then."
+                f"`cast` to {step.to} takes text, but the value is {a(before)} at this step."
             )
         return Type(step.to, step.scale or 0)
     if isinstance(step, Round):
         if not before.is_number:
             raise ValueError(
-                f"`round` takes a number, and the value is {a(before)} by then; cast it first."
+                f"`round` takes a number, but the value is {a(before)} at this step; cast it first."
             )
         return Type("decimal", step.scale)
     if isinstance(step, ParseDate):
@@ -384,7 +387,7 @@ def after(step: Step, before: Type, *, is_joined: bool) -> Type:
     if isinstance(step, FormatDate):
         if not before.is_moment:
             raise ValueError(
-                f"`format_date` takes a date, and the value is {a(before)} by then; parse it first."
+                f"`format_date` takes a date, but the value is {a(before)} at this step; parse it first."
             )
         type_of_format(step.format, reading=False)
         return TEXT

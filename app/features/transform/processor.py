@@ -98,6 +98,7 @@ class TransformOutput(OutputMaker):
 class TransformProcessor(MakesFile):
     name = "transform"
     needs = "analysis"
+    runs_apart = True
     title = "Transform: a new file in another shape"
     version = "3"
     options = StoredOptions

@@ -54,10 +54,10 @@ def hold(rules: ColumnRules, value: Value, findings: Findings, column: str) -> N
     if rules.pattern is not None:
         fits = pc.match_substring_regex(value.data, whole(rules.pattern))
         mismatched = _true(pc.invert(fits)) & ~values.is_missing(value)
-        note(mismatched, "pattern_mismatch", "`{value}` has another form.")
+        note(mismatched, "pattern_mismatch", "`{value}` does not match the pattern.")
     if rules.enum is not None:
         other = ~_among(value, rules.enum) & ~values.is_missing(value)
-        note(other, "not_in_enum", "`{value}` is none of the allowed values.")
+        note(other, "not_in_enum", "`{value}` is not one of the allowed values.")
 
 
 def _true(condition: pa.BooleanArray) -> Mask:

@@ -187,8 +187,8 @@ def _lost_cells(spec: Plan, rows: Sequence[Sequence[str | None]], width: int) ->
         first = next((i for i in beyond if row[i] and i not in kept), None)
         if first is not None:
             message = (
-                f"Cell {first + 1} of the row is beyond the columns, and has no name in the"
-                " mapping."
+                f"Cell {first + 1} of the row is beyond the last column and has no name in the "
+                "mapping."
             )
             shown = values.shown(row[first])
             findings.append(Finding(place, "", "extra_cells", message, shown))

@@ -11,7 +11,7 @@ from app.api.answers import Answer, ReportedReject, sometimes
 
 
 class ReportedRows(Answer):
-    """Rows by what became of them."""
+    """Rows by outcome."""
 
     total: int = Field(description="Rows that were read.")
     ok: int = Field(description="Rows of the new file.")
@@ -46,7 +46,7 @@ class TransformReport(Answer):
 
     dry_run: bool = Field(description="Whether no file was written.")
     sampled_rows: int = sometimes("Of a dry run over a sample: how many of the first rows.")
-    rows: ReportedRows = Field(description="Rows by what became of them.")
+    rows: ReportedRows = Field(description="Rows by outcome.")
     rejected_by_code: dict[str, int] = Field(description="Rejects by code.")
     columns: list[WrittenColumn] = Field(description="Columns of the new file.")
     preview: list[PreviewedRow] = Field(description="Its first rows.")

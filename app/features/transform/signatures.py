@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from difflib import get_close_matches
 
 from app.features.transform.language import (
     COMPARISONS,
@@ -32,6 +31,7 @@ from app.features.transform.types import (
     common,
     type_of_format,
 )
+from app.suggestions import did_you_mean
 
 MAX_PATTERN = 500
 MAX_TEXT_POSITION = 1_000_000
@@ -105,17 +105,10 @@ def type_of(node: Node, columns: Mapping[str, Type] | None) -> Type:
         if columns is None:
             return TEXT
         if node.name not in columns:
-            message = f"There is no column `{node.name[:60]}`{nearest(node.name, columns)}."
+            message = f"There is no column `{node.name[:60]}`.{did_you_mean(node.name, columns)}"
             raise ExpressionError(message, node.place)
         return columns[node.name]
     return _of_call(node, columns)
-
-
-def nearest(name: str, among: Mapping[str, Type] | Sequence[str]) -> str:
-    """Return `; the nearest is ...`, or an empty text."""
-    folded = {candidate.strip().casefold(): candidate for candidate in reversed(list(among))}
-    close = get_close_matches(name.strip().casefold(), list(folded), n=1, cutoff=0.5)
-    return f"; the nearest is `{folded[close[0]][:60]}`" if close else ""
 
 
 def of_literal(value: str | Decimal | bool | None) -> Type:
@@ -133,7 +126,7 @@ def _of_call(node: Call, columns: Mapping[str, Type] | None) -> Type:
     types = [type_of(argument, columns) for argument in node.arguments]
     if name in ("and", "or", "not"):
         for argument, type_ in zip(node.arguments, types, strict=True):
-            message = f"`{name}` takes conditions, and this is {a(type_)}."
+            message = f"`{name}` takes conditions, but this is {a(type_)}."
             _want(type_ == BOOLEAN, argument, message)
         return BOOLEAN
     if name in ("+", "-", "*", "/", NEGATIVE):
@@ -143,19 +136,19 @@ def _of_call(node: Call, columns: Mapping[str, Type] | None) -> Type:
     if name in LAZY:
         return _of_lazy(node, types)
     if name not in FUNCTIONS:
-        close = nearest(name, [*FUNCTIONS, *LAZY])
-        raise ExpressionError(f"There is no function `{name[:60]}`{close}.", node.place)
+        hint = did_you_mean(name, [*FUNCTIONS, *LAZY])
+        raise ExpressionError(f"There is no function `{name[:60]}`.{hint}", node.place)
     return _of_function(node, FUNCTIONS[name], types)
 
 
 def _of_arithmetic(node: Call, types: list[Type]) -> Type:
     sign = "-" if node.name == NEGATIVE else node.name
-    hint_for_text = "; make it one by number(...)"
+    hint_for_text = "; convert it with number(...)"
     if sign == "+":
-        hint_for_text = "; put texts together by concat(...)"
+        hint_for_text = "; join texts with concat(...)"
     for argument, type_ in zip(node.arguments, types, strict=True):
         hint = hint_for_text if type_ == TEXT else ""
-        message = f"`{sign}` takes numbers, and this is {a(type_)}{hint}."
+        message = f"`{sign}` takes numbers, but this is {a(type_)}{hint}."
         _want(type_.is_number, argument, message)
     return NUMBER
 
@@ -168,28 +161,28 @@ def _want(holds: bool, node: Node, message: str) -> None:
 def _of_comparison(node: Call, types: list[Type]) -> Type:
     first = types[0]
     for argument, type_ in zip(node.arguments, types, strict=True):
-        _want(type_ != NULL, argument, "Nothing is compared with null; ask is_empty(...).")
+        _want(type_ != NULL, argument, "Null cannot be compared; use is_empty(...).")
         hint = ""
         if type_ == TEXT and first.is_number:
-            hint = "; make it a number by number(...)"
+            hint = "; convert it with number(...)"
         elif type_.is_number and first == TEXT:
-            hint = "; make that a number by number(...)"
+            hint = "; convert the other one with number(...)"
         message = f"`{node.name}` compares {a(first)} with {a(type_)}{hint}."
         _want(common(first, type_) is not None, argument, message)
     is_ordered = node.name not in ("==", "!=", "in")
-    message = f"`{node.name}` needs an order, and conditions have none."
+    message = f"`{node.name}` compares by order, which conditions do not have."
     _want(not is_ordered or first != BOOLEAN, node, message)
     return BOOLEAN
 
 
 def _of_lazy(node: Call, types: list[Type]) -> Type:
     if node.name == "if":
-        message = f"`if` takes a condition and two values; here are {len(types)} arguments."
+        message = f"`if` takes a condition and two values, but has {len(types)} arguments."
         _want(len(types) == 3, node, message)
-        message = f"`if` takes a condition first, and this is {a(types[0])}."
+        message = f"`if` takes a condition first, but this is {a(types[0])}."
         _want(types[0] == BOOLEAN, node.arguments[0], message)
         types = types[1:]
-    _want(len(types) >= 2, node, "`coalesce` takes two values or more.")
+    _want(len(types) >= 2, node, "`coalesce` takes at least two values.")
     result: Type | None = types[0]
     for type_ in types[1:]:
         result = None if result is None else common(result, type_)
@@ -197,7 +190,7 @@ def _of_lazy(node: Call, types: list[Type]) -> Type:
         names = ", ".join(map(str, types))
         message = f"The values of `{node.name}` are of different types: {names}."
         raise ExpressionError(message, node.place)
-    _want(result != NULL, node, f"`{node.name}` has no value but null.")
+    _want(result != NULL, node, f"`{node.name}` is always null.")
     return result
 
 
@@ -209,7 +202,7 @@ def _of_function(node: Call, signature: Signature, types: list[Type]) -> Type:
         if kind.isupper():
             result = _as_it_stands(kind, argument, name) or result
         else:
-            message = f"`{name}` takes {KINDS[kind]} here, and this is {a(type_)}."
+            message = f"`{name}` takes {KINDS[kind]} here, but this is {a(type_)}."
             _want(_is_of_kind(type_, kind), argument, message)
     if name == "days_between" and types[0] != types[1]:
         message = f"`days_between` takes two of one type, not {types[0]} and {types[1]}."
@@ -237,7 +230,7 @@ def _kinds(node: Call, signature: Signature) -> list[str]:
             how_many = f"{fewest} or more"
         elif signature.optional:
             how_many = f"{fewest} to {most}"
-        message = f"`{node.name}` takes {how_many} arguments; here are {count}."
+        message = f"`{node.name}` takes {how_many} arguments, but has {count}."
         raise ExpressionError(message, node.place)
     return kinds + [kinds[-1]] * (count - most)
 

@@ -93,7 +93,9 @@ class Replace(Model):
     by: Annotated[
         str,
         Field(
-            max_length=100, pattern=r"^[^\x00]*$", description="Bounded, for it may stand often."
+            max_length=100,
+            pattern=r"^[^\x00]*$",
+            description="Limited in length, since it may be inserted many times.",
         ),
     ] = ""
     regex: StrictBool = False
@@ -122,7 +124,7 @@ class ValueTable(Model):
 
     operation: Literal["value_table"]
     table: dict[Text, Text] = Field(
-        max_length=MAX_TABLE, description="Empty if no value is known to have another."
+        max_length=MAX_TABLE, description="Null if the text of a boolean is not known."
     )
     otherwise: Literal["reject", "keep", "empty"] = "reject"
 

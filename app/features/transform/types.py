@@ -95,7 +95,7 @@ def parts_of_format(pattern: str) -> list[str]:
             )
     names = [DIRECTIVES[part][0] for part in parts if part in DIRECTIVES and part != "%%"]
     if len(set(names)) != len(names):
-        raise BadFormat("The date format names something twice.")
+        raise BadFormat("The date format has the same part twice.")
     return parts
 
 
@@ -106,12 +106,12 @@ def type_of_format(pattern: str, *, reading: bool) -> Type:
     names = {DIRECTIVES[part][0] for part in parts_of_format(pattern) if part in DIRECTIVES}
     if reading:
         if missing := {"year", "month", "day"} - names:
-            raise BadFormat(f"The date format does not name the {' or '.join(sorted(missing))}.")
+            raise BadFormat(f"The date format lacks the {' or '.join(sorted(missing))}.")
         if ("hour12" in names) != ("half" in names) or ("hour12" in names and "hour" in names):
-            raise BadFormat("A date format has %H, or %I with %p.")
+            raise BadFormat("A date format must have %H, or %I with %p.")
     clock = {"hour", "hour12", "minute", "second", "fraction", "half", "zone"} & names
     if clock and reading and not {"hour", "hour12"} & names:
-        raise BadFormat("A date format with a time names the hour.")
+        raise BadFormat("A date format with a time must have the hour.")
     if "zone" in names:
         return INSTANT
     return DATETIME if clock else DATE

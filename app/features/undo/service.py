@@ -81,7 +81,7 @@ class Undos:
         parts = await jobs.descendants(connection, [job_id])
         family = [*reversed([part.id for part in parts]), job_id]
         if job.undo_state and is_preview:
-            raise Conflict("The job is undone already.")
+            raise Conflict("The job has already been undone.")
         if job.undo_state:
             return family
         members: list[LockedJob] = []

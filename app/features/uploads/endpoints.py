@@ -336,7 +336,7 @@ def _merged(metadata: dict[str, str], options: FileOptions) -> FileOptions:
 def _part(url: str) -> UUID:
     match = re.search(r"/api/v1/uploads/([0-9a-f-]{36})$", url)
     if match is None:
-        raise BadTusRequest("Upload-Concat names something that is no upload of this service.")
+        raise BadTusRequest("Upload-Concat names something that is not an upload of this service.")
     return identifier(match[1])
 
 

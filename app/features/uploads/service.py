@@ -112,7 +112,7 @@ class _Writer:
                 if not following.done():
                     following.cancel()
                     await asyncio.wait({following})
-                    raise UploadLocked("The upload was taken up again by another request.")
+                    raise UploadLocked("Another request has resumed the upload.")
                 if (data := following.result()) is None:
                     return
                 self.heard_at = time.monotonic()
@@ -226,7 +226,7 @@ class Uploads:
         """
         row = await self._find(upload_id, owner)
         if row.parts is not None:
-            raise OffsetMismatch("An upload that is put together from others takes no bytes.")
+            raise OffsetMismatch("An upload that is concatenated from others accepts no bytes.")
         if row.is_open:
             try:
                 with self._files.locked(upload_id) as file, self._writing(upload_id) as writer:
@@ -286,12 +286,12 @@ class Uploads:
         start = await asyncio.to_thread(_recovered, file, row.verified_offset)
         if offset != start:
             raise OffsetMismatch(
-                f"The upload stands at {start} bytes.", headers={"Upload-Offset": str(start)}
+                f"The upload has {start} bytes.", headers={"Upload-Offset": str(start)}
             )
         if length is not None:
             if row.length not in (None, length) or length < start:
                 raise BadTusRequest(
-                    "The length of the upload is known already, or smaller than what is there."
+                    "The length of the upload is already known, or is smaller than the number of stored bytes."
                 )
             self._refuse_large(length)
             row = await self._set_length(row, length)
@@ -513,7 +513,7 @@ class Uploads:
             try:
                 upload = await self.get(part, owner)
             except (NotFound, UploadExpired):
-                raise BadTusRequest("A part of the upload is not there.") from None
+                raise BadTusRequest("A part of the upload does not exist.") from None
             if not upload.is_partial or upload.length is None or upload.offset != upload.length:
                 raise BadTusRequest("A part of the upload is not complete.")
             total += upload.length
@@ -525,7 +525,7 @@ class Uploads:
         async with self._database.reading() as connection:
             row = await uploads.find_upload(connection, upload_id, owner)
         if row is None:
-            raise NotFound("There is no such upload.")
+            raise NotFound("The upload does not exist.")
         if row.is_expired and not also_expired:
             raise UploadExpired
         return row
@@ -619,7 +619,9 @@ def _store(file: Growing, block: bytes, digest: Any) -> None:
 
 
 def _too_long(limit: int) -> FileTooLarge:
-    return FileTooLarge(f"The bytes go beyond the upload's length of {limit}.", limit_bytes=limit)
+    return FileTooLarge(
+        f"More bytes were sent than the upload's length of {limit}.", limit_bytes=limit
+    )
 
 
 async def _refuse_more(row: UploadRow, body: AsyncIterator[bytes], size: int | None) -> None:
@@ -639,10 +641,12 @@ def as_error(problem: dict[str, Any]) -> RequestError:
 
 def _to_json(submission: Submission) -> dict[str, Any]:
     return {name: getattr(submission, name) for name in KEPT} | {
-        "declared": asdict(submission.declared)
+        "declared": asdict(submission.declared),
+        "labels": list(submission.labels),
     }
 
 
 def _from_json(owner: str, value: dict[str, Any]) -> Submission:
     stored = {name: value[name] for name in KEPT}
-    return Submission(owner, declared=Declared(**value["declared"]), **stored)
+    labels = tuple(value.get("labels", ()))  # uploads of earlier versions have none
+    return Submission(owner, declared=Declared(**value["declared"]), labels=labels, **stored)

@@ -52,7 +52,7 @@ class Webhook(Answer):
     events: list[str] = Field(description="Events that it is notified of.")
     enabled: bool = Field(description="Whether messages are sent.")
     disabled_reason: str | None = Field(
-        description="switched_off, or gone: the receiver answered 410."
+        description="`switched_off`, or `gone` if the receiver answered 410."
     )
     old_secret_until: datetime | None = Field(
         description=(

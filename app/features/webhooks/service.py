@@ -42,7 +42,7 @@ class Webhooks:
 
         async def create(connection: AsyncConnection) -> WebhookRow:
             if len(await webhooks.list_webhooks(connection, owner)) >= MAX_WEBHOOKS:
-                raise TooManyWebhooks(f"There are {MAX_WEBHOOKS} webhooks already.")
+                raise TooManyWebhooks(f"You already have {MAX_WEBHOOKS} webhooks.")
             await webhooks.insert_webhook(connection, new)
             return await _get(connection, new.id, owner)
 

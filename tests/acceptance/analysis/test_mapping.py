@@ -79,6 +79,52 @@ def test_a_mapping_is_proposed_accepted_edited_and_proposed_again(api: Api) -> N
     assert api.client.get(address).status_code == 404
 
 
+def test_a_target_takes_the_place_of_a_reference_file(api: Api) -> None:
+    """A file is mapped onto the columns of a saved target, its conversions are run on its rows, and
+    what was edited in the template is proposed unchanged the next time.
+    """
+    target = [
+        {"name": "last_name", "required": True, "values": ["Khan", "Lopez"]},
+        {"name": "birth_date", "type": "date", "values": ["1988-12-24", "1990-02-03"]},
+    ]
+    body = {"name": "people", "target": target}
+    made = api.client.post("/api/v1/templates", json=body).json()
+    template_id = made["template_id"]
+    file_id = api.upload(INPUT)["file_id"]
+
+    def mapped() -> dict[str, Any]:
+        request = {"input_file_id": file_id, "template_id": template_id}
+        answer = api.client.post("/api/v1/jobs/mapping", json=request)
+        assert answer.status_code == 202, answer.text
+        return result(api, answer.json()["job_id"])
+
+    found = mapped()
+    assert (found["template_id"], found["reference_file_id"]) == (template_id, None)
+    last, born = found["mappings"]
+    assert (last["input_columns"], born["input_columns"]) == (["Surname"], ["DOB"])
+    assert found["sampled_rows"] == born["trial"]["rows"] == 2
+    assert {"before": "05.05.1980", "after": "1980-05-05"} in born["trial"]["examples"]
+    assert found["input_columns"][0]["values"] == [" Novak", "Silva "]
+
+    columns = [
+        {"reference_column": "last_name", "input_columns": ["Surname"], "conversion": []},
+        {"reference_column": "birth_date", "input_columns": ["DOB"], "conversion": []},
+    ]
+    address = f"/api/v1/templates/{template_id}"
+    edited = api.client.put(address, json={"columns": columns}).json()
+    assert [column["required"] for column in edited["target"]] == [True, False]
+    again = mapped()["mappings"]
+    assert [pair["reason"] for pair in again] == ["the template maps it so"] * 2
+    assert [pair["conversion"] for pair in again] == [[], []]
+    both = {"reference_file_id": file_id, "template_id": template_id}
+    for wrong in ({}, both):
+        request = {"input_file_id": file_id, **wrong}
+        assert api.client.post("/api/v1/jobs/mapping", json=request).status_code == 422
+    assert api.client.delete(address).status_code == 204
+    request = {"input_file_id": file_id, "template_id": template_id}
+    assert api.client.post("/api/v1/jobs/mapping", json=request).status_code == 404
+
+
 def test_invalid_requests_are_refused(api: Api) -> None:
     post = api.client.post
     file_id = api.upload(b"a\n1\n")["file_id"]

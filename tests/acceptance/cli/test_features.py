@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,26 @@ def test_a_file_is_analysed_mapped_transformed_and_downloaded(cli: Cli, tmp_path
     assert cli("download", theirs).out == "E-Mail,Amount\nx@y.example,2\n"
     (tmp_path / "broken.json").write_text("{")
     assert cli("transform", theirs, tmp_path / "broken.json").code == 2
+
+
+def test_rows_are_filtered_sorted_and_written(cli: Cli, tmp_path: Path) -> None:
+    lines = "".join(f"{number},{number % 7 * 1.5},n {number}\n" for number in range(1, 101))
+    uploaded(cli, tmp_path / "rows.csv", f"id,amount,name\n{lines}")
+    where = ("rows", "last", "--where", "amount > 7 and id <= 50")
+    expected = [number for number in range(1, 51) if number % 7 * 1.5 > 7]
+    chosen = cli(*where, "--json")
+    assert [json.loads(line)["row_number"] for line in chosen.out.splitlines()] == expected
+    target = tmp_path / "some.csv"
+    assert cli(*where, "--columns", "name,id", "-o", target).code == 0
+    assert target.read_text().splitlines() == ["name,id", *(f"n {n},{n}" for n in expected)]
+    most = cli("rows", "last", "--sort", "-amount", "-n", "2", "--columns", "id")
+    assert most.out.split()[-4:] == ["6", "6", "13", "13"]
+    assert "The first 2 rows" in most.err
+    assert cli("rows", "last", "--search", "nowhere").err.strip() == "No row fulfils this."
+    wrong = cli("rows", "last", "--where", "amont > 5")
+    assert wrong.code == 4
+    assert "Did you mean amount?" in wrong.err
+    assert cli("rows", "last", "--sort", "id", "-o", target).code == 2
 
 
 def test_any_request_can_be_sent(cli: Cli, tmp_path: Path) -> None:
@@ -118,3 +139,19 @@ def test_an_undo_says_what_it_removed(cli: Cli, tmp_path: Path) -> None:
     assert "--yes" in cli("undo", "last").err
     nothing = cli("undo", "last", "--yes")
     assert nothing.code == 4
+
+
+def test_a_shell_completes_job_numbers_from_the_newest_jobs(cli: Cli, tmp_path: Path) -> None:
+    identifier = uploaded(cli, tmp_path / "complete.csv", "a,b\n1,2\n")
+    number = cli("status", identifier, "--json").json["number"]
+    environment: dict[str, Any] = {
+        "_PYTHON _M APP_COMPLETE": "complete_zsh",
+        "_TYPER_COMPLETE_ARGS": "granula status ",
+    }
+    proposed = cli(**environment)
+    assert proposed.code == 0, proposed.err
+    assert '"last":"the newest job, complete.csv"' in proposed.out
+    assert f'"{number}":"complete.csv, completed"' in proposed.out
+    nowhere = cli(**environment | {"GRANULA_URL": "http://127.0.0.1:1"})
+    assert (nowhere.code, nowhere.err) == (0, "")
+    assert "last" not in nowhere.out

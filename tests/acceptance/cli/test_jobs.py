@@ -102,3 +102,38 @@ def test_sigterm_while_waiting_exits_with_the_code_of_the_signal(
     assert "The job continues" in ended.err
     (server.storage.parent / "open").touch()
     assert cli("watch", ended.out.strip(), "--quiet").code == 0
+
+
+def test_jobs_are_labelled_listed_in_order_and_deleted_by_a_filter(
+    cli: Cli, tmp_path: Path
+) -> None:
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    good.write_text("id,n\n1,2\n")
+    bad.write_text("id,n\n1\n")
+    for path in (bad, good):
+        cli("upload", path, "--wait", "--label", "many", "--label", path.stem)
+    names = [job["filename"] for job in cli("list", "--label", "many", "--json").jsons]
+    assert names == ["good.csv", "bad.csv"]
+    by_rejects = cli("list", "--label", "many", "--sort", "rejected", "--json").jsons
+    assert [job["filename"] for job in by_rejects] == ["bad.csv", "good.csv"]
+    assert cli("list", "--label", "many", "--rejected", "50%", "--quiet").out.count("\n") == 1
+    assert cli("list", "--label", "many", "--to", "2020-01-01", "--json").jsons == []
+
+    number = by_rejects[0]["number"]
+    changed = cli("label", number, "last", "--add", "x y", "--remove", "bad", "--json")
+    assert {item["outcome"] for item in changed.jsons} == {"done"}
+    assert cli("status", number, "--json").json["labels"] == ["many", "x y"]
+
+    refused = cli("cancel", "--where", "label=x y")
+    assert refused.code == 4
+    assert refused.out == "0 done, 0 unchanged, 2 refused\n"
+    assert f"#{number} bad.csv: " in refused.err
+    assert cli("cancel", "--where", "owner=me").code == 2
+    assert cli("cancel", number, "--where", "label=x y").code == 2
+    dry = cli("delete", "--where", "label=x y", "--dry-run")
+    assert dry.out == "2 jobs match, 2 would change\n"
+    assert "--yes" in cli("delete", "--where", "label=x y").err
+    gone = cli("delete", "--where", "label=x y", "--where", "search=bad", "--yes")
+    assert (gone.code, gone.out) == (0, "1 done, 0 unchanged, 0 refused\n")
+    assert cli("delete", "--where", "label=x y", "--yes").code == 0
+    assert cli("list", "--label", "many", "--json").jsons == []

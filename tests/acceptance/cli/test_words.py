@@ -62,9 +62,7 @@ def test_the_list_fits_the_terminal_without_cutting_words(
     assert max(len(line) for line in screen(terminal.raw.replace("\r\n", "\n\r"))) <= columns
     assert len(lines) == 3, lines
     assert re.fullmatch(r"#\d+  a long name of a.*\.\.\.  completed: 1 loaded  just now", lines[0])
-    assert re.fullmatch(
-        r"#\d+  dirty\.csv  completed with rejects: 2 rejected, 1 loaded  just now", lines[1]
-    )
+    assert re.fullmatch(r"#\d+  dirty\.csv  2 rejected, 1 loaded  just now", lines[1])
     assert re.fullmatch(r"#\d+  good\.csv  completed: 2 loaded  just now", lines[2])
 
 
@@ -228,9 +226,9 @@ def test_no_error_on_the_command_line_names_a_route() -> None:
         assert not ROUTE.search(told), code
         assert "existing_id" not in told
         assert "`errors`" not in told or code == "invalid_transform"
-    detail = "The job has 2 parts, and the rows are theirs: GET /api/v1/jobs?parent=1"
+    detail = "The job has 2 parts, which have the rows: GET /api/v1/jobs?parent=1"
     assert explained({"code": "job_has_parts", "detail": detail})[0].startswith(
-        "The job has 2 parts, and the rows are theirs. Read"
+        "The job has 2 parts, which have the rows. Read"
     )
     assert explained(
         {"code": "x", "detail": "A batch is made of many files, by POST /api/v1/jobs/batch."}

@@ -59,8 +59,8 @@ def server(
 
 def counts(page: Page) -> dict[str, str]:
     """Return the four counts in the head of a job, by name."""
-    texts = dict(text.split("\n") for text in page.locator(".stat").all_inner_texts())
-    return {name: texts[name] for name in ("Loaded", "Rejected", "Failed", "Not processed")}
+    shown = page.locator(".job-head .stat")
+    return dict(text.split("\n") for text in shown.all_inner_texts())
 
 
 def tab(page: Page, name: str) -> None:
@@ -82,10 +82,10 @@ def test_a_job_with_failed_chunks_is_incomplete_and_offers_a_retry(
 
     page.get_by_role("link", name="failing.csv", exact=True).click()
     expect(page.locator(".proof.partial .proof-text")).to_have_text(
-        "It closes: 4,000 rows in the file = 1,600 loaded + 0 rejected + 2,400 failed + 0 not"
-        " processed."
+        "4,000 rows accounted for, but not all were processed: 1,600 loaded, 2,400 failed."
     )
     expect(page.locator(".proof.closed")).to_have_count(0)
+    tab(page, "Engine")
     assert counts(page) == {
         "Loaded": "1,600",
         "Rejected": "0",
@@ -122,7 +122,7 @@ def test_equal_incidents_are_shown_once_with_their_chunks(page: Page, api: Api) 
         b"id,text\n" + b"1,good\n" * 100 + b"7,bad\n" * 300 + b"1,good\n" * 100 + b"7,bad\n" * 100
     )
     job = api.run(data, name="equal.csv", processor="fussy", chunk_size=100)
-    page.goto(f"/#/jobs/{job['job_id']}")
+    page.goto(f"/#/jobs/{job['job_id']}/engine")
     failed = page.locator(".timeline li.bad").filter(has_text="4 chunks failed after 1 attempt")
     expect(failed).to_have_count(1)
     failed.get_by_text("Show the chunks").click()
@@ -155,7 +155,7 @@ def test_the_rows_of_a_cancelled_job_are_not_processed(page: Page, api: Api, gat
     expect(row(page, "cancelled.csv")).to_contain_text("100 loaded")
     page.get_by_role("link", name="cancelled.csv", exact=True).click()
     expect(page.locator(".proof.partial")).to_contain_text(
-        "600 rows in the file = 100 loaded + 0 rejected + 0 failed + 500 not processed."
+        "600 rows accounted for, but not all were processed: 100 loaded, 500 not processed."
     )
     tab(page, "Rejects")
     expect(page.get_by_text("500 rows were not processed.")).to_be_visible()
@@ -174,9 +174,9 @@ def test_a_job_with_rejects_and_a_clean_job_have_their_own_wording(page: Page, a
     clean = api.run(b"id\n1\n2\n", name="clean.csv")
     page.goto(f"/#/jobs/{clean['job_id']}/rejects")
     expect(page.get_by_text("Every row was loaded.")).to_be_visible()
-    tab(page, "Overview")
+    tab(page, "Summary")
     expect(page.locator(".proof.closed .proof-text")).to_have_text(
-        "It closes: 2 rows in the file = 2 loaded + 0 rejected + 0 failed + 0 not processed."
+        "Verified: 2 rows accounted for: 2 loaded."
     )
 
 

@@ -54,14 +54,14 @@ def test_a_price_list_goes_into_a_table_and_out_again(server: Server, new_page: 
     page.get_by_role("button", name="Load", exact=True).click()
 
     page.get_by_role("link", name="Rejects").click()
-    expect(page.get_by_role("option", name="not_an_integer (1)")).to_have_count(1)
+    expect(page.get_by_role("option", name="Not a whole number (1)")).to_have_count(1)
     page.get_by_role("gridcell", name="many", exact=True).first.dblclick()
     page.get_by_label("stock, corrected").fill("7")
     page.get_by_role("button", name="Correct and run again").click()
     expect(page.locator(".correction")).to_have_text("1 corrected row is a result now.")
     assert rows(server) == [("A", "1.75", 3), ("B", "2.00", 4), ("C", "9.00", 7), ("D", "0.50", 1)]
 
-    page.get_by_role("link", name="Overview").click()
+    page.get_by_role("link", name="Summary").click()
     page.get_by_role("button", name="Undo …").click()
     dialog = page.get_by_role("dialog", name="Undo the load")
     expect(dialog.get_by_text("1 restored")).to_be_visible()

@@ -85,7 +85,8 @@ def views(server: Server) -> dict[str, str]:
     job = f"jobs/{rows['job_id']}"
     return {
         "jobs": "jobs",
-        "overview": job,
+        "summary": job,
+        "engine": f"{job}/engine",
         "results": f"{job}/results",
         "rejects": f"{job}/rejects",
         "profile": f"{job}/profile",
@@ -108,7 +109,7 @@ def show(page: Page, path: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     page.wait_for_function(
         "!document.body.innerText.includes('Loading …') &&"
-        " !document.body.innerText.includes('Reading every')"
+        " !document.body.innerText.includes('Verifying the')"
     )
 
 
@@ -279,6 +280,7 @@ def test_assets_are_cached_forever_and_the_page_forbids_foreign_scripts(api: Api
         "text/css; charset=utf-8",
     )
     assert "immutable" in response.headers["cache-control"]
+    assert response.headers["content-encoding"] == "gzip"
 
     def code(path: str) -> str:
         answer: httpx.Response = api.client.get(path)

@@ -157,6 +157,19 @@ def test_many_rows_are_read_page_by_page(client: Client) -> None:
     assert [int(row["id"]) for row in client.rows(job)] == list(range(25_000))
 
 
+def test_rows_are_filtered_and_sorted(client: Client) -> None:
+    data = b"id,a b\n" + b"".join(b"%d,%d\n" % (n, n * 7 % 11) for n in range(15_000))
+    job = load(client, data)
+    rows = client.rows(job, where='"a b" >= 10', columns=["a b", "id"]).list()
+    expected = [n for n in range(15_000) if n * 7 % 11 == 10]
+    assert rows == [{"a b": "10", "id": str(n)} for n in expected]
+    first = client.rows(job, search="12", sort="-a b").list()
+    assert len(first) == 1_000
+    assert [row["id"] for row in first[:2]] == [
+        str(n) for n in range(15_000) if n * 7 % 11 == 10 and "12" in str(n)
+    ][:2]
+
+
 def test_options_of_the_file_and_the_processor_are_sent(client: Client) -> None:
     job = load(
         client, "é;ü\nça va;bien\n".encode("cp1252"), encoding="cp1252", delimiter=";",

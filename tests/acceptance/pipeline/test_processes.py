@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from app.errors import OutOfMemory
-from app.pipeline.processes import ComputeStopped, Processes, WorkerDied
+from app.pipeline.processes import ComputeStopped, NoneIdle, Processes, WorkerDied
 from tests.acceptance.pipeline.hungry import keep, take, take_at_once
 from tests.conftest import Databases
 from tests.forks import Server
@@ -70,6 +71,68 @@ def test_an_exception_is_returned_and_the_process_stays(processes: Processes) ->
 def test_a_prepared_process_has_imported_the_modules_of_its_tasks(processes: Processes) -> None:
     processes.prepare("xmlrpc.client")
     wait_until(lambda: processes.compute(is_imported, "xmlrpc.client"), what="import")
+
+
+def test_only_a_started_process_without_a_task_is_idle(
+    processes: Processes, tmp_path: Path
+) -> None:
+    begun, released = tmp_path / "begun", tmp_path / "released"
+    with pytest.raises(NoneIdle):
+        processes.compute_if_idle(os.getpid)
+    pid = processes.compute(os.getpid)
+    assert processes.compute_if_idle(os.getpid) == pid
+    with ThreadPoolExecutor(1) as threads:
+        held = threads.submit(processes.compute_if_idle, hold, begun, released)
+        wait_until(begun.exists, 30, "beginning")
+        with pytest.raises(NoneIdle):
+            processes.compute_if_idle(os.getpid)
+        released.touch()
+        assert held.result(30) == pid
+
+
+def test_two_processes_read_a_large_file_and_one_that_is_killed_costs_no_row(
+    databases: Databases, tmp_path: Path
+) -> None:
+    storage = tmp_path / "storage"
+    # with a limit they are new interpreters, as outside of tests
+    server = Server(databases.create(storage), storage, BASE_BACKOFF=0, COMPUTE_MEMORY_MB=1024)
+    try:
+        with server.start().client() as client:
+            api = Api(client)
+            assert server.process is not None
+            service = psutil.Process(server.process.pid)
+            large = "id,name\n" + "".join(f"{i},{'x' * 90}\n" for i in range(50_000))
+            first = api.run(large.encode())
+            wait_until(lambda: len(readers(service)) == 2, 30, "start of both processes")
+            before = {reader.pid: seconds(reader) for reader in readers(service)}
+            second = api.upload((large + "50000,y\n").encode())
+            wait_until(
+                lambda: any(
+                    seconds(reader) > before[reader.pid] + 0.02 for reader in readers(service)
+                ),
+                30,
+                "work of a process",
+            )
+            readers(service)[0].kill()
+            ended = api.finished(second["file_id"])
+            assert (first["rows"]["ok"], ended["rows"]["ok"]) == (50_000, 50_001)
+            assert api.proof(second["file_id"])["closes"]
+    finally:
+        server.stop()
+
+
+def readers(service: psutil.Process) -> list[psutil.Process]:
+    """Return the compute processes that have imported what they need, and so are idle or busy."""
+    return [
+        child
+        for child in service.children()
+        if "spawn_main" in " ".join(child.cmdline()) and child.nice() > service.nice()
+    ]
+
+
+def seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def test_closing_ends_work_that_hangs(tmp_path: Path) -> None:

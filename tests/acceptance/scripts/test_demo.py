@@ -72,7 +72,7 @@ def number(pattern: str, output: str) -> int:
 
 def test_a_clean_file_completes_with_a_valid_proof(environment: dict[str, str]) -> None:
     """The report goes to standard output, without a bar, next to a terminal."""
-    command = [sys.executable, str(SCRIPT), "--rows", "5000"]
+    command = [sys.executable, str(SCRIPT), "--rows", "5000", "--dirty", "0"]
     done = mixed("err", command, environment | {"TERM": "xterm"})
     output = done.out
     assert (done.code, done.err) == (0, ""), output
@@ -96,7 +96,7 @@ def test_a_clean_file_completes_with_a_valid_proof(environment: dict[str, str]) 
     assert not Path(environment["STORAGE_DIR"]).exists()
 
 
-def test_a_dirty_file_shows_its_rejects_and_is_removed_from_a_named_database(
+def test_a_dirty_file_shows_rejects_and_a_correction_and_leaves_a_named_database(
     environment: dict[str, str], postgres: Postgres
 ) -> None:
     name = postgres.create()  # empty: the demo migrates it
@@ -113,7 +113,9 @@ def test_a_dirty_file_shows_its_rejects_and_is_removed_from_a_named_database(
     rejects = number(r"First 5 of (\d+) rejects\n\s+row +line +column +code +text\s", output)
     assert 20 < rejects < 200
     assert f"2,000 = {2000 - rejects:,} ok + {rejects} invalid + 0 failed + 0 unprocessed" in output
-    assert f"2,000 rows = {2000 - rejects:,} results + {rejects} rejects\n" in output
+    row = number(r"Row (\d+) is corrected: ", output)
+    assert re.search(rf"\n +{row} +{row} +Corrected by hand +0 ", output)
+    assert f"2,000 rows = {2001 - rejects:,} results + {rejects - 1} rejects\n" in output
     codes = "column_count|invalid_utf8|nul_character|csv_bad_quote|csv_unclosed_quote"
     assert re.search(rf"\n +\d+ +\d+ .*({codes})", output)
     assert "closes: each row is accounted for" in output
@@ -122,7 +124,7 @@ def test_a_dirty_file_shows_its_rejects_and_is_removed_from_a_named_database(
 
 
 def test_keep_leaves_a_running_service(environment: dict[str, str]) -> None:
-    code, output = run(environment, "--rows", "2000", "--keep")
+    code, output = run(environment, "--rows", "2000", "--dirty", "0", "--keep")
     pid = pid_of_server(output)
     try:
         assert code == 0, output

@@ -146,7 +146,7 @@ def test_an_older_database_removes_nothing_and_a_restored_storage_recovers_files
     server.stop()
     one.command("backup", str(tmp_path / "new"))
 
-    assert "holds something" in one.command("restore", str(tmp_path / "old"), code=2)
+    assert "is not empty" in one.command("restore", str(tmp_path / "old"), code=2)
     one.command("restore", str(tmp_path / "old"), "--only", "database", "--replace")
     server = one.server.start()
     with server.client() as client:

@@ -196,7 +196,7 @@ def test_a_damaged_file_is_not_loaded(model_dir: Path, tmp_path: Path, name: str
         byte = damaged.read(1)
         damaged.seek(200_000)
         damaged.write(bytes([byte[0] ^ 1]))
-    with pytest.raises(ModelUnavailable, match=rf"{name} does not hold"):
+    with pytest.raises(ModelUnavailable, match=rf"{name} is not the file of"):
         Embedder(tmp_path, precision="int8").load()
     if name == INT8:
         Embedder(tmp_path, precision="fp32").load()  # which does not read it

@@ -105,7 +105,7 @@ def test_every_way_to_send_a_file_takes_the_path(api: EngineApi) -> None:
     )
     form = {"Content-Type": "multipart/form-data; boundary=x"}
     refused = api.client.post("/api/v1/upload", content=late + b"--x--\r\n", headers=form)
-    assert "behind the file" in assert_problem(refused, 422, "invalid_parameter")["detail"]
+    assert "after the file" in assert_problem(refused, 422, "invalid_parameter")["detail"]
 
 
 @pytest.mark.one_database

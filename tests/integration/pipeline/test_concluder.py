@@ -48,6 +48,10 @@ from tests.conftest import Databases
 OWNER = "o"
 
 
+def no_bytes(uri: str, start: int, end: int, etag: str | None = None) -> bytes:
+    raise AssertionError("nothing is read here")
+
+
 class Counted(Reduces):
     name = "counted"
 
@@ -135,7 +139,7 @@ class Service:
         self.staged = Settling(database)
         self.destinations = Destinations((), is_sqlite=True)
         self.destinations.add(self.staged)
-        self.concluder = Concluder(database, compute_here)
+        self.concluder = Concluder(database, compute_here, no_bytes)
 
     async def job(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -35,6 +37,14 @@ def age(engine: Engine, job: dict[str, Any], days: float) -> None:
 def apply(engine: Engine) -> dict[str, int]:
     removed = engine.run(engine.services.of(Retention).apply())
     return {str(kind): count for kind, count in removed.items()}
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return packed.getvalue()
 
 
 def answer(api: EngineApi, path: str) -> httpx.Response:
@@ -188,3 +198,26 @@ def test_a_removal_cut_short_is_finished(engine: Engine, point: str) -> None:
         assert answer(api, f"/results/{job['file_id']}").status_code == 410
     apply(engine)
     assert engine.count("result_pages", job["job_id"]) == 0
+
+
+def test_a_label_has_rules_of_its_own_which_hold_for_parts_too(engine: Engine) -> None:
+    start(engine, retention='{"rows": 10, "label:audit.rows": 100, "label:short.rows": 5}')
+    with engine.api() as api:
+        plain = load(api)
+        short = load(api, label="short")
+        both = load(api, label="short,audit")
+        whole = load(api, zipped({"a.csv": b"id\n1\n", "b.csv": b"id\n2\n"}), label="audit")
+        parts = api.client.get("/api/v1/jobs", params={"parent": whole["job_id"]}).json()["items"]
+        assert len(parts) == 2
+        everything = [plain, short, both, whole, *parts]
+        for job in everything:
+            age(engine, job, 6)
+        assert apply(engine)["rows"] == 1
+        assert engine.count("result_pages", short["job_id"]) == 0
+        for job in everything:
+            age(engine, job, 50)
+        assert apply(engine)["rows"] == 1
+        assert engine.count("result_pages", plain["job_id"]) == 0
+        for job in everything:
+            age(engine, job, 101)
+        assert apply(engine)["rows"] == 3

@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from app.errors import NotFound
-from app.features.files.results import get_rejects, get_results
+from app.features.files.results import get_causes, get_rejects, get_results
+from app.formats.detect import Declared
 from app.jobs.users import LOCAL_OWNER
 from tests.engine import Engine
 from tests.integration.services.loading import loaded
@@ -34,7 +35,7 @@ def results(engine: Engine, file_id: UUID, **how: Any) -> dict[str, Any]:
 
 
 def rejects(engine: Engine, file_id: UUID, **how: Any) -> dict[str, Any]:
-    wanted: dict[str, Any] = {"limit": 100, "offset": 0, "after": 0, "code": None} | how
+    wanted: dict[str, Any] = {"limit": 100, "offset": 0, "after": 0} | how
     page = engine.run(get_rejects(engine.services.database, file_id, LOCAL_OWNER, **wanted))
     return dict(json.loads(page))
 
@@ -76,6 +77,37 @@ def test_pages_of_rejects_have_the_location_of_each(engine: Engine) -> None:
     assert [item["row_number"] for item in behind["items"]] == BAD[10:12]
 
 
+def test_rejects_are_found_by_column_text_and_cause(engine: Engine) -> None:
+    engine.start()
+    lines = [f"{n},{'NAME %_' if n == 9 else 'x'}\xff,{n}\n" for n in range(1, 31)]
+    lines += [f"{n},ok,\xff\n" for n in range(31, 41)] + ["41,Only Cell,1,2\n"]
+    data = b"id,name,n\n" + "".join(lines).encode("latin-1")
+    file_id, _ = loaded(engine, data, declared=Declared(encoding="utf-8"))
+    causes = engine.run(get_causes(engine.services.database, file_id, LOCAL_OWNER))["items"]
+    (by_name, by_n, by_count) = causes
+    assert [(cause["column"], cause["count"]) for cause in causes] == [
+        ("name", 30), ("n", 10), (None, 1),
+    ]  # fmt: skip
+    code = by_name["code"]
+    assert by_n["code"] == code != by_count["code"]
+
+    def numbers(**how: Any) -> list[int]:
+        page = rejects(engine, file_id, limit=7, **how)
+        found = [item["row_number"] for item in page["items"]]
+        while page["next_after"] is not None:
+            page = rejects(engine, file_id, limit=7, after=page["next_after"], **how)
+            found += [item["row_number"] for item in page["items"]]
+        assert page["total"] == len(found)
+        return found
+
+    assert numbers(column="n") == list(range(31, 41))
+    assert numbers(column="name", code=by_count["code"]) == []
+    assert numbers(search="NAME %_") == [9]
+    assert numbers(search="%") == [9]
+    assert numbers(search="Only Cell") == [41]
+    assert numbers(search="12,x", code=code) == [12]
+
+
 def test_pages_of_other_owners_are_not_found(engine: Engine) -> None:
     engine.start()
     file_id, _ = loaded(engine, b"id\n1\n")
@@ -95,6 +127,4 @@ def test_pages_of_other_owners_are_not_found(engine: Engine) -> None:
                 )
             )
         with pytest.raises(NotFound):
-            engine.run(
-                get_rejects(database, identifier, owner, limit=1, offset=0, after=0, code=None)
-            )
+            engine.run(get_rejects(database, identifier, owner, limit=1, offset=0, after=0))

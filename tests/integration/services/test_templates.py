@@ -105,7 +105,11 @@ async def test_a_template_keeps_the_result_of_a_mapping_job(
             )
             for processor in ("mapping", "rows")
         )
-        result = {"mappings": [column("mail", "email") | {"confidence": 0.9}]}
+        shown = {"name": "mail", "type": "text", "values": ["a@x.example"]}
+        result = {
+            "mappings": [column("mail", "email") | {"confidence": 0.9}],
+            "reference_columns": [shown],
+        }
         await database.transact(lambda c: files.insert_file(c, file))
         for job in (mapping, other):
             await database.transact(lambda c, job=job: jobs.insert_job(c, job))  # type: ignore[misc]
@@ -114,8 +118,34 @@ async def test_a_template_keeps_the_result_of_a_mapping_job(
             )
         made = await templates.create(OWNER, "kept", None, mapping.id)
         assert (made["columns"], made["job_id"]) == ([column("mail", "email")], str(mapping.id))
+        assert made["target"] == [{**shown, "required": False}]
         with pytest.raises(ResultUnavailable):
             await templates.create(OWNER, "rows", None, other.id)
         for missing in (uuid4(), None):
             with pytest.raises(NotFound):
                 await templates.create(OWNER, "none", None, missing)
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+async def test_a_target_needs_no_mapping_and_survives_one(
+    databases: Databases, tmp_path: Path
+) -> None:
+    wanted = [
+        {"name": "mail", "type": "text", "required": True, "values": ["a@x.example"]},
+        {"name": "born", "type": "date", "required": False, "values": ["1990-01-31"]},
+    ]
+    async with opened(databases, tmp_path) as database:
+        templates = Templates(database)
+        made = await templates.create(OWNER, "people", None, None, wanted)
+        assert made["target"] == wanted
+        assert made["columns"] == [column("mail"), column("born")]
+        assert await templates.accepted(OWNER) == {}, "nothing is mapped yet"
+        template_id = UUID(made["template_id"])
+        mapped = [column("mail", "email"), column("born", "birthday")]
+        edited = await templates.edit(template_id, OWNER, None, mapped)
+        assert (edited["target"], edited["columns"]) == (wanted, mapped)
+        assert (await templates.edit(template_id, OWNER, None, [], wanted[:1]))["target"] == wanted[
+            :1
+        ]
+        with pytest.raises(InvalidParameter, match="wanted twice"):
+            await templates.create(OWNER, "twice", None, None, wanted[:1] * 2)

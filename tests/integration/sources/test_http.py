@@ -103,7 +103,7 @@ async def test_without_a_version_a_transfer_cannot_go_on(
 
 async def test_a_server_that_always_cuts_is_given_up(web: WebServer, client: Client) -> None:
     file = web.paths["/f"] = File(DATA, cuts=[10] * 100)
-    with pytest.raises(SourceUnavailable, match="again and again"):
+    with pytest.raises(SourceUnavailable, match="repeatedly"):
         await fetched(client(), web.url("/f"))
     assert isinstance(file, File)
     assert len(file.requests) <= 6

@@ -65,6 +65,67 @@ def test_a_connection_that_is_cut_is_made_again(remote: Remote) -> None:
     assert remote.tables("granula_load_") == []
 
 
+@pytest.mark.parametrize(
+    ("entry", "visibility"), [("loaded", "atomic"), ("staged", "atomic"), ("rows", "progressive")]
+)
+def test_a_commit_whose_answer_is_lost_counts_once(
+    remote: Remote, entry: str, visibility: str
+) -> None:
+    """The server has committed the entry of the ledger, and the rows with it."""
+    with Pooler(remote.url) as pooler:
+        connect(remote, pooler.url)
+        remote.engine.start()
+        pooler.lose_commit_of = entry.encode()
+        job_id = remote.begin(visibility=visibility)
+        remote.ended(job_id)
+        assert pooler.was_cut
+        assert remote.prices() == AFTER
+        with remote.engine.api() as api:
+            assert len(api.rejects(job_id)) == len(REPEATED)
+            assert api.proof(job_id)["closes"]
+        remote.engine.stop()
+    assert remote.tables("granula_load_") == []
+
+
+def test_uploads_and_dry_runs_go_to_a_named_connection(remote: Remote) -> None:
+    remote.engine.start()
+    params = {"table": "prices", "connection": "warehouse"}
+    with remote.engine.api() as api:
+        tried = remote.begin(b"id,price\n0,8\n1,2\n", mode="upsert", dry_run=True)
+        remote.ended(tried)
+        summary = api.status(tried)["summary"]
+        assert (summary["inserted"], summary["updated"], summary["dry_run"]) == (1, 1, True)
+        result = api.client.get(f"/api/v1/jobs/{tried}/result").json()
+        assert "updated" in json.dumps(result)
+        assert remote.prices() == BEFORE
+        assert remote.tables("granula_load_") == []
+        answer = api.upload(b"id,price\n1,2\n", **params)
+        api.finished(answer["file_id"])
+        assert remote.prices() == [*BEFORE, (1, 2)]
+        unknown = api.client.post(
+            "/api/v1/upload", params={**params, "connection": "postgresql://u:p@h/d"}, content=b"a"
+        )
+        assert unknown.status_code in (404, 422)
+
+
+def test_a_load_whose_connection_is_gone_from_the_settings_fails(remote: Remote) -> None:
+    remote.engine.start(GRANULA_FAIL="load.staged=kill")
+    job_id = remote.begin()
+    remote.engine.wait_for_death()
+    remote.engine.start(CONNECTIONS="{}")
+    remote.ended(job_id)
+    with remote.engine.api() as api:
+        error = json.dumps(
+            [api.status(job_id)["error"], api.client.get(f"/api/v1/jobs/{job_id}/chunks").json()]
+        )
+        assert "unknown_connection" in error
+        assert api.client.delete(f"/api/v1/files/{api.status(job_id)['file_id']}").status_code in (
+            202,
+            204,
+        )
+    assert remote.prices() == BEFORE
+
+
 def test_a_server_that_is_down_is_waited_for(remote: Remote) -> None:
     with Pooler(remote.url) as pooler:
         connect(remote, pooler.url)
@@ -140,7 +201,9 @@ def test_a_role_without_rights_is_told_and_changes_nothing(remote: Remote) -> No
             assert error["code"] == "load_refused"
             assert "permission denied" in error["message"]
         assert remote.prices() == BEFORE
-        assert remote.tables("granula_load_") == []
+        remote.engine.wait_until(
+            lambda: remote.tables("granula_load_") == [], 30, "the staging table to go"
+        )
         query(remote.url, f"GRANT INSERT ON prices TO {role}")
         again = remote.begin(empty="text")
         remote.ended(again)

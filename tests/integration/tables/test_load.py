@@ -201,6 +201,6 @@ def test_referenced_rows_are_not_replaced(engine: Engine, data: str) -> None:
     with engine.api() as api:
         job = load(api, data, table="customers", mode="replace")
         assert (job["status"], job["error"]["code"]) == ("failed", "load_refused")
-        assert "cannot be deleted" in job["error"]["message"]
+        assert "Cannot delete rows" in job["error"]["message"]
         assert engine.sql("SELECT id FROM customers ORDER BY id") == [(1,), (2,)]
         assert not stages(engine)

@@ -10,13 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.features.mapping.evidence import alike_word, name_signals
+from app.features.mapping.evidence import alike_word, name_signals, signals
 from app.features.mapping.model import confidence, odds, score
 from app.features.mapping.texts import column_texts, read_names
+from app.features.mapping.values import Side
 from app.features.mapping.weights import Weights, trained
+from app.profiling.columns import Column
+from app.profiling.tables import Table, of_cells, report
 from scripts.matching.concepts import HELD_OUT, domains, training_domains
 from scripts.matching.pairs import KINDS, pairs
 from scripts.train_matching import AGAINST, FOR, OPEN_TO_BOTH, examples, train
+
+
+def of_nothing(name: str) -> tuple[dict[str, Any], Column]:
+    """Return the report and the state of a column without values."""
+    packed = of_cells([[""]], [name], range(1, 2))
+    return report(packed)[0], Table.unpacked(packed).columns[name]
 
 
 @pytest.mark.parametrize(
@@ -69,16 +78,55 @@ def test_the_texts_have_values_only_where_they_are_words() -> None:
 
 
 def test_a_rival_makes_a_pair_less_sure_and_the_order_stays() -> None:
-    weights = Weights({"a": 2.0}, 1.0, 1.0, (0.0, 0.5, 0.5), [(-5.0, 0.0), (5.0, 1.0)], 0.4)
+    line, doubtful = [(-5.0, 0.0), (5.0, 1.0)], [(-5.0, 0.0), (5.0, 0.5)]
+    weights = Weights({"a": 2.0}, 1.0, 1.0, (0.0, 0.5, 0.5), line, doubtful, 0.4)
     signals = {"a": np.array([[2.0, 0.0, 0.5], [0.0, 2.0, 1.9]], np.float32)}
+    signals["in_doubt"] = np.zeros_like(signals["a"])
     scores = score(signals, weights)
     assert scores.tolist() == pytest.approx(np.array([[4, 0, 1], [0, 4, 3.8]]))
     # The first has one rival, "none" at 1, and two weak ones; the other oddity is a near rival.
     by_row, _ = odds(scores, weights)
     assert by_row[0, 0] == pytest.approx(4 - np.log(np.exp(1) + 1 + np.exp(1)))
-    sure = confidence(scores, weights)
+    sure = confidence(signals, weights)
     assert sure[0, 0] > sure[1, 1] > sure[1, 2] > sure[0, 1]
     assert ((sure >= 0) & (sure <= 1)).all()
+    signals["in_doubt"][0, 0] = 1
+    in_doubt = confidence(signals, weights)
+    assert in_doubt[0, 0] == pytest.approx(sure[0, 0] / 2)
+    assert in_doubt[1, 1] == sure[1, 1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "in_doubt"),
+    [
+        ("order date", "order date", False),
+        ("order date", "OrderDate", False),
+        ("customer number", "customer no", False),
+        ("icd code", "date of icd code", True),
+        ("flight number", "final flight number", True),
+        ("aircraft type", "reason for aircraft type", True),
+        ("arrival delay", "previous arrival delay", True),
+        ("area", "areaversion", True),
+        ("onset year", "onset yr year", True),
+        ("departure airport", "arrival airport", True),
+        ("arr delay", "dep delay", True),
+        ("start date", "end date", True),
+        ("nitrogen mm", "nitrogen status", True),
+        ("vital status", "family cancer", True),
+    ],
+)
+def test_pairs_of_other_things_with_like_names_are_in_doubt(
+    one: str, other: str, in_doubt: bool
+) -> None:
+    targets, sources = ([Side(name, *of_nothing(name))] for name in (one, other))
+    found = signals(targets, sources, None, trained().usual)
+    assert bool(found["in_doubt"][0, 0]) is in_doubt
+
+
+def test_no_pair_in_doubt_is_shown_as_certain() -> None:
+    for weights in (trained().with_model, trained().without_model):
+        assert max(y for _, y in weights.curve_in_doubt) <= 0.9
+        assert max(y for _, y in weights.curve) > 0.95
 
 
 @pytest.mark.parametrize("with_model", [True, False])

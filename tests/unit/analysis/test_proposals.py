@@ -12,6 +12,7 @@ import pytest
 from app.features.mapping import processor as mapping
 from app.features.transform import run
 from app.features.transform.spec import PROPOSED, Undecided, of_template
+from app.processors.base import RowSample
 from tests.unit.analysis.test_matching import table
 
 NAMES = ["Ann Lee", "Bo Ray", "Cy Day", "Di May", "Ed Fay"]
@@ -157,3 +158,106 @@ def test_values_of_another_column_outweigh_a_word_of_the_name() -> None:
             for other in each["runners_up"]
             if each["input_column"]
         )
+
+
+# ---------------------------------------------------------------------- the sample
+
+
+def on_sample(
+    given: dict[str, list[str]],
+    wanted: dict[str, list[str]],
+    sample: RowSample,
+    kept: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    (sources, source_state), (targets, target_state) = table(given), table(wanted)
+    states = source_state, target_state
+    return mapping.match(sources, targets, *states, None, {}, sample, kept or [])
+
+
+DAYS = [f"{day:02}.0{month}.20{year}" for year in range(10, 24) for month in range(1, 9) for day in range(1, 28)]  # fmt: skip
+"""So many dates that the profile knows only some of them."""
+
+
+def test_values_that_only_the_sample_has_are_lost_with_their_rows_and_asked_about() -> None:
+    rows: list[Any] = [[day] for day in DAYS[500:1000]]
+    rows[250], rows[499] = ["unknown"], ["31.02.2020"]
+    sample = RowSample(["born"], range(7001, 7501), rows)
+    result = on_sample({"born": DAYS}, {"born": ["1990-02-28", "2001-12-24"]}, sample)
+    (found,) = result["mappings"]
+    assert not asks(proposed({"born": DAYS}, {"born": ["1990-02-28", "2001-12-24"]})["born"])
+    assert result["sampled_rows"] == 500
+    (step,) = found["conversion"]
+    assert (step["from"], step["to"], step["decide"]) == ("%d.%m.%Y", "%Y-%m-%d", True)
+    assert step["lost"] == ["unknown", "31.02.2020"]
+    trial = found["trial"]
+    assert (trial["rows"], trial["lost"]) == (500, 2)
+    assert trial["lost_values"] == [
+        {"row_number": 7251, "value": "unknown"},
+        {"row_number": 7500, "value": "31.02.2020"},
+    ]
+    day, month, year = rows[0][0].split(".")
+    assert trial["examples"][0] == {"before": rows[0][0], "after": f"{year}-{month}-{day}"}
+
+
+def test_rows_of_json_and_empty_cells_are_tried_too() -> None:
+    objects = [
+        b'{"price": "1,50"}',
+        b'{"price": "2,25"}',
+        b'{"price": null}',
+        b"{}",
+        b'{"price": "x"}',
+    ]
+    sample = RowSample((), range(1, 6), objects)
+    given = {"price": ["1,50", "2,25", "9,75"] * 3}
+    (found,) = on_sample(given, {"price": ["1.5", "2.25"]}, sample)["mappings"]
+    assert found["trial"]["rows"] == 3
+    assert found["trial"]["lost_values"] == [{"row_number": 5, "value": "x"}]
+    assert {"before": "1,50", "after": "1.50"} in found["trial"]["examples"]
+
+
+def test_names_of_the_sample_that_are_not_two_words_are_lost() -> None:
+    many = [f"Name{i} Family{i}" for i in range(500)]
+    sample = RowSample(["full name"], [1, 2, 900], [["Ann Lee"], ["Bo Ray"], ["Jan van Dyk"]])
+    wanted = {"first_name": ["Al"], "last_name": ["Kay"]}
+    for found in on_sample({"full name": many}, wanted, sample)["mappings"]:
+        trial = found["trial"]
+        assert trial["lost_values"] == [{"row_number": 900, "value": "Jan van Dyk"}]
+        assert trial["examples"][0]["before"] == "Ann Lee"
+
+
+def test_a_template_maps_and_converts_as_it_says_and_asks_nothing() -> None:
+    cast = {"operation": "cast", "to": "number", "decimal": ","}
+    kept: list[dict[str, Any]] = [
+        {"reference_column": "price", "input_columns": ["Preis"], "conversion": [cast]},
+        {"reference_column": "sku", "input_columns": ["Nr"], "conversion": []},
+        {"reference_column": "gone", "input_columns": ["Not there"], "conversion": []},
+    ]
+    given = {"Nr": ["a", "b", "c"], "Preis": ["1,50", "x", "2,00"]}
+    wanted = {"price": ["1.5"], "sku": ["q"], "gone": [""]}
+    sample = RowSample(["Nr", "Preis"], [1, 2], [["a", "1,50"], ["b", "x"]])
+    result = on_sample(given, wanted, sample, kept)
+    price, sku, gone = result["mappings"]
+    assert (price["input_columns"], price["conversion"]) == (["Preis"], [cast])
+    assert price["reason"] == "the template maps it so"
+    assert price["trial"]["lost_values"] == [{"row_number": 2, "value": "x"}]
+    assert sku["input_columns"] == ["Nr"]
+    assert gone["input_columns"] == []
+    assert (result["matched"], result["to_check"]) == (2, 0)
+    assert not any("is_kept" in each for each in result["mappings"])
+
+
+def test_the_columns_of_a_target_are_a_profile() -> None:
+    columns = [
+        {"name": "day", "values": ["2024-02-03"]},
+        {"name": "price", "values": ["1.5", "2"]},
+        {"name": "note", "values": []},
+    ]
+    reports, state = mapping.profile(columns)
+    assert [report["type"] for report in reports[:2]] == ["date", "number"]
+    given = {"Tag": ["03.02.2024", "14.05.2024"], "price": ["1,5", "2,7"]}
+    sources, source_state = table(given)
+    found = mapping.match(sources, reports, source_state, state, None, {"day": ["Tag"]})["mappings"]
+    assert [step["operation"] for each in found for step in each["conversion"]] == [
+        "date_format",
+        "cast",
+    ]

@@ -12,10 +12,10 @@ from app.features import FEATURES
 
 NAMES = {
     "upload_file", "get_status", "watch_status", "get_results", "download_results",
-    "get_rejects", "download_rejects", "download_archive",
-    "read_upload_again", "get_bytes", "delete_file", "download_file", "preview_file",
+    "get_rejects", "list_reject_causes", "download_rejects", "download_archive",
+    "read_upload_again", "get_bytes", "find_results", "get_row_origin", "delete_file", "download_file", "preview_file",
     "describe_uploads", "create_upload", "append_to_upload", "delete_upload", "get_upload",
-    "correct_rejects", "list_jobs", "create_job", "watch_jobs", "get_job", "change_priority",
+    "correct_rejects", "list_jobs", "list_labels", "change_jobs", "create_job", "watch_jobs", "get_job", "change_priority",
     "get_proof", "get_chunks", "cancel_job", "retry_job", "get_job_status", "get_job_result",
     "analyze_file", "create_template", "list_templates", "get_template", "edit_template",
     "delete_template", "transform_file", "map_columns", "list_connections", "list_tables",
@@ -29,7 +29,8 @@ NAMES = {
     "delete_batch", "get_batch_results", "list_batches", "upload_import", "list_imports",
     "get_import", "delete_import", "search_records", "get_stats", "get_me", "sign_in",
     "sign_out", "list_users", "create_user", "get_user", "revoke_user", "list_keys",
-    "create_key", "revoke_key", "get_retention", "get_system", "get_addresses", "get_health", "get_readiness",
+    "create_key", "revoke_key", "get_retention", "get_system", "get_system_history", "get_settings",
+    "get_addresses", "get_health", "get_readiness",
     "get_metrics", "explain_error",
 }  # fmt: skip
 """All ids in the order of the routes. Changing one breaks generated clients."""

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.db.rows import PageRow
+from app.features.files.columnar import hints_of
 from app.features.files.columns import converted
-from app.features.files.typed import TypeFinder, hints_of
+from app.features.files.typed import TypeFinder
 
 D = Decimal
 

@@ -62,7 +62,7 @@ LAYERS: dict[str, set[str]] = {
 """What each package of the core may import. `features` is the list of features; its contents are
 below.
 """
-FOR_ALL = {"lazy", "loading", "extras", "data_files", "setting_names"}
+FOR_ALL = {"lazy", "loading", "extras", "data_files", "setting_names", "suggestions"}
 """Packages that import nothing of ours."""
 FOR_FEATURES = set(LAYERS) - {"main", "plugins", "worker", "cli", "__main__"}
 COMMANDS_MAY_SEE = {"cli"}

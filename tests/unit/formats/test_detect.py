@@ -423,7 +423,7 @@ def test_a_header_in_another_encoding_is_refused_with_what_to_do(encoding: str) 
     assert "convert the file to UTF-8, as with `iconv -f" in refused.value.detail
     if encoding in ("latin-1", "cp1251"):
         assert (
-            "declare an encoding of one byte a character, as in encoding=cp1252"
+            "declare an encoding of one byte per character, as in encoding=cp1252"
             in refused.value.detail
         )
     if encoding in ("cp949", "euc-jp"):

@@ -165,7 +165,7 @@ def test_a_ruler_is_searched_only_if_nothing_indicates_csv() -> None:
         detect(b"a,b\n1,2\n", complete=True, declared=Declared(format="fixed"))
     with pytest.raises(InvalidParameter, match="read as csv"):
         detect(b"a,b\n1,2\n", complete=True, declared=Declared(format="csv", widths=[2, 2]))
-    with pytest.raises(InvalidParameter, match="2 columns of fixed width and 3 names"):
+    with pytest.raises(InvalidParameter, match="2 columns of fixed width, but 3 names"):
         detect(b"aabb\n", complete=True, declared=Declared(widths=[2, 2], columns=["a", "b", "c"]))
 
 

@@ -146,7 +146,7 @@ class Asking(WaitsForService):
         ("UndeclaredCollecting", "has `collected`, which is what a CollectsFiles has"),
         ("NoTables", "has no `tables`, which is what a WritesTables has"),
         ("UndeclaredWait", "exactly if it is a WaitsForService"),
-        ("OptionsOfSomethingElse", "no subclass of granula.plugins.Options"),
+        ("OptionsOfSomethingElse", "not a subclass of granula.plugins.Options"),
         ("TakenOption", "an option `source`, and that name is taken"),
         ("NotThere", "cannot be loaded"),
     ],

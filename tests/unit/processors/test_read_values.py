@@ -366,16 +366,16 @@ def test_a_csv_file_is_accepted_if_every_required_field_has_a_column() -> None:
         assert columns("Aliased", *header) == [*header, *added]
     assert columns("ByName", "transaction_id") == ["transaction_id", *added]
     for model, header, sentence in (
-        ("Aliased", ["TxnID", "account_id", "Betrag", "at"], "There is no column 'Account'"),
+        ("Aliased", ["TxnID", "account_id", "Betrag", "at"], "The file has no column `Account`."),
         (
             "Aliased",
             ["TxnID", "Account", "amount", "at"],
-            "There is no column 'Betrag' or 'Amount'; did you mean 'amount'?",
+            "The file has no column `Betrag` or `Amount`. Did you mean `amount`?",
         ),
         (
             "Inside",
             ["transaction_id"],
-            "The field 'transaction_id' is read from inside of an object, which only JSON has",
+            "The field `transaction_id` is nested in an object, which only JSON has",
         ),
     ):
         with pytest.raises(MissingColumn, match=re.escape(sentence)):

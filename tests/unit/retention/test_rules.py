@@ -17,6 +17,12 @@ def test_processors_have_days_of_their_own() -> None:
     assert rules[Kind.REJECTS].is_off
 
 
+def test_labels_have_days_of_their_own() -> None:
+    rules = rules_of({"label:a b.rows": 3, "label:v1.2.rows": 4, "label.rows": 5})
+    assert rules[Kind.ROWS] == Days(None, {"label": 5}, {"a b": 3, "v1.2": 4})
+    assert not rules[Kind.ROWS].is_off
+
+
 @pytest.mark.parametrize(
     "setting", ["7", '{"row": 7}', '{"rows": 0}', '{"rows": "x"}', '{"sentiment.": 7}', "{rows: 7}"]
 )

@@ -16,6 +16,7 @@ PAIRS = (
     ("requirements.in", "requirements.txt"),
     ("requirements-dev.in", "requirements-dev.txt"),
     ("requirements-client.in", "requirements-client.txt"),
+    ("requirements-node.in", "requirements-node.txt"),
 )
 
 

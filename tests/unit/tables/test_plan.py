@@ -158,7 +158,7 @@ def test_a_mode_that_compares_uses_the_primary_key_or_a_unique_one(mode: Mode) -
     with_email = replace(ORDERS, constraints=(KEY, by_email))
     wanted = Wanted(mode=mode, key=("email_address",))
     assert plan_load(HEADER, with_email, wanted).key == ("email_address",)
-    text = "No primary key or unique constraint is on just 'email_address'."
+    text = "No primary key or unique constraint covers exactly 'email_address'."
     assert ("options/key", text) in problems(HEADER, ORDERS, wanted)
     partial = replace(by_email, predicate="amount > 0")
     assert problems(HEADER, replace(ORDERS, constraints=(KEY, partial)), wanted)
@@ -170,7 +170,7 @@ def test_a_mode_that_compares_uses_the_primary_key_or_a_unique_one(mode: Mode) -
 
 def test_a_key_is_refused_in_a_mode_that_does_not_compare() -> None:
     found = problems(HEADER, ORDERS, Wanted(key=("id",)))
-    assert found == [("options/key", "The mode append compares no key.")]
+    assert found == [("options/key", "The mode append does not use a key.")]
 
 
 def test_views_rules_and_missing_rights_are_refused() -> None:
@@ -189,7 +189,7 @@ def test_views_rules_and_missing_rights_are_refused() -> None:
     )
     assert plan_load(("id", "amount"), theirs, Wanted()).names == ["id", "amount"]
     assert problems(HEADER, theirs, Wanted()) == [
-        ("options/table", "The role may not insert into the column 'email_address'.")
+        ("options/table", "The database role may not insert into the column 'email_address'.")
     ]
 
 
@@ -251,12 +251,12 @@ def test_a_new_table_is_shown_as_a_statement() -> None:
 @pytest.mark.parametrize(
     ("header", "types", "told"),
     [
-        (("a", "b"), {"b": "text); DROP TABLE users; --"}, "no type"),
+        (("a", "b"), {"b": "text); DROP TABLE users; --"}, "not a type"),
         (("a", "b"), {"c": "text"}, "no column 'c'"),
         (("a" * 64,), {}, "more than 63 bytes"),
         (("ä" * 32,), {}, "more than 63 bytes"),
         (("",), {}, "cannot have the name"),
-        (("ctid",), {}, "column of the system"),
+        (("ctid",), {}, "name of a system column"),
         (tuple(map(str, range(1601))), {}, "at most 1600 columns"),
     ],
 )

@@ -3,6 +3,7 @@
 import * as api from "../api.js";
 import { button, empty, h, replace } from "../dom.js";
 import { count, isFinal, number, percent, plural } from "../format.js";
+import { t } from "../messages.js";
 import { bars, facts, progressBar, spinner } from "../parts.js";
 import { fail } from "../toast.js";
 
@@ -26,10 +27,12 @@ export default function profile({ id, status }) {
     return replace(
       node,
       empty(
-        "Not analysed yet",
-        "An analysis reads the stored file again and shows types, distributions, frequent values and personal data of each column.",
+        t("Not analysed yet"),
+        t(
+          "An analysis reads the stored file again and shows types, distributions, frequent values and personal data of each column.",
+        ),
         button(
-          "Analyse this file",
+          t("Analyse this file"),
           async () => {
             try {
               follow((await api.post("/api/v1/jobs/analyze", { file_id: status.file_id })).job_id);
@@ -44,9 +47,9 @@ export default function profile({ id, status }) {
   }
 
   async function follow(jobId) {
-    const bar = progressBar("Progress of the analysis");
-    const stage = h("p.muted", { role: "status" }, "Waiting in the queue …");
-    replace(node, h("section.card", {}, h("h2", {}, "Analysing"), bar, stage));
+    const bar = progressBar(t("Progress of the analysis"));
+    const stage = h("p.muted", { role: "status" }, t("Waiting in the queue …"));
+    replace(node, h("section.card", {}, h("h2", {}, t("Analysing")), bar, stage));
     for (;;) {
       const now = await api.get(`/api/v1/jobs/${jobId}/status`);
       if (isGone) return;
@@ -63,8 +66,8 @@ export default function profile({ id, status }) {
   function draw({ rows, columns, columns_left_out: left }) {
     const search = h("input", {
       type: "search",
-      placeholder: "Find a column",
-      "aria-label": "Find a column",
+      placeholder: t("Find a column"),
+      "aria-label": t("Find a column"),
     });
     const cards = columns.map(card);
     search.addEventListener("input", () =>
@@ -73,9 +76,9 @@ export default function profile({ id, status }) {
           (each.hidden = !columns[i].name.toLowerCase().includes(search.value.toLowerCase())),
       ),
     );
-    const more = left ? `, ${count(left)} more left out` : "";
-    const rejected = rows.rejected ? `; ${count(rows.rejected)} rejected` : "";
-    const analysed = `${plural(rows.profiled, "row")} analysed`;
+    const more = left ? t(", {count} more left out", { count: count(left) }) : "";
+    const rejected = rows.rejected ? t("; {count} rejected", { count: count(rows.rejected) }) : "";
+    const analysed = t("{rows} analysed", { rows: plural(rows.profiled, "row") });
     replace(
       node,
       h(
@@ -93,7 +96,7 @@ export default function profile({ id, status }) {
       replace(
         node,
         empty(
-          error.title ?? "The analysis cannot be loaded",
+          error.title ?? t("The analysis cannot be loaded"),
           `${error.message} ${error.remedy ?? ""}`,
         ),
       );
@@ -114,8 +117,10 @@ export default function profile({ id, status }) {
 
 /** A value, with its full length if it is truncated. */
 function value(text, length) {
-  const shown = length ? `${text}… (${count(length)} characters)` : text;
-  return h("span.clip", { title: shown }, shown === "" ? "(empty)" : shown);
+  const shown = length
+    ? t("{value}… ({count} characters)", { value: text, count: count(length) })
+    : text;
+  return h("span.clip", { title: shown }, shown === "" ? t("(empty)") : shown);
 }
 
 function card(column) {
@@ -127,20 +132,32 @@ function card(column) {
     h(
       "div.row.between",
       {},
-      h("h3.clip", { title: column.name }, column.name || "(no name)"),
+      h("h3.clip", { title: column.name }, column.name || t("(no name)")),
       h("span.pill", {}, column.subtype ?? column.type, column.format ? ` ${column.format}` : ""),
     ),
     column.personal_data.length > 0 &&
-      h("p.note", {}, `Likely personal data: ${column.personal_data.join(", ")}`),
+      h(
+        "p.note",
+        {},
+        t("Likely personal data: {kinds}", { kinds: column.personal_data.join(", ") }),
+      ),
     column.explanation && column.type === "text" && h("p.muted", {}, column.explanation),
     picture(column),
     facts([
-      ["Filled", `${count(column.count)}${values ? ` (${percent(column.count / values)})` : ""}`],
-      ["Distinct", `${column.distinct_is_exact ? "" : "about "}${count(column.distinct)}`],
-      column.mean !== null && ["Mean", number(column.mean)],
-      column.quantiles && ["Median", number(column.quantiles["0.5"])],
-      column.min !== null && ["From", value(column.min, cut("min"))],
-      column.max !== null && ["To", value(column.max, cut("max"))],
+      [
+        t("Filled"),
+        `${count(column.count)}${values ? ` (${percent(column.count / values)})` : ""}`,
+      ],
+      [
+        t("Distinct"),
+        column.distinct_is_exact
+          ? count(column.distinct)
+          : t("about {count}", { count: count(column.distinct) }),
+      ],
+      column.mean !== null && [t("Mean"), number(column.mean)],
+      column.quantiles && [t("Median"), number(column.quantiles["0.5"])],
+      column.min !== null && [t("From"), value(column.min, cut("min"))],
+      column.max !== null && [t("To"), value(column.max, cut("max"))],
     ]),
   );
 }
@@ -154,10 +171,18 @@ function picture(column) {
       bars(
         shares.map((share, i) => ({
           value: share,
-          label: `${number(edges[i])} to ${number(edges[i + 1])}: ${percent(share)}`,
+          label: t("{from} to {to}: {share}", {
+            from: number(edges[i]),
+            to: number(edges[i + 1]),
+            share: percent(share),
+          }),
         })),
         {
-          label: `Distribution of ${column.name} from ${number(edges[0])} to ${number(edges.at(-1))}`,
+          label: t("Distribution of {name} from {first} to {last}", {
+            name: column.name,
+            first: number(edges[0]),
+            last: number(edges.at(-1)),
+          }),
           height: 56,
         },
       ),
@@ -165,11 +190,11 @@ function picture(column) {
     );
   }
   const top = column.top.slice(0, 6);
-  if (!top.length) return h("p.muted", {}, "No value stands out.");
+  if (!top.length) return h("p.muted", {}, t("No value stands out."));
   const most = top[0].count || 1;
   return h(
     "ol.top-values",
-    { "aria-label": `Frequent values of ${column.name}` },
+    { "aria-label": t("Frequent values of {name}", { name: column.name }) },
     top.map((each) =>
       h(
         "li",

@@ -1,15 +1,24 @@
 // The rejected rows: each with its reason and the invalid cell.
 
+import { parameters, setParameters } from "../address.js";
 import * as api from "../api.js";
+import { bulkFix } from "../bulk_fix.js";
+import { visible } from "../cells.js";
 import { splitRecord } from "../csv.js";
 import { announce, button, empty, h, icon, replace, say, select } from "../dom.js";
 import { bytes, canRetry, count, isFinal, missing, plural, standing, when } from "../format.js";
+import { searchField } from "../filters.js";
+import { t } from "../messages.js";
 import { badge, facts, spinner } from "../parts.js";
+import { reasonName } from "../reasons.js";
 import { DataTable } from "../table.js";
 import { fail } from "../toast.js";
 
 const MAX_AT_ONCE = 1000; // limit of the service for one correction by cells
 const beside = matchMedia("(min-width: 1100px)");
+const SAMPLE = 50;
+/** Number of columns of the table before the cells. */
+const FIRST_CELL = 3;
 const LOST = "\ufffd";
 
 /** Decodes the bytes, in the encoding of the file if they are not UTF-8. Unreadable bytes become
@@ -28,7 +37,11 @@ export default function rejects({ id, status: first, correctable, refresh, again
   let status = first;
   let table = null;
   let total = 0;
-  let code = "";
+  let code = parameters().get("code") ?? "";
+  let column = parameters().get("column") ?? "";
+  let text = parameters().get("search") ?? "";
+  let causes = [];
+  let sample = [];
   let shownRow = null;
   let stop = () => {};
   let isGone = false;
@@ -41,36 +54,53 @@ export default function rejects({ id, status: first, correctable, refresh, again
   const isCsv = (status.format === "csv" || isFixed) && header.length > 0;
   const place = h("div", {}, spinner());
   const note = h("p.muted", { role: "status" });
-  const codes = select([["", "Every reason"]], "", { "aria-label": "Reason" });
+  const codes = select([["", t("Every reason")]], "", { "aria-label": t("Reason") });
+  const columns = select([["", t("Every column")]], "", { "aria-label": t("Column") });
+  const search = searchField(t("Search the rejects"), (written) => {
+    text = written;
+    choose();
+  });
+  search.show(text);
+  const bulk = h("span");
   const detail = h("section.card.full.reject-detail", {
     hidden: true,
-    "aria-label": "Selected row",
+    "aria-label": t("Selected row"),
   });
   codes.addEventListener("change", () => {
     code = codes.value;
+    choose();
+  });
+  columns.addEventListener("change", () => {
+    column = columns.value;
+    choose();
+  });
+  /** Shows the rejects that the filters choose. */
+  function choose() {
+    setParameters({ code, column, search: text });
     table?.dispose();
     table = null;
     load();
-  });
+  }
+  const chosen = () => ({ code, column, search: text });
   const corrected = h("input.hidden", {
     type: "file",
     tabindex: -1,
-    "aria-label": "Corrected file",
+    "aria-label": t("Corrected file"),
     onchange: () => corrected.files[0] && send(corrected.files[0]),
   });
-  const fix = button("Upload the corrected file", () => corrected.click(), {
+  const fix = button(t("Upload the corrected file"), () => corrected.click(), {
     iconName: "upload",
     hidden: true,
   });
   const file = h("a.button", { download: true });
-  const workbook = h("a.button", { download: true, "aria-label": "Rejected rows for Excel" });
+  const workbook = h("a.button", { download: true, "aria-label": t("Rejected rows for Excel") });
   const outcome = h("p.correction", { role: "status", hidden: true });
   const lost = h("p.lost", { hidden: true });
   const earlier = h("ul.plain");
   const history = h(
     "details.card.full.reject-detail",
     { hidden: true },
-    h("summary", {}, "Corrections"),
+    h("summary", {}, t("Corrections")),
     earlier,
   );
   const node = h(
@@ -82,7 +112,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
       h(
         "div.row.between",
         {},
-        h("div.row", {}, codes, note),
+        h("div.row.reject-filters", {}, codes, columns, search.input, note, bulk),
         h("div.row", {}, fix, corrected, file, workbook),
       ),
       outcome,
@@ -104,7 +134,12 @@ export default function rejects({ id, status: first, correctable, refresh, again
     if (!isFixed) return splitRecord(text, status.dialect);
     const characters = [...text];
     const starts = status.dialect.starts;
-    return starts.map((start, i) => characters.slice(i && start, starts[i + 1]).join("").trim());
+    return starts.map((start, i) =>
+      characters
+        .slice(i && start, starts[i + 1])
+        .join("")
+        .trim(),
+    );
   }
   /** The correctable cells: those beyond the header are joined to the last one, as in the
    *  download. */
@@ -137,7 +172,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
     replace(
       file,
       icon("download"),
-      partial ? "Rejected rows so far as CSV" : "Rejected rows as CSV",
+      partial ? t("Rejected rows so far as CSV") : t("Rejected rows as CSV"),
     );
   }
 
@@ -152,8 +187,17 @@ export default function rejects({ id, status: first, correctable, refresh, again
     turnDetail(true);
     replace(
       detail,
-      h("h2", {}, `Row ${count(reject.row_number)}, ${reject.place ?? `line ${count(reject.line)}`}`),
-      h("p", {}, h("span.badge.bad", {}, reject.code), " ", reject.message),
+      h(
+        "h2",
+        {},
+        t("Row {number}, {place}", {
+          number: count(reject.row_number),
+          place: reject.place ?? t("line {line}", { line: count(reject.line) }),
+        }),
+      ),
+      h("p", {}, h("b", {}, reasonName(reject.code)), " ", h("code.muted", {}, reject.code)),
+      h("p", {}, reject.message),
+      canEdit() && isCsv && reject.column !== null && bulkButton(reject.code, reject.column),
       canEdit()
         ? editor(reject)
         : isCsv &&
@@ -164,27 +208,33 @@ export default function rejects({ id, status: first, correctable, refresh, again
                 h(
                   `li${isOffending(reject, i) ? ".offending" : ""}`,
                   {},
-                  h("span.muted", {}, header[i] ?? "beyond the header"),
-                  h("code", {}, text === "" ? "(empty)" : text),
+                  h("span.muted", {}, header[i] ?? t("More cells than columns")),
+                  h("code", {}, text === "" ? t("(empty)") : visible(text)),
                 ),
               ),
             ),
       h(
         "p.muted",
         {},
-        `In the file${reject.raw === null ? "; � marks bytes that cannot be read" : ""}:`,
+        reject.raw === null
+          ? t("In the file; � marks bytes that cannot be read:")
+          : t("In the file:"),
       ),
       h(
         "pre",
-        { tabindex: 0, "aria-label": "The row in the file" },
+        { tabindex: 0, "aria-label": t("The row in the file") },
         textOf(reject, status.dialect.encoding),
       ),
       facts([
-        reject.column && ["Column", reject.column],
-        reject.value && ["Value", h("code", {}, reject.value)],
+        reject.column && [t("Column"), reject.column],
+        reject.value && [t("Value"), h("code", {}, reject.value)],
         [
-          "Bytes",
-          `${count(reject.byte_start)} to ${count(reject.byte_end)} (${bytes(reject.byte_end - reject.byte_start)})`,
+          t("Bytes"),
+          t("{start} to {end} ({size})", {
+            start: count(reject.byte_start),
+            end: count(reject.byte_end),
+            size: bytes(reject.byte_end - reject.byte_start),
+          }),
         ],
       ]),
     );
@@ -202,15 +252,15 @@ export default function rejects({ id, status: first, correctable, refresh, again
     const number = reject.row_number;
     const press = button("", null, { kind: "primary", type: "submit" });
     const drop = button(
-      "Discard the changes",
+      t("Discard the changes"),
       () => (edits.delete(number), table?.rows.render(), show(reject)),
       { kind: "quiet" },
     );
     const tell = () => {
-      const others = edits.size - edits.has(number);
+      const others = edits.size - Number(edits.has(number));
       press.textContent = others
-        ? `Correct ${plural(others + 1, "row")} and run again`
-        : "Correct and run again";
+        ? t("Correct {rows} and run again", { rows: plural(others + 1, "row") })
+        : t("Correct and run again");
       drop.hidden = !edits.has(number);
       press.disabled = others >= MAX_AT_ONCE;
     };
@@ -243,7 +293,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
             control(
               edits.get(number)?.values.get(name) ?? before[i],
               before[i],
-              `${name}, corrected`,
+              t("{name}, corrected", { name }),
               isOffending(reject, i),
               (text, isChanged) => {
                 const kept = edits.get(number) ?? { reject, values: new Map() };
@@ -261,7 +311,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
       fields = control(
         edits.get(number)?.record ?? before,
         before,
-        "Corrected record",
+        t("Corrected record"),
         true,
         (text, isChanged) =>
           isChanged ? edits.set(number, { reject, record: text }) : edits.delete(number),
@@ -313,15 +363,26 @@ export default function rejects({ id, status: first, correctable, refresh, again
         ? api.request("POST", target, { body: what, headers: { "Content-Type": "text/csv" } })
         : api.post(target, what));
       if (!isFile) what.rows.forEach((row) => edits.delete(row._row));
+      const last = isFile ? null : shownRow;
       turnDetail(false);
       shownRow = null;
       table?.node.focus();
       follow(made.job_id, made.unchanged);
+      if (last) openNext(last).catch(fail);
     } catch (error) {
       fail(error);
     } finally {
       corrected.value = "";
     }
+  }
+
+  /** Opens the reject behind this one, to be corrected next. */
+  async function openNext(last) {
+    const after = last.row_number;
+    const { items } = await api.get(api.query(path, { limit: 1, after, ...chosen() }));
+    if (!items.length || isGone) return;
+    show(items[0], 0);
+    announce(t("Row {number}", { number: count(items[0].row_number) }));
   }
 
   /** Follows a correction to its end, which changes the job, its counts and its proof. */
@@ -332,20 +393,33 @@ export default function rejects({ id, status: first, correctable, refresh, again
       status: async (fix) => {
         const { loaded, rejected, failed } = fix.counts;
         if (!isFinal(fix.status))
-          return say(outcome, `Corrected rows run again: ${fix.progress_percent} %`);
+          return say(
+            outcome,
+            t("Corrected rows run again: {percent} %", { percent: fix.progress_percent }),
+          );
         stop();
         say(
           outcome,
           fix.status === "cancelled"
-            ? "The correction was cancelled."
+            ? t("The correction was cancelled.")
             : [
                 loaded
-                  ? `${plural(loaded, "corrected row is a result now", "corrected rows are results now")}.`
+                  ? plural(
+                      loaded,
+                      "corrected row is a result now.",
+                      "corrected rows are results now.",
+                    )
                   : "",
-                rejected ? `${plural(rejected, "row is", "rows are")} still rejected.` : "",
-                failed ? `${plural(failed, "row")} failed.` : "",
+                rejected
+                  ? plural(rejected, "row is still rejected.", "rows are still rejected.")
+                  : "",
+                failed ? t("{rows} failed.", { rows: plural(failed, "row") }) : "",
                 unchanged
-                  ? `${plural(unchanged, "row came back as it was", "rows came back as they were")} and did not run.`
+                  ? plural(
+                      unchanged,
+                      "row came back as it was and did not run.",
+                      "rows came back as they were and did not run.",
+                    )
                   : "",
                 fix.error ? (fix.error.message ?? fix.error.code) : "",
               ]
@@ -378,9 +452,9 @@ export default function rejects({ id, status: first, correctable, refresh, again
             "a.clip",
             { href: `#/jobs/${each.job_id}` },
             [
-              `${count(each.counts.loaded)} corrected`,
-              `${count(each.counts.rejected)} still rejected`,
-              each.counts.failed && `${count(each.counts.failed)} failed`,
+              t("{count} corrected", { count: count(each.counts.loaded) }),
+              t("{count} still rejected", { count: count(each.counts.rejected) }),
+              each.counts.failed && t("{count} failed", { count: count(each.counts.failed) }),
             ]
               .filter(Boolean)
               .join(", "),
@@ -393,24 +467,46 @@ export default function rejects({ id, status: first, correctable, refresh, again
     if (running) follow(running.job_id);
   }
 
+  /** Width of a column of texts, so that none of these is cut. */
+  const widthOf = (texts) =>
+    Math.min(760, 30 + 7.6 * Math.max(8, ...texts.map((each) => each.length)));
+  const numberWidth = () => {
+    const { loaded, rejected } = status.counts;
+    return Math.max(64, 28 + 9 * count(loaded + rejected).length);
+  };
+  /** Whether some rejects may have cells beyond the header. */
+  const hasMoreCells = () =>
+    causes.some((each) => each.code === "column_count" && each.column === null) ||
+    sample.some((row) => cellsOf(row).length > header.length);
+
   function build() {
     cursors = new Map([[0, 0]]);
     const shown = isCsv ? header.slice(0, 100) : ["record"];
     const columns = [
       {
-        label: "Row",
-        width: 84,
+        label: t("Row"),
+        width: numberWidth(),
         numeric: true,
         tone: () => "dim",
         text: (row) => count(row.row_number),
       },
-      { label: "Reason", width: 230, text: (row) => row.message },
+      {
+        label: t("Reason"),
+        width: widthOf([...sample.map(({ code }) => reasonName(code)), "x".repeat(20)]),
+        text: (row) => reasonName(row.code),
+      },
+      {
+        label: t("What is wrong"),
+        width: widthOf(sample.map(({ message }) => message)),
+        text: (row) => row.message,
+      },
       ...shown.map((name, i) => ({
         label: name,
         width: isCsv ? 150 : 420,
         text: (row) => {
           const edit = edits.get(row.row_number);
-          return (isCsv ? edit?.values.get(name) : edit?.record) ?? cellsOf(row)[i] ?? null;
+          const written = isCsv ? edit?.values.get(name) : edit?.record;
+          return visible(written ?? cellsOf(row)[i] ?? null);
         },
         tone: (row) =>
           edits.get(row.row_number)?.values?.has(name) ||
@@ -420,36 +516,37 @@ export default function rejects({ id, status: first, correctable, refresh, again
               ? "offending"
               : "",
       })),
-      ...(isCsv
+      ...(isCsv && hasMoreCells()
         ? [
             {
-              label: "beyond the header",
-              width: 150,
-              text: (row) => cellsOf(row).slice(header.length).join(status.dialect.delimiter),
+              label: t("More cells than columns"),
+              width: 200,
+              text: (row) =>
+                visible(cellsOf(row).slice(header.length).join(status.dialect.delimiter)),
               tone: (row) => (cellsOf(row).length > header.length ? "offending" : ""),
             },
           ]
         : []),
       {
-        label: "Line",
-        width: 84,
+        label: t("Line"),
+        width: numberWidth(),
         numeric: true,
         tone: () => "dim",
         text: (row) => count(row.line),
       },
-      { label: "Code", width: 170, tone: () => "dim", text: (row) => row.code },
+      { label: t("Code"), width: 190, tone: () => "dim", text: (row) => row.code },
     ];
     table = new DataTable({
-      label: `Rejected rows of ${status.filename}`,
+      label: t("Rejected rows of {name}", { name: status.filename }),
       columns,
       storageKey: `rejects:${header.join(",")}`,
-      onactivate: (row, column, isKeyed) => show(row, isKeyed ? column - 2 : null),
+      onactivate: (row, column, isKeyed) => show(row, isKeyed ? column - FIRST_CELL : null),
       fetch: async (offset, limit) => {
         // By cursor if the previous page is known, which costs the same at any depth.
         const cursor = cursors.get(offset);
         const page = await api.rows(path, {
           limit,
-          code,
+          ...chosen(),
           ...(cursor === undefined ? { offset } : { after: cursor }),
         });
         if (page.next_after !== null) cursors.set(offset + limit, page.next_after);
@@ -462,16 +559,63 @@ export default function rejects({ id, status: first, correctable, refresh, again
 
   /** Explains an empty list by the counts. */
   function nothing() {
-    if (code) return empty("No rejects", "No row is rejected for this reason any more.");
+    if (code || column || text)
+      return empty(t("No rejects"), t("No row is rejected for this reason any more."));
     if (!isFinal(status.status))
-      return empty("No rejects so far", "Rejected rows are listed here, each with its reason.");
+      return empty(
+        t("No rejects so far"),
+        t("Rejected rows are listed here, each with its reason."),
+      );
     if (missing(status))
-      return empty("No rejects", "No row was rejected, but some were not loaded.");
+      return empty(t("No rejects"), t("No row was rejected, but some were not loaded."));
     if (status.status === "failed")
-      return empty("No rejects", "No row was rejected. See the overview for the failure.");
+      return empty(t("No rejects"), t("No row was rejected. See the summary for the failure."));
     return empty(
-      "No rejects",
-      status.counts.loaded ? "Every row was loaded." : "There are no rows.",
+      t("No rejects"),
+      status.counts.loaded ? t("Every row was loaded.") : t("There are no rows."),
+    );
+  }
+
+  /** Offers the reasons and columns of the rejects, each with its number. */
+  function drawFilters() {
+    const sums = (name, isCounted) => {
+      const counts = new Map();
+      for (const each of causes.filter(isCounted))
+        if (each[name] !== null) counts.set(each[name], (counts.get(each[name]) ?? 0) + each.count);
+      return [...counts].sort((a, b) => b[1] - a[1]);
+    };
+    const options = (control, every, value, pairs, words) => {
+      const names = pairs.map(([name]) => name);
+      if (value && !names.includes(value)) pairs = [...pairs, [value, 0]];
+      replace(
+        control,
+        h("option", { value: "" }, every),
+        pairs.map(([name, number]) =>
+          h("option", { value: name }, `${words(name)} (${count(number)})`),
+        ),
+      );
+      control.value = value;
+    };
+    const byCode = sums("code", (each) => !column || each.column === column);
+    const byColumn = sums("column", (each) => !code || each.code === code);
+    options(codes, t("Every reason"), code, byCode, reasonName);
+    options(columns, t("Every column"), column, byColumn, (name) => name);
+    columns.hidden = !byColumn.length && !column;
+    replace(bulk, code && column && canEdit() && isCsv && bulkButton(code, column));
+  }
+
+  function bulkButton(fixedCode, fixedColumn) {
+    const cause = causes.find((each) => each.code === fixedCode && each.column === fixedColumn);
+    if (!cause || cause.count < 2) return null;
+    return button(t("Fix all {count} like this", { count: count(cause.count) }), () =>
+      bulkFix({
+        path,
+        id,
+        cause,
+        header,
+        laidOut,
+        follow: (made) => follow(made.job_id, made.unchanged),
+      }),
     );
   }
 
@@ -481,21 +625,18 @@ export default function rejects({ id, status: first, correctable, refresh, again
     replace(
       lost,
       h("span", {}, text),
-      canRetry(status) && button("Retry", again, { iconName: "retry" }),
+      canRetry(status) && button(t("Retry"), again, { iconName: "retry" }),
     );
     try {
-      const page = await api.get(api.query(path, { limit: 1, code }));
+      const [page, { items }] = await Promise.all([
+        api.get(api.query(path, { limit: SAMPLE, ...chosen() })),
+        api.get(`${path}/causes`),
+      ]);
       total = page.total;
-      if (codes.options.length - 1 !== Object.keys(page.codes).length) {
-        replace(
-          codes,
-          h("option", { value: "" }, "Every reason"),
-          Object.entries(page.codes).map(([name, number]) =>
-            h("option", { value: name, selected: name === code }, `${name} (${count(number)})`),
-          ),
-        );
-      }
-      replace(note, `${plural(total, "rejected row")}${page.complete ? "" : " so far"}`);
+      sample = page.items;
+      causes = items;
+      drawFilters();
+      replace(note, `${plural(total, "rejected row")}${page.complete ? "" : t(" so far")}`);
       offer();
       if (!total) {
         table?.dispose();
@@ -531,6 +672,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
     },
     dispose() {
       isGone = true;
+      search.stop();
       stop();
       table?.dispose();
     },

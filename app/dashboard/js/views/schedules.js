@@ -1,120 +1,138 @@
-// Schedules of scoring jobs.
+// Schedules: jobs of any type that start by themselves.
 
 import * as api from "../api.js";
-import { announce, button, empty, field, h, iconButton, replace } from "../dom.js";
+import { announce, field, h, replace, select } from "../dom.js";
 import { count, when } from "../format.js";
-import { facts, spinner } from "../parts.js";
-import { fail, removeLater } from "../toast.js";
+import { t } from "../messages.js";
+import { namedThings, outcomeInWords } from "../named.js";
+import { optionFields } from "../options.js";
+import { momentsInWords } from "../times.js";
+import { fail } from "../toast.js";
+
+const SHOWN_RUNS = 3;
+/** The type of a schedule that names none. */
+const USUAL_TYPE = "scoring";
+const REPEATS = [
+  ["", t("as written")],
+  ["0 * * * *", t("every hour")],
+  ["0 2 * * *", t("every day")],
+  ["0 6 * * 1-5", t("Monday to Friday")],
+  ["0 6 * * 1", t("every Monday")],
+  ["0 6 1 * *", t("on the first of each month")],
+];
+const OUTCOMES = {
+  begun: t("starting"),
+  made: t("started"),
+  skipped: t("skipped"),
+  failed: t("failed"),
+};
+
+/** Returns a control for the type of the jobs with their options: {fields, read()}. */
+export function jobFields(first) {
+  const type = select([[first, first]], first);
+  const options = h("div.form.wide", { hidden: true });
+  let types = [];
+  let asked = optionFields();
+  const draw = () => {
+    asked = optionFields(types.find(({ name }) => name === type.value)?.options);
+    replace(options, asked.fields);
+    options.hidden = !asked.fields.length;
+  };
+  type.addEventListener("change", draw);
+  api.get("/api/v1/job-types").then(({ items }) => {
+    types = items.filter(({ is_configured: isConfigured }) => isConfigured);
+    replace(
+      type,
+      types.map(({ name, title }) =>
+        h("option", { value: name, selected: name === first }, title || name),
+      ),
+    );
+    draw();
+  }, fail);
+  return {
+    fields: [field(t("What to do"), type), options],
+    redraw: draw,
+    read: () => ({ type: type.value, options: asked.read() }),
+  };
+}
 
 export default function schedules() {
-  const place = h("div", {}, spinner());
-  const source = h("input", { required: true, placeholder: "s3://transactions/2026/*.csv" });
-  const cron = h("input", { required: true, placeholder: "0 2 * * *" });
+  const source = h("input", { required: true, placeholder: "s3://bucket/2026/*.csv" });
+  const repeat = select(REPEATS, "0 2 * * *", {
+    onchange: () => repeat.value && (cron.value = repeat.value),
+  });
+  const cron = h("input", {
+    required: true,
+    value: "0 2 * * *",
+    oninput: () => (repeat.value = REPEATS.some(([key]) => key === cron.value) ? cron.value : ""),
+  });
   const zone = h("input", { value: Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC" });
-  const name = h("input", { placeholder: "Nightly scoring" });
-  const form = h(
-    "form.card.form",
-    { onsubmit: create },
-    field("Objects", source, "One object, a prefix that ends in /, or a pattern."),
-    field("When", cron, "Minute, hour, day, month, weekday."),
-    field("Time zone", zone),
-    field("Name", name),
-    h("div.form-end", {}, button("Add schedule", null, { kind: "primary", type: "submit" })),
-  );
+  const name = h("input", { placeholder: t("Nightly orders") });
+  const job = jobFields("rows");
 
-  async function create(event) {
-    event.preventDefault();
-    try {
-      await api.post("/api/v1/schedules", {
+  const view = namedThings({
+    title: t("Schedules"),
+    path: "/api/v1/schedules",
+    add: {
+      label: t("Add schedule"),
+      source: () => source.value.trim(),
+      fields: [
+        field(
+          t("Objects"),
+          source,
+          t("A file, a folder that ends in /, or a pattern: s3://, https:// or file:///."),
+        ),
+        field(t("Repeat"), repeat),
+        field(t("When"), cron, t("Minute, hour, day, month, weekday.")),
+        field(t("Time zone"), zone),
+        field(t("Name"), name),
+        ...job.fields,
+      ],
+      read: () => ({
         cron: cron.value.trim(),
         timezone: zone.value.trim() || "UTC",
         name: name.value.trim(),
-        job: { source: source.value.trim() },
-      });
-      form.reset();
-      announce("Schedule created");
-      load();
-    } catch (error) {
-      fail(error);
-    }
-  }
-
-  const load = api.latest(
-    () => api.get("/api/v1/schedules"),
-    ({ items }) =>
-      replace(
-        place,
-        items.length
-          ? h("ul.cards", {}, items.map(card))
-          : empty(
-              "No schedules",
-              "A schedule scores the objects of a bucket at the times of a cron expression.",
-            ),
-      ),
-    (error) =>
-      replace(
-        place,
-        empty(error.title, `${error.message} ${error.remedy}`, button("Try again", load)),
-      ),
-  );
-
-  function card(each) {
-    const path = `/api/v1/schedules/${each.id}`;
-    const title = each.name || each.job.source;
-    const act = (call) => () => call().then(load, fail);
-    const outcome = each.last_outcome
-      ? `${each.last_outcome.outcome}${each.last_outcome.message ? `: ${each.last_outcome.message}` : ""}`
-      : "not yet";
-    return h(
-      "li.card",
-      {},
-      h(
-        "div.row.between",
-        {},
-        h(
-          "div.clip",
-          {},
-          h("h2.clip", {}, title),
-          h("p.muted.clip", {}, `${each.cron} · ${each.timezone} · ${each.job.source}`),
-        ),
-        h(
-          "div.row",
-          {},
-          button(
-            "Run now",
-            act(() => api.post(`${path}/run`)),
-            { iconName: "play" },
-          ),
-          button(
-            each.paused ? "Go on" : "Pause",
-            act(() => api.patch(path, { paused: !each.paused })),
-            { iconName: each.paused ? "play" : "pause" },
-          ),
-          iconButton("remove", `Delete ${title}`, (event) => {
-            event.target.closest("li").hidden = true;
-            removeLater(path, `${title} is deleted`, { onundo: load });
-          }),
-        ),
-      ),
-      facts([
-        ["Next run", each.paused ? "paused" : when(each.next_runs[0])],
+        job: { ...job.read(), source: source.value.trim() },
+      }),
+    },
+    none: [
+      t("No schedules"),
+      t("A schedule starts a job at fixed times, such as every night, over the files of a source."),
+    ],
+    oncreated: job.redraw,
+    describe: (each, path, load) => ({
+      title: each.name || each.job.source || each.job.type || USUAL_TYPE,
+      subtitle: [
+        h("code", {}, each.cron),
+        ` · ${[each.timezone, each.job.type ?? USUAL_TYPE, each.job.source].filter(Boolean).join(" · ")}`,
+      ],
+      run: {
+        label: t("Run now"),
+        send: () => api.post(`${path}/run`).then(() => (announce(t("Started")), load())),
+      },
+      isOn: !each.paused,
+      turn: {
+        label: each.paused ? t("Go on") : t("Pause"),
+        body: { paused: !each.paused },
+      },
+      facts: [
         [
-          "Last run",
+          t("Next runs"),
+          each.paused
+            ? t("paused")
+            : momentsInWords(each.next_runs.slice(0, SHOWN_RUNS), each.timezone),
+        ],
+        [
+          t("Last run"),
           each.last_job_id
             ? h("a", { href: `#/jobs/${each.last_job_id}` }, when(each.last_run_at))
             : when(each.last_run_at),
         ],
-        ["Outcome", outcome],
-        ["Runs", count(each.runs)],
-        ["Skipped, missed", `${count(each.skipped)}, ${count(each.missed)}`],
-      ]),
-    );
-  }
-
-  load();
-  return {
-    title: "Schedules",
-    node: h("div.page", {}, h("div.page-head", {}, h("h1", {}, "Schedules")), form, place),
-    dispose() {},
-  };
+        [t("Outcome"), outcomeInWords(each.last_outcome, OUTCOMES)],
+        [t("Runs"), count(each.runs)],
+        [t("Skipped, missed"), `${count(each.skipped)}, ${count(each.missed)}`],
+      ],
+    }),
+  });
+  return view;
 }

@@ -3,6 +3,7 @@
 import * as api from "../api.js";
 import { button, empty, field, h, replace, select } from "../dom.js";
 import { count, plural } from "../format.js";
+import { t } from "../messages.js";
 import { badge, spinner } from "../parts.js";
 
 const PAGE = 25;
@@ -11,22 +12,22 @@ export default function search({ params }) {
   const meaning = h("input", {
     type: "search",
     value: params.get("query") ?? "",
-    placeholder: "people who write software",
+    placeholder: t("people who write software"),
   });
   const words = h("input", {
     type: "search",
     value: params.get("text") ?? "",
-    placeholder: "part of any value",
+    placeholder: t("part of any value"),
   });
   const status = select(
     [
-      ["", "Valid and invalid"],
-      ["valid", "Valid"],
-      ["invalid", "Invalid"],
+      ["", t("Valid and invalid")],
+      ["valid", t("Valid")],
+      ["invalid", t("Invalid")],
     ],
     params.get("status") ?? "",
   );
-  const imports = select([["", "All imports"]], "");
+  const imports = select([["", t("All imports")]], "");
   const place = h("div", { "aria-live": "polite" });
   const overview = h("p.muted");
   let timer = null;
@@ -43,21 +44,30 @@ export default function search({ params }) {
       const { total, ready } = stats.vectors;
       const searchable =
         total === ready
-          ? "all searchable by meaning"
-          : `${count(ready)} of ${count(total)} searchable by meaning so far`;
+          ? t("all searchable by meaning")
+          : t("{ready} of {total} searchable by meaning so far", {
+              ready: count(ready),
+              total: count(total),
+            });
       replace(
         overview,
-        `${plural(stats.total_records, "record")} in ${plural(stats.total_imports, "import")}; ` +
-          `${count(stats.valid_records)} valid, ${count(stats.invalid_records)} invalid; ` +
+        t("{records} in {imports}; {valid} valid, {invalid} invalid; {searchable}", {
+          records: plural(stats.total_records, "record"),
+          imports: plural(stats.total_imports, "import"),
+          valid: count(stats.valid_records),
+          invalid: count(stats.invalid_records),
           searchable,
+        }),
       );
       if (!stats.total_imports)
         replace(
           place,
           empty(
-            "No records yet",
-            "Upload a file with the processor People on the jobs page; its valid records can be searched here.",
-            h("a.button.primary", { href: "#/jobs" }, "Upload a file"),
+            t("No records yet"),
+            t(
+              "Upload a file with the processor People on the jobs page; its valid records can be searched here, by what they mean and by words.",
+            ),
+            h("a.button.primary", { href: "#/jobs" }, t("Upload a file")),
           ),
         );
       else run();
@@ -77,7 +87,7 @@ export default function search({ params }) {
       "",
       `#${api.query("/search", { query: wanted.query, text: wanted.text, status: wanted.status })}`,
     );
-    if (!more) replace(place, spinner("Searching …"));
+    if (!more) replace(place, spinner(t("Searching …")));
     try {
       const found = await api.post("/api/records/search", { ...wanted, ...more });
       if (mine === turn) draw(found, wanted, Boolean(more));
@@ -92,8 +102,8 @@ export default function search({ params }) {
     const cards = records.map(card);
     if (!isMore) {
       if (!records.length)
-        return replace(place, empty("Nothing fits", "Try other words, or fewer conditions."));
-      replace(place, h("ol.records", { "aria-label": "Records" }, cards));
+        return replace(place, empty(t("Nothing fits"), t("Try other words, or fewer conditions.")));
+      replace(place, h("ol.records", { "aria-label": t("Records") }, cards));
     } else {
       place.querySelector(".more")?.remove();
       place.querySelector(".records").append(...cards);
@@ -106,7 +116,7 @@ export default function search({ params }) {
         h(
           "div.more.row.center",
           {},
-          button("Show more", () => run(next)),
+          button(t("Show more"), () => run(next)),
         ),
       );
     return null;
@@ -129,7 +139,14 @@ export default function search({ params }) {
           "div.row.tight",
           {},
           badge(record.status),
-          h("span.muted", {}, `import ${record.import_id} · row ${count(record.row_number)}`),
+          h(
+            "span.muted",
+            {},
+            t("import {id} · row {row}", {
+              id: record.import_id,
+              row: count(record.row_number),
+            }),
+          ),
         ),
         mode === "meaning" &&
           score !== undefined &&
@@ -141,11 +158,7 @@ export default function search({ params }) {
               { "aria-hidden": "true" },
               h("i", { style: { width: `${Math.max(0, score) * 100}%` } }),
             ),
-            h(
-              "b.num",
-              { title: "Cosine similarity of the meanings; 1 means equal" },
-              score.toFixed(3),
-            ),
+            h("b.num", { title: t("How close the meanings are; 1 means equal") }, score.toFixed(3)),
           ),
       ),
       h(
@@ -173,19 +186,19 @@ export default function search({ params }) {
     control.addEventListener("input", () => (clearTimeout(timer), (timer = setTimeout(run, 350))));
   for (const control of [status, imports]) control.addEventListener("change", () => run());
   return {
-    title: "Search",
+    title: t("Search"),
     node: h(
       "div.page",
       {},
-      h("div.page-head", {}, h("h1", {}, "Search records")),
+      h("div.page-head", {}, h("h1", {}, t("Search records"))),
       overview,
       h(
         "form.card.form",
         { role: "search", onsubmit: (event) => (event.preventDefault(), run()) },
-        field("By meaning", meaning),
-        field("By words", words),
-        field("Status", status),
-        field("Import", imports),
+        field(t("By meaning"), meaning),
+        field(t("By words"), words),
+        field(t("Status"), status),
+        field(t("Import"), imports),
       ),
       place,
     ),

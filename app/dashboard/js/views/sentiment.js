@@ -3,11 +3,25 @@
 
 import * as api from "../api.js";
 import { empty, h, replace } from "../dom.js";
-import { count, number } from "../format.js";
+import { count, isFinal, number, plural } from "../format.js";
+import { jobLink } from "../job_links.js";
+import { t } from "../messages.js";
 import { bars, spinner, stack } from "../parts.js";
 
 const SAMPLE = 2000;
 const BARS = 21;
+const LABELS = {
+  positive: { name: t("positive"), tone: "ok" },
+  neutral: { name: t("neutral"), tone: "idle" },
+  negative: { name: t("negative"), tone: "bad" },
+};
+/** Bars at least this far from 0 are drawn as positive or negative. */
+const DECIDED = 0.05;
+
+function toneOf(score) {
+  if (score >= DECIDED) return "ok";
+  return score <= -DECIDED ? "bad" : "idle";
+}
 
 export default function sentiment({ id, status: first }) {
   const node = h("div.grid-2", {}, spinner());
@@ -24,19 +38,19 @@ export default function sentiment({ id, status: first }) {
       return;
     }
     const rows = page.items
-      .map((item) => item.data)
+      .map(({ row_number: row, data }) => ({ ...data, row }))
       .filter((row) => Number.isFinite(Number(row.score)));
-    if (!rows.length)
-      return replace(node, empty("No scores yet", "They appear with the first finished chunk."));
+    if (!rows.length) return replace(node, withoutScores());
     const counts =
       status.summary ??
       Object.fromEntries(
-        ["positive", "neutral", "negative"].map((name) => [
+        Object.keys(LABELS).map((name) => [
           name,
           rows.filter((row) => row.sentiment === name).length,
         ]),
       );
-    const whole = status.summary ? "all rows" : `the first ${count(rows.length)} rows`;
+    const sample = plural(rows.length, "row");
+    const isSample = status.counts.loaded > rows.length;
     const sums = new Array(BARS).fill(0);
     for (const row of rows)
       sums[
@@ -49,42 +63,70 @@ export default function sentiment({ id, status: first }) {
       h(
         "section.card.wide",
         {},
-        h("h2", {}, `Labels of ${whole}`),
+        h(
+          "h2",
+          {},
+          status.summary
+            ? t("Labels of all rows")
+            : t("Labels of the first {rows}", { rows: sample }),
+        ),
         stack(
-          [
-            { name: "positive", value: counts.positive ?? 0, tone: "ok" },
-            { name: "neutral", value: counts.neutral ?? 0, tone: "idle" },
-            { name: "negative", value: counts.negative ?? 0, tone: "bad" },
-          ],
-          { label: "Rows by sentiment", text: (part) => count(part.value) },
+          Object.entries(LABELS).map(([label, { name, tone }]) => ({
+            name,
+            tone,
+            value: counts[label] ?? 0,
+          })),
+          { label: t("Rows by sentiment"), text: (part) => count(part.value) },
         ),
       ),
       h(
         "section.card.wide",
         {},
-        h("h2", {}, `Scores of the first ${count(rows.length)} rows`),
+        h(
+          "h2",
+          {},
+          isSample ? t("Scores of the first {rows}", { rows: sample }) : t("Scores of all rows"),
+        ),
+        h(
+          "p.muted.hint",
+          {},
+          t(
+            "A score says how positive a text is: −1 is wholly negative, 1 wholly positive, and close to 0 is neutral.",
+          ),
+          isSample &&
+            ` ${t("The first rows are enough for the shape; the results have all scores.")}`,
+        ),
         bars(
           sums.map((value, i) => {
             const middle = (i / (BARS - 1)) * 2 - 1;
             return {
               value,
-              tone: middle >= 0.05 ? "ok" : middle <= -0.05 ? "bad" : "idle",
-              label: `around ${number(middle)}: ${count(value)} rows`,
+              tone: toneOf(middle),
+              label: t("around {score}: {rows}", {
+                score: number(middle),
+                rows: plural(value, "row"),
+              }),
             };
           }),
-          { label: `Scores from -1 to 1; the mean is ${number(mean)}` },
+          { label: t("Scores from -1 to 1; the mean is {mean}", { mean: number(mean) }) },
         ),
         h(
           "div.axis",
           {},
-          h("span", {}, "−1 negative"),
-          h("span", {}, `mean ${number(mean)}`),
-          h("span", {}, "positive 1"),
+          h("span", {}, t("−1 negative")),
+          h("span", {}, t("mean {mean}", { mean: number(mean) })),
+          h("span", {}, t("positive 1")),
         ),
       ),
-      strongest("Most positive", sorted.slice(-5).reverse(), "ok"),
-      strongest("Most negative", sorted.slice(0, 5), "bad"),
+      strongest(t("Most positive"), sorted.slice(-5).reverse(), "ok"),
+      strongest(t("Most negative"), sorted.slice(0, 5), "bad"),
     );
+  }
+
+  function withoutScores() {
+    if (!isFinal(status.status))
+      return empty(t("No scores yet"), t("They appear once the first part of the file is done."));
+    return empty(t("No scores"), t("No row was loaded: the summary says what became of them."));
   }
 
   const strongest = (title, rows, tone) =>
@@ -100,7 +142,17 @@ export default function sentiment({ id, status: first }) {
             "li",
             {},
             h(`b.num.${tone}-text`, {}, number(Number(row.score))),
-            h("span", {}, String(row.text ?? "")),
+            h(
+              "span",
+              {},
+              String(row.text ?? ""),
+              " ",
+              h(
+                "a.muted",
+                { href: `${jobLink(status, "results")}?row=${row.row}` },
+                t("row {number}", { number: count(row.row) }),
+              ),
+            ),
           ),
         ),
       ),

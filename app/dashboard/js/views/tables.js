@@ -1,8 +1,8 @@
 // Tables of the user's own: what is in them, and loads of files into them.
 
 import * as api from "../api.js";
-import { button, empty, field, h, icon, replace, say, select } from "../dom.js";
-import { ago, count, isFinal, plural, standing, when } from "../format.js";
+import { button, empty, field, h, icon, replace, select } from "../dom.js";
+import { ago, count, isFinal, plural, when } from "../format.js";
 import { badge, facts, spinner } from "../parts.js";
 import { fail } from "../toast.js";
 

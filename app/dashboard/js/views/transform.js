@@ -3,6 +3,7 @@
 import * as api from "../api.js";
 import { announce, button, field, h, icon, replace, say, select } from "../dom.js";
 import { TONES, count, isFinal, plural, standing } from "../format.js";
+import { t } from "../messages.js";
 import { progressBar } from "../parts.js";
 import { fail } from "../toast.js";
 
@@ -17,70 +18,24 @@ const FORMATS = [
   ["xlsx", "Excel"],
 ];
 
-// -------------------------------------------------------------------- open choices
-
-const NUMBERS = [
-  ["en", "1,234.5"],
-  ["de", "1.234,5"],
-];
-const OTHERS = [
-  ["reject", "are rejected"],
-  ["keep", "stay as they are"],
-  ["empty", "become empty"],
-];
-const LEFT_OUT = "left out";
-const TAKEN = "taken";
-
-/** The open choice of a step as {label, options}; null if there is none. */
-export function question(step) {
-  if (!step.decide) return null;
-  if (step.lost) {
-    const label = `The step ${step.operation} does not keep all of ${step.lost.slice(0, 5).join(", ")}`;
-    return {
-      label,
-      options: [
-        [TAKEN, "take it all the same"],
-        [LEFT_OUT, "leave this step out"],
-      ],
-    };
-  }
-  const [label, options] = {
-    date_format: ["The dates are written", (step.readings ?? []).map((each) => [each, each])],
-    cast: ["The numbers are written like", NUMBERS],
-    value_table: [
-      `Values without a counterpart (${(step.unknown ?? []).slice(0, 5).join(", ")})`,
-      OTHERS,
-    ],
-  }[step.operation] ?? [`The step ${step.operation}`, []];
-  return { label, options: [...options, [LEFT_OUT, "leave this step out"]] };
-}
-
-/** Returns the step with its choice, as a list of one or none. */
-export function decided(step, choice) {
-  if (!step.decide || !choice) return [step];
-  const { decide, readings, unknown, suggested, lost, ...rest } = step;
-  if (choice === LEFT_OUT) return [];
-  if (choice === TAKEN) return [rest];
-  if (step.operation === "date_format") return [{ ...rest, from: choice }];
-  if (step.operation === "cast")
-    return [
-      {
-        ...rest,
-        ...(choice === "de" ? { decimal: ",", thousands: "." } : { decimal: ".", thousands: "," }),
-      },
-    ];
-  return [{ ...rest, otherwise: choice }];
-}
-
 // -------------------------------------------------------------------- preview and run
 
-/** `columns()` returns the current mapping in the form of templates; `update` reads it again. */
-export function transformPanel(fileId, columns) {
+/** Returns a name for a column that no column has. */
+function free(name, taken) {
+  while (taken.has(name)) name = `${name}_`;
+  taken.add(name);
+  return name;
+}
+
+/** `wanted.columns()` returns the current mapping in the form of templates, and `wanted.validation()`
+ *  its rules. `onexamples` gets, by target column, values before and after its steps. `update` reads
+ *  all of it again. */
+export function transformPanel(fileId, wanted, onexamples = (_examples) => {}) {
   const verdict = h("p", { role: "status" }, "…");
-  const table = h("div.scroll", { tabindex: 0, role: "region", "aria-label": "First rows" });
-  const output = select(FORMATS, "csv", { "aria-label": "Output format" });
-  const run = button("Transform the file", start, { kind: "primary", iconName: "play" });
-  const bar = progressBar("Progress of the transform");
+  const table = h("div.scroll", { tabindex: 0, role: "region", "aria-label": t("First rows") });
+  const output = select(FORMATS, "csv", { "aria-label": t("Output format") });
+  const run = button(t("Transform the file"), start, { kind: "primary", iconName: "play" });
+  const bar = progressBar(t("Progress of the transform"));
   const made = h("p", { role: "status" });
   const result = h("div.transform-result", { hidden: true }, bar, made);
   let timer = null;
@@ -89,56 +44,103 @@ export function transformPanel(fileId, columns) {
 
   const request = () => ({
     input_file_id: fileId,
-    mapping: { columns: columns() },
+    mapping: { columns: wanted.columns() },
+    validation: wanted.validation(),
     output_format: output.value,
   });
-  const mapped = () => columns().some((each) => each.input_columns.length);
-  const isOpen = () => columns().some((each) => each.conversion.some((step) => step.decide));
+  const mapped = () => wanted.columns().some((each) => each.input_columns.length);
+  const isOpen = () => wanted.columns().some((each) => each.conversion.some((step) => step.decide));
+
+  /** Columns that show the values before the steps: [place of the target column, column]. */
+  function probes(columns) {
+    const taken = new Set(columns.map((each) => each.reference_column));
+    return columns.flatMap((each, place) =>
+      each.conversion.length && each.input_columns.length === 1
+        ? [
+            [
+              place,
+              {
+                reference_column: free(`${each.reference_column} (before)`, taken),
+                input_columns: each.input_columns,
+                conversion: [],
+              },
+            ],
+          ]
+        : [],
+    );
+  }
 
   async function preview() {
     asked?.abort();
     asked = new AbortController();
+    const wish = request();
+    const before = probes(wish.mapping.columns);
+    const width = wish.mapping.columns.length;
+    wish.mapping.columns = [...wish.mapping.columns, ...before.map(([, column]) => column)];
     try {
-      show(
-        await api.post(
-          "/api/v1/jobs/transform",
-          { ...request(), dry_run: true, sample_rows: SAMPLE_ROWS },
-          { signal: asked.signal },
-        ),
+      const report = await api.post(
+        "/api/v1/jobs/transform",
+        { ...wish, output_format: "csv", dry_run: true, sample_rows: SAMPLE_ROWS },
+        { signal: asked.signal },
       );
+      show(report, width);
+      onexamples(examplesOf(report, before, width));
     } catch (error) {
       if (error.name === "AbortError") return;
       replace(table);
       verdict.className = "note";
-      say(verdict, `${error.title}: ${error.message}`);
+      say(verdict, [error.title, error.message].filter(Boolean).join(": "));
       run.disabled = true;
     }
   }
 
-  function show({ rows, sampled_rows, columns: made, preview, rejects, rejected_by_code }) {
+  function examplesOf({ preview: rows, columns }, before, width) {
+    const examples = new Map();
+    before.forEach(([place], index) => {
+      const pairs = new Map();
+      for (const { data } of rows) {
+        const [old, value] = [data[width + index], data[place]];
+        if (old !== null && String(old) !== String(value ?? "")) pairs.set(old, value ?? "");
+      }
+      examples.set(columns[place].name, [...pairs].slice(0, 3));
+    });
+    return examples;
+  }
+
+  function show({ rows, sampled_rows, columns, preview, rejects, rejected_by_code }, width) {
     run.disabled = false;
     verdict.className = rows.rejected ? "note" : "muted";
     const why = Object.entries(rejected_by_code)
-      .map(([code, number]) => `${code} (${count(number)})`)
+      .map(([code, number]) => `${code.replaceAll("_", " ")} (${count(number)})`)
       .join(", ");
-    const rejected = rows.rejected
-      ? `, ${count(rows.rejected)} would be rejected: ${why}`
-      : ".";
-    say(verdict, `Of the first ${plural(sampled_rows, "row")} ${count(rows.ok)} fit${rejected}`);
+    const values = {
+      rows: plural(sampled_rows, "row"),
+      fit: count(rows.ok),
+      rejected: count(rows.rejected),
+      why,
+    };
+    say(
+      verdict,
+      rows.rejected
+        ? t("Of the first {rows} {fit} fit, {rejected} would be rejected: {why}", values)
+        : t("Of the first {rows} {fit} fit.", values),
+    );
     replace(
       table,
       h(
         "table",
         {},
-        h("caption.hidden", {}, "The first transformed rows"),
+        h("caption.hidden", {}, t("The first transformed rows")),
         h(
           "thead",
           {},
           h(
             "tr",
             {},
-            h("th", { scope: "col" }, "Row"),
-            made.map((each) => h("th", { scope: "col", title: each.type }, each.name)),
+            h("th", { scope: "col" }, t("Row")),
+            columns
+              .slice(0, width)
+              .map((each) => h("th", { scope: "col", title: each.type }, each.name)),
           ),
         ),
         h(
@@ -149,9 +151,11 @@ export function transformPanel(fileId, columns) {
               "tr",
               {},
               h("td.muted.num", {}, count(row_number)),
-              data.map((cell) =>
-                h("td", {}, cell === null ? h("span.muted", {}, "∅") : String(cell)),
-              ),
+              data
+                .slice(0, width)
+                .map((cell) =>
+                  h("td", {}, cell === null ? h("span.muted", {}, "∅") : String(cell)),
+                ),
             ),
           ),
         ),
@@ -159,14 +163,14 @@ export function transformPanel(fileId, columns) {
       rejects.length > 0 &&
         h(
           "ul.plain",
-          { "aria-label": "First rows that would be rejected" },
+          { "aria-label": t("First rows that would be rejected") },
           rejects
             .slice(0, 3)
             .map((each) =>
               h(
                 "li",
                 {},
-                h("b", {}, `Row ${count(each.row_number)}`),
+                h("b", {}, t("Row {number}", { number: count(each.row_number) })),
                 h("span.clip", {}, `${each.column ? `${each.column}: ` : ""}${each.message}`),
               ),
             ),
@@ -181,15 +185,18 @@ export function transformPanel(fileId, columns) {
       const { job_id } = await api.post("/api/v1/jobs/transform", request());
       result.hidden = false;
       bar.show(0);
-      say(made, "Waiting in the queue …");
-      announce("Transforming");
+      say(made, t("Waiting in the queue …"));
+      announce(t("Transforming"));
       stop = api.live(`/api/v1/status/${encodeURIComponent(job_id)}/events`, {
         status: (now) => {
           bar.show(now.progress_percent, isFinal(now.status) ? TONES[standing(now)] : "busy");
           if (!isFinal(now.status))
             return say(
               made,
-              `${now.progress_percent} % · ${plural(now.counts.loaded, "row")} so far`,
+              t("{percent} % · {rows} so far", {
+                percent: now.progress_percent,
+                rows: plural(now.counts.loaded, "row"),
+              }),
             );
           stop();
           finish(now).catch(fail);
@@ -207,28 +214,33 @@ export function transformPanel(fileId, columns) {
     const { result_file_id: file } = await api.get(
       `/api/v1/jobs/${encodeURIComponent(job.job_id)}/status`,
     );
-    const rejected = bad ? `, ${count(bad)} rejected` : "";
+    const loaded = plural(job.counts.loaded, "row is", "rows are");
     const words =
       {
-        cancelled: "The transform was cancelled. ",
-        failed: `The transform failed: ${job.error?.message ?? job.error?.code ?? "see the job"}. `,
-      }[job.status] ??
-      `${plural(job.counts.loaded, "row is", "rows are")} in the new file${rejected}. `;
+        cancelled: () => t("The transform was cancelled."),
+        failed: () =>
+          t("The transform failed: {why}.", {
+            why: job.error?.message ?? job.error?.code ?? t("see the job"),
+          }),
+      }[job.status]?.() ??
+      (bad
+        ? t("{rows} in the new file, {count} rejected.", { rows: loaded, count: count(bad) })
+        : t("{rows} in the new file.", { rows: loaded }));
     replace(
       made,
-      words,
+      `${words} `,
       file &&
         h(
           "a.button.primary",
           { href: `/api/v1/files/${file}/download`, download: true },
           icon("download"),
-          "Download",
+          t("Download"),
         ),
       " ",
       h(
         "a",
         { href: `#/jobs/${job.job_id}${bad ? "/rejects" : ""}` },
-        bad ? "Show the rejected rows" : "Show the job",
+        bad ? t("Show the rejected rows") : t("Show the job"),
       ),
     );
     announce(words);
@@ -243,8 +255,8 @@ export function transformPanel(fileId, columns) {
       say(
         verdict,
         mapped()
-          ? "Answer the questions above to see the first rows here."
-          : "Map a column to see the first rows here.",
+          ? t("Answer the questions above to see the first rows here.")
+          : t("Map a column to see the first rows here."),
       );
       run.disabled = true;
     } else timer = setTimeout(preview, QUIET_MS);
@@ -255,10 +267,10 @@ export function transformPanel(fileId, columns) {
     node: h(
       "section.card",
       {},
-      h("h2", {}, "First rows, transformed"),
+      h("h2", {}, t("First rows, transformed")),
       verdict,
       table,
-      h("div.form", {}, field("Write it as", output), h("div.form-end", {}, run)),
+      h("div.form", {}, field(t("Write it as"), output), h("div.form-end", {}, run)),
       result,
     ),
     update,

@@ -1,12 +1,14 @@
 // Users and their keys, for administrators.
 
 import * as api from "../api.js";
-import { announce, button, empty, field, h, iconButton, replace } from "../dom.js";
+import { announce, button, empty, field, h, replace } from "../dom.js";
 import { plural, when } from "../format.js";
+import { t } from "../messages.js";
 import { shownOnce, spinner } from "../parts.js";
 import { fail } from "../toast.js";
 
 const PAGE = 200;
+const KEY_STATES = { valid: t("works"), revoked: t("revoked"), expired: t("expired") };
 
 export default function users() {
   const place = h("div", {}, spinner());
@@ -18,27 +20,27 @@ export default function users() {
     placeholder: "alice",
     autocapitalize: "none",
   });
-  const days = h("input", { type: "number", min: 1, placeholder: "never" });
+  const days = h("input", { type: "number", min: 1, placeholder: t("never") });
   const isAdmin = h("input", { type: "checkbox" });
   const form = h(
     "form.card.form",
     { onsubmit: create },
-    field("Name", name, "Lower-case letters, digits, dots, dashes. It never changes."),
-    field("Key expires in days", days),
-    h("div.form-end", {}, h("label.inline", {}, isAdmin, "Administrator")),
-    h("div.form-end", {}, button("Add user", null, { kind: "primary", type: "submit" })),
+    field(t("Name"), name, t("Lower-case letters, digits, dots, dashes. It never changes.")),
+    field(t("Key expires in days"), days),
+    h("div.form-end", {}, h("label.inline", {}, isAdmin, t("Administrator"))),
+    h("div.form-end", {}, button(t("Add user"), null, { kind: "primary", type: "submit" })),
   );
 
   const reveal = (made) => {
     replace(
       key,
       shownOnce(
-        `The key of ${made.user_id}`,
+        t("The key of {name}", { name: made.user_id }),
         made.key,
-        "It is shown only once: the service stores only its hash.",
+        t("It is shown only once: the service stores only its hash."),
       ),
     );
-    announce("The key is shown only once");
+    announce(t("The key is shown only once"));
   };
 
   async function create(event) {
@@ -77,8 +79,8 @@ export default function users() {
         items.length
           ? h("ul.cards", {}, items.map(card))
           : empty(
-              "No users",
-              "There are no keys yet. They are needed only if AUTH_REQUIRED is set.",
+              t("No users"),
+              t("There are no keys yet. They are needed only if AUTH_REQUIRED is set."),
             ),
       ),
     (error) => {
@@ -87,10 +89,17 @@ export default function users() {
         place,
         form.hidden
           ? empty(
-              "For administrators",
-              "Sign in as an administrator to see users and keys. Create the first one on the server: python -m app users create NAME --admin.",
+              t("For administrators"),
+              t(
+                "Sign in as an administrator to see users and keys. An operator creates the first one on the server:",
+              ),
+              h("pre", { tabindex: 0 }, "granula users create NAME --admin"),
             )
-          : empty(error.title, `${error.message} ${error.remedy}`, button("Try again", load)),
+          : empty(
+              error.title,
+              [error.message, error.remedy].filter(Boolean).join(" "),
+              button(t("Try again"), load),
+            ),
       );
     },
   );
@@ -100,13 +109,13 @@ export default function users() {
     const list = h("ul.plain");
     const label = h("input", {
       maxlength: 100,
-      placeholder: "laptop",
-      "aria-label": `Label of the new key of ${user.user_id}`,
+      placeholder: t("laptop"),
+      "aria-label": t("Label of the new key of {name}", { name: user.user_id }),
     });
     const node = h(
       "details",
       { ontoggle: () => node.open && keys() },
-      h("summary", {}, "Keys"),
+      h("summary", {}, t("Keys")),
       list,
       h(
         "form.row",
@@ -123,7 +132,7 @@ export default function users() {
           },
         },
         label,
-        button("New key", null, { type: "submit", iconName: "lock" }),
+        button(t("New key"), null, { type: "submit", iconName: "lock" }),
       ),
     );
 
@@ -140,23 +149,26 @@ export default function users() {
                   h(
                     `span.badge.${each.status === "valid" ? "ok" : "off"}`,
                     {},
-                    each.status === "valid" ? "works" : each.status,
+                    KEY_STATES[each.status] ?? each.status,
                   ),
                   h("b.clip", {}, each.label || each.key_id),
                   h(
                     "span.muted",
                     {},
-                    `used ${when(each.last_used_at)} · expires ${when(each.expires_at)}`,
+                    t("used {used} · expires {expires}", {
+                      used: when(each.last_used_at),
+                      expires: when(each.expires_at),
+                    }),
                   ),
                   each.status === "valid" &&
-                    asked(`Revoke ${each.label || each.key_id}`, () =>
+                    asked(each.label || each.key_id, () =>
                       api
                         .remove(`${path}/keys/${each.key_id}`)
-                        .then(() => (announce("The key is revoked"), keys())),
+                        .then(() => (announce(t("The key is revoked")), keys())),
                     ),
                 ),
               )
-            : h("li.muted", {}, "No keys."),
+            : h("li.muted", {}, t("No keys.")),
         ),
       fail,
     );
@@ -175,18 +187,18 @@ export default function users() {
             "p.muted",
             {},
             [
-              user.is_admin && "administrator",
+              user.is_admin && t("administrator"),
               plural(user.valid_keys, "key that works", "keys that work"),
-              `since ${when(user.created_at)}`,
+              t("since {time}", { time: when(user.created_at) }),
             ]
               .filter(Boolean)
               .join(" · "),
           ),
         ),
         user.revoked_at
-          ? h("span.badge.off", {}, "revoked")
-          : asked(`Revoke ${user.user_id}`, () =>
-              api.remove(path).then(() => (announce("The user is revoked"), load())),
+          ? h("span.badge.off", {}, t("revoked"))
+          : asked(user.user_id, () =>
+              api.remove(path).then(() => (announce(t("The user is revoked")), load())),
             ),
       ),
       node,
@@ -195,24 +207,27 @@ export default function users() {
 
   load();
   return {
-    title: "Users",
-    node: h("div.page", {}, h("div.page-head", {}, h("h1", {}, "Users")), form, key, place),
+    title: t("Users"),
+    node: h("div.page", {}, h("div.page-head", {}, h("h1", {}, t("Users"))), form, key, place),
     dispose() {},
   };
 }
 
-/** A button for an irreversible action, which asks for confirmation. */
-function asked(label, act) {
-  const first = iconButton("remove", label, () => {
-    const no = button("Keep", () => (box.replaceWith(first), first.focus()), { kind: "quiet" });
+/** Returns a button for an irreversible action, which asks for confirmation. */
+function asked(name, act) {
+  const first = button(t("Revoke"), question, { "aria-label": t("Revoke {name}", { name }) });
+  function question() {
+    const no = button(t("Keep"), () => (box.replaceWith(first), first.focus()), { kind: "quiet" });
     const box = h(
       "span.row",
       {},
-      button("Revoke permanently", () => act().catch(fail), { "aria-label": `${label} for good` }),
+      button(t("Revoke permanently"), () => act().catch(fail), {
+        "aria-label": t("Revoke {name} for good", { name }),
+      }),
       no,
     );
     first.replaceWith(box);
     no.focus();
-  });
+  }
   return first;
 }

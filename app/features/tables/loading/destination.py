@@ -14,7 +14,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -181,8 +180,10 @@ class LoadedTables:
         recorded = dict.fromkeys(recorded_job(name) for name in names)
         await self._sweep_in(place, job_ids, [each for each in recorded if each is not None])
         for named in parts.places.named():
-            with suppress(TransientError):  # the next sweep tries again
+            try:
                 await self._sweep_named(named)
+            except (TransientError, TerminalError) as error:
+                logger.warning("Not swept, until the next time: %s", error)
 
     async def _sweep_named(self, place: Place) -> None:
         """Sweep what the ledger names: others may use the same database."""
@@ -490,7 +491,7 @@ class LoadedTable(StagedResults):
         refused = self._parts.refused[job.id]
         if refused > MOST_REFUSALS:
             raise LoadRefused(
-                "The table refused the load again and again, although each row by itself fits."
+                "The table refused the load repeatedly, although it accepts each row on its own."
             )
         steps: list[Settling] = [
             self._by_foreign_keys,
@@ -573,7 +574,7 @@ class LoadedTable(StagedResults):
                         rows = await self._loader.fetch(connection, some)
                     answers.append((finder, rows))
             except (RowsRefused, LoadRefused) as error:
-                logger.info("%s cannot be looked at: %s", finder.constraint.name, error)
+                logger.info("Cannot inspect %s: %s", finder.constraint.name, error)
         return answers
 
     async def _may_find(self, connection: AsyncConnection, finder: Finder) -> bool:
@@ -682,14 +683,14 @@ class LoadedTable(StagedResults):
         async def write(connection: AsyncConnection) -> None:
             row = await jobs.lock_job(connection, job.id)
             if row is None or JobStatus(row.status) not in ACTIVE_JOBS:
-                raise RowsRefused("The job ended meanwhile.")
+                raise RowsRefused("The job has ended in the meantime.")
             rows_ok = chunk.rows_ok
             for code, count in Counter(refusal.code for refusal in refusals).items():
                 is_as_read = await chunks.demote(
                     connection, job.id, chunk.chunk_index, rows_ok=rows_ok, by=count, code=code
                 )
                 if not is_as_read:
-                    raise RowsRefused("A chunk of the job changed meanwhile.")
+                    raise RowsRefused("A chunk of the job has changed in the meantime.")
                 rows_ok -= count
             await self._parts.rejects.write(connection, job.id, rejects)
             if self._place.ledger is None:
@@ -956,7 +957,7 @@ class LoadedTable(StagedResults):
                 rows = await self._loader.run(connection, step.sql)
                 deleted += rows if step.counted == "deleted" else 0
         except RowsRefused as error:
-            raise LoadRefused(f"Rows of the table cannot be deleted: {error.detail}") from error
+            raise LoadRefused(f"Cannot delete rows of the table: {error.detail}") from error
         return deleted
 
     @property
@@ -977,7 +978,9 @@ class LoadedTable(StagedResults):
         await self._loader.take_turns(connection, planned.name)
         if plan.mode == "create":
             if await read_definition(connection, planned.name) is not None:
-                raise TableChanged(f"There is a table {planned.name} by now. Nothing was loaded.")
+                raise TableChanged(
+                    f"The table {planned.name} was created in the meantime. Nothing was loaded."
+                )
         else:
             await self.check_definition(connection)
         statements = plan.statements
@@ -995,7 +998,7 @@ class LoadedTable(StagedResults):
             await self._loader.hold(connection, self._plan)
             now = await read_definition(connection, before.name)
         if now is None:
-            raise TableChanged(f"The table {before.name} is gone. Nothing was loaded.")
+            raise TableChanged(f"The table {before.name} was dropped. Nothing was loaded.")
         if now.fingerprint() != before.fingerprint():
             raise TableChanged(
                 f"The definition of {before.name} changed while the load ran. Nothing was loaded."
@@ -1093,6 +1096,8 @@ async def _drop_unneeded(connection: AsyncConnection, place: Place, job_id: UUID
         if await place.loader.has_stage(target, job_id):
             logger.info("Dropping the staging table of %s", job_id)
             await place.loader.drop_stage(target, job_id)
+            if place.ledger is not None:
+                await place.ledger.remove(target, job_id, "staged")
 
 
 async def drop_record(target: AsyncConnection, place: Place, job_id: UUID) -> None:

@@ -35,7 +35,7 @@ class LoadRefused(TerminalError):
 
 
 class TableLocked(TransientError):
-    """Others have locked the table."""
+    """Another session holds a lock on the table."""
 
     waiting_on = "table"
 
@@ -127,7 +127,7 @@ class Loader(ABC):
         values: Sequence[str],
     ) -> list[tuple[Any, ...]]:
         """Return what a query reads of the rows with these values, given as texts. `{condition}` in
-        it stands for the comparison. Raises InvalidParameter for a value that is none of its type.
+        it stands for the comparison. Raises InvalidParameter for a value that is not of its type.
         """
 
     @abstractmethod

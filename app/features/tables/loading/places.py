@@ -18,18 +18,21 @@ from contextlib import (
 )
 from typing import TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
+import asyncpg
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.engine import Database, join
+from app.db.engine import Database, brief, join
 from app.errors import TerminalError, UnknownConnection
 from app.features.tables.connections import OWN, Connections, RemoteTransaction
 from app.features.tables.ledger import Ledger
-from app.features.tables.loading.loader import Loader
+from app.features.tables.loading.loader import Loader, LoadRefused
 from app.features.tables.loading.postgresql import PostgresLoader
 
 Result = TypeVar("Result")
 AWAKE_SECONDS = 2.0
+OF_THE_PLACE = ("0A", "2B", "3F", "42", "54")
+"""Classes of SQLSTATE that say nothing about rows, and that no retry changes."""
 
 
 class ConnectionRemoved(TerminalError):
@@ -116,9 +119,18 @@ class NamedPlace(Place):
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Raise errors of the driver that may not come again as ConnectionUnavailable."""
-        with self._connections.translated(self._name):
-            yield
+        """Raise errors of the driver that may not come again as ConnectionUnavailable, and those
+        that are about the place, such as a missing right, as LoadRefused.
+        """
+        try:
+            with self._connections.translated(self._name):
+                yield
+        except (DBAPIError, asyncpg.PostgresError) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            state = getattr(cause, "sqlstate", None) or ""
+            if state.startswith(OF_THE_PLACE):
+                raise LoadRefused(brief(error)) from error
+            raise
 
     @asynccontextmanager
     async def at(self, own: AsyncConnection) -> AsyncIterator[AsyncConnection]:

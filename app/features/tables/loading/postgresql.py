@@ -241,7 +241,7 @@ def _translated() -> Iterator[None]:
     except asyncpg.PostgresError as error:
         state = error.sqlstate or ""
         if state == "55P03":
-            raise TableLocked("Others have locked the table.") from error
+            raise TableLocked("Another session holds a lock on the table.") from error
         if is_of_row(state, str(error)):
             raise RowsRefused(str(error).splitlines()[0]) from error
         if state.startswith(("42", "0A", "2B", "3F", "54")):

@@ -78,10 +78,10 @@ def found_by(
     columns = ", ".join(constraint.columns)
     by = f" ({constraint.name})" if constraint.name else ""
     if code == "not_unique":
-        message = f"Row {other} of the file has this value of {columns} already{by}."
+        message = f"Row {other} of the file already has this value of {columns}{by}."
     elif code == "already_there":
         key = f": that with the key {other}" if other else ""
-        message = f"The table has a row with this value of {columns} already{key}{by}."
+        message = f"The table already has a row with this value of {columns}{key}{by}."
     elif code == "not_there":
         message = f"The table has no row with this value of {columns}."
     elif code == "foreign_key":
@@ -89,7 +89,7 @@ def found_by(
         referenced = ", ".join(constraint.referenced_columns)
         message = f"The table {name} has no row with this value as its {referenced}{by}."
     else:
-        message = f"The row does not hold what the table demands: {constraint.definition}{by}."
+        message = f"The row violates a condition of the table: {constraint.definition}{by}."
     return Refusal(row_number, code, _shown(message), columns or None, _value(values))
 
 

@@ -99,7 +99,7 @@ class SqliteLoader(Loader):
         conditions: list[str] = []
         for column, value in zip(columns, values, strict=True):
             if "INT" in column.type.upper() and not INTEGER.fullmatch(value):
-                raise InvalidParameter(f"`key`: {value[:60]!r} is no integer.")
+                raise InvalidParameter(f"`key`: {value[:60]!r} is not an integer.")
             conditions.append(f"{alias}.{quoted(column.name)} = CAST(? AS {column.type or 'TEXT'})")
         query = sql.replace("{condition}", " AND ".join(conditions))
         rows: Any = await connection.exec_driver_sql(query, tuple(values))

@@ -24,10 +24,10 @@ from app.features.tables.queries import RecordedLoad
 WRITTEN = ("inserted", "updated")
 SHOWN_CHARACTERS = 200
 REASONS = {
-    "changed": "Somebody has changed it since.",
-    "removed": "Somebody has removed it since.",
-    "taken": "The table has a row with its key again.",
-    "gone": "The table is gone.",
+    "changed": "The row was changed since.",
+    "removed": "The row was removed since.",
+    "taken": "The table has another row with its key now.",
+    "gone": "The table was dropped.",
     "redefined": "Its columns have changed since.",
 }
 
@@ -210,7 +210,7 @@ def _left(row: Sequence[Any], messages: dict[int, str]) -> dict[str, Any]:
     number, shown, reason = row
     named: dict[str, Any] = {"reason": messages.get(number) or REASONS.get(reason, reason)}
     if reason.startswith("load "):
-        named["reason"] = "A later load has read or written it."
+        named["reason"] = "A later load has read or written the row."
         named["job_id"] = reason.removeprefix("load ")
     if number > 0:
         named["row_number"] = int(number)

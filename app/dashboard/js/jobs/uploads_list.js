@@ -1,0 +1,103 @@
+// Running, refused and interrupted uploads above the list of jobs. They survive a change of views.
+
+import { announce, button, h, icon, iconButton, say } from "../dom.js";
+import { bytes, duration, percent } from "../format.js";
+import { t } from "../messages.js";
+import { progressBar } from "../parts.js";
+import { toast } from "../toast.js";
+import { abandon, interrupted } from "../tus.js";
+import { Upload } from "../upload.js";
+
+export const uploads = h("ul.uploads", { "aria-label": t("Uploads") });
+
+/** Sends a file and shows its progress. `choose(files, settings)` opens the import sheet. */
+export function start(file, options, choose) {
+  const bar = progressBar(t("Upload of {name}", { name: file.name }));
+  const text = h("span.muted.num");
+  const stop = iconButton("cancel", t("Stop the upload of {name}", { name: file.name }), () =>
+    upload.cancel(),
+  );
+  const row = h("li", {}, icon("file"), h("span.clip.grow", {}, file.name), text, bar, stop);
+  for (const stopped of [...uploads.querySelectorAll("[data-name]")])
+    if (stopped.dataset.name === file.name) stopped.remove();
+  uploads.append(row);
+  const upload = new Upload(file, options, (each) => {
+    bar.show(each.share * 100);
+    if (each.state === "sending") say(text, sending(each, file));
+    else if (each.state === "waiting") say(text, waiting(each));
+    else if (each.state === "locked") say(text, t("Continues after you sign in"));
+    else if (each.state === "failed") row.replaceWith(refused(file, options, each.error, choose));
+    else row.remove();
+    if (each.state === "done") {
+      announce(t("{name} is uploaded", { name: file.name }));
+      if (each.answer.duplicate)
+        toast(t("This file was already uploaded"), { detail: t("Its job is in the list.") });
+    }
+  });
+}
+
+function sending(upload, file) {
+  if (upload.share >= 1) return t("Finishing …");
+  return t("{share} of {size} · {speed}/s · {rest} left", {
+    share: percent(upload.share),
+    size: bytes(file.size),
+    speed: bytes(upload.speed),
+    rest: duration(upload.rest),
+  });
+}
+
+function waiting(upload) {
+  if (!upload.sent) return t("Connection lost; trying again …");
+  return t("Connection lost at {share}; resuming …", { share: percent(upload.share) });
+}
+
+/** A row for a failed upload with its reason, until it is dismissed. */
+function refused(file, options, { title, message, remedy }, choose) {
+  const reason = [title === message.replace(/\.$/, "") ? "" : `${title}.`, message, remedy]
+    .filter(Boolean)
+    .join(" ");
+  const name = file.name;
+  const row = h(
+    "li.refused",
+    { role: "listitem" },
+    icon("warn"),
+    h("b.clip.grow", {}, name),
+    button(t("Change settings"), () => (row.remove(), choose([file], options.settings)), {
+      kind: "quiet",
+      "aria-label": t("Change the settings of {name}", { name }),
+    }),
+    button(t("Try again"), () => (row.remove(), start(file, options, choose)), {
+      kind: "quiet",
+      iconName: "retry",
+      "aria-label": t("Try {name} again", { name }),
+    }),
+    iconButton("close", t("Dismiss {name}", { name }), () => row.remove()),
+    h("p.bad-text", {}, reason),
+  );
+  announce(`${name}: ${reason}`);
+  return row;
+}
+
+/** Shows the uploads that were interrupted in this browser. */
+export function showInterrupted() {
+  for (const stopped of [...uploads.querySelectorAll("[data-name]")]) stopped.remove();
+  for (const each of interrupted()) {
+    const row = h(
+      "li",
+      { "data-name": each.name },
+      icon("pause"),
+      h("span.clip.grow", {}, each.name),
+      h(
+        "span.muted",
+        {},
+        t("Stopped at {share}: choose the file again to resume", { share: percent(each.share) }),
+      ),
+      iconButton(
+        "close",
+        t("Forget the upload of {name}", { name: each.name }),
+        () => (abandon(each), row.remove()),
+      ),
+    );
+    uploads.append(row);
+  }
+}
