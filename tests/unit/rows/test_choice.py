@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from app.db.rows import PageRow
@@ -62,6 +62,8 @@ def test_the_cells_of_a_page_are_those_of_its_rows(rows: list[Any], escapes: boo
     assert columns == [[cells_of(row)[place] for row in rows] for place in (2, 0)]
 
 
+@patient
+@example([["é"]], True, "é")
 @given(
     rows_of_any_kind,
     st.booleans(),
