@@ -5,9 +5,10 @@ import { bytes } from "../format.js";
 import { system } from "../main.js";
 import { t } from "../messages.js";
 import { fail } from "../toast.js";
-import { start } from "./uploads_list.js";
 
-const send = (file, options) => start(file, options, choose);
+/** Sends a file. The rows of uploads are loaded with the first one. */
+const send = (file, options) =>
+  import("./uploads_list.js").then(({ start }) => start(file, options, choose), fail);
 
 /** The import sheet, which is loaded when it is first opened. */
 const withSheet = (use) => import("../sheet.js").then(use, fail);

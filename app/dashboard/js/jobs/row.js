@@ -19,8 +19,19 @@ import { jobLink } from "../job_links.js";
 import { t } from "../messages.js";
 import { badge, progressBar } from "../parts.js";
 import { progressText } from "../progress.js";
-import { paced } from "../speed.js";
 import { fail } from "../toast.js";
+
+/** Smooths the speed of a job (speed.js); loaded with the first job that runs. */
+let paced = (_before, _job, _now) => null;
+let isAsked = false;
+function needPace() {
+  if (isAsked) return;
+  isAsked = true;
+  import("../speed.js").then(
+    (speed) => (paced = speed.paced),
+    () => (isAsked = false),
+  );
+}
 
 /** Draws a job. `does` are {select(event), isSelected(id), remove(job), filterBy(label)}. */
 export function jobRow(first, does) {
@@ -126,6 +137,7 @@ export function jobRow(first, does) {
     );
     bar.show(item.progress_percent, isFinal(item.status) ? TONES[outcome] : "busy");
     bar.hidden = isFinal(item.status);
+    if (item.status === "processing") needPace();
     pace = paced(pace, item, Date.now() / 1000);
     say(state, progress(item, pace));
     replace(rows, loadedRows(item));

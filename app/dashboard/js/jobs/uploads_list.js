@@ -5,11 +5,7 @@ import { bytes, duration, percent } from "../format.js";
 import { t } from "../messages.js";
 import { progressBar } from "../parts.js";
 import { fail, toast } from "../toast.js";
-
-/** Keys under which tus.js keeps unfinished uploads. It is loaded only if there are some. */
-const UNFINISHED = "granula.upload:";
-
-export const uploads = h("ul.uploads", { "aria-label": t("Uploads") });
+import { uploads } from "./uploads_place.js";
 
 /** Sends a file and shows its progress. `choose(files, settings)` opens the import sheet. What
  *  sends is loaded with the first file. */
@@ -90,17 +86,8 @@ function refused(file, options, { title, message, remedy }, choose) {
   return row;
 }
 
-function hasUnfinished() {
-  try {
-    return Object.keys(localStorage).some((key) => key.startsWith(UNFINISHED));
-  } catch {
-    return false; // forbidden
-  }
-}
-
-/** Shows the uploads that were interrupted in this browser. */
-export async function showInterrupted() {
-  if (!hasUnfinished()) return;
+/** Draws the uploads that were interrupted in this browser. */
+export async function drawInterrupted() {
   const { abandon, interrupted } = await import("../tus.js");
   for (const stopped of [...uploads.querySelectorAll("[data-name]")]) stopped.remove();
   for (const each of interrupted()) {

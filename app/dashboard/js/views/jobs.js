@@ -7,7 +7,7 @@ import { SORTS, filterBar } from "../jobs/filters.js";
 import { listKeys, showKeys } from "../jobs/keys.js";
 import { jobList } from "../jobs/list.js";
 import { selection } from "../jobs/selection.js";
-import { showInterrupted, uploads } from "../jobs/uploads_list.js";
+import { showInterrupted, uploads } from "../jobs/uploads_place.js";
 import { t } from "../messages.js";
 import { fail } from "../toast.js";
 
