@@ -85,7 +85,7 @@ def test_without_rights_nothing_begins(engine: Engine, role: str) -> None:
     with engine.api() as api:
         answer = refused(api)
         assert answer["code"] == "table_mismatch"
-        assert answer["detail"].startswith("The role may not insert into the column 'id'.")
+        assert "may not insert into the column 'id'" in answer["detail"]
         assert refused(api, mode="replace")["code"] == "table_unusable"
         assert names(engine) == []
 
