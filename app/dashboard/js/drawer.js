@@ -93,7 +93,7 @@ export function rowDrawer(path, { onmove, onclose }) {
       row.line === null
         ? h("p.muted", {}, t("The file was deleted."))
         : [
-            h("pre", { tabindex: 0, "aria-label": t("The row in the file") }, rawText(row)),
+            h("pre", { tabindex: 0, "aria-label": t("The row in the file") }, row.raw ?? row.text),
             facts([
               row.place ? [t("Place"), row.place] : [t("Line"), count(row.line)],
               [
@@ -112,10 +112,4 @@ export function rowDrawer(path, { onmove, onclose }) {
   }
 
   return { node, show, close };
-}
-
-function rawText(row) {
-  if (row.raw !== null) return row.raw;
-  const raw = Uint8Array.from(atob(row.raw_base64 ?? ""), (char) => char.charCodeAt(0));
-  return new TextDecoder().decode(raw);
 }

@@ -189,9 +189,10 @@ def _with_rejects(
 ) -> bytes:
     if job.dialect.get("cell_faults"):
         rows = [msgspec.structs.replace(row, raw=unmarked(row.raw)) for row in rows]
-    elif encoding := job.dialect.get("decoded_from"):
-        rows = [_as_received(row, encoding) for row in rows]
-    body["items"] = [reject_body(row) for row in rows]
+    elif decoded_from := job.dialect.get("decoded_from"):
+        rows = [_as_received(row, decoded_from) for row in rows]
+    encoding = job.dialect.get("decoded_from") or job.dialect.get("encoding", "utf-8")
+    body["items"] = [reject_body(row, encoding) for row in rows]
     if places is not None:
         columns = job.dialect.get("columns", [])
         for item, row in zip(body["items"], rows, strict=True):
@@ -208,9 +209,9 @@ def _as_received(row: RejectRow, encoding: str) -> RejectRow:
     return msgspec.structs.replace(row, raw=restored(row.raw, encoding))
 
 
-def reject_body(row: RejectRow) -> dict[str, Any]:
-    """Return a reject as JSON: `raw` is text if the bytes are UTF-8, otherwise `raw_base64` has
-    them.
+def reject_body(row: RejectRow, encoding: str) -> dict[str, Any]:
+    """Return a reject as JSON: `raw` is text if the bytes are UTF-8. Otherwise `raw_base64` has
+    them, and `text` what they say in the encoding of the file.
     """
     body = {
         name: getattr(row, name)
@@ -230,4 +231,5 @@ def reject_body(row: RejectRow) -> dict[str, Any]:
         body["raw"] = row.raw.decode()
     except UnicodeDecodeError:
         body["raw"], body["raw_base64"] = None, base64.b64encode(row.raw).decode()
+        body["text"] = row.raw.decode(encoding, "replace")
     return body

@@ -80,6 +80,9 @@ class Reject(Answer):
         description="The row as in the file, its first 64 KiB; null if that is not UTF-8."
     )
     raw_base64: str = sometimes("The bytes of a row that is not UTF-8.")
+    text: str = sometimes(
+        "The same bytes in the encoding of the file; U+FFFD stands for what is invalid in it."
+    )
 
 
 class RejectPage(Answer):

@@ -86,4 +86,5 @@ def _place(sources: Sources, job: JobRow, origin: Origin) -> dict[str, Any]:
     try:
         return place | {"raw": raw.decode()}
     except UnicodeDecodeError:
-        return place | {"raw_base64": base64.b64encode(raw).decode()}
+        text = raw.decode(job.dialect.get("encoding", "utf-8"), "replace")
+        return place | {"raw_base64": base64.b64encode(raw).decode(), "text": text}

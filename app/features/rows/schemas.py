@@ -66,6 +66,9 @@ class RowOrigin(Answer):
         description="The row as in the stored file, its first 64 KiB; null if that is not UTF-8."
     )
     raw_base64: str = sometimes("The bytes of a row that is not UTF-8.")
+    text: str = sometimes(
+        "The same bytes in the encoding of the file; U+FFFD stands for what is invalid in it."
+    )
     place: str = sometimes("Place in the file that came, if it is no text: `Sheet1!17:17`.")
     correction_id: UUID | None = Field(
         description="Job of the correction that made the row what it is; null if there is none."

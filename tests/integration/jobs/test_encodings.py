@@ -39,6 +39,17 @@ def test_the_rows_equal_those_of_the_text_in_utf_8(api: EngineApi) -> None:
         assert api.proof(answer["file_id"])["hash"] == api.proof(plain["file_id"])["hash"]
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "cp850", "mac_roman", "shift_jis"])
+def test_a_reject_has_its_text_in_the_encoding_of_the_file(api: EngineApi, encoding: str) -> None:
+    row = "2,東,京" if encoding == "shift_jis" else "2,Nuñez,München"
+    data = f"a,b\n1,x\n{row}\n".encode(encoding)
+    answer = api.upload(data, encoding=encoding)
+    api.finished(answer["file_id"])
+    (reject,) = api.rejects(answer["file_id"])
+    assert base64.b64decode(reject["raw_base64"]) == row.encode(encoding)
+    assert (reject["raw"], reject["text"]) == (None, row)
+
+
 def test_a_row_with_undecodable_bytes_is_a_reject_with_its_bytes(api: EngineApi) -> None:
     data = (
         "番号,都市\n1,東京\n2,".encode("shift_jis") + b"\x81\xff\n" + "3,大阪\n".encode("shift_jis")

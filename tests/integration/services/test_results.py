@@ -70,7 +70,7 @@ def test_pages_of_rejects_have_the_location_of_each(engine: Engine) -> None:
         start = sum(len(line) + 1 for line in lines[:number])
         assert item["byte_start"] == start
     last = page["items"][-1]
-    assert (last["raw"], last["raw_base64"]) == (None, "MzAxLP8=")
+    assert (last["raw"], last["raw_base64"], last["text"]) == (None, "MzAxLP8=", "301,\ufffd")
     only = rejects(engine, file_id, code=wrong_bytes)
     assert (only["total"], [item["row_number"] for item in only["items"]]) == (1, [301])
     behind = rejects(engine, file_id, after=BAD[9], limit=2)

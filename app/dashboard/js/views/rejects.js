@@ -21,17 +21,8 @@ const SAMPLE = 50;
 const FIRST_CELL = 3;
 const LOST = "\ufffd";
 
-/** Decodes the bytes, in the encoding of the file if they are not UTF-8. Unreadable bytes become
- *  the replacement character. */
-function textOf(reject, encoding) {
-  if (reject.raw !== null) return reject.raw;
-  const bytes = Uint8Array.from(atob(reject.raw_base64 ?? ""), (char) => char.charCodeAt(0));
-  try {
-    return new TextDecoder((encoding ?? "utf-8").replace("latin-1", "latin1")).decode(bytes);
-  } catch {
-    return new TextDecoder().decode(bytes);
-  }
-}
+/** The row as in the file. Unreadable bytes are the replacement character. */
+const textOf = (reject) => reject.raw ?? reject.text ?? "";
 
 export default function rejects({ id, status: first, correctable, refresh, again }) {
   let status = first;
@@ -130,7 +121,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
   }
   function cellsIn(reject) {
     if (!isCsv) return [textOf(reject)];
-    const text = textOf(reject, status.dialect.encoding);
+    const text = textOf(reject);
     if (!isFixed) return splitRecord(text, status.dialect);
     const characters = [...text];
     const starts = status.dialect.starts;
@@ -220,11 +211,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
           ? t("In the file; � marks bytes that cannot be read:")
           : t("In the file:"),
       ),
-      h(
-        "pre",
-        { tabindex: 0, "aria-label": t("The row in the file") },
-        textOf(reject, status.dialect.encoding),
-      ),
+      h("pre", { tabindex: 0, "aria-label": t("The row in the file") }, textOf(reject)),
       facts([
         reject.column && [t("Column"), reject.column],
         reject.value && [t("Value"), h("code", {}, reject.value)],
