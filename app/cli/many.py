@@ -105,7 +105,8 @@ def print_count(client: Client, body: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(counts)
         return
-    print_result(f"{quantity(counts['matched'], 'job')} match, {counts['can']:,} would change")
+    verb = "matches" if counts["matched"] == 1 else "match"
+    print_result(f"{quantity(counts['matched'], 'job')} {verb}, {counts['can']:,} would change")
 
 
 def act(client: Client, body: dict[str, Any], *, as_json: bool) -> Exit:

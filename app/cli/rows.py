@@ -132,14 +132,15 @@ def results(
 def rows(
     shown_id: Id,
     where: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
+            metavar="CONDITION",
             help=(
-                "Conditions joined by `and`. Operators: =, !=, <, <=, >, >=, contains, not"
-                " contains, is empty, is not empty."
-            )
+                "Conditions joined by `and`; repeated ones must all hold. Operators: =, !=, <, <=,"
+                " >, >=, contains, not contains, is empty, is not empty."
+            ),
         ),
-    ] = "",
+    ] = None,
     search: Annotated[str, typer.Option(help="Text in one of the cells, in either case.")] = "",
     sort: Annotated[
         str, typer.Option(help="Column to sort by; `-amount` for the largest first.")
@@ -164,7 +165,7 @@ def rows(
     """
     client = connect(url)
     identifier = client.resolve(shown_id)
-    choice = {"where": where, "search": search, "columns": columns}
+    choice = {"where": " and ".join(where or ()), "search": search, "columns": columns}
     choice = {name: value for name, value in choice.items() if value}
     if output is not None or format is not None:
         if sort or limit is not None:
@@ -189,15 +190,15 @@ def rows(
 
 def _chosen_rows(
     client: Client, identifier: UUID, limit: int | None, choice: dict[str, str]
-) -> Iterator[tuple[list[str], dict[str, Any]]]:
-    """Yield (columns, row) of each row, up to `limit`."""
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yield (page, row) of each row, up to `limit`."""
     count = 0
     place: dict[str, Any] = {}
     while limit is None or count < limit:
         left = PAGE if limit is None else min(PAGE, limit - count)
         page = client.get(f"/rows/{identifier}", limit=left, **choice, **place)
         for item in page["items"]:
-            yield page["columns"], item
+            yield page, item
         count += len(page["items"])
         if page["next_after"] is None:
             return
@@ -207,10 +208,13 @@ def _chosen_rows(
 def _show_rows(client: Client, identifier: UUID, limit: int, choice: dict[str, str]) -> None:
     chosen = list(_chosen_rows(client, identifier, limit, choice))
     if not chosen:
-        print_status("No row fulfils this.")
+        print_status("No row matches.")
         return
+    page, _ = chosen[0]
     lines = [(item["row_number"], *item["data"]["row"]) for _, item in chosen]
-    table(("row", *chosen[0][0]), lines, right=frozenset((0,)))
+    table(("row", *page["columns"]), lines, right=frozenset((0,)))
+    if page["sorted_as"] == "texts":
+        print_status("Sorted as text, since not all cells of the column are numbers.")
     if len(lines) == limit:
         print_status(f"The first {limit:,} rows. More: --limit N, or all with --json or -o FILE")
 

@@ -72,7 +72,9 @@ def test_rows_are_filtered_sorted_and_written(cli: Cli, tmp_path: Path) -> None:
     most = cli("rows", "last", "--sort", "-amount", "-n", "2", "--columns", "id")
     assert most.out.split()[-4:] == ["6", "6", "13", "13"]
     assert "The first 2 rows" in most.err
-    assert cli("rows", "last", "--search", "nowhere").err.strip() == "No row fulfils this."
+    assert cli("rows", "last", "--search", "nowhere").err.strip() == "No row matches."
+    both = cli("rows", "last", "--where", "amount > 7", "--where", "id <= 50", "--json")
+    assert both.jsons == cli(*where, "--json").jsons != []
     wrong = cli("rows", "last", "--where", "amont > 5")
     assert wrong.code == 4
     assert "Did you mean amount?" in wrong.err

@@ -401,7 +401,7 @@ export default function results({ id, status: first }) {
   }
 
   function shownEmpty() {
-    if (!listed.length) announce(t("No row fulfils this."));
+    if (!listed.length) announce(t("No row matches."));
   }
 
   function tell() {
