@@ -154,7 +154,7 @@ def _show(check: dict[str, str]) -> None:
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
     lines: list[Any] = [
         Text.assemble(
-            (f"{check['state']:<8}", STYLES[check["state"]]), f"{check['name']:<12}", check["found"]
+            (f"{check['state']:<8}", STYLES[check["state"]]), f"{check['name']:<13}", check["found"]
         )
     ]
     lines += [Text(f"{'':<20}-> {line}") for line in check["remedy"].splitlines()]

@@ -67,7 +67,7 @@ async function route() {
     if (link.dataset.view === view?.name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  if (!view) return show(nothingHere(name));
+  if (!view) return show(nothingHere(parts));
   const module = await loaded(
     name === "jobs" && id ? JOB : view.load,
     (node) => mine === turn && show({ node, title: t("Not available") }),
@@ -92,7 +92,7 @@ function nothingHere(address) {
           "p",
           {},
           t("The address {address} leads nowhere. Perhaps it was shortened or mistyped.", {
-            address: `/${address}`,
+            address: `/${address.join("/")}`,
           }),
         ),
         h(

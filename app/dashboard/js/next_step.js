@@ -27,6 +27,7 @@ export const isLoaded = (job) =>
   job.processor === "load" &&
   ["completed", "completed_with_errors"].includes(job.status) &&
   !job.error &&
+  !job.undo &&
   !job.summary?.dry_run;
 
 /** Whether the job has rows to show and to download. */
@@ -35,7 +36,7 @@ export const hasResults = (job) => !job.parts && !WITHOUT_ROWS.has(job.processor
 /** Returns the name of the next step, or null: `retry`, `run_again`, `fix`, `see_rejects`, `open_table`,
  *  `see_profile`, `see_mapping` or `download`. What was lost comes before what was gained. */
 export function nextStep(job, isCorrection = false) {
-  if (!isFinal(job.status)) return null;
+  if (!isFinal(job.status) || job.summary?.dry_run) return null;
   if (canRetry(job)) return "retry";
   const state = standing(job);
   const isBroken = ["failed", "cancelled", "incomplete"].includes(state) || Boolean(job.undo);

@@ -138,6 +138,8 @@ def _item(
         "parts": job.child_count,
         "priority": job.priority,
         "labels": labels,
+        "is_trial": job.options.get("dry_run") is True,
+        "is_undone": job.undo_state is not None,
         "progress_percent": percent(status, tally.done_bytes, size),
         "rows": {"ok": ok, "invalid": invalid, "failed": failed},
         "counts": counts,

@@ -119,7 +119,14 @@ export function jobRow(first, does) {
     mark.show(outcome);
     say(
       about,
-      [item.processor, item.parts ? plural(item.parts, "part") : null].filter(Boolean).join(" · "),
+      [
+        item.processor,
+        item.parts && plural(item.parts, "part"),
+        item.is_trial && t("a trial"),
+        item.is_undone && t("undone"),
+      ]
+        .filter(Boolean)
+        .join(" · "),
     );
     replace(
       labels,

@@ -123,6 +123,7 @@ export default function job({ id: wanted, tab, params }) {
         when(fresh.created_at),
         isFinal(fresh.status) && fresh.started_at && t("took {time}", { time: took(fresh) }),
         fresh.undo && t("undone"),
+        fresh.summary?.dry_run && t("a trial"),
       ]
         .filter(Boolean)
         .join(" · "),

@@ -42,12 +42,14 @@ export default function summary({ path, status: first, proofs, openSheet, propos
   let isGone = false;
   const outcome = outcomeCard(proofs);
   const proposal = h("p.note.wide", { hidden: true });
+  const reservation = h("p.note.wide", { hidden: true });
   const reasons = h("section.card", { hidden: true });
   const file = h("section.card", {});
   const rows = h("section.card.wide", { hidden: true });
   const node = h(
     "div.grid-2.summary",
     {},
+    reservation,
     outcome.node,
     proposal,
     reasons,
@@ -57,6 +59,9 @@ export default function summary({ path, status: first, proofs, openSheet, propos
   );
 
   function draw() {
+    const text = reservationOf(status);
+    reservation.hidden = !text;
+    say(reservation, text);
     outcome.show(status);
     drawFile(file, status);
     drawReasons();
@@ -131,6 +136,18 @@ export default function summary({ path, status: first, proofs, openSheet, propos
       outcome.dispose();
     },
   };
+}
+
+/** Says why the counts of a job are not what is in the tables now; empty if they are. */
+function reservationOf({ undo, summary: figures }) {
+  if (figures?.dry_run)
+    return t("This was a trial: the counts say what would happen, and nothing was changed.");
+  if (undo?.state === "undoing") return t("The rows of this job are being removed.");
+  if (!undo) return "";
+  return t("This job was undone: {removed} rows were removed and {restored} restored.", {
+    removed: count(undo.removed ?? 0),
+    restored: count(undo.restored ?? 0),
+  });
 }
 
 // -------------------------------------------------------------------- what became of the rows

@@ -200,7 +200,7 @@ function description(table) {
   const isExact = table.rows === null || table.rows_are_exact;
   const rows = isExact ? known : t("about {count}", { count: known });
   return h(
-    "div",
+    "div.stack-of-cards",
     {},
     h(
       "section.card",
@@ -308,7 +308,7 @@ function loadForm({ isNew, name = "", connection }) {
     ({ items }) => {
       const files = new Map();
       for (const job of items)
-        if (job.status !== "failed" && job.processor !== "load" && !files.has(job.file_id))
+        if (job.status !== "failed" && job.processor !== "load")
           files.set(job.file_id, `#${job.number} ${job.filename} · ${ago(job.created_at)}`);
       replace(
         file,
