@@ -232,7 +232,7 @@ class Column(msgspec.Struct):
             "count": self.values,
             "empty": self.empty,
             "nulls": self.nulls + missing,
-            "distinct": self.distinct.count(),
+            "distinct": min(self.distinct.count(), self.values),  # an estimate may be too large
             "distinct_is_exact": not self.distinct.is_cut,
             "min": low,
             "max": high,

@@ -98,7 +98,8 @@ export function previewOf(source, settings, onchange = (_answer) => {}) {
 
   function refuse(error) {
     if (error.status === 401) return; // the page asks for a key, then this is loaded again
-    say(summary, [error.title, error.message, error.remedy].filter(Boolean).join(" "));
+    const title = error.title && !/[.!?]$/.test(error.title) ? `${error.title}.` : error.title;
+    say(summary, [title, error.message, error.remedy].filter(Boolean).join(" "));
     drawForm(last);
     replace(notes);
     replace(others, resetButton());

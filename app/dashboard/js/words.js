@@ -5,6 +5,7 @@ import { t } from "./messages.js";
 
 const REMEDIES = {
   admin_only: t("Sign in as an administrator."),
+  binary_content: t("Export the data as CSV, JSON or a workbook, and choose that file."),
   bad_header: t("Correct the first line of the file, and choose it again."),
   body_too_large: t("Send less than 1 MiB here; upload files on the jobs page."),
   correction_columns: t(

@@ -138,7 +138,7 @@ def _item(
         "parts": job.child_count,
         "priority": job.priority,
         "labels": labels,
-        "is_trial": job.options.get("dry_run") is True,
+        "is_trial": bool((job.summary or {}).get("dry_run")),
         "is_undone": job.undo_state is not None,
         "progress_percent": percent(status, tally.done_bytes, size),
         "rows": {"ok": ok, "invalid": invalid, "failed": failed},

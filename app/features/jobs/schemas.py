@@ -83,7 +83,9 @@ class JobItem(Answer):
     parts: int | None = Field(description="Number of its parts; null if it has rows of its own.")
     priority: int = Field(description="0-10; higher goes first.")
     labels: list[str] = Field(description=LABELS)
-    is_trial: bool = Field(description="Whether it was a dry run, which changes nothing.")
+    is_trial: bool = Field(
+        description="Whether it was a dry run, which changed nothing; false before its end."
+    )
     is_undone: bool = Field(description="Whether its rows were or are being undone.")
     progress_percent: float = Field(description="Progress by bytes, 0 to 100 in tenths.")
     rows: EndedRows = Field(description="Rows so far.")

@@ -67,7 +67,7 @@ def _names(source: Side, target: Side, signals: Signals, place: tuple[int, int])
     if signals["words_equal"][place]:
         return "the names are the same words, written in another way"
     if signals["concept_same"][place]:
-        return f"both name a {(other.concept or '').replace('_', ' ')}"
+        return f"both names mean {(other.concept or '').replace('_', ' ')}"
     if signals["words"][place] >= ALIKE or signals["grams"][place] >= ALIKE:
         return "the names are alike"
     if "meaning" in signals and signals["meaning"][place] >= ALIKE:

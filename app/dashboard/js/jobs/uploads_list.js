@@ -70,15 +70,19 @@ function refused(file, options, { title, message, remedy }, choose) {
     { role: "listitem" },
     icon("warn"),
     h("b.clip.grow", {}, name),
-    button(t("Change settings"), () => (row.remove(), choose([file], options.settings)), {
-      kind: "quiet",
-      "aria-label": t("Change the settings of {name}", { name }),
-    }),
-    button(t("Try again"), () => (row.remove(), start(file, options, choose)), {
-      kind: "quiet",
-      iconName: "retry",
-      "aria-label": t("Try {name} again", { name }),
-    }),
+    h(
+      "div.row.tight",
+      {},
+      button(t("Change settings"), () => (row.remove(), choose([file], options.settings)), {
+        kind: "quiet",
+        "aria-label": t("Change the settings of {name}", { name }),
+      }),
+      button(t("Try again"), () => (row.remove(), start(file, options, choose)), {
+        kind: "quiet",
+        iconName: "retry",
+        "aria-label": t("Try {name} again", { name }),
+      }),
+    ),
     iconButton("close", t("Dismiss {name}", { name }), () => row.remove()),
     h("p.bad-text", {}, reason),
   );

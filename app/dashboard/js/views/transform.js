@@ -5,6 +5,7 @@ import { announce, button, field, h, icon, replace, say, select } from "../dom.j
 import { TONES, count, isFinal, plural, standing } from "../format.js";
 import { t } from "../messages.js";
 import { progressBar } from "../parts.js";
+import { reasonName } from "../reasons.js";
 import { fail } from "../toast.js";
 
 const SAMPLE_ROWS = 1000;
@@ -111,7 +112,7 @@ export function transformPanel(fileId, wanted, onexamples = (_examples) => {}) {
     run.disabled = false;
     verdict.className = rows.rejected ? "note" : "muted";
     const why = Object.entries(rejected_by_code)
-      .map(([code, number]) => `${code.replaceAll("_", " ")} (${count(number)})`)
+      .map(([code, number]) => `${reasonName(code)} (${count(number)})`)
       .join(", ");
     const values = {
       rows: plural(sampled_rows, "row"),
