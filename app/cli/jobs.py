@@ -189,7 +189,13 @@ def _show_jobs(jobs: list[dict[str, Any]]) -> None:
 
 
 def _state_with_rows(job: dict[str, Any]) -> str:
-    """Return the state of a job with its rows so far."""
+    """Return the processor of a job, except for the ordinary one, its state and its rows so far."""
+    kind = "trial" if job["is_trial"] else job["processor"]
+    text = _state_of_rows(job)
+    return text if kind == "rows" else f"{kind}, {text}"
+
+
+def _state_of_rows(job: dict[str, Any]) -> str:
     state, counts = state_text(job), job["counts"]
     if state == "queued":
         return state

@@ -148,8 +148,8 @@ def outcome(name: str, status: dict[str, Any]) -> str:
 def table(
     headings: tuple[str, ...], rows: list[tuple[Any, ...]], right: frozenset[int] = frozenset()
 ) -> None:
-    """Print a table on standard output, in the width of a terminal if it is one. `right`: headings
-    of the right-aligned columns.
+    """Print a table on standard output, in the width of a terminal if it is one. `right`: indexes
+    of the right-aligned columns, whose numbers are never cut.
     """
     from rich.console import Console
     from rich.table import Table
@@ -161,6 +161,7 @@ def table(
         grid.add_column(
             Text(shown(heading)),
             justify="right" if index in right else "left",
+            min_width=max(len(shown(str(row[index]))) for row in rows) if index in right else None,
             no_wrap=True,
             overflow="ellipsis" if is_terminal else "ignore",
         )

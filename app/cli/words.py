@@ -32,6 +32,10 @@ REMEDIES = {
         "with columns that the table lacks."
     ),
     "stored_bytes_gone": "Upload the file again.",
+    "unknown_connection": f"{PROGRAM} connections lists them.",
+    "unknown_table": (
+        f"{PROGRAM} tables lists them. Write the name with the same capitals, or use --mode create."
+    ),
     "unknown_model": "Choose another one with --model.",
     "unknown_processor": "Choose another one with --processor.",
 }

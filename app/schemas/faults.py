@@ -21,6 +21,7 @@ MESSAGES = {
     "mapping_type": "Input should be an object",
     "list_type": "Input should be a list",
     "none_required": "Input should be null",
+    "extra_forbidden": "There is no parameter of this name",
     "union_tag_not_found": "Input has none of the accepted forms",
     "no_such_attribute": "Input has no such member",
 }

@@ -20,7 +20,7 @@ export const canReadAgain = (job) =>
 
 /** Whether the rejects of the job can be corrected; a correction has none of its own. */
 export const isCorrectable = (job, isCorrection) =>
-  !isCorrection && !job.parts && !UNCORRECTED.has(job.processor);
+  !isCorrection && !job.parts && !UNCORRECTED.has(job.processor) && !job.summary?.dry_run;
 
 /** Whether the job has loaded rows into a table. */
 export const isLoaded = (job) =>

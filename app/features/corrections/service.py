@@ -39,6 +39,7 @@ from app.states import ChunkStatus, JobStatus
 
 REJECTS_AT_ONCE = 200
 UNDONE = "The job was undone; upload its file again."
+TRIAL = "The job was a dry run, which loaded nothing: load the file, then correct its rejects."
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,8 @@ class Corrections:
             raise ResultNotReady(headers={"Retry-After": "1"})
         if job.undo_state:
             raise NotCorrectable(UNDONE)
+        if job.summary and job.summary.get("dry_run"):
+            raise NotCorrectable(TRIAL)
         check_results_kept(job)
         check_rejects_kept(job)
         self._processors.get(job.processor)

@@ -81,7 +81,7 @@ def test_a_wrong_key_a_missing_key_and_a_wrong_option_print_sentences(cli: Cli) 
     assert "set the environment variable GRANULA_KEY" in none.err
     option = cli("upload", "-", "-O", "delimitr=x", stdin="a\n")
     assert option.code == 4
-    assert "delimitr: Extra inputs are not permitted" in option.err
+    assert "delimitr: There is no parameter of this name" in option.err
 
 
 def test_the_benchmark_of_a_server_leaves_nothing_behind(cli: Cli) -> None:

@@ -12,7 +12,7 @@ import { t } from "../messages.js";
 import { badge, facts, spinner } from "../parts.js";
 import { reasonName } from "../reasons.js";
 import { DataTable } from "../table.js";
-import { fail } from "../toast.js";
+import { fail, toast } from "../toast.js";
 
 const MAX_AT_ONCE = 1000; // limit of the service for one correction by cells
 const beside = matchMedia("(min-width: 1100px)");
@@ -71,6 +71,11 @@ export default function rejects({ id, status: first, correctable, refresh, again
     table?.dispose();
     table = null;
     load();
+  }
+  function showAll() {
+    code = column = text = "";
+    search.show(text);
+    choose();
   }
   const chosen = () => ({ code, column, search: text });
   const corrected = h("input.hidden", {
@@ -311,6 +316,17 @@ export default function rejects({ id, status: first, correctable, refresh, again
       {
         onsubmit: (event) => {
           event.preventDefault();
+          const unreadable = [...edits.values()].some((edit) =>
+            [edit.record ?? "", ...(edit.values?.values() ?? [])].some((cell) =>
+              String(cell).includes(LOST),
+            ),
+          );
+          if (unreadable) {
+            toast(t("A corrected cell has a character that cannot be read"), {
+              detail: t("Replace each � by the character that belongs there."),
+            });
+            return;
+          }
           const all = new Map(edits);
           if (!all.has(number))
             all.set(
@@ -547,7 +563,11 @@ export default function rejects({ id, status: first, correctable, refresh, again
   /** Explains an empty list by the counts. */
   function nothing() {
     if (code || column || text)
-      return empty(t("No rejects"), t("No row is rejected for this reason any more."));
+      return empty(
+        t("No rejects"),
+        t("No row is rejected for this reason any more."),
+        button(t("Show all rejects"), showAll),
+      );
     if (!isFinal(status.status))
       return empty(
         t("No rejects so far"),

@@ -1,7 +1,7 @@
 // Tables of the user's own: what is in them, and loads of files into them.
 
 import * as api from "../api.js";
-import { button, empty, field, h, icon, replace, select } from "../dom.js";
+import { button, empty, field, h, icon, replace, say, select } from "../dom.js";
 import { ago, count, isFinal, plural, when } from "../format.js";
 import { t } from "../messages.js";
 import { badge, facts, spinner } from "../parts.js";
@@ -275,6 +275,8 @@ function loadForm({ isNew, name = "", connection }) {
   const most = h("input", { placeholder: "5%", maxlength: 20 });
   const mostField = field(t("Delete at most"), most, t("A number of rows, or a percentage."));
   const result = h("div", { role: "status" });
+  const corrected = h("p.note", { role: "status", hidden: true });
+  const jobs = new Map();
   const again = button(t("Try it"), () => run(true), { disabled: true });
   const go = button(t("Load"), null, { kind: "primary", type: "submit", disabled: true });
   let isOver = false;
@@ -301,6 +303,7 @@ function loadForm({ isNew, name = "", connection }) {
       !isNew && mostField,
       h("div.form-end", {}, again, go),
     ),
+    corrected,
     result,
   );
 
@@ -308,8 +311,10 @@ function loadForm({ isNew, name = "", connection }) {
     ({ items }) => {
       const files = new Map();
       for (const job of items)
-        if (job.status !== "failed" && job.processor !== "load")
+        if (job.status !== "failed" && job.processor !== "load") {
           files.set(job.file_id, `#${job.number} ${job.filename} · ${ago(job.created_at)}`);
+          jobs.set(job.file_id, job.job_id); // the first job of the file: the list begins with the last
+        }
       replace(
         file,
         files.size
@@ -317,9 +322,31 @@ function loadForm({ isNew, name = "", connection }) {
           : h("option", { value: "" }, t("No files yet")),
       );
       again.disabled = go.disabled = !files.size;
+      warn();
     },
     (error) => replace(result, refusal(error)),
   );
+
+  /** Says that corrected rows of the file are not in its bytes, which a load reads. */
+  async function warn() {
+    const id = file.value;
+    corrected.hidden = true;
+    if (!jobs.has(id)) return;
+    const status = await api.get(`/api/v1/status/${jobs.get(id)}`).catch(() => null);
+    if (!status?.corrections.rows || file.value !== id) return;
+    corrected.hidden = false;
+    say(
+      corrected,
+      t(
+        "A load reads the file as it was received: {rows} of job #{number} are rejected again. Correct them in the load, or download the results and upload those.",
+        {
+          rows: plural(status.corrections.rows, "corrected row"),
+          number: status.number,
+        },
+      ),
+    );
+  }
+  file.addEventListener("change", warn);
 
   function options(isTried) {
     const columns = key.value
