@@ -190,7 +190,7 @@ def _show_jobs(jobs: list[dict[str, Any]]) -> None:
 
 def _state_with_rows(job: dict[str, Any]) -> str:
     """Return the processor of a job, except for the ordinary one, its state and its rows so far."""
-    kind = "trial" if job["is_trial"] else job["processor"]
+    kind = "trial" if job.get("is_trial") else job["processor"]
     text = _state_of_rows(job)
     return text if kind == "rows" else f"{kind}, {text}"
 
