@@ -48,6 +48,7 @@ PATH_EXAMPLES = {
     "template_id": ID,
     "schedule_id": ID,
     "watch_id": ID,
+    "row_number": 17,
     "key_id": ID,
     "batch_id": "batch-1f0c2a9b7d3e",
     "import_id": "1",

@@ -41,7 +41,7 @@ def to_granula_error(error: OSError, where: Path | str) -> TransientError | None
     None for other errors.
     """
     if error.errno in DiskFull.numbers:
-        return DiskFull(f"No space is left in {where}: {os.strerror(error.errno or 0)}.")
+        return DiskFull(f"{where} has no space left: {os.strerror(error.errno or 0)}.")
     if error.errno in UNAVAILABLE:
         return StorageUnavailable(f"{where} cannot be used now: {os.strerror(error.errno or 0)}.")
     return None

@@ -318,7 +318,7 @@ def test_an_invalid_specification_is_refused_with_every_location(api: Api, uploa
     ]
     rules = {"columns": {"bb": {"unique": True}, "a": {"max": 5}}, "checks": [{"expression": "a"}]}
     found = dict(refused(api, upload, mapping={"columns": columns}, validation=rules))
-    assert "nearest is `Price`" in found["mapping/columns/0/from"]
+    assert "Did you mean `Price`?" in found["mapping/columns/0/from"]
     assert "takes numbers, but this is text" in found["mapping/columns/1/expression"]
     assert "parse it first" in found["mapping/columns/2/steps/1"]
     assert "`join`" in found["mapping/columns/3/steps"]

@@ -124,7 +124,7 @@ def test_a_deleted_job_loses_its_rows_even_without_its_processor(engine: Engine)
 def test_an_existing_table_with_other_columns_stops_the_start(engine: Engine) -> None:
     engine.start(PROCESSORS=STOCK)
     engine.stop()
-    with pytest.raises(SettingsInvalid, match=r"name_lengths is there already.*\(length\)"):
+    with pytest.raises(SettingsInvalid, match=r"name_lengths already exists.*\(length\)"):
         engine.start(PROCESSORS="tests.crash.processors:OtherStockProcessor")
 
 

@@ -151,7 +151,7 @@ async def test_many_status_requests_are_served_by_a_few_statements(
         crowd = await asyncio.gather(
             *(statuses.get(job_id, OWNER) for job_id in ids for _ in range(25))
         )
-        assert len(seen) <= 4  # two for a read, and no request comes after the second
+        assert len(seen) <= 6  # three for a read, and no request comes after the second
         unlike = [name for name in alone[0] if name not in ("eta_seconds", "rows_per_second")]
         for position, status in enumerate(crowd):
             assert {n: status[n] for n in unlike} == {n: alone[position // 25][n] for n in unlike}

@@ -51,7 +51,10 @@ async def isolated(calls: Calls) -> Prepared:
     form = open_format(CsvDialect(columns=["id", "name"]))
     span = Span(0, len(DATA), 1, ROWS, 1, zlib.crc32(DATA))
     job: Any = SimpleNamespace(
-        form=form, processor=RowsProcessor(), columns=Columns(["id", "name"])
+        form=form,
+        processor=RowsProcessor(),
+        columns=Columns(["id", "name"]),
+        writes_at_once=False,
     )
     claim = Claim(uuid4(), 0, uuid4(), 3, span)
     read = Read(DATA, form.read(DATA, span))
