@@ -18,7 +18,7 @@ from app.errors import StoredFileCorrupt
 from app.failpoints import hit
 from app.formats.base import MAX_CHUNK_BYTES, Format
 from app.pipeline.cutter import Cut, Limits, Position, crc32_before, cut, with_rest
-from app.pipeline.processes import NoneIdle, Processes
+from app.pipeline.processes import NoneIdle, Processes, WorkerDied
 from app.pipeline.queue import Queue
 from app.pipeline.running import JobSnapshot, RunningJob
 from app.sources.base import Sources
@@ -142,11 +142,11 @@ class Splitter:
         return True
 
     def _cut(self, job: JobSnapshot) -> Cut:
-        """Cut the next stretch, in another process if one is idle."""
+        """Cut the next stretch, in another process if one is idle and does not end meanwhile."""
         stretch = Stretch.of(job)
         folder = self._sources.folder_of(job.uri)
         if self._processes is not None and folder is not None and job.chunk_count:
-            with suppress(NoneIdle):
+            with suppress(NoneIdle, WorkerDied):
                 new_cut: Cut = self._processes.compute_if_idle(cut_stretch, folder, stretch)
                 return new_cut
         return cut_stretch(self._sources, stretch)
