@@ -12,7 +12,7 @@ import { jobRow } from "./row.js";
 const PAGE = 100;
 const AHEAD = 40;
 const narrow = matchMedia("(max-width: 900px)");
-const [WIDE_PIXELS, NARROW_PIXELS] = [72, 198];
+const [WIDE_PIXELS, NARROW_PIXELS] = [86, 198];
 const deletePath = (job) => `/api/v1/files/${job.file_id}`;
 
 /** The list as {node, state, ...}. `does` are {select(item, event), isSelected(id),
