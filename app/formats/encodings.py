@@ -4,6 +4,7 @@ that cannot be read.
 
 from __future__ import annotations
 
+import base64
 import codecs
 import re
 import unicodedata
@@ -112,6 +113,17 @@ def restored(raw: bytes, encoding: str) -> bytes:
         parts.append(bytes.fromhex(other[:2].decode()))
         parts.append(other[2:].decode("utf-8", "replace").encode(encoding, "replace"))
     return b"".join(parts)
+
+
+def shown(raw: bytes, encoding: str) -> dict[str, str | None]:
+    """Return a record for JSON: `raw` is its text if the bytes are UTF-8; otherwise `raw_base64` has
+    the bytes, and `text` what they say in this encoding.
+    """
+    try:
+        return {"raw": raw.decode()}
+    except UnicodeDecodeError:
+        text = raw.decode(encoding, "replace")
+        return {"raw": None, "raw_base64": base64.b64encode(raw).decode(), "text": text}
 
 
 def _lookup(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid5
@@ -16,7 +15,7 @@ from app.db.results import RejectFilter
 from app.db.rows import FilePlaces, JobRow, RejectRow
 from app.decoders.places import Places, places_from_json
 from app.destinations.registry import Destinations
-from app.formats.encodings import UNDECODED_BYTE, restored
+from app.formats.encodings import UNDECODED_BYTE, restored, shown
 from app.formats.faults import unmarked
 from app.jobs.progress import check_rejects_kept, check_results_kept, find_with_rows
 from app.jobs.reject_files import place_of
@@ -210,9 +209,7 @@ def _as_received(row: RejectRow, encoding: str) -> RejectRow:
 
 
 def reject_body(row: RejectRow, encoding: str) -> dict[str, Any]:
-    """Return a reject as JSON: `raw` is text if the bytes are UTF-8. Otherwise `raw_base64` has
-    them, and `text` what they say in the encoding of the file.
-    """
+    """Return a reject as JSON, with its bytes as `shown` has them."""
     body = {
         name: getattr(row, name)
         for name in (
@@ -226,10 +223,4 @@ def reject_body(row: RejectRow, encoding: str) -> dict[str, Any]:
             "byte_end",
         )
     }
-    body["column"] = row.column_name
-    try:
-        body["raw"] = row.raw.decode()
-    except UnicodeDecodeError:
-        body["raw"], body["raw_base64"] = None, base64.b64encode(row.raw).decode()
-        body["text"] = row.raw.decode(encoding, "replace")
-    return body
+    return body | {"column": row.column_name} | shown(row.raw, encoding)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from app.decoders.places import places_from_json
 from app.errors import NotFound, TerminalError
 from app.features.rows.choice import Choice, ranges_of
 from app.features.rows.reading import JobRows, by_number
+from app.formats.encodings import shown
 from app.jobs.origins import Origin, StoredFile, find_origin
 from app.sources.base import Sources
 
@@ -82,9 +82,5 @@ def _place(sources: Sources, job: JobRow, origin: Origin) -> dict[str, Any]:
         return {}
     line, start, end = origin.place.line, origin.place.byte_start, origin.place.byte_end
     raw = sources.read(job.storage_uri, start, min(end, start + MOST_RAW_BYTES), job.etag)
-    place: dict[str, Any] = {"line": line, "byte_start": start, "byte_end": end}
-    try:
-        return place | {"raw": raw.decode()}
-    except UnicodeDecodeError:
-        text = raw.decode(job.dialect.get("encoding", "utf-8"), "replace")
-        return place | {"raw_base64": base64.b64encode(raw).decode(), "text": text}
+    place = {"line": line, "byte_start": start, "byte_end": end}
+    return place | shown(raw, job.dialect.get("encoding", "utf-8"))
