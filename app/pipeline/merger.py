@@ -75,7 +75,7 @@ async def without_refused(
     refused = await results.refuse(connection, job_id, prepared.pages)
     if not refused:
         return prepared
-    assert prepared.origin is not None, "a destination that refuses rows is told their origin"
+    assert prepared.origin is not None, "rows that a destination refuses have an origin"
     rejects = [*prepared.rejects, *prepared.origin.located(refused)]
     return replace(
         prepared,

@@ -11,6 +11,9 @@ const WITHOUT_ROWS = new Set(["profile", "mapping", "load"]);
 /** Processors that an upload cannot name: they need more than the file. */
 const MADE_ELSEWHERE = new Set([...WITHOUT_ROWS, "transform"]);
 
+/** Whether the job was a dry run, which changes nothing. */
+export const isTrial = (job) => Boolean(job.summary?.dry_run);
+
 /** Whether the job reads an upload of its own: no part, no sheet of a workbook. */
 export const canReadAgain = (job) =>
   READ_AGAIN.has(job.format) &&
@@ -20,7 +23,7 @@ export const canReadAgain = (job) =>
 
 /** Whether the rejects of the job can be corrected; a correction has none of its own. */
 export const isCorrectable = (job, isCorrection) =>
-  !isCorrection && !job.parts && !UNCORRECTED.has(job.processor) && !job.summary?.dry_run;
+  !isCorrection && !job.parts && !UNCORRECTED.has(job.processor) && !isTrial(job);
 
 /** Whether the job has loaded rows into a table. */
 export const isLoaded = (job) =>
@@ -28,7 +31,7 @@ export const isLoaded = (job) =>
   ["completed", "completed_with_errors"].includes(job.status) &&
   !job.error &&
   !job.undo &&
-  !job.summary?.dry_run;
+  !isTrial(job);
 
 /** Whether the job has rows to show and to download. */
 export const hasResults = (job) => !job.parts && !WITHOUT_ROWS.has(job.processor);
@@ -36,7 +39,7 @@ export const hasResults = (job) => !job.parts && !WITHOUT_ROWS.has(job.processor
 /** Returns the name of the next step, or null: `retry`, `run_again`, `fix`, `see_rejects`, `open_table`,
  *  `see_profile`, `see_mapping` or `download`. What was lost comes before what was gained. */
 export function nextStep(job, isCorrection = false) {
-  if (!isFinal(job.status) || job.summary?.dry_run) return null;
+  if (!isFinal(job.status) || isTrial(job)) return null;
   if (canRetry(job)) return "retry";
   const state = standing(job);
   const isBroken = ["failed", "cancelled", "incomplete"].includes(state) || Boolean(job.undo);

@@ -4,7 +4,14 @@ import * as api from "./api.js";
 import { announce, button, h, replace, say } from "./dom.js";
 import { ago, bytes, count, percent, plural } from "./format.js";
 import { t } from "./messages.js";
-import { delimiterName, described, encodingName, parameters, settingFields } from "./settings.js";
+import {
+  FORMATS,
+  delimiterName,
+  described,
+  encodingName,
+  parameters,
+  settingFields,
+} from "./settings.js";
 
 const ROWS = 50;
 const FIRST_BYTES = 512 << 10;
@@ -121,8 +128,6 @@ export function previewOf(source, settings, onchange = (_answer) => {}) {
   return { node, apply, dispose: stopWaiting };
 }
 
-const KINDS = { csv: "CSV", fixed: t("Columns between blanks") };
-
 /** Says what was detected, in a sentence. */
 function inWords({ dialect, confidence, columns, sample, decoding }) {
   const isCsv = dialect.kind === "csv";
@@ -137,7 +142,7 @@ function inWords({ dialect, confidence, columns, sample, decoding }) {
     : t("In the first {size}", { size: bytes(sample.size_bytes) });
   return [
     [
-      KINDS[dialect.kind] ?? "JSON",
+      FORMATS[dialect.kind] ?? "JSON",
       ...how,
       !how.length && encodingName(dialect.encoding),
       dialect.kind === "fixed" && confidence && percent(confidence.delimiter),

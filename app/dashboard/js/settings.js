@@ -33,7 +33,7 @@ const QUOTES = { '"': t('double "'), "'": t("single '"), "": t("none") };
 /** Names of encodings as people know them. */
 const ENCODING_NAMES = { cp1252: "Windows-1252", "windows-1252": "Windows-1252", "utf-8": "UTF-8" };
 const HEADERS = [0, 1, 2, 3];
-const FORMATS = { csv: "CSV", fixed: t("Columns between blanks") };
+export const FORMATS = { csv: "CSV", fixed: t("Columns between blanks") };
 
 export const encodingName = (name) => ENCODING_NAMES[name] ?? name;
 export const delimiterName = (value) => DELIMITERS[value] ?? value;

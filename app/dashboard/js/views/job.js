@@ -18,7 +18,7 @@ import { jobLink } from "../job_links.js";
 import { loaded } from "../loading.js";
 import { menu } from "../menu.js";
 import { locale, t } from "../messages.js";
-import { canReadAgain, isCorrectable, isLoaded, nextStep } from "../next_step.js";
+import { canReadAgain, isCorrectable, isLoaded, isTrial, nextStep } from "../next_step.js";
 import { countsRow, proofsOf } from "../outcome.js";
 import { badge, progressBar, spinner } from "../parts.js";
 import { progressText } from "../progress.js";
@@ -123,7 +123,7 @@ export default function job({ id: wanted, tab, params }) {
         when(fresh.created_at),
         isFinal(fresh.status) && fresh.started_at && t("took {time}", { time: took(fresh) }),
         fresh.undo && t("undone"),
-        fresh.summary?.dry_run && t("a trial"),
+        isTrial(fresh) && t("a trial"),
       ]
         .filter(Boolean)
         .join(" · "),

@@ -7,7 +7,7 @@ import { bytes, count, isFinal, missing, percent, plural, standing, when } from 
 import { jobLink } from "../job_links.js";
 import { likelyFix } from "../likely_fix.js";
 import { t } from "../messages.js";
-import { canReadAgain, hasResults, isLoaded } from "../next_step.js";
+import { canReadAgain, hasResults, isLoaded, isTrial } from "../next_step.js";
 import { AUTO_PROOF_ROWS, countsRow, outcomeBar, proofKey, verdictOf } from "../outcome.js";
 import { badge, facts } from "../parts.js";
 import { reasonsOf } from "../reasons.js";
@@ -139,8 +139,9 @@ export default function summary({ path, status: first, proofs, openSheet, propos
 }
 
 /** Says why the counts of a job are not what is in the tables now; empty if they are. */
-function reservationOf({ undo, summary: figures }) {
-  if (figures?.dry_run)
+function reservationOf(status) {
+  const { undo } = status;
+  if (isTrial(status))
     return t("This was a trial: the counts say what would happen, and nothing was changed.");
   if (undo?.state === "undoing") return t("The rows of this job are being removed.");
   if (!undo) return "";
