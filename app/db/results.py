@@ -9,14 +9,14 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, LargeBinary, bindparam, delete, func, literal, or_, select, text
+from sqlalchemy import Boolean, LargeBinary, bindparam, func, literal, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from app.db.models import Chunk, RejectedRow, ResultPage
 from app.db.reading import fitting, keys_within, size_of
-from app.db.rows import ChunkProof, PageRow, RejectRow, columns_of, fetch_all
+from app.db.rows import ChunkProof, PageRow, RejectRow, columns_of, delete_first, fetch_all
 from app.states import ChunkStatus
 
 DELETE_STEP = 2_000
@@ -328,15 +328,12 @@ async def delete_some(connection: AsyncConnection, job_id: UUID) -> bool:
     """Remove a bounded number of the job's rejects and chunks; return True while there may be more."""
     if await delete_some_rejects(connection, job_id):
         return True
-    return await _delete_some_of(connection, Chunk, Chunk.chunk_index, job_id)
+    of_job = Chunk.job_id == job_id
+    return bool(await delete_first(connection, Chunk, Chunk.chunk_index, DELETE_STEP, of_job))
 
 
 async def delete_some_rejects(connection: AsyncConnection, job_id: UUID) -> bool:
     """Remove a bounded number of the job's rejects; return True while there may be more."""
-    return await _delete_some_of(connection, RejectedRow, RejectedRow.row_number, job_id)
-
-
-async def _delete_some_of(connection: AsyncConnection, table: Any, key: Any, job_id: UUID) -> bool:
-    keys = select(key).where(table.job_id == job_id).limit(DELETE_STEP)
-    query = delete(table).where(table.job_id == job_id, key.in_(keys.scalar_subquery()))
-    return bool((await connection.execute(query)).rowcount)
+    of_job = RejectedRow.job_id == job_id
+    key = RejectedRow.row_number
+    return bool(await delete_first(connection, RejectedRow, key, DELETE_STEP, of_job))

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 Row = TypeVar("Row")
@@ -61,6 +61,21 @@ async def fetch_first(
     """Return the first row; None if there is none."""
     columns = (await connection.execute(query, values)).first()
     return None if columns is None else row(*columns)
+
+
+async def delete_first(
+    connection: AsyncConnection, table: Any, key: Any, at_most: int, *where: ColumnElement[bool]
+) -> int:
+    """Delete the rows that fulfil `where`, `at_most` of them, those with the lowest keys. Return
+    their number.
+
+    The rows are named by a range of keys. `key IN (SELECT ... LIMIT)` compares each row with each
+    key in the plan that PostgreSQL makes from old statistics: 2 000 of 40 000 rows take 12 s then,
+    and 2 ms here.
+    """
+    first = select(key.label("key")).where(*where).order_by(key).limit(at_most).subquery()
+    last = select(func.max(first.c.key)).scalar_subquery()
+    return (await connection.execute(delete(table).where(*where, key <= last))).rowcount
 
 
 def values_of(new: msgspec.Struct) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import delete, func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.rows import delete_first
 from app.db.types import now
 from app.destinations.base import Destination, TakenBack
 from app.destinations.writer import TableWriter
@@ -111,11 +112,5 @@ class KeyedRows(Destination):
         self, connection: AsyncConnection, job_id: UUID, at_most: int
     ) -> bool:
         versions = self._versions
-        some = (
-            select(self._version_key)
-            .where(versions.c.job_id == job_id)
-            .limit(at_most)
-            .scalar_subquery()
-        )
-        query = delete(versions).where(versions.c.job_id == job_id, self._version_key.in_(some))
-        return bool((await connection.execute(query)).rowcount)
+        of_job, place = versions.c.job_id == job_id, versions.c.row_number
+        return bool(await delete_first(connection, versions, place, at_most, of_job))

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.rows import delete_first
 from app.destinations.base import Destination, TakenBack
 from app.destinations.writer import NewRows, TableWriter
 from app.processors.tables import OwnTable
@@ -73,6 +74,5 @@ class OwnRows(Destination):
         return bool(await self._delete(connection, job_id, at_most))
 
     async def _delete(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> int:
-        some = select(self._key).where(self._job_id == job_id).limit(at_most).scalar_subquery()
-        query = delete(self._stored).where(self._job_id == job_id, self._key.in_(some))
-        return int((await connection.execute(query)).rowcount)
+        of_job = self._job_id == job_id
+        return await delete_first(connection, self._stored, self._key, at_most, of_job)

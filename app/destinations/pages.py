@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import results
 from app.db.models import ResultPage
 from app.db.results import PageHead
-from app.db.rows import PageRow, columns_of, fetch_all
+from app.db.rows import PageRow, columns_of, delete_first, fetch_all
 from app.destinations.base import ReadBack, ResultDestination
 from app.destinations.writer import TableWriter
 from app.formats.base import MASK, Page, gaps, page_cuts, row_ends
@@ -45,16 +45,9 @@ class Pages(ResultDestination):
         return await self.write(connection, job_id, pages)
 
     async def remove(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> bool:
-        some = (
-            select(ResultPage.first_row)
-            .where(ResultPage.job_id == job_id)
-            .limit(at_most)
-            .scalar_subquery()
-        )
-        query = delete(ResultPage).where(
-            ResultPage.job_id == job_id, ResultPage.first_row.in_(some)
-        )
-        return bool((await connection.execute(query)).rowcount)
+        of_job = ResultPage.job_id == job_id
+        key = ResultPage.first_row
+        return bool(await delete_first(connection, ResultPage, key, at_most, of_job))
 
     async def count(self, connection: AsyncConnection, job_id: UUID) -> int:
         query = select(func.coalesce(func.sum(ResultPage.row_count), 0)).where(

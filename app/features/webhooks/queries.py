@@ -14,7 +14,15 @@ from sqlalchemy import case, delete, func, insert, literal, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Webhook, WebhookDelivery
-from app.db.rows import DeliveryRow, changes_of, columns_of, fetch_all, fetch_first, values_of
+from app.db.rows import (
+    DeliveryRow,
+    changes_of,
+    columns_of,
+    delete_first,
+    fetch_all,
+    fetch_first,
+    values_of,
+)
 from app.db.types import now
 from app.db.users import is_revoked
 
@@ -297,13 +305,5 @@ async def remove_finished(
     connection: AsyncConnection, older_than_seconds: float, limit: int
 ) -> int:
     """Remove a bounded number of entries from the delivery log; return their number."""
-    old = (
-        select(WebhookDelivery.number)
-        .where(
-            WebhookDelivery.finished_at.is_not(None),
-            WebhookDelivery.finished_at < now(-older_than_seconds),
-        )
-        .limit(limit)
-    )
-    query = delete(WebhookDelivery).where(WebhookDelivery.number.in_(old.scalar_subquery()))
-    return (await connection.execute(query)).rowcount
+    is_old = WebhookDelivery.finished_at < now(-older_than_seconds)
+    return await delete_first(connection, WebhookDelivery, WebhookDelivery.number, limit, is_old)
