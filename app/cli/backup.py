@@ -20,6 +20,7 @@ import typer
 from app import __version__
 from app.cli.common import PROGRAM, SERVER, CliError, Exit, examples, exit_with, print_status
 from app.cli.storage import Parts, run_on_storage
+from app.cli.text import quantity, size
 
 if TYPE_CHECKING:
     from app.config import Settings
@@ -255,7 +256,8 @@ def _read_manifest(folder: Path) -> Manifest:
 
 def _summary(saved: Saved | None, copied: Copied | None, where: str) -> str:
     parts = ["the database"] if saved is not None else []
-    parts += [f"{copied.count} files of {copied.size} bytes"] if copied is not None else []
+    if copied is not None:
+        parts.append(f"{quantity(copied.count, 'file')} of {size(copied.size)}")
     text = f"{' and '.join(parts)} {'are' if copied is not None else 'is'} {where}."
     return text[0].upper() + text[1:]
 

@@ -163,7 +163,11 @@ document.querySelector(".brand").setAttribute("aria-label", t("Granula, to the j
 // A file dropped outside of the drop zone must not replace the page.
 addEventListener("dragover", (event) => event.preventDefault());
 addEventListener("drop", (event) => event.preventDefault());
-addEventListener("hashchange", route);
+addEventListener("hashchange", () => {
+  // A dialog belongs to the page that it was opened on.
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+  route();
+});
 
 let me = null;
 

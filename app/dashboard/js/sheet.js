@@ -207,14 +207,11 @@ function sheet(title, { processor = "rows", priority = 0, labels = [], confirm }
       ),
     ),
   );
-  const left = () => dialog.close();
   dialog.addEventListener("close", () => {
     preview?.dispose();
-    removeEventListener("hashchange", left);
     dialog.remove();
     open = null;
   });
-  addEventListener("hashchange", left);
   document.body.append(dialog);
   dialog.showModal();
   startButton.focus();

@@ -6,8 +6,14 @@ import { t } from "./messages.js";
 
 const UNDO_MS = 6000;
 const pending = new Map();
+/** By text and detail of each message that is shown: how to close it. */
+const shown = new Map();
 
+/** Shows a message for `ms` milliseconds. The same message is shown once: the newer one stays.
+ *  One with an action stays, too, since each acts on something else. */
 export function toast(text, { tone = "plain", detail = "", action = null, ms = 6000 } = {}) {
+  const key = JSON.stringify([text, detail]);
+  if (!action) shown.get(key)?.();
   const node = h(
     `div.toast.${tone}`,
     {},
@@ -16,7 +22,9 @@ export function toast(text, { tone = "plain", detail = "", action = null, ms = 6
   const close = () => {
     clearTimeout(timer);
     node.remove();
+    if (shown.get(key) === close) shown.delete(key);
   };
+  if (!action) shown.set(key, close);
   if (action) node.append(button(action.label, () => (close(), action.run()), { kind: "quiet" }));
   node.append(iconButton("close", t("Close this message"), close));
   document.getElementById("toasts").append(node);

@@ -260,6 +260,22 @@ def test_an_unreachable_service_and_an_outdated_page_are_told_apart(new_page: Ne
     expect(page.get_by_role("heading", name="This page is out of date")).to_be_visible()
 
 
+def test_the_same_message_is_shown_once(new_page: NewPage) -> None:
+    page = new_page()
+    page.goto("/")
+    page.evaluate(
+        """async () => {
+          const main = document.querySelector("script[src$='/main.js']").src;
+          const { toast } = await import(new URL("toast.js", main));
+          const undo = { action: { label: "Undo", run: () => {} } };
+          for (const text of ["Away", "Away", "Back", "Away"]) toast(text);
+          for (const text of ["Deleted", "Deleted"]) toast(text, undo);
+        }"""
+    )
+    messages = page.locator(".toast strong")
+    expect(messages).to_have_text(["Back", "Away", "Deleted", "Deleted"])
+
+
 def test_a_tab_of_a_job_that_cannot_be_loaded_says_so(new_page: NewPage, api: Api) -> None:
     job = api.run(b"id\n1\n", name="tabs.csv")
     page = new_page(is_first_visit=True)  # no view is in its cache

@@ -239,6 +239,9 @@ export default function job({ id: wanted, tab, params }) {
       hasFile &&
         status.processor !== "mapping" &&
         h("a", { href: api.query("#/mapping", { input: status.file_id }) }, t("Map columns")),
+      hasFile &&
+        status.processor !== "load" &&
+        h("a", { href: api.query("#/tables", { file: status.file_id }) }, t("Load into a table")),
       item(t("Copy link"), copyLink),
       item(t("Delete"), remove),
     ];

@@ -45,7 +45,7 @@ const hashOf = (name, connection) =>
 
 export default function tables({ id, params }) {
   const connection = params.get("connection") ?? "";
-  return id ? oneTable(id, connection) : allTables(connection);
+  return id ? oneTable(id, connection) : allTables(connection, params.get("file"));
 }
 
 /** A table of texts or nodes with a caption for screen readers. */
@@ -90,10 +90,11 @@ const refusal = (error, again) =>
 
 // ------------------------------------------------------------------------- the list
 
-function allTables(connection) {
+/** `wantedFile` is the id of the file that the form proposes, or null. */
+function allTables(connection, wantedFile) {
   const place = h("div", {}, spinner());
   const databases = h("div");
-  const create = loadForm({ isNew: true, connection });
+  const create = loadForm({ isNew: true, connection, wantedFile });
 
   const load = api.latest(
     () =>
@@ -102,7 +103,7 @@ function allTables(connection) {
         api.get("/api/v1/connections"),
       ]),
     ([page, { items }]) => {
-      replace(databases, items.length > 1 && databaseChoice(items, connection));
+      replace(databases, items.length > 1 && databaseChoice(items, connection, wantedFile));
       replace(place, page.items.length ? list(page) : noTables());
     },
     (error) => replace(place, refusal(error, load)),
@@ -152,7 +153,7 @@ const noTables = () =>
     t("Load a file into a new table below: its types come from an analysis of the file."),
   );
 
-function databaseChoice(items, connection) {
+function databaseChoice(items, connection, file) {
   const choice = select(
     items.map(({ name, kind, address }) => [
       name,
@@ -161,7 +162,7 @@ function databaseChoice(items, connection) {
     connection,
     {
       "aria-label": t("Database"),
-      onchange: () => (location.hash = api.query("#/tables", { connection: choice.value })),
+      onchange: () => (location.hash = api.query("#/tables", { connection: choice.value, file })),
     },
   );
   return choice;
@@ -266,7 +267,7 @@ const outcomes = (summary) =>
 
 // ------------------------------------------------------------------------- loading
 
-function loadForm({ isNew, name = "", connection }) {
+function loadForm({ isNew, name = "", connection, wantedFile = null }) {
   const file = select([["", t("Loading …")]], "");
   const table = h("input", { required: isNew, placeholder: t("prices"), maxlength: 400 });
   const mode = select(MODES, "append");
@@ -308,19 +309,23 @@ function loadForm({ isNew, name = "", connection }) {
   );
 
   api.get(api.query("/api/v1/jobs", { limit: 100, parts: false })).then(
-    ({ items }) => {
+    async ({ items }) => {
       const files = new Map();
-      for (const job of items)
-        if (job.status !== "failed" && job.processor !== "load") {
-          files.set(job.file_id, `#${job.number} ${job.filename} · ${ago(job.created_at)}`);
-          jobs.set(job.file_id, job.job_id); // the first job of the file: the list begins with the last
-        }
+      const offer = (job) => {
+        files.set(job.file_id, `#${job.number} ${job.filename} · ${ago(job.created_at)}`);
+        jobs.set(job.file_id, job.job_id); // the first job of the file: the list begins with the last
+      };
+      for (const job of items) if (job.status !== "failed" && job.processor !== "load") offer(job);
+      // It may be older than all jobs of the list.
+      if (wantedFile && !files.has(wantedFile))
+        await api.get(`/api/v1/status/${encodeURIComponent(wantedFile)}`).then(offer, fail);
       replace(
         file,
         files.size
           ? [...files].map(([id, label]) => h("option", { value: id }, label))
           : h("option", { value: "" }, t("No files yet")),
       );
+      if (files.has(wantedFile)) file.value = wantedFile;
       again.disabled = go.disabled = !files.size;
       warn();
     },
