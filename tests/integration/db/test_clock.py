@@ -21,7 +21,7 @@ from app.db.models import Chunk, Schedule, WebhookDelivery
 from app.db.types import now
 from app.features.job_types.service import JobStarter, Started
 from app.features.schedules import queries as schedules
-from app.features.schedules.service import Schedules, next_runs
+from app.features.schedules.service import Schedules
 from app.features.webhooks import queries as webhooks
 from app.features.webhooks.client import WebhookSender
 from app.features.webhooks.deliveries import Deliveries
@@ -182,9 +182,10 @@ def test_a_schedule_runs_at_the_next_time_of_its_cron_expression(
 ) -> None:
     async def run(database: Database) -> None:
         service = Schedules(database, NoJobs())
-        cron = "7 3 * * *"
+        # Far from now: a run of the next minute would be left out.
+        planned = (datetime.now(UTC) + timedelta(hours=6)).replace(second=0, microsecond=0)
+        cron = f"{planned.minute} {planned.hour} * * *"
         made = await service.create("local", name="nightly", cron=cron, timezone="UTC", job={})
-        planned = next(next_runs(cron, "UTC", datetime.now(UTC)))
         late = update(Schedule).values(next_run_at=planned + timedelta(days=1))
         await database.transact(lambda c: c.execute(late))
         await service.begin_due()
