@@ -122,7 +122,7 @@ export default function job({ id: wanted, tab, params }) {
         fresh.processor,
         when(fresh.created_at),
         isFinal(fresh.status) && fresh.started_at && t("took {time}", { time: took(fresh) }),
-        fresh.undo && t("undone"),
+        fresh.undo?.state === "undone" && t("undone"),
         isTrial(fresh) && t("a trial"),
       ]
         .filter(Boolean)
