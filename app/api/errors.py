@@ -5,7 +5,7 @@ what the client sent.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any
@@ -44,6 +44,8 @@ FOR_PROGRAMS = ("/api/", "/assets/", "/batch")
 """Addresses under which a browser also gets errors as JSON."""
 RETRY_AFTER = {503: "2", 507: "60"}
 """Default value of Retry-After in seconds, by status."""
+MOST_REASONS = 3
+"""Parameters whose fault is in the sentence of the answer; `errors` has all."""
 NEAR = 0.7
 """Similarity of two names from which one counts as a misspelling of the other."""
 
@@ -120,10 +122,20 @@ def invalid(
             complaints.append(
                 {"code": fault.code, "pointer": "/".join(location)[:200], "detail": message[:300]}
             )
-    named = ", ".join(
-        dict.fromkeys(item["pointer"].partition("/")[2] or item["pointer"] for item in complaints)
-    )
-    return InvalidParameter(f"Invalid parameters: {named}.", errors=complaints)
+    return InvalidParameter(_summary(complaints), errors=complaints)
+
+
+def _summary(complaints: Sequence[Mapping[str, str]]) -> str:
+    """Return one sentence with the first parameters and what is wrong with each."""
+    reasons: dict[str, str] = {}
+    for complaint in complaints:
+        name = complaint["pointer"].partition("/")[2] or complaint["pointer"]
+        reasons.setdefault(name, complaint["detail"].rstrip("."))
+    first = "; ".join(f"{name}: {reason}" for name, reason in list(reasons.items())[:MOST_REASONS])
+    others = len(reasons) - MOST_REASONS
+    more = f"; and {others} more" if others > 0 else ""
+    end = "" if (first + more).endswith("?") else "."
+    return f"Invalid parameters: {first}{more}{end}"
 
 
 def _known_names(request: Request) -> list[str]:

@@ -28,15 +28,20 @@ class Guide(StaticFiles):
     def __init__(self) -> None:
         super().__init__(directory=GUIDE, html=True, check_dir=False)
 
+    async def check_config(self) -> None:
+        """Answer 404 where StaticFiles would fail: a checkout may have no guide."""
+        if not GUIDE.is_dir():
+            raise NotFound(NOT_BUILT)
+
     async def get_response(self, path: str, scope: Scope) -> Response:
         try:
             response = await super().get_response(path, scope)
         except HTTPException as error:
             if error.status_code != 404:
                 raise
-            is_there = (GUIDE / "index.html").exists()
+            is_built = (GUIDE / "index.html").exists()
             raise NotFound(
-                "There is no such page in the guide." if is_there else NOT_BUILT
+                "There is no such page in the guide." if is_built else NOT_BUILT
             ) from None
         response.headers["Content-Security-Policy"] = policy()
         response.headers["Cache-Control"] = "no-cache"

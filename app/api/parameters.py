@@ -7,6 +7,7 @@ boolean, and a Unix time is not a date. Each is a 422, never a guess.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +15,9 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Depends, Path, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from app.api.services import owner, services_of
@@ -346,13 +350,50 @@ def charset_of(content_type: str) -> str | None:
     return charset[1] if charset and media_type(content_type) != "application/json" else None
 
 
-async def single_values(request: Request) -> None:
-    """Reject a parameter that is given more than once, since clients and servers disagree on its
-    meaning.
+async def checked_query(request: Request) -> None:
+    """Reject a parameter that the route does not have, and one that is given more than once.
+
+    A misspelt parameter would be ignored otherwise, and clients and servers disagree on the
+    meaning of a repeated one.
     """
-    keys = [key for key, _ in request.query_params.multi_items() if key not in REPEATABLE]
-    if len(set(keys)) != len(keys):
-        raise given_twice("query", next(key for key in keys if keys.count(key) > 1))
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name, count in Counter(names).items():
+        if count > 1 and name not in REPEATABLE:
+            raise given_twice("query", name)
+    known = _query_names(request.scope["route"]) if names else None
+    if known is None:
+        return
+    unknown = [name for name in dict.fromkeys(names) if name not in known]
+    if unknown:
+        raise RequestValidationError(
+            [{"type": "extra_forbidden", "loc": ("query", name), "msg": ""} for name in unknown]
+        )
+
+
+_names_by_endpoint: dict[Any, frozenset[str] | None] = {}
+
+
+def _query_names(route: APIRoute) -> frozenset[str] | None:
+    """Return the names of the parameters in the query that the route and its dependencies declare;
+    None if they are a model, which checks the names itself.
+    """
+    if route.endpoint not in _names_by_endpoint:
+        _names_by_endpoint[route.endpoint] = _declared_names(route.dependant)
+    return _names_by_endpoint[route.endpoint]
+
+
+def _declared_names(dependant: Dependant) -> frozenset[str] | None:
+    names: set[str] = set()
+    waiting = [dependant]
+    while waiting:
+        current = waiting.pop()
+        for parameter in current.query_params:
+            kind = parameter.field_info.annotation
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                return None
+            names.add(parameter.alias)
+        waiting += current.dependencies
+    return frozenset(names)
 
 
 def given_twice(where: str, name: str) -> InvalidParameter:

@@ -59,7 +59,9 @@ def explained(problem: dict[str, Any]) -> list[str]:
     for wrong in problem.get("errors", ()):
         if isinstance(wrong, dict):
             name = str(wrong.get("pointer", "")).partition("/")[2] or wrong.get("pointer", "")
-            lines.append(f"  {shown(str(name))}: {shown(str(wrong.get('detail', '')))}")
+            line = f"{shown(str(name))}: {shown(str(wrong.get('detail', '')))}"
+            if line.rstrip(".") not in lines[0]:  # the sentence has the first reasons
+                lines.append(f"  {line}")
     return lines
 
 

@@ -6,14 +6,14 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from app.api.errors import problem_responses
-from app.api.parameters import single_values
+from app.api.parameters import checked_query
 from app.api.queued import Fresh, Queued, accepted
 from app.api.services import App, Owner, check_open
 from app.features.analysis.schemas import AnalyzeRequest
 from app.features.job_types.requests import NewJob
 from app.features.job_types.service import JobStarter
 
-router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(checked_query)])
 
 
 @router.post(

@@ -10,13 +10,13 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.errors import problem_responses
-from app.api.parameters import Priority, single_values
+from app.api.parameters import Priority, checked_query
 from app.api.queued import Fresh
 from app.api.services import App, Owner, check_open
 from app.features.batch_jobs.schemas import BatchQueued
 from app.features.batch_jobs.service import MAX_FILES, BatchJobs, BatchSubmission
 
-router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(checked_query)])
 
 
 class BatchRequest(BaseModel):

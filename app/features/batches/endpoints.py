@@ -11,7 +11,7 @@ from fastapi.responses import Response, StreamingResponse
 from app.api.answers import Message
 from app.api.errors import problem_responses
 from app.api.json import encoded
-from app.api.parameters import Integer, single_values
+from app.api.parameters import Integer, checked_query
 from app.api.receiving import UploadEndpoint, described_body, form_with_file, receive
 from app.api.services import App, Owner, Services
 from app.api.streams import begun
@@ -20,7 +20,7 @@ from app.features.batches import service as batches
 from app.features.batches.schemas import BatchCreated, BatchResults, BatchStatus
 from app.features.sentiment.parameters import SentimentParameters
 
-router = APIRouter(tags=["batches"], dependencies=[Depends(single_values)])
+router = APIRouter(tags=["batches"], dependencies=[Depends(checked_query)])
 
 
 @router.post(

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from app.api.errors import invalid, problem_responses
 from app.api.json import encoded
 from app.api.multipart import MultipartBody
-from app.api.parameters import FileId, Flag, Priority, single_values
+from app.api.parameters import FileId, Flag, Priority, checked_query
 from app.api.receiving import BODY, declared_kind, idempotency_key, pieces
 from app.api.services import App, Owner, check_open
 from app.errors import BodyTooLarge, MalformedJson
@@ -24,7 +24,7 @@ from app.features.corrections.schemas import CorrectionAccepted
 from app.features.corrections.service import Corrections
 from app.jobs.submit import Accepted
 
-router = APIRouter(prefix="/api/v1/files", tags=["files"], dependencies=[Depends(single_values)])
+router = APIRouter(prefix="/api/v1/files", tags=["files"], dependencies=[Depends(checked_query)])
 MAX_JSON_BYTES = 1 << 20
 
 

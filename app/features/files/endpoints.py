@@ -24,8 +24,8 @@ from app.api.parameters import (
     Name,
     Offset,
     OnlyFileId,
+    checked_query,
     identifier,
-    single_values,
 )
 from app.api.receiving import BODY, idempotency_key, receive
 from app.api.services import App, Owner, check_open
@@ -46,7 +46,7 @@ from app.jobs.submit import Accepted
 
 ColumnName = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00]*$")]
 
-router = APIRouter(prefix="/api/v1", tags=["files"], dependencies=[Depends(single_values)])
+router = APIRouter(prefix="/api/v1", tags=["files"], dependencies=[Depends(checked_query)])
 
 
 @router.post(

@@ -17,12 +17,12 @@ from fastapi.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from app.api.errors import problem_responses
-from app.api.parameters import FileId, single_values
+from app.api.parameters import FileId, checked_query
 from app.api.services import App, Owner
 from app.errors import RangeNotSatisfiable
 from app.features.files import downloads
 
-router = APIRouter(prefix="/api/v1/files", tags=["files"], dependencies=[Depends(single_values)])
+router = APIRouter(prefix="/api/v1/files", tags=["files"], dependencies=[Depends(checked_query)])
 PATH = "/{file_id}/download"
 ANY: dict[str, Any] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 """The media type with which the file was stored."""

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from app.api.answers import Message
 from app.api.errors import problem_responses
 from app.api.json import encoded
-from app.api.parameters import After, Integer, Limit, Offset, single_values
+from app.api.parameters import After, Integer, Limit, Offset, checked_query
 from app.api.receiving import BODY, UploadEndpoint, receive
 from app.api.services import App, Owner
 from app.errors import ImportNotFound, ModelUnavailable, SearchUnavailable, UnknownSchema
@@ -29,7 +29,7 @@ from app.features.imports.schemas import (
 )
 from app.features.imports.service import Search
 
-router = APIRouter(prefix="/api", tags=["imports"], dependencies=[Depends(single_values)])
+router = APIRouter(prefix="/api", tags=["imports"], dependencies=[Depends(checked_query)])
 
 
 @router.post(

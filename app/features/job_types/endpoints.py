@@ -10,7 +10,7 @@ from pydantic import Field
 
 from app.api.answers import Answer
 from app.api.errors import problem_responses
-from app.api.parameters import single_values
+from app.api.parameters import checked_query
 from app.api.queued import Fresh, Queued, accepted
 from app.api.receiving import idempotency_key
 from app.api.services import App, Owner, check_open
@@ -19,7 +19,7 @@ from app.features.job_types.service import JobStarter
 
 MESSAGE = "Job created and queued"
 
-router = APIRouter(prefix="/api/v1", tags=["jobs"], dependencies=[Depends(single_values)])
+router = APIRouter(prefix="/api/v1", tags=["jobs"], dependencies=[Depends(checked_query)])
 
 
 class JobTypeItem(Answer):

@@ -14,7 +14,7 @@ from fastapi.responses import Response
 from app.api.answers import FileStatus
 from app.api.errors import problem_responses
 from app.api.json import encoded, encoded_any
-from app.api.parameters import Flag, Integer, JobId, Labels, Moment, Name, single_values
+from app.api.parameters import Flag, Integer, JobId, Labels, Moment, Name, checked_query
 from app.api.services import App, Owner
 from app.api.streams import EventStream, event_stream
 from app.db.jobs import JobFilter
@@ -37,7 +37,7 @@ from app.features.jobs.schemas import (
 )
 from app.states import JobStatus
 
-router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(checked_query)])
 
 
 @router.get("", response_model=JobPage, responses=problem_responses(422))

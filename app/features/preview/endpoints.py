@@ -18,9 +18,9 @@ from app.api.parameters import (
     DialectOptions,
     Flag,
     Integer,
+    checked_query,
     clean_filename,
     media_type,
-    single_values,
 )
 from app.api.receiving import (
     BINARY,
@@ -39,7 +39,7 @@ from app.features.preview.schemas import Preview
 from app.features.preview.service import Previews
 from app.formats.detect import Declared
 
-router = APIRouter(prefix="/api/v1", tags=["files"], dependencies=[Depends(single_values)])
+router = APIRouter(prefix="/api/v1", tags=["files"], dependencies=[Depends(checked_query)])
 BODY = described_body({**form_with_file(), "application/octet-stream": {"schema": BINARY}})
 BODY["requestBody"]["required"] = False
 

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from app.api.errors import problem_responses
 from app.api.json import encoded
-from app.api.parameters import single_values
+from app.api.parameters import checked_query
 from app.api.services import App, SignedIn
 from app.errors import AdminOnly
 from app.features.retention.rules import Kind
@@ -17,7 +17,7 @@ from app.features.retention.schemas import RetentionPlan
 from app.features.retention.service import Retention
 
 router = APIRouter(
-    prefix="/api/v1/retention", tags=["health"], dependencies=[Depends(single_values)]
+    prefix="/api/v1/retention", tags=["health"], dependencies=[Depends(checked_query)]
 )
 Days = Annotated[float | None, Query(gt=0, le=36_500)]
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 
 from app.api.errors import problem_responses
-from app.api.parameters import After, FileId, Integer, Limit, single_values
+from app.api.parameters import After, FileId, Integer, Limit, checked_query
 from app.api.services import App, Owner
 from app.features.rows.choice import Choice, choose, ranges_of, refused
 from app.features.rows.conditions import ConditionError, column_index
@@ -21,7 +21,7 @@ from app.features.rows.schemas import FoundRows, RowOrigin
 from app.jobs.stored_rows import Row, named
 from app.states import JobStatus
 
-router = APIRouter(prefix="/api/v1/rows", tags=["files"], dependencies=[Depends(single_values)])
+router = APIRouter(prefix="/api/v1/rows", tags=["files"], dependencies=[Depends(checked_query)])
 
 MOST_BY_NUMBER = 1_000
 

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from app import __version__
 from app.api.errors import problem_responses
 from app.api.json import encoded
-from app.api.parameters import single_values
+from app.api.parameters import checked_query
 from app.api.services import App, Owner, SignedIn
 from app.db import jobs
 from app.db.migrations import current_is_head
@@ -23,7 +23,7 @@ from app.features.system.queries import StorageState, find_storage_state
 from app.features.system.schemas import SettingsInForce, System, SystemHistory
 from app.states import JobStatus
 
-router = APIRouter(prefix="/api/v1/system", tags=["health"], dependencies=[Depends(single_values)])
+router = APIRouter(prefix="/api/v1/system", tags=["health"], dependencies=[Depends(checked_query)])
 MOST_HOURS = 192
 
 

@@ -9,12 +9,12 @@ from fastapi.responses import Response
 
 from app.api.errors import problem_responses
 from app.api.json import encoded_any
-from app.api.parameters import Integer, Name, Offset, single_values
+from app.api.parameters import Integer, Name, Offset, checked_query
 from app.api.services import App, Owner
 from app.features.tables.schemas import ConnectionList, RowHistory, TableDescription, TableList
 from app.features.tables.service import Tables
 
-router = APIRouter(prefix="/api/v1", tags=["tables"], dependencies=[Depends(single_values)])
+router = APIRouter(prefix="/api/v1", tags=["tables"], dependencies=[Depends(checked_query)])
 
 Connection = Annotated[
     Name,

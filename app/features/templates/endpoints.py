@@ -12,13 +12,13 @@ from pydantic import BaseModel
 
 from app.api.errors import problem_responses
 from app.api.json import encoded_any
-from app.api.parameters import Integer, Offset, identifier, single_values
+from app.api.parameters import Integer, Offset, checked_query, identifier
 from app.api.services import App, Owner
 from app.features.templates.schemas import EditedTemplate, NewTemplate, Template, TemplateList
 from app.features.templates.service import Templates
 
 router = APIRouter(
-    prefix="/api/v1/templates", tags=["templates"], dependencies=[Depends(single_values)]
+    prefix="/api/v1/templates", tags=["templates"], dependencies=[Depends(checked_query)]
 )
 
 

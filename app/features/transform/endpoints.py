@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, Ta
 
 from app.api.errors import problem_responses
 from app.api.json import encoded_any
-from app.api.parameters import Integer, Priority, single_values
+from app.api.parameters import Integer, Priority, checked_query
 from app.api.queued import Fresh, Queued, accepted
 from app.api.services import App, Owner, check_open
 from app.features.templates.schemas import TemplateColumn
@@ -19,7 +19,7 @@ from app.features.transform import service as transform
 from app.features.transform.schemas import TransformReport
 from app.features.transform.spec import Mapping, Validation
 
-router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(checked_query)])
 
 
 class ProposedMapping(BaseModel):

@@ -9,12 +9,12 @@ from fastapi.responses import Response
 
 from app.api.errors import problem_responses
 from app.api.json import encoded
-from app.api.parameters import Flag, JobId, single_values
+from app.api.parameters import Flag, JobId, checked_query
 from app.api.services import App, Owner
 from app.features.undo.schemas import Undone
 from app.features.undo.service import Undos
 
-router = APIRouter(prefix="/api/v1/undo", tags=["jobs"], dependencies=[Depends(single_values)])
+router = APIRouter(prefix="/api/v1/undo", tags=["jobs"], dependencies=[Depends(checked_query)])
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {

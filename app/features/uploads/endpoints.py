@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from app.api.errors import invalid, problem_responses
 from app.api.json import encoded
-from app.api.parameters import identifier, single_values
+from app.api.parameters import checked_query, identifier
 from app.api.receiving import check_plan, described, pieces
 from app.api.services import App, Owner, Services, check_open
 from app.errors import (
@@ -47,7 +47,7 @@ async def speaks_tus(request: Request) -> None:
 
 
 router = APIRouter(
-    prefix="/api/v1/uploads", tags=["uploads"], dependencies=[Depends(single_values)]
+    prefix="/api/v1/uploads", tags=["uploads"], dependencies=[Depends(checked_query)]
 )
 TUS = [Depends(speaks_tus)]
 

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from app.api.authentication import COOKIE
 from app.api.errors import problem_responses
 from app.api.json import encoded
-from app.api.parameters import Integer, identifier, single_values
+from app.api.parameters import Integer, checked_query, identifier
 from app.api.services import Admin, App, Services, SignedIn
 from app.features.users.schemas import (
     CreatedKey,
@@ -27,7 +27,7 @@ from app.features.users.schemas import (
 from app.jobs.users import Caller, NewKey
 
 logger = logging.getLogger(__name__)
-router = APIRouter(prefix="/api/v1", tags=["users"], dependencies=[Depends(single_values)])
+router = APIRouter(prefix="/api/v1", tags=["users"], dependencies=[Depends(checked_query)])
 
 UserId = Annotated[
     str, Path(max_length=100, pattern=r"^[^\x00]*$", description="The name of the user.")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from app.api.errors import problem_responses
 from app.api.json import encoded
-from app.api.parameters import Integer, identifier, single_values
+from app.api.parameters import Integer, checked_query, identifier
 from app.api.services import App, Owner
 from app.errors import InvalidParameter
 from app.features.job_types.requests import NewJob, Source
@@ -20,7 +20,7 @@ from app.features.watches.schemas import ObjectStatus, Watch, WatchedObjects, Wa
 from app.features.watches.service import Watches
 
 router = APIRouter(
-    prefix="/api/v1/watches", tags=["watches"], dependencies=[Depends(single_values)]
+    prefix="/api/v1/watches", tags=["watches"], dependencies=[Depends(checked_query)]
 )
 
 Title = Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$")]

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from app.api.errors import problem_responses
 from app.api.json import encoded
-from app.api.parameters import Integer, identifier, single_values
+from app.api.parameters import Integer, checked_query, identifier
 from app.api.services import App, Owner
 from app.features.webhooks.queries import WebhookUpdate
 from app.features.webhooks.schemas import (
@@ -25,7 +25,7 @@ from app.features.webhooks.schemas import (
 from app.features.webhooks.service import Webhooks
 
 router = APIRouter(
-    prefix="/api/v1/webhooks", tags=["webhooks"], dependencies=[Depends(single_values)]
+    prefix="/api/v1/webhooks", tags=["webhooks"], dependencies=[Depends(checked_query)]
 )
 
 

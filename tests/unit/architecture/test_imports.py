@@ -307,7 +307,7 @@ def test_dependencies_of_endpoints_are_coroutines() -> None:
         n for n in all_nodes if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "Depends"
     ]
     wanted = {ast.unparse(call.args[0]) for call in calls}
-    assert {"services", "owner", "single_values"} <= wanted
+    assert {"services", "owner", "checked_query"} <= wanted
     coroutines = {n.name for n in all_nodes if isinstance(n, ast.AsyncFunctionDef)}
     assert not wanted - coroutines
 
