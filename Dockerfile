@@ -1,9 +1,16 @@
-FROM python:3.11-slim AS build
-WORKDIR /build
-COPY requirements.txt .
-RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
+# Everything:                      docker build -t granula .
+# PostgreSQL and S3, no analysis:  docker build -t granula:slim --build-arg REQUIREMENTS=requirements-slim.txt --build-arg MODEL=no-model .
+ARG PYTHON=3.11.14-slim-bookworm
+ARG REQUIREMENTS=requirements.txt
+ARG MODEL=model
 
-FROM python:3.11-slim AS wheel
+FROM python:${PYTHON} AS build
+ARG REQUIREMENTS
+WORKDIR /build
+COPY requirements.txt requirements-slim.txt ./
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r ${REQUIREMENTS}
+
+FROM python:${PYTHON} AS wheel
 WORKDIR /build
 COPY pyproject.toml mkdocs.yml requirements.in requirements-dev.in README.md LICENSE NOTICE alembic.ini ./
 COPY scripts/package_hooks.py scripts/build_guide.py scripts/
@@ -20,10 +27,15 @@ COPY app/embeddings app/embeddings
 COPY scripts/install_model.py scripts/
 RUN /venv/bin/python scripts/install_model.py --to /model
 
-FROM python:3.11-slim
+FROM python:${PYTHON} AS no-model
+RUN mkdir /model
+
+FROM ${MODEL} AS chosen-model
+
+FROM python:${PYTHON}
 RUN useradd --uid 10001 --create-home granula && mkdir -p /srv/storage /srv/logs /srv/samples && chown granula /srv/storage /srv/logs /srv/samples
 COPY --from=build /venv /venv
-COPY --from=model /model /srv/model
+COPY --from=chosen-model /model /srv/model
 COPY --from=wheel /wheels /wheels
 RUN /venv/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl && rm -r /wheels
 WORKDIR /srv

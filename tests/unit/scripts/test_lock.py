@@ -20,9 +20,13 @@ PAIRS = (
 )
 
 
-def asked(name: str) -> list[tuple[Requirement, str]]:
-    """Return (requirement, reason) of each line of a file of ranges."""
-    lines = (ROOT / name).read_text().splitlines()
+def asked(name: str, before: str = "") -> list[tuple[Requirement, str]]:
+    """Return (requirement, reason) of each line of a file of ranges, or of those above a heading."""
+    text = (ROOT / name).read_text()
+    if before:
+        text, heading, _ = text.partition(before)
+        assert heading
+    lines = text.splitlines()
     split = [line.partition("# ") for line in lines if line and not line.startswith(("#", "-r"))]
     return [(Requirement(range_.strip()), reason.strip()) for range_, _, reason in split]
 
@@ -77,6 +81,17 @@ def test_every_pin_is_exact_and_has_hashes(lock: str) -> None:
         assert hashes, pin
 
 
+def test_the_small_image_has_the_versions_that_were_tested() -> None:
+    small, everything = locked("requirements-slim.txt"), locked("requirements.txt")
+    assert {name: pin for name, pin in everything.items() if name in small} == small
+    wanted = {
+        canonicalize_name(each.name) for each, _ in asked("requirements.in", before="# [analysis]")
+    }
+    assert {"fastapi", "psycopg", "obstore"} <= wanted
+    assert wanted <= set(small)
+    assert not {"pyarrow", "scipy", "onnxruntime"} & set(small)
+
+
 def test_the_tests_run_with_the_packages_of_users() -> None:
     development = locked("requirements-dev.txt")
     for name, (pin, _) in locked("requirements.txt").items():
@@ -87,5 +102,7 @@ def test_the_tests_run_with_the_packages_of_users() -> None:
 
 def test_install_image_and_ci_use_the_lock() -> None:
     assert "--require-hashes" in (ROOT / "scripts" / "install").read_text()
-    assert "--require-hashes -r requirements.txt" in (ROOT / "Dockerfile").read_text()
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert "--require-hashes -r ${REQUIREMENTS}" in dockerfile
+    assert "ARG REQUIREMENTS=requirements.txt\n" in dockerfile
     assert "./scripts/test" in (ROOT / ".ci" / "run").read_text()
