@@ -229,6 +229,9 @@ async def by_keys(
     """Return (records in the order of the keys, None for a deleted one, whether some are left out):
     as many as fit into `most_bytes`. There is one at least, if any is left.
     """
+    small = await _all_if_small(connection, owner, wanted, most_bytes)
+    if small is not None:
+        return small, False
     shown: list[FoundRecord | None] = []
     left, step = most_bytes, FIRST_STEP
     while len(shown) < len(wanted):
@@ -251,6 +254,22 @@ async def by_keys(
             break
         step = next_step(step, left, max(weights))
     return shown, len(shown) < len(wanted)
+
+
+async def _all_if_small(
+    connection: AsyncConnection, owner: str, wanted: Sequence[Key], most_bytes: int
+) -> list[FoundRecord | None] | None:
+    """Return the records of all keys, by one statement; None if one is missing or takes more than
+    its share of `most_bytes`, so that the sizes have to be known first.
+    """
+    if not wanted:
+        return []
+    is_small = _size(connection) <= most_bytes // len(wanted)
+    rows = await _of_keys(connection, _visible(owner).where(is_small), wanted)
+    by_key = {(row.job_id, row.row_number): FoundRecord(*row) for row in rows}
+    if len(by_key) < len(wanted):
+        return None
+    return [by_key[key] for key in wanted]
 
 
 async def _of_keys(connection: AsyncConnection, query: Any, wanted: Sequence[Key]) -> Sequence[Any]:
