@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -38,6 +37,8 @@ from app.features.tables.plan import LoadPlan
 STATEMENT_SECONDS = 86_400.0
 """Limit for a statement that moves all rows of a load: as long as it takes."""
 LOOK_UP_SECONDS = 60.0
+SENT_BYTES = 512 << 10
+"""Most bytes of one message of COPY."""
 LOCK_SECONDS = 3
 RETURNS_OLD = 18
 """Version of PostgreSQL from which RETURNING gives values before an update."""
@@ -99,7 +100,7 @@ class PostgresLoader(Loader):
             await self._make_stage(connection, job_id, plan)
         await driver.copy_to_table(
             stage_of(job_id),
-            source=io.BytesIO(b"".join(pieces)),
+            source=sent(pieces),
             columns=[ROW, *(name for name, _ in staged_columns(plan))],
             format="csv",
             timeout=STATEMENT_SECONDS,
@@ -231,6 +232,16 @@ class PostgresLoader(Loader):
         driver = await _driver(connection)
         query = f"DELETE FROM {statements.stage} WHERE {ROW} = ANY($1::bigint[])"  # noqa: S608
         await driver.execute(query, list(numbers))
+
+
+async def sent(pieces: Sequence[bytes]) -> AsyncIterator[memoryview]:
+    """Yield the pieces in parts that the driver sends one after the other, without a copy of all
+    of them.
+    """
+    for piece in pieces:
+        view = memoryview(piece)
+        for start in range(0, len(view), SENT_BYTES):
+            yield view[start : start + SENT_BYTES]
 
 
 @contextmanager
