@@ -80,9 +80,10 @@ export function outcomeBar() {
 
 // -------------------------------------------------------------------- the proof
 
-/** Changes when the proof must be repeated: rows of a cancelled job are counted after its end. */
+/** Changes when the proof must be repeated: rows of a cancelled job are counted after its end, and
+ *  those of an undone one are removed. */
 export const proofKey = (status) =>
-  `${status.finished_at} ${status.rows.total} ${status.counts.loaded}`;
+  `${status.finished_at} ${status.rows.total} ${status.counts.loaded} ${status.undo?.state}`;
 
 /** Reads the proof of a job once for all tabs: it reads every stored row again. */
 export function proofsOf(path) {
@@ -109,6 +110,8 @@ export function verdictOf(proof, status) {
     .map(([name, words]) => `${count(proof.counts[name])} ${words}`)
     .join(", ");
   const values = { rows: plural(proof.rows.total, "row"), counts };
+  if (status.undo)
+    return { tone: "partial", text: t("{rows} were read, and the job was undone.", values) };
   if (!proof.rows.total && status.split_complete)
     return { tone: "closed", text: t("Verified: the file has no rows.") };
   if (!proof.is_final || missing({ ...proof, split_complete: status.split_complete }))
@@ -123,5 +126,20 @@ export function verdictOf(proof, status) {
     };
   if (standing(status) === "failed")
     return { tone: "partial", text: t("{rows} accounted for: {counts}.", values) };
-  return { tone: "closed", text: t("Verified: {rows} accounted for: {counts}.", values) };
+  const text = t("Verified: {rows} accounted for: {counts}.", values);
+  const since = sinceThen(proof.table);
+  return since ? { tone: "partial", text: `${text} ${since}` } : { tone: "closed", text };
+}
+
+/** Says what became of loaded rows in the table of the user; empty if they are as they were. */
+function sinceThen(table) {
+  if (!table) return "";
+  if (table.table === "gone") return t("The table was dropped since.");
+  if (table.table) return t("The columns of the table have changed since.");
+  const happened = [
+    table.changed && t("{count} changed", { count: count(table.changed) }),
+    table.removed && t("{count} removed", { count: count(table.removed) }),
+  ].filter(Boolean);
+  if (!happened.length) return "";
+  return t("Others have altered the table since: {changes}.", { changes: happened.join(", ") });
 }

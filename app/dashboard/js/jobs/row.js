@@ -123,7 +123,7 @@ export function jobRow(first, does) {
         item.processor,
         item.parts && plural(item.parts, "part"),
         item.is_trial && t("a trial"),
-        item.is_undone && t("undone"),
+        undoWords(item.undo_state),
       ]
         .filter(Boolean)
         .join(" · "),
@@ -159,6 +159,10 @@ export function jobRow(first, does) {
     again.hidden = !canRetry(item);
   };
   return node;
+}
+
+function undoWords(undoState) {
+  return { undoing: t("being undone"), undone: t("undone") }[undoState];
 }
 
 /** What a job does now, or why it failed. */

@@ -392,7 +392,21 @@ function drawLimits(node, chunks, status) {
 
 // -------------------------------------------------------------------- the proof
 
-/** The proof in figures: both hashes, and what is stored. */
+/** What was compared: the rows of a load with its table, other rows by their hashes. */
+function compared({ hash, table }) {
+  if (!table)
+    return [
+      [t("Hash as read"), h("code", {}, hash.read)],
+      [t("Hash as stored"), h("code", {}, hash.stored)],
+    ];
+  return [
+    [t("Rows as they were loaded"), count(table.same)],
+    [t("Changed by others since"), count(table.changed)],
+    [t("Removed by others since"), count(table.removed)],
+  ];
+}
+
+/** The proof in figures: what was compared, and what is stored. */
 function proofCard(proofs) {
   const verdict = h("p.proof-text", { role: "status" });
   const numbers = h("div");
@@ -426,8 +440,7 @@ function proofCard(proofs) {
       replace(
         numbers,
         facts([
-          [t("Hash as read"), h("code", {}, proof.hash.read)],
-          [t("Hash as stored"), h("code", {}, proof.hash.stored)],
+          ...compared(proof),
           [t("Rows stored"), count(proof.stored.results)],
           [t("Rejects stored"), count(proof.stored.rejects)],
         ]),
