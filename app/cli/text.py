@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 FINAL = ("completed", "completed_with_errors", "failed", "cancelled")
-UNITS = ("B", "kB", "MB", "GB", "TB")
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Control and format characters, lone surrogates and line separators, which can manipulate a
 terminal.
@@ -24,11 +24,11 @@ def shown(text: str, width: int | None = None) -> str:
 
 
 def size(count: float) -> str:
-    """Return `1.2 MB` for 1234567."""
+    """Return `1.2 MiB` for 1234567: the limits in the settings are counted in 1,024 as well."""
     for unit in UNITS:
-        if count < 1000 or unit == UNITS[-1]:
+        if count < 1024 or unit == UNITS[-1]:
             break
-        count /= 1000
+        count /= 1024
     return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
 
 

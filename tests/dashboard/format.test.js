@@ -7,8 +7,9 @@ import { bytes, duration, percent, plural } from "../../app/dashboard/js/format.
 test("sizes have the largest unit that is not above the number", () => {
   assert.equal(bytes(0), "0 B");
   assert.equal(bytes(999), "999 B");
-  assert.equal(bytes(1000), "1 kB");
-  assert.equal(bytes(524_288_000), "524 MB");
+  assert.equal(bytes(1000), "1000 B");
+  assert.equal(bytes(1024), "1 KiB");
+  assert.equal(bytes(524_288_000), "500 MiB");
 });
 
 test("durations have two units at most", () => {

@@ -14,10 +14,10 @@ export const plural = (value, one, many = `${one}s`) =>
   tCount(value, count(value), `{count} ${one}`, `{count} ${many}`);
 
 export function bytes(value) {
-  const units = ["B", "kB", "MB", "GB", "TB"];
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let unit = 0;
-  while (value >= 1000 && unit < units.length - 1) {
-    value /= 1000;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
     unit += 1;
   }
   return `${unit ? short.format(value) : value} ${units[unit]}`;

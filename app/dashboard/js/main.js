@@ -4,6 +4,7 @@
 import { get, haveSignedIn, onSignedOut, post, remove } from "./api.js";
 import { button, field, h, icon, iconButton, replace } from "./dom.js";
 import { loaded } from "./loading.js";
+import { menu } from "./menu.js";
 import { t } from "./messages.js";
 import { fail } from "./toast.js";
 
@@ -17,6 +18,8 @@ const VIEWS = [
   { name: "webhooks", label: t("Webhooks"), load: () => import("./views/webhooks.js") },
   { name: "system", label: t("System"), load: () => import("./views/system.js") },
 ];
+/** So many are in the bar of a phone; app.css hides the others there. */
+const VIEWS_ON_A_PHONE = 4;
 /** Views for administrators, linked from their name and from the system view. */
 const USERS = { name: "system", load: () => import("./views/users.js") };
 const JOB = () => import("./views/job.js");
@@ -67,6 +70,8 @@ async function route() {
     if (link.dataset.view === view?.name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  const isAmongOthers = VIEWS.some(({ name }, at) => name === view?.name && at >= VIEWS_ON_A_PHONE);
+  otherViews.classList.toggle("holds-current", isAmongOthers);
   if (!view) return show(nothingHere(parts));
   const module = await loaded(
     name === "jobs" && id ? JOB : view.load,
@@ -137,12 +142,17 @@ function toggleTheme() {
   }
 }
 
-replace(
-  document.getElementById("nav"),
-  VIEWS.map(({ name, label }) =>
+const linksTo = (views) =>
+  views.map(({ name, label }) =>
     h("a", { href: `#/${name}`, "data-view": name }, icon(name), h("span", {}, label)),
-  ),
+  );
+/** On a phone: the views that have no room in the bar. */
+const otherViews = menu(
+  [icon("more"), h("span", {}, t("Menu"))],
+  linksTo(VIEWS.slice(VIEWS_ON_A_PHONE)),
 );
+otherViews.classList.add("nav-more");
+replace(document.getElementById("nav"), linksTo(VIEWS), otherViews);
 const account = h("div.row.tight");
 const link = (href, name, label) =>
   h("a.icon-button", { href, "aria-label": label, title: label }, icon(name));

@@ -45,7 +45,7 @@ VISIBLE_TEXTS = """() => {
     return [...new Set(texts)];
   }"""
 TRANSLATED = re.compile(r"⟦[^⟦⟧]*⟧")
-NUMBERS = re.compile(r"[\d.,:%+–−∅↵\s]+(?:kB|MB|GB|TB|B|ms|s|min|h)?\b|\b(?:AM|PM)\b")
+NUMBERS = re.compile(r"[\d.,:%+–−∅↵\s]+(?:KiB|MiB|GiB|TiB|B|ms|s|min|h)?\b|\b(?:AM|PM)\b")
 DATES = re.compile(
     r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b"
 )

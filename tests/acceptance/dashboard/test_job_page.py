@@ -103,7 +103,7 @@ def test_a_dirty_job_says_what_came_in_why_rows_were_rejected_and_what_to_do(
 
     # one next step; the rest in menus that the keyboard opens and closes
     expect(page.locator("main .button.primary")).to_have_text(f"Fix {rejects} rejects")
-    download, more = page.locator(".menu > summary").all()
+    download, more = page.locator("main .menu > summary").all()
     download.press("Enter")
     expect(page.get_by_role("link", name="Rejected rows as CSV")).to_be_visible()
     more.press("ArrowUp")

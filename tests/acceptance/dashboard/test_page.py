@@ -309,3 +309,20 @@ def test_a_deletion_appears_in_every_tab(new_page: NewPage, api: Api) -> None:
         expect(row(page, "kept.csv")).to_be_visible()
     expect(third.get_by_role("heading", name="This job was deleted")).to_be_visible()
     api.client.delete(f"/api/v1/files/{kept['file_id']}").raise_for_status()
+
+
+# ---------------------------------------------------------------------- a phone
+
+
+def test_every_view_is_reached_on_a_phone(new_page: NewPage) -> None:
+    page = new_page(viewport={"width": 390, "height": 800})
+    page.goto("/")
+    bar = page.get_by_role("navigation", name="Main")
+    expect(bar.get_by_role("link", name="Search")).to_be_visible()
+    expect(bar.get_by_role("link", name="System")).to_be_hidden()
+    bar.get_by_text("Menu", exact=True).click()
+    bar.get_by_role("link", name="System").click()
+    expect(page.get_by_role("heading", name="System", exact=True)).to_be_visible()
+    expect(bar.get_by_role("link", name="System")).to_be_hidden()  # the menu closes
+    expect(bar.locator(".nav-more")).to_have_class("menu nav-more holds-current")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -149,6 +149,7 @@ export function jobRow(first, does) {
     say(state, progress(item, pace));
     replace(rows, loadedRows(item));
     replace(rejected, rejectedRows(item));
+    rejected.classList.toggle("is-empty", !item.counts.rejected);
     say(size, bytes(item.size_bytes));
     say(length, item.duration_seconds === null ? "" : duration(item.duration_seconds));
     say(created, ago(item.created_at));

@@ -5,7 +5,7 @@ import { bytes, duration, percent } from "../format.js";
 import { t } from "../messages.js";
 import { progressBar } from "../parts.js";
 import { fail, toast } from "../toast.js";
-import { uploads } from "./uploads_place.js";
+import { REFUSED, uploads } from "./uploads_place.js";
 
 /** Sends a file and shows its progress. `choose(files, settings)` opens the import sheet. What
  *  sends is loaded with the first file. */
@@ -22,6 +22,7 @@ export function start(file, options, choose) {
   const row = h("li", {}, icon("file"), h("span.clip.grow", {}, file.name), text, bar, stop);
   for (const stopped of [...uploads.querySelectorAll("[data-name]")])
     if (stopped.dataset.name === file.name) stopped.remove();
+  forget(file.name);
   uploads.append(row);
   const show = (each) => {
     bar.show(each.share * 100);
@@ -65,35 +66,65 @@ function refused(file, options, { title, message, remedy }, choose) {
     .filter(Boolean)
     .join(" ");
   const name = file.name;
-  const row = h(
-    "li.refused",
-    { role: "listitem" },
-    icon("warn"),
-    h("b.clip.grow", {}, name),
-    h(
-      "div.row.tight",
-      {},
-      button(t("Change settings"), () => (row.remove(), choose([file], options.settings)), {
-        kind: "quiet",
-        "aria-label": t("Change the settings of {name}", { name }),
-      }),
-      button(t("Try again"), () => (row.remove(), start(file, options, choose)), {
-        kind: "quiet",
-        iconName: "retry",
-        "aria-label": t("Try {name} again", { name }),
-      }),
-    ),
-    iconButton("close", t("Dismiss {name}", { name }), () => row.remove()),
-    h("p.bad-text", {}, reason),
+  const row = refusedRow(
+    { name, reason },
+    button(t("Change settings"), () => (row.remove(), choose([file], options.settings)), {
+      kind: "quiet",
+      "aria-label": t("Change the settings of {name}", { name }),
+    }),
+    button(t("Try again"), () => (row.remove(), start(file, options, choose)), {
+      kind: "quiet",
+      iconName: "retry",
+      "aria-label": t("Try {name} again", { name }),
+    }),
   );
+  row.dataset.hasFile = "yes"; // a visit to another view does not take the file away
+  keep([...kept().filter((each) => each.name !== name), { name, reason }]);
   announce(`${name}: ${reason}`);
   return row;
 }
 
-/** Draws the uploads that were interrupted in this browser. */
-export async function drawInterrupted() {
+function refusedRow({ name, reason }, ...buttons) {
+  const row = h(
+    "li.refused",
+    { role: "listitem", "data-name": name },
+    icon("warn"),
+    h("b.clip.grow", {}, name),
+    h("div.row.tight", {}, buttons),
+    iconButton("close", t("Dismiss {name}", { name }), () => (forget(name), row.remove())),
+    h("p.bad-text", {}, reason),
+  );
+  return row;
+}
+
+// Refused uploads are kept, as [{name, reason}], until they are dismissed or sent again.
+
+function kept() {
+  try {
+    return JSON.parse(localStorage.getItem(REFUSED)) ?? [];
+  } catch {
+    return []; // forbidden, or not ours
+  }
+}
+
+function keep(refusedUploads) {
+  try {
+    if (refusedUploads.length) localStorage.setItem(REFUSED, JSON.stringify(refusedUploads));
+    else localStorage.removeItem(REFUSED);
+  } catch {
+    /* not stored: they hold for this visit */
+  }
+}
+
+const forget = (name) => keep(kept().filter((each) => each.name !== name));
+
+/** Draws the uploads that were interrupted or refused in this browser. `choose()` lets the user
+ *  choose files: a page that is loaded again has them no more. */
+export async function drawStopped(choose) {
   const { abandon, interrupted } = await import("../tus.js");
-  for (const stopped of [...uploads.querySelectorAll("[data-name]")]) stopped.remove();
+  for (const stopped of [...uploads.querySelectorAll("[data-name]:not([data-has-file])")])
+    stopped.remove();
+  const shown = [...uploads.querySelectorAll("[data-name]")].map((row) => row.dataset.name);
   for (const each of interrupted()) {
     const row = h(
       "li",
@@ -112,5 +143,14 @@ export async function drawInterrupted() {
       ),
     );
     uploads.append(row);
+  }
+  for (const each of kept().filter(({ name }) => !shown.includes(name))) {
+    const label = t("Choose {name} again", { name: each.name });
+    const again = button(t("Choose the file again"), choose, {
+      kind: "quiet",
+      iconName: "upload",
+      "aria-label": label,
+    });
+    uploads.append(refusedRow(each, again));
   }
 }
