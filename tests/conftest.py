@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("tests.crash.service", "tests.formats.reading")
 
@@ -17,6 +18,12 @@ from tests.harness import ROOT, Api, OwnPostgres, Postgres, migrate, query  # no
 KINDS = ("sqlite", "postgresql")
 ROOM_BYTES = 4 << 30
 """More bytes than the databases of all workers ever need."""
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 # With this variable, each of the hundreds of processes that tests start would compile the service.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -66,7 +66,7 @@ def of_one_shape(values: st.SearchStrategy[str]) -> st.SearchStrategy[list[Pairs
     return keys.flatmap(records)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(of_one_shape(st.sampled_from(FLAT)), st.sampled_from(SPACINGS))
 def test_flat_records_of_one_shape_are_not_decoded(
     records: list[Pairs], spacing: tuple[str, str]
@@ -78,7 +78,7 @@ def test_flat_records_of_one_shape_are_not_decoded(
         assert found(raw) == expected(records)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.lists(

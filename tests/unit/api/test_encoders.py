@@ -241,7 +241,7 @@ def with_apostrophe(cell: str | None) -> str | None:
 
 
 @given(data=st.data(), names=NAMES, guard=st.booleans(), nulls=st.booleans())
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_cells_are_encoded_as_by_the_csv_and_json_modules(
     data: st.DataObject, names: list[str], guard: bool, nulls: bool
 ) -> None:
@@ -261,7 +261,7 @@ def test_cells_are_encoded_as_by_the_csv_and_json_modules(
 
 
 @given(data=st.data(), names=NAMES, guard=st.booleans(), most=st.sampled_from([0, 256]))
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_objects_are_encoded_as_cells_that_keep_their_digits(
     data: st.DataObject, names: list[str], guard: bool, most: int
 ) -> None:

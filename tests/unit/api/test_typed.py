@@ -76,7 +76,7 @@ def test_a_type_is_found_if_every_value_has_it(
 
 
 @given(st.lists(st.decimals(allow_nan=False, places=3, min_value=-(10**9), max_value=10**9)))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_decimals_come_back_as_numbers(values: list[Decimal]) -> None:
     values = [value + 0 for value in values]  # no minus zero
     texts = [f"{value:f}" for value in values]

@@ -161,7 +161,7 @@ def columns(draw: st.DrawFn, depth: int = 2) -> tuple[pa.DataType, st.SearchStra
 
 
 @given(columns(), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_value_equals_that_of_pyarrow(
     column: tuple[pa.DataType, st.SearchStrategy[Any]], data: st.DataObject
 ) -> None:
@@ -174,7 +174,7 @@ def test_every_value_equals_that_of_pyarrow(
 
 
 @given(st.lists(st.integers(FIRST * 1000, LAST * 1000) | st.none()), st.sampled_from(["s", "ms"]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_times_with_a_zone_are_in_utc(values: list[int | None], unit: str) -> None:
     ints = [None if value is None else value * PER_SECOND[unit] // 1000 for value in values]
     array = pa.array(ints, pa.timestamp(unit, "Europe/Berlin"))

@@ -141,7 +141,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.lists(VALUES, min_size=1, max_size=6), min_size=1, max_size=10))
 def test_random_sheets_of_odfpy_round_trip(rows: list[list[Any]]) -> None:
     found = cells(read(document(table(rows)))[0])

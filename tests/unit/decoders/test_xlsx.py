@@ -196,7 +196,7 @@ def by_xlsxwriter(rows: list[list[Any]], **options: Any) -> bytes:
     return written(fill, **options)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(st.lists(VALUES, min_size=1, max_size=6), min_size=1, max_size=12),
     st.fixed_dictionaries({"constant_memory": st.booleans(), "date_1904": st.booleans()}),
@@ -234,7 +234,7 @@ def compare(rows: list[list[Any]], text: str, sheet: Sheet) -> None:
                 assert value == ""
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.lists(VALUES, min_size=1, max_size=6), min_size=1, max_size=12))
 def test_random_sheets_of_openpyxl_round_trip(rows: list[list[Any]]) -> None:
     book = openpyxl.Workbook()
@@ -257,7 +257,7 @@ def by_the_parser_alone(data: bytes) -> str:
         return read(data)[0]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(st.lists(VALUES, min_size=1, max_size=6), min_size=1, max_size=12),
     st.fixed_dictionaries({"constant_memory": st.booleans()}),

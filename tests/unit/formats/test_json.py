@@ -304,7 +304,7 @@ TOKENS = [
     ),
 )
 @example(text="}]\\", block=1, setting=Setting())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_record_ends_at_the_same_byte_for_every_reader(
     root: str, text: str, block: int, setting: Setting
 ) -> None:

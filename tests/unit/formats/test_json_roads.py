@@ -139,7 +139,7 @@ BETWEEN = {"lines": [b"\n", b"\r\n", b" \n", b"\n\n", b"\r"], "array": [b"", b"\
 @given(
     data=st.data(), records=RECORDS | USUAL, group=st.integers(1, 6), row=st.sampled_from([1, 9])
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_records_in_groups_are_judged_as_single_records(
     root: str, newline: str, data: st.DataObject, records: list[bytes], group: int, row: int
 ) -> None:
@@ -160,7 +160,7 @@ def test_records_in_groups_are_judged_as_single_records(
     texts=[b'{"a":{"b":[1,', b'{"a":1}', b"2]}}", b'{"a":1} {"b":2}', b'{"c":1}{"d":1}'], group=6
 )
 @example(texts=[b'{"a":1,"b":2,"a":3}', b'{"b":1,"a":1}', b'{"a":1,"b":1}'], group=2)
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=800)
 def test_no_two_records_are_merged_and_none_is_split(texts: list[bytes], group: int) -> None:
     with mock.patch.object(json_records, "GROUP_RECORDS", group):
         assert judge_all(texts, are_apart=False) == one_by_one(texts, are_apart=False)
@@ -232,7 +232,7 @@ def outside(text: bytes, in_string: bool) -> tuple[list[tuple[int, int]], int]:
 
 
 @given(text=SIGNS, in_string=st.booleans(), level=st.integers(0, 3))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_masks_agree_with_a_loop_over_the_characters(
     text: bytes, in_string: bool, level: int
 ) -> None:
@@ -285,7 +285,7 @@ USUAL_PIECES = [b'{"a":1}', b'{"a":[1,2]}', b",", b",\n "]
 )
 @example(pieces=[b'{"a":1}', b"," + b" " * 20, b"{}"])
 @example(pieces=[b'{"a":1},{"b":"x"},\n{"c":1},'])
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 def test_outermost_commas_are_at_level_zero(pieces: list[bytes]) -> None:
     codes = np.frombuffer(b"".join(pieces), np.uint8)
     places, kinds, levels, falls, _ = structure(codes)

@@ -194,7 +194,7 @@ def test_pages_are_also_bounded_by_bytes() -> None:
 
 
 @given(st.lists(st.integers(1, PAGE_BYTES), max_size=2 * PAGE_ROWS), st.sampled_from([1, 400]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_row_is_in_one_page_and_pages_are_full(sizes: list[int], scale: int) -> None:
     sizes = [max(1, size // scale) for size in sizes]
     cuts = list(page_cuts(np.cumsum(sizes, dtype=np.int64)))
@@ -247,7 +247,7 @@ NASTY_CELLS = st.one_of(
 
 
 @given(cells=st.lists(st.lists(NASTY_CELLS, min_size=1, max_size=4), min_size=1, max_size=8))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_the_hash_of_a_stored_page_is_that_of_its_cells(
     cells: list[list[str]],
 ) -> None:
@@ -258,7 +258,7 @@ def test_the_hash_of_a_stored_page_is_that_of_its_cells(
 
 
 @given(cells=st.lists(st.lists(NASTY_CELLS, min_size=1, max_size=3), min_size=1, max_size=4))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_cells_are_split_exactly_as_json_splits_them(cells: list[list[str]]) -> None:
     marked = marked_cells(msgspec.json.encode(cells))
 

@@ -44,7 +44,7 @@ TABLES = st.integers(1, 4).flatmap(
     encoding=st.just("utf-8"),
     setting=SETTINGS,
 )
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 def test_output_of_pythons_csv_is_read_back_identical(
     table: list[list[str]],
     delimiter: str,
@@ -202,7 +202,7 @@ TOKENS = [
     setting=SETTINGS,
     spaces=st.booleans(),
 )
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @example('a"\n"a\nb\nc"\r\n', "lf", ",", '"', "", 1, "utf-8", Setting(1, window_bytes=1), False)
 @example('a"\n"a\nb\nc"||"\n', "lf", "||", '"', "", 2, "utf-8", Setting(1, window_bytes=1), False)
 @example("a\n\r\r\na\n\r", "lf", ",", '"', "", 1, "utf-8", Setting(1, window_bytes=1), False)
@@ -264,7 +264,7 @@ OBJECTS = st.dictionaries(JSON_TEXTS, JSON_VALUES, max_size=4)
     ascii_only=st.booleans(),
     setting=SETTINGS,
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_output_of_pythons_json_is_read_back_identical(
     objects: list[dict[str, Any]],
     root: str,
@@ -302,7 +302,7 @@ def test_output_of_pythons_json_is_read_back_identical(
     ),
     setting=SETTINGS,
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @example(b"\x0b", Setting())
 @example(b"\xc2\xa0[1", Setting())
 @example(b"[,1]", Setting(chunk_rows=1))

@@ -111,7 +111,7 @@ def assert_handed_over(rows: Rows) -> None:
     damage=st.lists(st.tuples(st.integers(0, 80), st.sampled_from(DAMAGE)), max_size=2),
     dialect=DIALECTS,
 )
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=800)
 @example('"a"\r', [], CsvDialect(columns=["a"]))
 @example('a"b\n"c,d"\n"e\nf"\n', [], CsvDialect(columns=["a"]))
 def test_both_paths_read_any_bytes_the_same(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.features.imports.fusion import fused
@@ -14,7 +14,6 @@ KEYS = [(UUID(int=job), row) for job in (1, 2) for row in range(1, 9)]
 orders = st.lists(st.sampled_from(KEYS), unique=True, max_size=12)
 
 
-@settings(deadline=None)
 @given(orders, orders)
 def test_a_record_scores_by_its_rank_in_each_order(
     first: list[tuple[UUID, int]], second: list[tuple[UUID, int]]

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.db.rows import PageRow
@@ -52,17 +52,12 @@ def cells_of(row: Any) -> list[str | None]:
 rows_of_any_kind = st.one_of(cell_rows, text_rows, object_rows)
 
 
-patient = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-
-
-@patient
 @given(rows_of_any_kind, st.booleans())
 def test_the_cells_of_a_page_are_those_of_its_rows(rows: list[Any], escapes: bool) -> None:
     columns = cells_of_page(page_of(rows, escapes=escapes), COLUMNS, (2, 0))
     assert columns == [[cells_of(row)[place] for row in rows] for place in (2, 0)]
 
 
-@patient
 @example([["é"]], True, "é")
 @given(
     rows_of_any_kind,
@@ -82,7 +77,6 @@ def test_a_search_looks_at_every_cell(rows: list[Any], escapes: bool, needle: st
     assert list(choice.positions(page_of(rows, escapes=escapes))) == expected
 
 
-@patient
 @given(rows_of_any_kind, st.sets(st.integers(9, 20), min_size=1))
 def test_a_page_of_chosen_rows_and_columns(rows: list[Any], numbers: set[int]) -> None:
     choice = choose(

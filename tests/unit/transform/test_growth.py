@@ -74,7 +74,7 @@ regex_steps = st.tuples(
 step = plain_steps | regex_steps | st.just({"operation": "case", "to": "upper"})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.text("xyéɐ", max_size=12), min_size=1, max_size=6),
     st.lists(step, min_size=1, max_size=4),

@@ -24,7 +24,7 @@ STRINGS_ALONE = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(RECORDS, ALIKE, STRINGS_ALONE))
 def test_cells_equal_their_values(records: list[dict[str, str]]) -> None:
     """`records`: values as written, by key."""

@@ -97,7 +97,7 @@ def fits(value: Decimal) -> bool:
     return len(digits.digits) + max(0, int(digits.exponent)) <= 38
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(trees(), st.lists(st.tuples(numbers | wide_numbers, numbers), min_size=1, max_size=6))
 def test_arithmetic_uses_exact_decimals(
     tree: tuple[str, Any], pairs: list[tuple[Decimal, Decimal]]
@@ -116,7 +116,7 @@ def test_arithmetic_uses_exact_decimals(
     assert found.keys() == wanted.keys() - {finding.row for finding in done.findings}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=8))
 def test_division_is_rounded_once_and_by_zero_rejects_its_row(
     pairs: list[tuple[Decimal, Decimal]],
@@ -136,7 +136,7 @@ def test_division_is_rounded_once_and_by_zero_rejects_its_row(
 TRUTH = {"true": True, "false": False, "": None}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(*[st.sampled_from(["1", "2", "x", "xy", "", "é", "'"])] * 2),
@@ -234,7 +234,7 @@ def test_an_invalid_expression_is_reported_with_its_position(expression: str, to
     assert error.value.problems[0].pointer == "mapping/columns/0/expression"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60))
 def test_no_text_breaks_the_parser(expression: str) -> None:
     """It accepts the text or says that it is invalid, and raises nothing else."""
@@ -462,7 +462,7 @@ FORMATS = ["%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y %H:%M", "%Y%m%d%H%M%S", "%Y-%m-%dT%
            "%B %-d, %Y", "%m/%d/%Y %I:%M %p"]  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)), min_size=1, max_size=5),
     st.sampled_from(FORMATS),
@@ -548,7 +548,7 @@ texts_like_dates = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(texts_like_dates, min_size=1, max_size=3))
 def test_every_date_that_the_analysis_detects_is_parsed_by_a_transform(texts: list[str]) -> None:
     (found,) = report(of_cells([[text] for text in texts], ["x"], range(1, len(texts) + 1)))
@@ -663,7 +663,7 @@ def test_integers_are_digits_with_an_optional_minus() -> None:
         assert values_of([*texts, bad], cast)[0][:6] == texts
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.none() | st.text(alphabet="aeiouxyz é.,;$\U0001f600", max_size=12),
@@ -682,7 +682,7 @@ def test_characters_are_replaced_as_pythons_re_does(
     assert [value or None for value in got] == filled
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.integers(-(10**20), 10**20).map(str) | st.sampled_from(["0", "-0", "", "7", "00", "-"]),
