@@ -301,6 +301,12 @@ async def get_rejects(
             )
         ),
     ] = "",
+    cells: Annotated[
+        Flag,
+        Query(
+            description="Also return the `cells` of each row, and which columns are `uncertain`."
+        ),
+    ] = False,
 ) -> Response:
     """Return the rejected rows with their place and reason. As with results, a response has up to
     about 8 MiB of rows; continue from `next_after`.
@@ -315,6 +321,7 @@ async def get_rejects(
         code=code,
         column=column,
         search=search,
+        with_cells=cells,
     )
     return Response(body, media_type="application/json")
 
