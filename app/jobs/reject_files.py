@@ -86,6 +86,11 @@ class Layout:
         """
         return [cell.decode(self.encoding, "surrogateescape") for cell in self._cells(row)]
 
+    def corrected(self, record: bytes, errors: str = "surrogateescape") -> list[str]:
+        """Return the cells of a record of a correction, by column."""
+        cells = self._layout.cells(record.removesuffix(self.end), is_corrected=True)
+        return [cell.decode(self.encoding, errors) for cell in cells]
+
     def split(self, row: RejectRow) -> list[str]:
         """Return the cells that a reject has, be they fewer or more than the columns. U+FFFD stands
         for bytes that are not text.

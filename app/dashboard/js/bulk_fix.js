@@ -124,8 +124,8 @@ function shapePlan(cause, header, { delimiter, isFixed }) {
 const shownCells = (cells) =>
   cells.map((cell) => [h("code.one-cell", {}, visible(cell) || t("(empty)")), " "]);
 
-/** Draws some of the changed rows, before and after. */
-function beforeAndAfter(rows) {
+/** Draws changed rows [{number, before, after}], before and after. */
+export function beforeAndAfter(rows) {
   const heads = [t("Row"), t("Before"), t("After")];
   return h(
     "div.scroll",

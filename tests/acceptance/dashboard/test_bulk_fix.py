@@ -157,7 +157,7 @@ def test_shapes_are_fixed_in_bulk_before_and_after(page: Page, api: Api) -> None
     expect(page.locator(".correction")).to_have_text("1 corrected row is a result now.")
 
     page.get_by_role("button", name="Fix all 5 like this").click()
-    dialog.get_by_label("Column").select_option("street")
+    dialog.get_by_role("combobox", name=re.compile("^Column")).select_option(label="street")
     expect(dialog.locator("tbody tr").first).to_contain_text("Main St 1, Ulm")
     assert not Axe().run(page).response["violations"]
     send.click()
@@ -182,3 +182,25 @@ def test_shapes_are_fixed_in_bulk_before_and_after(page: Page, api: Api) -> None
         ["8", '6" pipe', "8"],
         ["9", "ok", "9"],
     ]
+
+
+def test_corrections_of_an_earlier_file_are_used_again(page: Page, api: Api) -> None:
+    january = api.run(b"id,town\n1,Ulm\n2\n3,Hof,x\n", name="towns-01.csv")
+    fixes = [{"_row": 2, "values": {"town": "Bonn"}}, {"_row": 3, "values": {"town": "Hof x"}}]
+    path = f"/api/v1/files/{january['file_id']}/corrections"
+    api.finished(api.client.post(path, json={"rows": fixes}).json()["file_id"])
+
+    job = api.run(b"id,town\n3,Hof,x\n2\n4\n", name="towns-02.csv")
+    number = api.status(january["file_id"])["number"]
+    page.goto(f"/#/jobs/{job['job_id']}/rejects")
+    page.get_by_role("button", name=f"Use the 2 corrections of #{number}").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("2 rejects have the same text and reason as rows of towns-01")
+    expect(dialog.locator("tbody tr").first).to_contain_text("3,Hof,x")
+    expect(dialog.locator("tbody tr").first).to_contain_text("Hof x")
+    assert not Axe().run(page).response["violations"]
+    dialog.get_by_role("button", name="Correct and run again").click()
+    expect(page.locator(".correction")).to_have_text("2 corrected rows are results now.")
+    expect(page.get_by_text("1 rejected row", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Use the 2 corrections")).to_have_count(0)
+    assert [cells for _, cells in api.rows(job["file_id"])] == [["3", "Hof x"], ["2", "Bonn"]]

@@ -6,6 +6,7 @@ import { bulkFix } from "../bulk_fix.js";
 import { visible } from "../cells.js";
 import { announce, button, empty, h, icon, replace, say, select } from "../dom.js";
 import { bytes, canRetry, count, isFinal, missing, plural, standing, when } from "../format.js";
+import { offerEarlier } from "../earlier_fixes.js";
 import { searchField } from "../filters.js";
 import { t } from "../messages.js";
 import { badge, facts, spinner } from "../parts.js";
@@ -102,6 +103,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
   const workbook = h("a.button", { download: true, "aria-label": t("Rejected rows for Excel") });
   const outcome = h("p.correction", { role: "status", hidden: true });
   const lost = h("p.lost", { hidden: true });
+  const offers = h("div.row.offers", { hidden: true });
   const earlier = h("ul.plain");
   const history = h(
     "details.card.full.reject-detail",
@@ -123,6 +125,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
       ),
       outcome,
       lost,
+      offers,
       place,
     ),
     detail,
@@ -681,6 +684,9 @@ export default function rejects({ id, status: first, correctable, refresh, again
       drawFilters();
       replace(note, `${plural(total, "rejected row")}${page.complete ? "" : t(" so far")}`);
       offer();
+      if (canEdit() && items.length)
+        offerEarlier({ id, place: offers, follow: (made) => follow(made.job_id) });
+      else offers.hidden = true;
       if (!total) {
         table?.dispose();
         table = null;
