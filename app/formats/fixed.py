@@ -20,7 +20,7 @@ from app.formats.base import (
     Span,
 )
 from app.formats.csv import CsvDialect, CsvFormat, Skipped
-from app.formats.reject_layouts import CsvRejects
+from app.formats.reject_layouts import CsvRejects, Doubt
 from app.formats.text_rows import ROW_BYTE, TextRows
 
 NO_DELIMITER = "\x1f"
@@ -118,6 +118,16 @@ class Slicer:
         cells: list[str | None] = [line[part].strip() for part in self._slices[:missing]]
         return cells + [None] * (len(self._starts) - missing)
 
+    def doubtful(self, line: str) -> list[int]:
+        """Return the columns whose text is a guess: of a line that ends before them, or that has
+        text between columns or behind the last.
+        """
+        doubtful = {column or 0 for start, end, column in self._gaps if line[start:end].strip()}
+        if self._end and line[self._end :].strip():
+            doubtful.add(len(self._starts) - 1)
+        doubtful |= {place for place, start in enumerate(self._starts) if start >= len(line)}
+        return sorted(doubtful)
+
     def shown(self, line: str) -> list[str]:
         """Return the cells of any line: what is beyond the last column belongs to it, and what is
         between two columns to the one before.
@@ -209,11 +219,22 @@ class FixedRejects(CsvRejects):
         super().__init__(lines)
         self._slicer = Slicer(dialect.starts, dialect.ends, pads=True)
 
-    def cells(self, raw: bytes, *, is_corrected: bool) -> list[bytes]:
+    def split(self, raw: bytes, *, is_corrected: bool) -> list[bytes]:
         if is_corrected:
-            return super().cells(raw, is_corrected=True)
-        line = raw.decode(self.encoding, "surrogateescape")
-        return [cell.encode(self.encoding, "surrogateescape") for cell in self._slicer.shown(line)]
+            return super().split(raw, is_corrected=True)
+        shown = self._slicer.shown(self._line(raw))
+        return [cell.encode(self.encoding, "surrogateescape") for cell in shown]
+
+    def doubt(self, raw: bytes, *, is_corrected: bool) -> Doubt | None:
+        if is_corrected:
+            return None
+        doubtful = self._slicer.doubtful(self._line(raw))
+        if not doubtful:
+            return None
+        return Doubt("does not fit the columns", [self.columns[place] for place in doubtful])
+
+    def _line(self, raw: bytes) -> str:
+        return raw.decode(self.encoding, "surrogateescape")
 
 
 def bounds_of(widths: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -125,16 +125,26 @@ def _constant(text: bytes) -> tuple[str, str] | None:
 
 def _key_twice(text: bytes) -> str | None:
     """Return the first key that the object has twice."""
+    return next(iter(keys_twice(text)), None)
+
+
+def keys_twice(text: bytes) -> list[str]:
+    """Return the keys that a valid object has more than once; raises RecursionError if it nests
+    deeper than MAX_DEPTH.
+    """
+    if depth_of(text) > MAX_DEPTH:
+        raise RecursionError
     levels: list[list[str]] = []
 
     def keys(pairs: list[tuple[str, Any]]) -> None:
         levels.append([key for key, _ in pairs])
 
-    json.loads(text, object_pairs_hook=keys)
+    # A number stays text: Python refuses to convert one of thousands of digits.
+    json.loads(text, object_pairs_hook=keys, parse_int=str)
     names = levels[-1]  # the outermost object ends last
     if len(set(names)) == len(names):
-        return None
-    return next(name for name in names if names.count(name) > 1)
+        return []
+    return [name for name, count in Counter(names).items() if count > 1]
 
 
 # ---------------------------------------------------------------------- many records

@@ -86,6 +86,23 @@ class Layout:
         """
         return [cell.decode(self.encoding, "surrogateescape") for cell in self._cells(row)]
 
+    def corrected(self, record: bytes, errors: str = "surrogateescape") -> list[str]:
+        """Return the cells of a record of a correction, by column."""
+        cells = self._layout.cells(record.removesuffix(self.end), is_corrected=True)
+        return [cell.decode(self.encoding, errors) for cell in cells]
+
+    def split(self, row: RejectRow) -> list[str]:
+        """Return the cells that a reject has, be they fewer or more than the columns. U+FFFD stands
+        for bytes that are not text.
+        """
+        cells = self._layout.split(row.raw, is_corrected=bool(row.corrections))
+        return [cell.decode(self.encoding, "replace") for cell in cells]
+
+    def uncertain(self, row: RejectRow) -> list[str]:
+        """Return the columns whose cells are a guess, since the row has the wrong shape."""
+        doubt = self._layout.doubt(row.raw, is_corrected=bool(row.corrections))
+        return [] if doubt is None else list(doubt.columns)
+
     def patched(self, row: RejectRow, values: dict[str, msgspec.Raw]) -> list[str]:
         """Return the cells of a reject with some replaced by JSON values. Raises ValueError with a
         sentence for the user if that is impossible.

@@ -36,6 +36,7 @@ test("copied cells keep their places", () => {
 test("a condition is quoted unless it compares by value", () => {
   const text = (operator, value) => conditionText({ column: 'a "b"', operator, value });
   assert.equal(text(">", "-5.5"), '"a ""b""" > -5.5');
+  assert.equal(text(">", "5,5"), '"a ""b""" > 5,5');
   assert.equal(text("=", "01234"), `"a ""b""" = '01234'`);
   assert.equal(text("contains", "5"), `"a ""b""" contains '5'`);
   assert.equal(text("<", "2026-01-31 10:00"), '"a ""b""" < 2026-01-31T10:00');

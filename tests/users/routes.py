@@ -182,6 +182,10 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
     ("POST", "/api/v1/files/{file_id}/corrections"): [
         Example(lambda world: world.new_file(), _json({"rows": [{"_row": 2, "values": {"n": "2"}}]}), 202)
     ],
+    ("GET", "/api/v1/files/{file_id}/corrections/earlier"): [Example(_of("file"))],
+    ("POST", "/api/v1/files/{file_id}/corrections/earlier"): [
+        Example(_of("file"), _json({"job_id": str(uuid4())}), 404)  # no earlier job
+    ],
     ("DELETE", "/api/v1/files/{file_id}"): [Example(lambda world: world.new_file(), status=204)],
     ("OPTIONS", "/api/v1/uploads"): [Example(status=204)],
     ("POST", "/api/v1/uploads"): [Example(given=_tus({"Upload-Length": "5"}), status=201)],

@@ -19,12 +19,17 @@ export const OPERATORS = [
 const NAMES = Object.fromEntries(OPERATORS);
 export const hasValue = (operator) => !operator.endsWith("empty");
 
+/** A number with a decimal comma, which compares by its value in a column of such numbers. */
+const DECIMAL_COMMA = /^-?(?:0|[1-9]\d*),\d+$/;
+
 /** Returns a condition {column, operator, value} as the service reads it. Numbers and moments are
  *  not quoted, so that they compare by their value. */
 export function conditionText({ column, operator, value }) {
   const name = `"${column.replaceAll('"', '""')}"`;
   if (!hasValue(operator)) return `${name} ${operator}`;
-  const isValue = !operator.includes("contains") && (isNumber(value) || isMoment(value));
+  const isValue =
+    !operator.includes("contains") &&
+    (isNumber(value) || isMoment(value) || DECIMAL_COMMA.test(value));
   const quoted = isValue ? value.replace(" ", "T") : `'${value.replaceAll("'", "''")}'`;
   return `${name} ${operator} ${quoted}`;
 }

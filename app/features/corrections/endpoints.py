@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request
@@ -20,7 +21,7 @@ from app.api.services import App, Owner, check_open
 from app.errors import BodyTooLarge, MalformedJson
 from app.features.corrections import service as corrections
 from app.features.corrections.files import MAX_PATCHES
-from app.features.corrections.schemas import CorrectionAccepted
+from app.features.corrections.schemas import CorrectionAccepted, EarlierJobs
 from app.features.corrections.service import Corrections
 from app.jobs.submit import Accepted
 
@@ -46,6 +47,14 @@ class Patches(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     rows: list[RowPatch] = Field(min_length=1, max_length=MAX_PATCHES)
+
+
+class EarlierChoice(BaseModel):
+    """The earlier job whose corrections are used."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    job_id: UUID = Field(description="A `job_id` of the list.")
 
 
 class _ExactPatch(msgspec.Struct):
@@ -137,6 +146,39 @@ async def correct_rejects(
         )
     except ClientDisconnect:
         return Response(status_code=499)  # the client has disconnected
+
+
+@router.get(
+    "/{file_id}/corrections/earlier",
+    response_model=EarlierJobs,
+    responses=problem_responses(404, 409, 410),
+)
+async def list_earlier_corrections(file_id: FileId, app: App, owner: Owner) -> Response:
+    """List earlier jobs of files that were read alike (processor, columns, delimiter, encoding),
+    whose corrections fit rejects of this one: a reject has the same bytes, reason and column as one
+    that was corrected. Counts only; nothing changes.
+
+    The latest 20 jobs with corrections are compared, with the first 50,000 rejects.
+    """
+    request = corrections.Request(owner, file_id)
+    return encoded({"items": await app.of(Corrections).offer_earlier(request)})
+
+
+@router.post(
+    "/{file_id}/corrections/earlier",
+    status_code=202,
+    response_model=CorrectionAccepted,
+    responses=problem_responses(400, 404, 409, 410, 422, 503, 507),
+)
+async def use_earlier_corrections(
+    file_id: FileId, body: EarlierChoice, request: Request, app: App, owner: Owner
+) -> Response:
+    """Correct the rejects that an earlier job had too, as they were corrected there, in one
+    correction. Rejects that were corrected in two ways are left out.
+    """
+    check_open(app)
+    correction = corrections.Request(owner, file_id, idempotency_key=idempotency_key(request))
+    return _accepted(await app.of(Corrections).apply_earlier(correction, body.job_id))
 
 
 async def _patches(request: Request) -> list[corrections.Patch]:

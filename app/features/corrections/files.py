@@ -231,12 +231,11 @@ def _take(
         problem = f"`{number[:40]}` is not a row number" if number else "A line has no row number"
         problems.add(number, "no_row_number", f"{problem} in the column {ROW_COLUMN}.")
         return
-    if not _is_blank(cells[width:]):
+    if not _is_blank(cells[width:]) or len(cells) <= max(places):
         problems.add(
             number, "column_count", f"Row {number} has {len(cells)} cells, the header {width}."
         )
         return
-    cells += [""] * (width - len(cells))
     add(int(number), [cells[position] for position in places], layout, spool, problems)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from pydantic import Field
@@ -14,6 +15,32 @@ class Corrected(Answer):
 
     file_id: UUID = Field(description=FILE_ID)
     job_id: UUID = Field(description=JOB_ID)
+
+
+class CorrectedExample(Answer):
+    """A reject, and what it would become."""
+
+    row_number: int = Field(description="Number in the file.")
+    code: str = Field(description="Reason of the reject.")
+    before: str = Field(description="The row as in the file.")
+    cells: list[str] = Field(description="The corrected cells; of a JSON file the record.")
+
+
+class EarlierJob(Answer):
+    """An earlier job whose corrections fit rejects of this one."""
+
+    job_id: UUID = Field(description="The earlier job.")
+    number: int = Field(description="Its number.")
+    filename: str = Field(description="Name of its file.")
+    created_at: datetime = Field(description="When it was accepted.")
+    rows: int = Field(description="Number of rejects that would be corrected.")
+    examples: list[CorrectedExample] = Field(description="The first of them.")
+
+
+class EarlierJobs(Answer):
+    """Earlier jobs, the one that corrects most rejects first."""
+
+    items: list[EarlierJob] = Field(description="Five at most.")
 
 
 class CorrectionAccepted(Answer):

@@ -7,7 +7,7 @@ import hashlib
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -23,6 +23,12 @@ from app.db.rows import JobRow, NewFile, RejectRow, SplitPosition
 from app.decoders.base import Kind
 from app.errors import NotCorrectable, NotFound, NothingCorrected, ResultNotReady, TransientError
 from app.failpoints import hit
+from app.features.corrections.earlier import (
+    MOST_REMEMBERED,
+    ORIGINALS,
+    EarlierCorrections,
+    digest_of,
+)
 from app.features.corrections.files import Problems, Spool, Written, add, read_file, write_file
 from app.formats.registry import to_json
 from app.formats.reject_layouts import RECORD_COLUMN
@@ -71,6 +77,8 @@ class _Chosen:
     """Spool positions in the order of the rows."""
     seen: list[int]
     unchanged: int
+    originals: dict[int, str]
+    """Digests of the rejects as they are in the file, by row number."""
 
 
 class Corrections:
@@ -91,6 +99,7 @@ class Corrections:
         self._processors = processors
         self._factory = factory
         self._decoding = DecodingLimits(asyncio.Semaphore(1), memory)
+        self._earlier = EarlierCorrections(database, sources)
 
     async def check(self, request: Request) -> JobRow:
         """Return the job to correct; raises NotFound, JobHasParts, NotCorrectable,
@@ -181,6 +190,35 @@ class Corrections:
                 request, job, layout, spool, chosen, fingerprint, (sha256, len(sent))
             )
 
+    async def offer_earlier(self, request: Request) -> list[dict[str, Any]]:
+        """Return the earlier jobs whose corrections fit rejects of this one."""
+        return await self._earlier.offer(await self.check(request))
+
+    async def apply_earlier(self, request: Request, earlier_id: UUID) -> Accepted:
+        """Correct the rejects that have the same bytes and reason as some of an earlier job, as they
+        were corrected there. Raises NotFound, NothingCorrected, the errors of `check`.
+        """
+        job = await self.check(request)
+        layout, problems = layout_of(job), Problems()
+        sha256 = hashlib.sha256(earlier_id.bytes).hexdigest()
+        fingerprint = _fingerprint(request, job, sha256)
+        if (replay := await self._replay(request, fingerprint)) is not None:
+            return replay
+        records = await self._earlier.find(job, earlier_id)
+        if not records:
+            raise NothingCorrected(
+                "No reject has the same bytes and reason as one that was corrected in that job."
+            )
+        with self._spool() as spool:
+            for number, record in records.items():
+                add(number, layout.corrected(record), layout, spool, problems)
+            chosen = await self._choose(
+                replace(request, run_unchanged=True), job, layout, spool, problems
+            )
+            return await self._store(
+                request, job, layout, spool, chosen, fingerprint, (sha256, spool.end)
+            )
+
     def _spool(self) -> Any:
         return _Spooling(str(self._incoming.folder))
 
@@ -231,6 +269,7 @@ class Corrections:
         order = await asyncio.to_thread(spool.ordered, problems)
         to_run: list[int] = []
         seen: list[int] = []
+        originals: dict[int, str] = {}
         same = 0
         for start in range(0, len(order), REJECTS_AT_ONCE):
             some = order[start : start + REJECTS_AT_ONCE]
@@ -241,13 +280,13 @@ class Corrections:
             changed = await asyncio.to_thread(
                 self._compare, job, layout, spool, some, rejects, request.run_unchanged, problems
             )
+            numbers = [spool.numbers[position] for position in changed]
+            if not problems.count and len(originals) <= MOST_REMEMBERED:
+                originals |= await asyncio.to_thread(_digests, numbers, rejects)
             same += len(some) - len(changed)
             to_run += changed
-            seen += [
-                rejects[spool.numbers[position]].corrections
-                for position in changed
-                if not problems.count
-            ]
+            if not problems.count:
+                seen += [rejects[number].corrections for number in numbers]
         problems.refuse()
         if not to_run:
             raise NothingCorrected(
@@ -256,7 +295,7 @@ class Corrections:
                 if same
                 else None
             )
-        return _Chosen(to_run, seen, same)
+        return _Chosen(to_run, seen, same, originals)
 
     def _compare(
         self,
@@ -390,6 +429,10 @@ class Corrections:
             )
             await corrections.insert_parts(connection, correction.id, written.parts)
             await corrections.count_accepted(connection, job.id)
+            if 0 < len(chosen.originals) <= MOST_REMEMBERED:
+                await jobs.put_result(
+                    connection, correction.id, {ORIGINALS: chosen.originals}, state=None
+                )
             key = request.idempotency_key
             await self._factory.remember(connection, request.owner, key, fingerprint, 202, body)
             hit("correction.before_commit")
@@ -435,6 +478,12 @@ class _Spooling:
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):
             self._file.close()
+
+
+def _digests(numbers: Sequence[int], rejects: dict[int, RejectRow]) -> dict[int, str]:
+    """Return the digest of each of these rejects that has one."""
+    digests = {number: digest_of(rejects[number]) for number in numbers}
+    return {number: digest for number, digest in digests.items() if digest is not None}
 
 
 def _not_rejected(number: int) -> str:

@@ -40,6 +40,7 @@ from app.features.files.reading_again import read_again
 from app.features.files.schemas import RejectCauses, RejectPage, ResultPage
 from app.features.files.stored import attachment
 from app.features.rows.choice import choose
+from app.features.rows.commas import with_commas
 from app.features.rows.parameters import Columns, Ranges, Search, Where
 from app.jobs import progress
 from app.jobs.submit import Accepted
@@ -245,6 +246,8 @@ async def download_results(
     progress.check_results_kept(export.job)
     if where or search or columns or rows:
         choice = choose(export.job.columns, where=where, search=search, rows=rows, shown=columns)
+        stored = app.destinations.of(export.job).results
+        choice = await with_commas(app.database, export.job, stored, choice)
         export = replace(export, choice=choice)
     packed = gzip and format in ("csv", "jsonl")
     names = await exports.columns_of(app.database, export, format)
@@ -301,6 +304,12 @@ async def get_rejects(
             )
         ),
     ] = "",
+    cells: Annotated[
+        Flag,
+        Query(
+            description="Also return the `cells` of each row, and which columns are `uncertain`."
+        ),
+    ] = False,
 ) -> Response:
     """Return the rejected rows with their place and reason. As with results, a response has up to
     about 8 MiB of rows; continue from `next_after`.
@@ -315,6 +324,7 @@ async def get_rejects(
         code=code,
         column=column,
         search=search,
+        with_cells=cells,
     )
     return Response(body, media_type="application/json")
 

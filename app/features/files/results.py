@@ -18,7 +18,7 @@ from app.destinations.registry import Destinations
 from app.formats.encodings import UNDECODED_BYTE, restored, shown
 from app.formats.faults import unmarked
 from app.jobs.progress import check_rejects_kept, check_results_kept, find_with_rows
-from app.jobs.reject_files import place_of
+from app.jobs.reject_files import layout_of, place_of
 from app.jobs.stored_rows import ANSWER_BYTES, Row, named, rows_at, rows_behind
 from app.states import JobStatus
 
@@ -126,9 +126,10 @@ async def get_rejects(
     code: str | None = None,
     column: str | None = None,
     search: str = "",
+    with_cells: bool = False,
 ) -> bytes:
     """Return one page in row order as JSON: at most `limit`, and no more than fit into a
-    response.
+    response. `with_cells`: also the cells of each row, and the columns where they are a guess.
     """
     chosen = RejectFilter(code, column, search)
     async with database.snapshot() as connection:
@@ -162,7 +163,8 @@ async def get_rejects(
         "next_offset": offset + len(rows) if is_cut else None,
         "complete": JobStatus(job.status).is_final,
     }
-    return await asyncio.to_thread(_with_rejects, body, rows, job, _places(stored))
+    places = _places(stored)
+    return await asyncio.to_thread(_with_rejects, body, rows, job, places, with_cells)
 
 
 async def get_causes(database: Database, identifier: UUID, owner: str) -> dict[str, Any]:
@@ -184,8 +186,13 @@ def _places(stored: FilePlaces | None) -> Places | None:
 
 
 def _with_rejects(
-    body: dict[str, Any], rows: Sequence[RejectRow], job: JobRow, places: Places | None
+    body: dict[str, Any],
+    rows: Sequence[RejectRow],
+    job: JobRow,
+    places: Places | None,
+    with_cells: bool,
 ) -> bytes:
+    as_stored = rows
     if job.dialect.get("cell_faults"):
         rows = [msgspec.structs.replace(row, raw=unmarked(row.raw)) for row in rows]
     elif decoded_from := job.dialect.get("decoded_from"):
@@ -196,6 +203,11 @@ def _with_rejects(
         columns = job.dialect.get("columns", [])
         for item, row in zip(body["items"], rows, strict=True):
             item["place"] = place_of(row, columns, places)
+    if with_cells:
+        layout = layout_of(job)
+        for item, row in zip(body["items"], as_stored, strict=True):
+            item["cells"] = layout.split(row)
+            item["uncertain"] = layout.uncertain(row)
     return msgspec.json.encode(body)
 
 

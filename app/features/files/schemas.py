@@ -83,6 +83,14 @@ class Reject(Answer):
     text: str = sometimes(
         "The same bytes in the encoding of the file; U+FFFD stands for what is invalid in it."
     )
+    cells: list[str] = sometimes(
+        "With `cells=true`: the cells of the row as they are read, be they fewer or more than the"
+        " columns. A JSON record is one cell."
+    )
+    uncertain: list[str] = sometimes(
+        "With `cells=true`: the columns whose cells are a guess, since the row has too few or too"
+        " many cells or a quote in the wrong place. A correction by cells must give their values."
+    )
 
 
 class RejectPage(Answer):

@@ -1,3 +1,3 @@
 """Rows: filter, search and sort the results of a job, and tell where a row came from."""
 
-__all__ = ["choice", "parameters"]
+__all__ = ["choice", "commas", "parameters"]

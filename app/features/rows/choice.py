@@ -86,6 +86,8 @@ class Choice:
     rows: Ranges | None = None
     shown: tuple[int, ...] = ()
     """Indexes of the columns to show, in this order; all if empty."""
+    commas: frozenset[int] = frozenset()
+    """Indexes of the compared columns whose numbers have decimal commas."""
 
     @property
     def chooses_rows(self) -> bool:

@@ -5,8 +5,9 @@
     operator   =  !=  <  <=  >  >=  contains  not contains
     value      a word, or any text in single or double quotes
 
-A number compares with the cells that are numbers, a moment (ISO 8601) with those that are moments,
-and a text, which is all that is quoted, with all cells by their letters, in either case.
+A number compares with the cells that are numbers (with a decimal comma, if the column has such), a
+moment (ISO 8601) with those that are moments, and a text, which is all that is quoted, with all
+cells by their letters, in either case.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
 
-from app.features.rows.values import Number, moment_of, number_of, numbers_of
+from app.features.rows.values import Number, moment_of, number_of, numbers_of, with_point
 
 Cells = Sequence[str | None]
 Compare = Callable[[Any, Any], bool]
@@ -54,6 +55,13 @@ class Condition:
     value: str = ""
     is_text: bool = False
     """Whether the value was quoted, so that it is no number and no moment."""
+    has_commas: bool = False
+    """Whether numbers of the column, and the value, have a decimal comma."""
+
+    @property
+    def is_of_numbers(self) -> bool:
+        """Whether the value can be a number, with a point or a comma."""
+        return not self.is_text and number_of(with_point(self.value)) is not None
 
     def results(self, cells: Cells) -> list[bool]:
         """Return for each cell whether it fulfils the condition."""
@@ -76,21 +84,27 @@ class Condition:
         return self.value.casefold() in cell.casefold()
 
     def _number(self) -> Number | None:
-        return None if self.is_text else number_of(self.value)
+        if self.is_text:
+            return None
+        return number_of(with_point(self.value) if self.has_commas else self.value)
 
     def _moment(self) -> datetime | None:
         return None if self.is_text else moment_of(self.value)
+
+    def _readable(self, cells: Cells) -> Cells:
+        """Return the cells with a decimal point."""
+        return [cell and with_point(cell) for cell in cells] if self.has_commas else cells
 
     def _equal(self, cells: Cells) -> list[bool]:
         value, number = self.value, self._number()
         if number is None:
             return [cell == value for cell in cells]
-        has_number = _compared_numbers(cells, operator.eq, number)
+        has_number = _compared_numbers(self._readable(cells), operator.eq, number)
         return [equal or cell == value for equal, cell in zip(has_number, cells, strict=True)]
 
     def _compared(self, cells: Cells, compare: Compare) -> list[bool]:
         if (number := self._number()) is not None:
-            return _compared_numbers(cells, compare, number)
+            return _compared_numbers(self._readable(cells), compare, number)
         if (moment := self._moment()) is not None:
             moments = [moment_of(cell) if cell else None for cell in cells]
             return [value is not None and compare(value, moment) for value in moments]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,6 +14,7 @@ from app.api.errors import problem_responses
 from app.api.parameters import After, FileId, Integer, Limit, checked_query
 from app.api.services import App, Owner
 from app.features.rows.choice import Choice, choose, ranges_of, refused
+from app.features.rows.commas import with_commas
 from app.features.rows.conditions import ConditionError, column_index
 from app.features.rows.origin import as_cells, row_with_origin
 from app.features.rows.parameters import Columns, Ranges, Search, Sort, Where
@@ -55,6 +57,8 @@ async def find_results(
     """
     of_job = await find_rows(app.database, app.destinations, file_id, owner)
     choice = choose(of_job.job.columns, where=where, search=search, rows=rows, shown=columns)
+    column, descending = _order(sort, choice.columns) if sort else (None, False)
+    choice = await with_commas(app.database, of_job.job, of_job.stored, choice, column)
     body: dict[str, Any] = {
         "file_id": str(of_job.job.file_id),
         "columns": list(choice.shown_columns),
@@ -64,14 +68,17 @@ async def find_results(
         "next_after": None,
         "matched": None,
         "sorted_as": None,
+        "decimal_commas": [choice.columns[place] for place in sorted(choice.commas)],
         "complete": JobStatus(of_job.job.status).is_final,
     }
     only_numbers = only == "numbers"
-    if sort:
+    if column is not None:
         if after:
             raise refused("after", "A sorted response begins with the first row: leave it out.")
         try:
-            chosen, details = await _sorted(request, app, of_job, choice, sort, limit, only_numbers)
+            chosen, details = await _sorted(
+                request, app, of_job, choice, column, descending, limit, only_numbers
+            )
         except ClientGone:
             return Response(status_code=499)  # the client has disconnected
         body |= details
@@ -89,22 +96,27 @@ async def find_results(
     return _json(await asyncio.to_thread(_with_items, body, choice, chosen, format == "object"))
 
 
+def _order(sort: str, columns: Sequence[str]) -> tuple[int, bool]:
+    """Return (column, whether descending) of a parameter; raises InvalidParameter."""
+    descending = sort.startswith("-") and sort not in columns
+    try:
+        return column_index(sort.removeprefix("-") if descending else sort, columns), descending
+    except ConditionError as error:
+        raise refused("sort", error) from None
+
+
 async def _sorted(
     request: Request,
     app: App,
     of_job: JobRows,
     choice: Choice,
-    sort: str,
+    column: int,
+    descending: bool,
     limit: int,
     only_numbers: bool,
 ) -> tuple[list[Row], dict[str, Any]]:
     if limit > MOST_BY_NUMBER and not only_numbers:
         raise refused("limit", f"A sorted response has at most {MOST_BY_NUMBER} rows.")
-    descending = sort.startswith("-") and sort not in choice.columns
-    try:
-        column = column_index(sort.removeprefix("-") if descending else sort, choice.columns)
-    except ConditionError as error:
-        raise refused("sort", error) from None
     numbers, as_numbers, matched = await ordered(
         app.database,
         of_job,

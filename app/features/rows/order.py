@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
-from app.features.rows.values import numbers_of
+from app.features.rows.values import numbers_of, with_point
 
 Keyed = tuple[Any, int]
 """(sort key, row number)"""
@@ -21,10 +21,14 @@ class FirstRows:
     case, and empty cells last in both directions. Equal rows stay in the order of the file.
     """
 
-    def __init__(self, most: int, *, descending: bool, as_numbers: bool) -> None:
+    def __init__(
+        self, most: int, *, descending: bool, as_numbers: bool, has_commas: bool = False
+    ) -> None:
+        """`has_commas`: numbers have a decimal comma."""
         self._most = most
         self._descending = descending
         self._as_numbers = as_numbers
+        self._has_commas = has_commas
         self._kept: list[Keyed] = []
         self._empty: list[int] = []
         self._worst: Any = None
@@ -54,6 +58,8 @@ class FirstRows:
     def _keys(self, cells: list[str]) -> Sequence[Any]:
         if not self._as_numbers:
             return [cell.casefold() for cell in cells]
+        if self._has_commas:
+            cells = list(map(with_point, cells))
         keys = numbers_of(cells)
         if keys is None:
             raise FoundText

@@ -123,7 +123,12 @@ async def ordered(
     if of_job.total > MOST_ORDERED_ROWS or job.stored_bytes > MOST_ORDERED_BYTES:
         raise too_many_to_sort(of_job.total)
     for as_numbers in (True, False):
-        first = FirstRows(limit, descending=descending, as_numbers=as_numbers)
+        first = FirstRows(
+            limit,
+            descending=descending,
+            as_numbers=as_numbers,
+            has_commas=column in choice.commas,
+        )
         try:
             matched = await _order(database, of_job, choice, column, first, gone)
         except FoundText:

@@ -45,6 +45,10 @@ class FoundRows(Answer):
     sorted_as: Literal["numbers", "texts"] | None = Field(
         description="With `sort`: `numbers` if all values are numbers. Empty cells come last."
     )
+    decimal_commas: list[str] = Field(
+        description="Compared columns whose first results are numbers with decimal commas. They"
+        " compare and sort as numbers, and a value may have a comma or a point."
+    )
     complete: bool = Field(description="Whether the job has ended and no rows will be added.")
 
 

@@ -38,6 +38,11 @@ def number_of(text: str) -> Number | None:
         return None
 
 
+def with_point(text: str) -> str:
+    """Return a number with a decimal comma with a point; any other text as it is."""
+    return text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
+
+
 def numbers_of(cells: list[str]) -> list[Number] | None:
     """Return the numbers of the cells, none of which is empty; None if one is no number."""
     joined = "\n".join(cells) + "\n"

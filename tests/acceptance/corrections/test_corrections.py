@@ -309,6 +309,8 @@ def test_patched_cells_change_and_the_others_keep_their_bytes(server: Server, ap
         ({"_row": 1, "values": {"nothing": "1"}}, "cannot_patch"),
         ({"_row": 1, "values": {"id": 1}}, "cannot_patch"),
         ({"_row": 1, "record": "{}"}, "cannot_patch"),
+        ({"_row": 2, "values": {"id": "2"}}, "cannot_patch"),  # it has too few cells
+        ({"_row": 3}, "cannot_patch"),  # it has a quote in the wrong place
     ]
     for row, code in wrong:
         problem = assert_problem(patch(api, job["file_id"], row), 422, "correction_invalid")
@@ -320,7 +322,7 @@ def test_patched_cells_change_and_the_others_keep_their_bytes(server: Server, ap
     rows: list[dict[str, Any]] = [
         {"_row": 1, "values": {"value": "2"}},
         {"_row": 2, "values": {"value": "é"}},
-        {"_row": 3},
+        {"_row": 3, "values": {"name": 'b"c'}},
     ]
     assert ended(api, patch(api, job["file_id"], *rows))["status"] == "completed"
     assert api.rows(job["file_id"]) == [

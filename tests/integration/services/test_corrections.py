@@ -108,6 +108,22 @@ def test_a_correction_without_changes_changes_nothing(engine: Engine) -> None:
     assert len(engine.files()) == 1
 
 
+def test_a_row_of_the_wrong_shape_is_never_cut_or_filled_unasked(engine: Engine) -> None:
+    engine.start()
+    file_id, job_id = loaded(engine, b'id,name\n1,Ann\n2\n4,too,many\n5,a"b\n6,x\n')
+    corrections = engine.services.of(Corrections)
+    request = Request(LOCAL_OWNER, file_id)
+    for row in (2, 3, 4):
+        for values in ({}, {"id": msgspec.Raw(b'"9"')}):
+            with pytest.raises(CorrectionInvalid, match="send the value of `name`"):
+                engine.run(corrections.patch(request, [Patch(row, values)]))
+    short = b"_row,id,name\n2,2\n"
+    with pytest.raises(CorrectionInvalid, match="Row 2 has 2 cells, the header 3"):
+        submitted(engine, short, file_id)
+    assert rejected(engine, job_id) == [2, 3, 4]
+    assert cells(engine, job_id) == {1: ["1", "Ann"], 5: ["6", "x"]}
+
+
 def test_only_own_rows_of_a_plain_job_are_corrected(engine: Engine) -> None:
     engine.start()
     file_id, _ = loaded(engine, ROWS)

@@ -75,6 +75,24 @@ def number(row: Row) -> float:
     return float(row["amount"] or "nan")
 
 
+def test_decimal_commas_compare_as_numbers_where_the_column_has_them(api: EngineApi) -> None:
+    data = b'id,amount,code\n1,"10,5","1,234"\n2,9,"2,000"\n3,"1,25","10,000"\n4,,\n'
+    file_id = api.run(data)["file_id"]
+    page = asked(api, file_id, where="amount > 5")
+    assert [item["data"]["id"] for item in page["items"]] == ["1", "2"]
+    assert page["decimal_commas"] == ["amount"]
+    page = asked(api, file_id, sort="-amount")
+    assert [item["data"]["id"] for item in page["items"]] == ["1", "2", "3", "4"]
+    assert page["sorted_as"] == "numbers"
+    page = asked(api, file_id, sort="code", where="code > 5000")  # thousands, perhaps
+    assert (page["items"], page["decimal_commas"], page["sorted_as"]) == ([], [], "numbers")
+    page = asked(api, file_id, sort="code")
+    assert page["sorted_as"] == "texts"
+    path = f"/api/v1/results/{file_id}/download"
+    body = api.client.get(path, params={"where": "amount >= 9,0", "columns": "id"}).text
+    assert body.split() == ["id", "1", "2"]
+
+
 def test_filters_return_what_plain_python_does(api: EngineApi) -> None:
     file_id = api.run(TABLE, chunk_size=300)["file_id"]
     rows = downloaded(api, file_id)

@@ -4,13 +4,25 @@ import { parameters, setParameters } from "../address.js";
 import * as api from "../api.js";
 import { bulkFix } from "../bulk_fix.js";
 import { visible } from "../cells.js";
-import { splitRecord } from "../csv.js";
 import { announce, button, empty, h, icon, replace, say, select } from "../dom.js";
 import { bytes, canRetry, count, isFinal, missing, plural, standing, when } from "../format.js";
+import { offerEarlier } from "../earlier_fixes.js";
 import { searchField } from "../filters.js";
 import { t } from "../messages.js";
 import { badge, facts, spinner } from "../parts.js";
 import { reasonName } from "../reasons.js";
+import {
+  cellAt,
+  decide,
+  decisions,
+  extraCells,
+  isChanged,
+  newEdit,
+  ownCells,
+  patchOf,
+  refusal,
+} from "../reject_cells.js";
+import { isShape } from "../shapes.js";
 import { DataTable } from "../table.js";
 import { fail, toast } from "../toast.js";
 
@@ -37,12 +49,11 @@ export default function rejects({ id, status: first, correctable, refresh, again
   let stop = () => {};
   let isGone = false;
   let cursors = new Map([[0, 0]]);
-  /** Unsent edits by row number: {reject, values: Map} or {reject, record}. */
+  /** Unsent edits by row number: those of reject_cells.js, or {reject, record}. */
   const edits = new Map();
   const path = `/api/v1/rejects/${encodeURIComponent(id)}`;
   const header = status.dialect.columns ?? [];
-  const isFixed = status.format === "fixed";
-  const isCsv = (status.format === "csv" || isFixed) && header.length > 0;
+  const isCsv = ["csv", "fixed"].includes(status.format) && header.length > 0;
   const place = h("div", {}, spinner());
   const note = h("p.muted", { role: "status" });
   const codes = select([["", t("Every reason")]], "", { "aria-label": t("Reason") });
@@ -77,7 +88,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
     search.show(text);
     choose();
   }
-  const chosen = () => ({ code, column, search: text });
+  const chosen = () => ({ code, column, search: text, cells: true });
   const corrected = h("input.hidden", {
     type: "file",
     tabindex: -1,
@@ -92,6 +103,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
   const workbook = h("a.button", { download: true, "aria-label": t("Rejected rows for Excel") });
   const outcome = h("p.correction", { role: "status", hidden: true });
   const lost = h("p.lost", { hidden: true });
+  const offers = h("div.row.offers", { hidden: true });
   const earlier = h("ul.plain");
   const history = h(
     "details.card.full.reject-detail",
@@ -113,50 +125,21 @@ export default function rejects({ id, status: first, correctable, refresh, again
       ),
       outcome,
       lost,
+      offers,
       place,
     ),
     detail,
     history,
   );
 
-  /** The cells of a reject in the order of the file's columns; one for JSON. */
-  function cellsOf(reject) {
-    reject.cells ??= cellsIn(reject);
-    return reject.cells;
-  }
-  function cellsIn(reject) {
-    if (!isCsv) return [textOf(reject)];
-    const text = textOf(reject);
-    if (!isFixed) return splitRecord(text, status.dialect);
-    const characters = [...text];
-    const starts = status.dialect.starts;
-    return starts.map((start, i) =>
-      characters
-        .slice(i && start, starts[i + 1])
-        .join("")
-        .trim(),
-    );
-  }
-  /** The correctable cells: those beyond the header are joined to the last one, as in the
-   *  download. */
-  function laidOut(reject) {
-    const cells = cellsOf(reject);
-    const most = header.length - 1;
-    return header.map(
-      (_, i) => (i === most ? cells.slice(most).join(status.dialect.delimiter) : cells[i]) ?? "",
-    );
-  }
-  /** Whether the cell at this position is invalid: the named one, or those beyond (or missing
-   *  from) the header. */
-  function isOffending(reject, index) {
-    if (reject.column !== null) return header[index] === reject.column;
-    const cells = cellsOf(reject).length;
-    return (
-      isCsv &&
-      cells !== header.length &&
-      index >= Math.min(cells, header.length - (cells > header.length ? 1 : 0))
-    );
-  }
+  /** The cells of a reject as the service reads them; one for JSON. */
+  const cellsOf = (reject) => (isCsv ? reject.cells : [textOf(reject)]);
+  /** Whether the cell at this position is invalid: the named one, or one that is a guess. */
+  const isOffending = (reject, index) =>
+    isCsv &&
+    (header[index] === reject.column ||
+      index >= header.length ||
+      reject.uncertain.includes(header[index]));
   const canEdit = () => correctable && isFinal(status.status);
   function offer() {
     fix.hidden = !(canEdit() && total);
@@ -193,7 +176,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
       ),
       h("p", {}, h("b", {}, reasonName(reject.code)), " ", h("code.muted", {}, reject.code)),
       h("p", {}, reject.message),
-      canEdit() && isCsv && reject.column !== null && bulkButton(reject.code, reject.column),
+      canEdit() && isCsv && bulkButton(reject.code, reject.column),
       canEdit()
         ? editor(reject)
         : isCsv &&
@@ -271,33 +254,86 @@ export default function rejects({ id, status: first, correctable, refresh, again
       });
       return input;
     };
+    /** Keeps the edit while it has changes. */
+    const kept = (edit) => {
+      if (isChanged(edit)) edits.set(number, edit);
+      else edits.delete(number);
+      drawDecisions();
+    };
+    const current = () => edits.get(number) ?? newEdit(reject);
+    const decisionRow = h("div.row");
+    const target = select(
+      header.map((name, i) => [i, name]),
+      header.length - 1,
+      { "aria-label": t("Column of the extra cells") },
+    );
+    const drawDecisions = () => {
+      if (!isCsv) return;
+      const open = decisions(current(), header);
+      decisionRow.hidden = !open.length;
+      replace(
+        decisionRow,
+        open.map(({ kind, label }) => [
+          button(label, () => settle(kind)),
+          kind === "join" && target,
+        ]),
+      );
+    };
+    const settle = (kind) => {
+      const edit = current();
+      const place = Number(target.value);
+      decide(edit, header, kind, { place, delimiter: status.dialect.delimiter ?? "" });
+      edits.set(number, edit);
+      table?.rows.render();
+      show(reject);
+      detail.querySelector('[type="submit"]')?.focus();
+    };
+    const box = (label, isBad, input) =>
+      h(
+        `li${isBad ? ".offending" : ""}`,
+        {},
+        h("span.muted", { "aria-hidden": "true" }, label),
+        input,
+      );
     let fields;
     if (isCsv) {
-      const before = laidOut(reject);
+      const before = ownCells(reject, header);
+      const edit = current();
       fields = h(
         "ol.cells",
         {},
         header.map((name, i) =>
-          h(
-            `li${isOffending(reject, i) ? ".offending" : ""}`,
-            {},
-            h("span.muted", { "aria-hidden": "true" }, name),
+          box(
+            name,
+            isOffending(reject, i),
             control(
-              edits.get(number)?.values.get(name) ?? before[i],
+              cellAt(edit, header, i),
               before[i],
               t("{name}, corrected", { name }),
               isOffending(reject, i),
-              (text, isChanged) => {
-                const kept = edits.get(number) ?? { reject, values: new Map() };
-                if (isChanged) kept.values.set(name, text);
-                else kept.values.delete(name);
-                if (kept.values.size) edits.set(number, kept);
-                else edits.delete(number);
+              (text, differs) => {
+                const changed = current();
+                if (differs) changed.values.set(name, text);
+                else changed.values.delete(name);
+                kept(changed);
               },
             ),
           ),
         ),
+        extraCells(edit, header).map((value, i) => {
+          const name = t("Cell {number}, without a column", { number: header.length + i + 1 });
+          return box(
+            name,
+            value !== "",
+            control(value, value, name, value !== "", (text) => {
+              const changed = current();
+              changed.extra = extraCells(changed, header).with(i, text);
+              kept(changed);
+            }),
+          );
+        }),
       );
+      drawDecisions();
     } else {
       const before = textOf(reject);
       fields = control(
@@ -305,8 +341,8 @@ export default function rejects({ id, status: first, correctable, refresh, again
         before,
         t("Corrected record"),
         true,
-        (text, isChanged) =>
-          isChanged ? edits.set(number, { reject, record: text }) : edits.delete(number),
+        (text, differs) =>
+          differs ? edits.set(number, { reject, record: text }) : edits.delete(number),
       );
       fields.classList.add("record");
     }
@@ -316,24 +352,25 @@ export default function rejects({ id, status: first, correctable, refresh, again
       {
         onsubmit: (event) => {
           event.preventDefault();
-          const unreadable = [...edits.values()].some((edit) =>
-            [edit.record ?? "", ...(edit.values?.values() ?? [])].some((cell) =>
-              String(cell).includes(LOST),
-            ),
-          );
-          if (unreadable) {
+          const all = new Map(edits);
+          if (!all.has(number))
+            all.set(number, isCsv ? newEdit(reject) : { reject, record: textOf(reject) });
+          const open = [...all.values()].find((edit) => refusal(edit, header));
+          if (open) {
+            toast(t("A row is not decided yet"), { detail: refusal(open, header) });
+            if (open.reject !== reject) show(open.reject, 0);
+            return;
+          }
+          const rows = [...all.values()].map((edit) => patchOf(edit, header));
+          const isLost = ({ record = "", values = {} }) =>
+            [record, ...Object.values(values)].some((cell) => cell.includes(LOST));
+          if (rows.some(isLost)) {
             toast(t("A corrected cell has a character that cannot be read"), {
               detail: t("Replace each � by the character that belongs there."),
             });
             return;
           }
-          const all = new Map(edits);
-          if (!all.has(number))
-            all.set(
-              number,
-              isCsv ? { reject, values: new Map() } : { reject, record: textOf(reject) },
-            );
-          send({ rows: [...all.values()].map(patchOf) });
+          send({ rows });
         },
         onkeydown: (event) => {
           if (event.key === "Escape") table?.node.focus();
@@ -341,20 +378,9 @@ export default function rejects({ id, status: first, correctable, refresh, again
         },
       },
       fields,
+      decisionRow,
       h("div.row", {}, press, drop),
     );
-  }
-
-  function patchOf({ reject, values, record }) {
-    if (record !== undefined) return { _row: reject.row_number, record };
-    const seen = laidOut(reject);
-    // A row without a single invalid cell was split here: all of it is sent, so that the shown
-    // cells are what runs. A cell with unreadable characters is sent only if it was edited.
-    const cells =
-      reject.column === null
-        ? header.map((name, i) => [name, seen[i]]).filter(([, text]) => !text.includes(LOST))
-        : [];
-    return { _row: reject.row_number, values: Object.fromEntries([...cells, ...values]) };
   }
 
   /** Sends a corrected file or corrected cells: only these rows run again. */
@@ -508,7 +534,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
         width: isCsv ? 150 : 420,
         text: (row) => {
           const edit = edits.get(row.row_number);
-          const written = isCsv ? edit?.values.get(name) : edit?.record;
+          const written = isCsv ? edit?.values?.get(name) : edit?.record;
           return visible(written ?? cellsOf(row)[i] ?? null);
         },
         tone: (row) =>
@@ -525,7 +551,11 @@ export default function rejects({ id, status: first, correctable, refresh, again
               label: t("More cells than columns"),
               width: 200,
               text: (row) =>
-                visible(cellsOf(row).slice(header.length).join(status.dialect.delimiter)),
+                visible(
+                  cellsOf(row)
+                    .slice(header.length)
+                    .join(status.dialect.delimiter ?? ""),
+                ),
               tone: (row) => (cellsOf(row).length > header.length ? "offending" : ""),
             },
           ]
@@ -608,11 +638,20 @@ export default function rejects({ id, status: first, correctable, refresh, again
     options(codes, t("Every reason"), code, byCode, reasonName);
     options(columns, t("Every column"), column, byColumn, (name) => name);
     columns.hidden = !byColumn.length && !column;
-    replace(bulk, code && column && canEdit() && isCsv && bulkButton(code, column));
+    replace(bulk, code && canEdit() && isCsv && bulkButton(code, column));
+  }
+
+  /** Returns the cause of a code and column; one of shape is of all columns. */
+  function causeOf(causeCode, causeColumn) {
+    if (!isShape(causeCode))
+      return causes.find((each) => each.code === causeCode && each.column === causeColumn);
+    const some = causes.filter((each) => each.code === causeCode);
+    const total = some.reduce((sum, each) => sum + each.count, 0);
+    return { code: causeCode, column: null, count: total };
   }
 
   function bulkButton(fixedCode, fixedColumn) {
-    const cause = causes.find((each) => each.code === fixedCode && each.column === fixedColumn);
+    const cause = causeOf(fixedCode, fixedColumn);
     if (!cause || cause.count < 2) return null;
     return button(t("Fix all {count} like this", { count: count(cause.count) }), () =>
       bulkFix({
@@ -620,7 +659,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
         id,
         cause,
         header,
-        laidOut,
+        dialect: { delimiter: status.dialect.delimiter ?? "", isFixed: status.format === "fixed" },
         follow: (made) => follow(made.job_id, made.unchanged),
       }),
     );
@@ -645,6 +684,9 @@ export default function rejects({ id, status: first, correctable, refresh, again
       drawFilters();
       replace(note, `${plural(total, "rejected row")}${page.complete ? "" : t(" so far")}`);
       offer();
+      if (canEdit() && items.length)
+        offerEarlier({ id, place: offers, follow: (made) => follow(made.job_id) });
+      else offers.hidden = true;
       if (!total) {
         table?.dispose();
         table = null;
