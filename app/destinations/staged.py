@@ -125,6 +125,11 @@ class StagedResults(ResultDestination):
     async def forget(self, job_id: UUID) -> None:
         """Delete the staged results: the job has published them, or never will."""
 
+    async def overtaken(self, job_id: UUID) -> None:
+        """Handle a job that was cancelled or deleted, or that another process has ended, while its
+        results were about to be published here.
+        """
+
     async def failed(self, job_id: UUID) -> None:
         """Handle a failed job. If chunks failed, the job can be retried, and then needs the staged
         results of the other chunks.

@@ -63,6 +63,16 @@ class Control:
         await self._machine.finisher.withdraw(connection, row)
         return await jobs.cancel(connection, job_id)
 
+    async def _stop_for_good(self, connection: AsyncConnection, job_id: UUID) -> None:
+        """Cancel a job whose file is deleted, so that no process publishes its results later."""
+        row = await jobs.lock_job(connection, job_id)
+        if row is None:
+            return
+        if JobStatus(row.status) in ACTIVE_JOBS:
+            await self._machine.finisher.seal(connection, row)
+            await jobs.cancel(connection, job_id)
+        await chunks.cancel_all(connection, job_id)
+
     async def _enqueue(self, connection: AsyncConnection, *some: JobBase | JobPart) -> None:
         for job in some:
             await self._machine.enqueue(connection, job.id, job.priority)
@@ -150,7 +160,8 @@ class Control:
 
     async def delete(self, file_id: UUID, owner: str) -> None:
         """Cancel running jobs, hide the file immediately, then remove rows and bytes in bounded
-        steps. The removal resumes after a crash.
+        steps. The removal resumes after a crash. A load that is committed already stays in its
+        table. Raises TransientError if nobody can say whether one is.
         """
 
         async def hide(connection: AsyncConnection) -> list[UUID]:
@@ -180,8 +191,7 @@ class Control:
                         job_ids.append(part.id)
                 await files.forget_idempotent(connection, owner, hidden_id)
                 for job_id in job_ids:
-                    await jobs.cancel(connection, job_id)
-                    await chunks.cancel_all(connection, job_id)
+                    await self._stop_for_good(connection, job_id)
             for parent_id, priority in parents.items():
                 await self._machine.enqueue(connection, parent_id, priority)
             return pending

@@ -194,6 +194,8 @@ class Finisher:
             await staged.discard(concluded.assembly)
         if isinstance(ending, Ended):
             await staged.failed(job.id)
+        elif ending is NotEnded.OVER:
+            await staged.overtaken(job.id)
 
     async def _delete_if_done(self, job: JobSnapshot) -> None:
         """Delete the bytes of the job's file, unless another job needs them."""
@@ -309,7 +311,10 @@ class Finisher:
             async with self._database.working() as connection:
                 file_ids = await files.find_deleted(connection)
         for file_id in file_ids:
-            await self._remove_file(file_id)
+            try:
+                await self._remove_file(file_id)
+            except TransientError as error:  # such as of a database that others need not wait for
+                logger.warning("File %s is deleted later: %s", file_id, error)
 
     async def _remove_file(self, file_id: UUID) -> None:
         job_ids = await self._jobs_of(file_id)

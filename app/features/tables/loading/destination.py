@@ -385,10 +385,12 @@ class LoadedTable(StagedResults):
         return Statements(self._corrected_plan, job_id)
 
     async def remove(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> bool:
-        """Drop the record. What was loaded is the user's."""
+        """Drop the staging table and the record. What was loaded is the user's."""
+        await self.let_go(job_id)
         try:
-            async with self._place.at(connection) as target:
-                await drop_record(target, self._place, job_id)
+            async with self._place.at(connection) as target, self._place.awake(connection):
+                await self._loader.begin(target)
+                await drop_all(target, self._place, job_id)
         except ConnectionRemoved:
             logger.warning("The record of %s stays: its connection is gone", job_id)
         return False
@@ -827,21 +829,26 @@ class LoadedTable(StagedResults):
         return ready.conclusion
 
     async def seal(self, connection: AsyncConnection, job_id: UUID) -> bool:
-        """Keep a load that has not been committed from ever being so; return False if it is."""
+        """Keep a load that has not been committed from ever being so; return False if it is. A load
+        whose connection is gone from the settings cannot be committed any more.
+        """
         ledger = self._place.ledger
         if ledger is None or not await self._may_be_written(connection, job_id):
             return True
-        async with self._place.at(connection) as target:
-            await self._loader.begin(target)
-            await ledger.make(target)
-            answer = await ledger.find(target, job_id, "loaded")
-            if answer is None:
-                await ledger.write(target, job_id, "loaded", CANCELLED)
+        try:
+            async with self._place.at(connection) as target:
+                await self._loader.begin(target)
+                await ledger.make(target)
+                answer = await ledger.find(target, job_id, "loaded")
+                if answer is None:
+                    await ledger.write(target, job_id, "loaded", CANCELLED)
+        except ConnectionRemoved:
+            return True
         return answer is None or answer == CANCELLED
 
     async def _may_be_written(self, connection: AsyncConnection, job_id: UUID) -> bool:
         """Return whether all chunks have ended: the last step may have begun."""
-        job = await jobs.load_job(connection, job_id)
+        job = await jobs.lock_job(connection, job_id)  # its file may be marked as deleted already
         if job is None or not job.split_done:
             return False
         tally = await chunks.tally(connection, job_id)
@@ -1029,8 +1036,15 @@ class LoadedTable(StagedResults):
     async def forget(self, job_id: UUID) -> None:
         await self._clean(job_id, lambda c: self._drop_stage(c, job_id))
 
+    async def overtaken(self, job_id: UUID) -> None:
+        """Drop what is staged, if nothing needs it: who has cancelled or deleted the load does not
+        wait for long until this process lets go of it.
+        """
+        await self.failed(job_id)
+
     async def _drop_stage(self, connection: AsyncConnection, job_id: UUID) -> None:
         async with self._place.at(connection) as target:
+            await self._loader.begin(target)
             await self._loader.drop_stage(target, job_id)
             if self._place.ledger is not None:
                 await self._place.ledger.remove(target, job_id, "staged")
@@ -1093,11 +1107,21 @@ async def _drop_unneeded(connection: AsyncConnection, place: Place, job_id: UUID
         if status in ACTIVE_JOBS or can_retry:
             return
     async with place.at(connection) as target:
+        await place.loader.begin(target)
         if await place.loader.has_stage(target, job_id):
             logger.info("Dropping the staging table of %s", job_id)
             await place.loader.drop_stage(target, job_id)
             if place.ledger is not None:
                 await place.ledger.remove(target, job_id, "staged")
+
+
+async def drop_all(target: AsyncConnection, place: Place, job_id: UUID) -> None:
+    """Drop everything of a job that is deleted. The entries in the ledger go last, since the sweep
+    finds staging tables by them, and one of them keeps a stopped process from committing the load:
+    dropping the staging table waits until the transaction of such a process has ended.
+    """
+    await place.loader.drop_stage(target, job_id)
+    await drop_record(target, place, job_id)
 
 
 async def drop_record(target: AsyncConnection, place: Place, job_id: UUID) -> None:
