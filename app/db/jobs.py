@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
 from app.db import outbox
+from app.db.helper_jobs import is_helper
 from app.db.job_order import Order, Place, after, compared, rejected_rows, rows_cut
 from app.db.labels import add_labels, has_label
 from app.db.models import Chunk, File, Job, JobResult
@@ -194,6 +195,10 @@ class JobFilter:
     """Part of the file's name, in any case."""
     with_parts: bool = True
     """Whether to include jobs that are parts of others."""
+    with_helpers: bool | None = None
+    """Whether to include jobs that help others (app/db/helper_jobs.py). None: those that are not
+    parts of others, too.
+    """
     origin: str | None = None
     """Endpoint that created them."""
     is_undone: bool | None = None
@@ -293,11 +298,20 @@ def _conditions(
     if job_filter.search:
         yield _named_like(job_filter.search, is_sqlite=is_sqlite)
     if not job_filter.with_parts:
-        yield Job.parent_id.is_(None)
+        yield _is_whole(with_corrections=job_filter.with_helpers is True)
+    if job_filter.with_helpers is False:
+        yield ~is_helper()
     if job_filter.origin is not None:
         yield Job.origin == job_filter.origin
     if job_filter.is_undone is not None:
         yield Job.undo_state.is_not(None) if job_filter.is_undone else Job.undo_state.is_(None)
+
+
+def _is_whole(*, with_corrections: bool) -> ColumnElement[bool]:
+    """Match jobs that are no parts of others; a correction has a parent, too."""
+    if with_corrections:
+        return or_(Job.parent_id.is_(None), Job.origin == outbox.CORRECTIONS)
+    return Job.parent_id.is_(None)
 
 
 def _can_retry() -> ColumnElement[bool]:

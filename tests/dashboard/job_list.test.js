@@ -13,10 +13,12 @@ const NONE = {
   from: "",
   to: "",
   rejected: "",
+  helpers: "",
 };
 const JOB = {
   number: 55,
   parent_id: null,
+  helps: null,
   filename: "Orders.csv",
   status: "completed",
   processor: "rows",
@@ -54,8 +56,17 @@ test("all conditions must hold, and a part is never listed", () => {
 
 test("an action on all that match has the same conditions", () => {
   const body = where({ ...NONE, label: "q3", rejected: "0", status: "failed" });
-  assert.deepEqual(body, { label: ["q3"], rejected_over: 0, status: "failed" });
-  assert.deepEqual(where(NONE), {});
+  assert.deepEqual(body, { label: ["q3"], rejected_over: 0, status: "failed", helpers: false });
+  assert.deepEqual(where(NONE), { helpers: false });
+  assert.deepEqual(where({ ...NONE, helpers: "shown" }), {});
+});
+
+test("a job that helps another one is listed if it is asked for, also by its number", () => {
+  const correction = { ...JOB, parent_id: "x", helps: 54 };
+  assert.ok(!fits(correction, NONE));
+  assert.ok(fits(correction, { ...NONE, helpers: "shown" }));
+  assert.ok(fits(correction, { ...NONE, search: "#55" }));
+  assert.ok(!fits({ ...JOB, parent_id: "x" }, { ...NONE, helpers: "shown" }));
 });
 
 test("options are texts or JSON in a query, labels are said once", () => {

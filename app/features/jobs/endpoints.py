@@ -56,6 +56,15 @@ async def list_jobs(
         Name | None, Query(description="Part of the file's name, in any case.")
     ] = None,
     parts: Annotated[Flag, Query(description="Also parts of jobs.")] = True,
+    helpers: Annotated[
+        Flag | None,
+        Query(
+            description=(
+                "`false`: without corrections, and without profiles and trials over the file of"
+                " an earlier job. `true`: with all of them, even if `parts=false`."
+            )
+        ),
+    ] = None,
     number: Annotated[
         Integer | None, Query(ge=1, le=2**62, description="Only the job with this number.")
     ] = None,
@@ -90,6 +99,7 @@ async def list_jobs(
         until,
         search,
         with_parts=parts,
+        with_helpers=helpers,
         number=number,
         labels=tuple(label),
         rejected_over=rejected_over,

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs
 from app.db.engine import Database
+from app.db.helper_jobs import help_of, helped
 from app.db.job_order import Order, Place, Sort
 from app.db.jobs import JobFilter
 from app.db.labels import count_labels, labels_of
@@ -98,10 +99,19 @@ async def describe(connection: AsyncConnection, rows: Sequence[ListedJob]) -> li
         tallies |= await chunks.tallies(connection, parents, of_parts=True)
     marks = await marks_of(connection, rows)
     labels = await labels_of(connection, [row.id for row in rows])
+    helped_numbers = await helped(connection, rows)
     return [
         _item(row, tallies.get(row.id), marks.get(row.id, []), labels.get(row.id, []))
+        | _help(row, helped_numbers.get(row.id))
         for row in rows
     ]
+
+
+def _help(job: ListedJob, number: int | None) -> dict[str, Any]:
+    """Return which job this one helps, and as what; null for a job in its own right."""
+    if number is None:
+        return {"helps": None, "helps_as": None}
+    return {"helps": number, "helps_as": f"{help_of(job)} of #{number}"}
 
 
 def _item(

@@ -80,6 +80,12 @@ class JobItem(Answer):
         description="What the job waits for, such as a model service; null if it does not wait."
     )
     parent_id: UUID | None = Field(description="The job that this one is a part of; null if none.")
+    helps: int | None = Field(
+        description="Number of the job that it corrects, profiles or tries out; null if none."
+    )
+    helps_as: str | None = Field(
+        description="The same in words: `correction of #55`, `profile of #55`, `trial of #55`."
+    )
     parts: int | None = Field(description="Number of its parts; null if it has rows of its own.")
     priority: int = Field(description="0-10; higher goes first.")
     labels: list[str] = Field(description=LABELS)
@@ -153,6 +159,9 @@ class JobWhere(BaseModel):
     rejected_over: float | None = Field(
         default=None, ge=0, lt=100, description="More than this percentage is rejected."
     )
+    helpers: StrictBool = Field(
+        default=True, description="Also profiles and trials that help other jobs."
+    )
 
 
 class BulkRequest(BaseModel):
@@ -210,6 +219,7 @@ class BulkRequest(BaseModel):
             with_parts=False,
             labels=tuple(where.label),
             rejected_over=where.rejected_over,
+            with_helpers=None if where.helpers else False,
         )
         return Chosen(job_filter=job_filter, limit=self.limit)
 

@@ -7,7 +7,7 @@ function startOf(day, plusDays = 0) {
 }
 
 /** Returns the filters as conditions of the service. */
-export function conditions({ search, status, processor, label, from, to, rejected }) {
+export function conditions({ search, status, processor, label, from, to, rejected, helpers }) {
   const number = /^#([1-9]\d{0,17})$/.exec(search.trim())?.[1] ?? "";
   return {
     number,
@@ -18,16 +18,18 @@ export function conditions({ search, status, processor, label, from, to, rejecte
     since: from && startOf(from),
     until: to && startOf(to, 1),
     rejected_over: rejected,
+    helpers: Boolean(number || helpers),
   };
 }
 
-/** Returns whether a job meets the filters. A part of a job never does. */
+/** Returns whether a job meets the filters. A part of a job never does, and a job that helps another
+ *  one only if they are asked for. */
 export function fits(item, filter) {
   const wanted = conditions(filter);
   const rows = Object.values(item.counts).reduce((sum, count) => sum + count, 0);
   const created = new Date(item.created_at);
   return (
-    !item.parent_id &&
+    (item.helps ? wanted.helpers : !item.parent_id) &&
     (!wanted.number || String(item.number) === wanted.number) &&
     (!wanted.search || item.filename.toLowerCase().includes(wanted.search.toLowerCase())) &&
     (!wanted.status || item.status === wanted.status) &&
@@ -42,10 +44,11 @@ export function fits(item, filter) {
 
 /** Returns the filters as the body of an action on all jobs that meet them. */
 export function where(filter) {
-  const { number, label, rejected_over: over, ...others } = conditions(filter);
+  const { number, label, rejected_over: over, helpers, ...others } = conditions(filter);
   if (number) return null;
   const body = Object.fromEntries(Object.entries(others).filter(([, value]) => value));
   if (label) body.label = [label];
   if (over !== "") body.rejected_over = Number(over);
+  if (!helpers) body.helpers = false;
   return body;
 }

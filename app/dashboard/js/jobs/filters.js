@@ -16,6 +16,7 @@ const EMPTY = {
   from: "",
   to: "",
   rejected: "",
+  helpers: "",
   sort: "",
   order: "",
 };
@@ -82,6 +83,7 @@ export function filterBar(params, onchange) {
   );
   const from = h("input", { type: "date", "aria-label": t("Created from") });
   const to = h("input", { type: "date", "aria-label": t("Created to") });
+  const helpers = h("input", { type: "checkbox" });
   const sort = select(
     Object.entries(SORTS).map(([name, each]) => [name, t("By {name}", { name: each.name })]),
     "",
@@ -97,6 +99,12 @@ export function filterBar(params, onchange) {
     label,
     rejected,
     h("span.dates", {}, t("from"), from, t("to"), to),
+    h(
+      "label.check",
+      { title: t("Corrections, and profiles and trials of a file that has a job already") },
+      helpers,
+      t("Helper jobs"),
+    ),
     h("span.narrow-only", {}, sort),
     names,
   );
@@ -144,6 +152,7 @@ export function filterBar(params, onchange) {
     for (const [name, control] of Object.entries(controls))
       if (control !== document.activeElement || control.value.trim() !== filter[name])
         control.value = filter[name];
+    helpers.checked = Boolean(filter.helpers);
     sort.value = filter.sort || "created";
   }
 
@@ -219,6 +228,7 @@ export function filterBar(params, onchange) {
   );
   for (const control of [status, kind, label, rejected, from, to])
     control.addEventListener("change", take);
+  helpers.addEventListener("change", () => set({ helpers: helpers.checked ? "shown" : "" }));
   sort.addEventListener("change", () => sortBy(sort.value));
 
   /** Orders by this column; a second time, the other way round. */
@@ -253,11 +263,11 @@ export function filterBar(params, onchange) {
     sortBy,
     readLabels,
     get isSet() {
-      const { sort: _, order: __, ...conditionsOnly } = filter;
+      const { sort: _, order: __, helpers: ___, ...conditionsOnly } = filter;
       return Object.values(conditionsOnly).some(Boolean);
     },
     setLabel: (value) => set({ label: filter.label === value ? "" : value }),
-    clear: () => set({ ...EMPTY, sort: filter.sort, order: filter.order }),
+    clear: () => set({ ...EMPTY, helpers: filter.helpers, sort: filter.sort, order: filter.order }),
     dispose: () => clearTimeout(timer),
   };
 }

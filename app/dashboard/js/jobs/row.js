@@ -33,6 +33,13 @@ function needPace() {
   );
 }
 
+/** What a job is to the job that it helps (`helps_as` of the service). */
+const HELPS = {
+  correction: (number) => t("correction of #{number}", { number }),
+  profile: (number) => t("profile of #{number}", { number }),
+  trial: (number) => t("trial of #{number}", { number }),
+};
+
 /** Draws a job. `does` are {select(event), isSelected(id), remove(job), filterBy(label)}. */
 export function jobRow(first, does) {
   let job = first;
@@ -122,7 +129,7 @@ export function jobRow(first, does) {
       [
         item.processor,
         item.parts && plural(item.parts, "part"),
-        item.is_trial && t("a trial"),
+        helpText(item) ?? (item.is_trial && t("a trial")),
         undoWords(item.undo_state),
       ]
         .filter(Boolean)
@@ -164,6 +171,12 @@ export function jobRow(first, does) {
 
 function undoWords(undoState) {
   return { undoing: t("being undone"), undone: t("undone") }[undoState];
+}
+
+/** Which job this one helps; null if none. */
+function helpText({ helps, helps_as: as }) {
+  const [kind] = as?.split(" ") ?? [];
+  return HELPS[kind]?.(helps) ?? null;
 }
 
 /** What a job does now, or why it failed. */

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from app.features.tables.loading.processor import NAME, LoadProcessor
 from app.features.tables.loading.stored import as_text
 from app.features.tables.requests import LoadOptions
@@ -16,7 +18,9 @@ def load(tables: Tables) -> JobType:
 
         async def plan(file: InputFile) -> Plan:
             load_plan = await planned(file)
-            stored = {**stored_names(load_plan), "plan": as_text(load_plan)}
+            stored: dict[str, Any] = {**stored_names(load_plan), "plan": as_text(load_plan)}
+            if load_plan.is_dry_run:
+                stored["dry_run"] = True
             if options.template_id is not None:
                 stored["template_id"] = str(options.template_id)
             return Plan(NAME, stored, columns=load_plan.names)
