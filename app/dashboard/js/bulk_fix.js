@@ -92,7 +92,7 @@ function shapePlan(cause, header, { delimiter, isFixed }) {
       count: plural(cause.count, "reject"),
       reason: reasonName(cause.code),
     }),
-    fields: [field(t("Change"), kind), columnField, betweenField],
+    fields: [h("div.whole", {}, field(t("Change"), kind)), columnField, betweenField],
     controls: [kind, column, between],
     first: kind,
     filter: { code: cause.code },

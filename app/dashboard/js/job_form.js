@@ -50,7 +50,8 @@ export function jobForm(first, priorityNow, { isUpload = true, labelsNow = [] } 
   const details = h("details", { hidden: true }, h("summary", {}, t("More options")), more);
 
   const ask = () => {
-    asked = optionFields(types.find((type) => type.processor === processor.value)?.options);
+    const type = types.find((each) => each.processor === processor.value);
+    asked = optionFields(type?.options, processor.value);
     replace(options, asked.fields);
     replace(more, asked.more);
     options.hidden = !asked.fields.length;

@@ -1,7 +1,7 @@
 // A form for the options of a job type, made from their JSON Schema.
 
 import * as api from "./api.js";
-import { field, h, select } from "./dom.js";
+import { field, h, replace, select, uid } from "./dom.js";
 import { t } from "./messages.js";
 
 /** Processors with a view of their own; a transform is also offered as "hold it against". */
@@ -94,6 +94,83 @@ function connections() {
   return choice;
 }
 
+/** The options of a load that everybody decides about, in their order; the others are in `more`. */
+const LOAD = {
+  connection: { title: t("Database") },
+  table: {
+    title: t("Table"),
+    hint: t("One that exists; Tables creates a new one from a file that was analysed."),
+  },
+  mode: { title: t("Mode") },
+  key: {
+    title: t("Key"),
+    hint: t("Columns that identify a row, separated by commas; the primary key if left empty."),
+  },
+};
+/** Without `create`, which needs an analysis of the file first. */
+const MODES = {
+  append: t("Append: every row is new"),
+  upsert: t("Upsert: update by key, insert the others"),
+  update: t("Update: by key, reject the others"),
+  insert_new: t("Insert new: skip keys that are there"),
+  replace: t("Replace: exchange all rows"),
+  mirror: t("Mirror: upsert, and delete what the file lacks"),
+};
+
+/** An input that proposes the tables of a database. */
+function tableInput(connection) {
+  const names = h("datalist", { id: uid("tables") });
+  const input = h("input", { name: "table", required: true, list: names.id, spellcheck: "false" });
+  const load = () =>
+    api.get(api.query("/api/v1/tables", { connection: connection.value, limit: 500 })).then(
+      ({ items }) =>
+        replace(
+          names,
+          items.map(({ name }) => h("option", { value: name })),
+        ),
+      () => replace(names), // without the list, a name can be written
+    );
+  connection.addEventListener("change", load);
+  load();
+  return { input, names };
+}
+
+/** A choice of what a load does with the rows of the table. */
+const modeChoice = (usual) =>
+  select(Object.entries(MODES), usual ?? "append", { name: "mode", required: true });
+
+/** Returns the form of a load, as optionFields does: short, with the rest in `more`. */
+function loadFields(schema) {
+  const others = Object.fromEntries(
+    Object.entries(schema.properties).filter(([name]) => !Object.hasOwn(LOAD, name)),
+  );
+  const rest = optionFields({ ...schema, properties: others });
+  const connection = connections();
+  const { input, names } = tableInput(connection);
+  const mode = modeChoice(schema.properties.mode?.default);
+  const key = h("input", { name: "key", spellcheck: "false", placeholder: "id" });
+  const keyField = field(LOAD.key.title, key, LOAD.key.hint);
+  const showKey = () => (keyField.hidden = ["append", "replace"].includes(mode.value));
+  mode.addEventListener("change", showKey);
+  showKey();
+  return {
+    fields: [
+      field(LOAD.connection.title, connection),
+      field(LOAD.table.title, input, LOAD.table.hint),
+      names,
+      field(LOAD.mode.title, mode),
+      keyField,
+    ],
+    more: [...rest.fields, ...rest.more],
+    read() {
+      const named = { table: input.value.trim(), mode: mode.value };
+      if (connection.value) named.connection = connection.value;
+      const columns = keyField.hidden ? [] : separated(key.value);
+      return { ...rest.read(), ...named, ...(columns.length && { key: columns }) };
+    },
+  };
+}
+
 /** A choice of the saved templates. */
 function templates() {
   const choice = select([["", "–"]], "", { name: TEMPLATE });
@@ -143,7 +220,8 @@ const hintOf = ({ description = "" }) => (description.includes("/api/") ? null :
 /** Returns {fields, more, read()}: the fields of the options; in `more` those of documents that are
  *  not required. `read` returns the options that were filled in, and throws a SyntaxError that
  *  names the one that cannot be read. */
-export function optionFields(schema = /** @type {any} */ ({})) {
+export function optionFields(schema = /** @type {any} */ ({}), processor = "") {
+  if (processor === "load") return loadFields(schema);
   const { properties = {}, required = [] } = schema;
   const controls = Object.entries(properties).map(([name, property]) => ({
     name,

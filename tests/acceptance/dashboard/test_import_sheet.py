@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -122,3 +123,29 @@ def test_a_file_that_was_read_wrongly_is_read_again(page: Page, api: Api) -> Non
     expect(page.locator(".proof.closed")).to_contain_text("accounted for: 83 loaded.")
     page.get_by_text("More", exact=True).click()
     expect(page.get_by_role("button", name="Read again with …")).to_be_visible()
+
+
+def test_a_load_is_asked_for_by_a_short_form(page: Page, api: Api) -> None:
+    page.goto("/")
+    drop(page, "people.csv", b"id,name\n1,Ada\n2,Bob\n", starts=False)
+    sheet = page.get_by_role("dialog", name="Import")
+    expect(sheet.get_by_role("columnheader", name="name")).to_be_visible()
+    sheet.get_by_role("combobox", name="Processor").select_option("load")
+    mode = sheet.locator("select[name=mode]")
+    key = sheet.locator("input[name=key]")
+    expect(mode).to_have_value("append")
+    expect(key).to_be_hidden()
+    mode.select_option("upsert")
+    expect(key).to_be_visible()
+    expect(sheet.locator("[name=visibility]")).to_be_hidden()  # it is among "More options"
+    assert not violations(page)
+    sheet.get_by_role("button", name="Start").click()
+    expect(sheet).to_be_visible()  # the table has no name yet
+    sheet.locator("input[name=table]").fill("nowhere")
+    key.fill("id, name")
+    with page.expect_request(re.compile("/api/v1/upload")) as sent:
+        sheet.get_by_role("button", name="Start").click()
+    asked = parse_qs(urlsplit(sent.value.url).query)
+    named = {name: asked[f"option.{name}"] for name in ("table", "mode", "key")}
+    assert named == {"table": ["nowhere"], "mode": ["upsert"], "key": ['["id","name"]']}
+    expect(page.get_by_text("There is no table")).to_be_visible()

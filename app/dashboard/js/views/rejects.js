@@ -30,8 +30,11 @@ const MAX_AT_ONCE = 1000; // limit of the service for one correction by cells
 const beside = matchMedia("(min-width: 1100px)");
 const SAMPLE = 50;
 /** Number of columns of the table before the cells. */
-const FIRST_CELL = 3;
+const FIRST_CELL = 2;
 const LOST = "\ufffd";
+
+/** Why a row was rejected, in one text. */
+const reasonText = ({ code, message }) => `${reasonName(code)}: ${message}`;
 
 /** The row as in the file. Unreadable bytes are the replacement character. */
 const textOf = (reject) => reject.raw ?? reject.text ?? "";
@@ -273,10 +276,14 @@ export default function rejects({ id, status: first, correctable, refresh, again
       decisionRow.hidden = !open.length;
       replace(
         decisionRow,
-        open.map(({ kind, label }) => [
-          button(label, () => settle(kind)),
-          kind === "join" && target,
-        ]),
+        open.map(({ kind, label }) =>
+          h(
+            "span.decision",
+            {},
+            button(label, () => settle(kind)),
+            kind === "join" && target,
+          ),
+        ),
       );
     };
     const settle = (kind) => {
@@ -498,7 +505,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
 
   /** Width of a column of texts, so that none of these is cut. */
   const widthOf = (texts) =>
-    Math.min(760, 30 + 7.6 * Math.max(8, ...texts.map((each) => each.length)));
+    Math.min(480, 30 + 7.6 * Math.max(8, ...texts.map((each) => each.length)));
   const numberWidth = () => {
     const { loaded, rejected } = status.counts;
     return Math.max(64, 28 + 9 * count(loaded + rejected).length);
@@ -521,13 +528,8 @@ export default function rejects({ id, status: first, correctable, refresh, again
       },
       {
         label: t("Reason"),
-        width: widthOf([...sample.map(({ code }) => reasonName(code)), "x".repeat(20)]),
-        text: (row) => reasonName(row.code),
-      },
-      {
-        label: t("What is wrong"),
-        width: widthOf(sample.map(({ message }) => message)),
-        text: (row) => row.message,
+        width: widthOf(sample.map(reasonText)),
+        text: reasonText,
       },
       ...shown.map((name, i) => ({
         label: name,
@@ -567,7 +569,6 @@ export default function rejects({ id, status: first, correctable, refresh, again
         tone: () => "dim",
         text: (row) => count(row.line),
       },
-      { label: t("Code"), width: 190, tone: () => "dim", text: (row) => row.code },
     ];
     table = new DataTable({
       label: t("Rejected rows of {name}", { name: status.filename }),
