@@ -406,7 +406,13 @@ class FileStatus(Answer):
     user_id: str = Field(description="Owner of the job.")
     status: Status = Field(description="`completed_with_errors` if some rows are rejects.")
     waiting_on: str | None = Field(
-        description="What the job waits for, such as a model service; null if it does not wait."
+        description=(
+            "What the job waits for, such as a model service, or a table with the session that "
+            "locks it; null if it does not wait."
+        )
+    )
+    waiting_since: datetime | None = Field(
+        description="Time since when it waits; null if it does not wait."
     )
     parent_id: UUID | None = Field(description="The job that this one is a part of; null if none.")
     total_chunks: int = Field(description="Chunks so far; final once `split_complete` is true.")

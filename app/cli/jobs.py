@@ -42,7 +42,17 @@ from app.cli.many import (
     print_count,
 )
 from app.cli.render import Silent, board, table
-from app.cli.text import FINAL, ago, duration, quantity, rows_text, shown, size, state_text
+from app.cli.text import (
+    FINAL,
+    ago,
+    duration,
+    quantity,
+    rows_text,
+    shown,
+    size,
+    state_text,
+    waits_for,
+)
 from app.jobs.time_left import SHORT_SECONDS, seconds_run
 
 if TYPE_CHECKING:
@@ -574,7 +584,7 @@ def _show_status(body: dict[str, Any]) -> None:
     if body["eta_seconds"] is not None and seconds_run(body) >= SHORT_SECONDS:
         lines.append(("left", duration(body["eta_seconds"])))
     if body["waiting_on"]:
-        lines.append(("waits for", body["waiting_on"]))
+        lines.append(("waits for", waits_for(body)))
     if body["error"]:
         lines.append(("error", str(body["error"].get("message", body["error"]))))
     for error in body["errors"]:

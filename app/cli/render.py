@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.cli.common import as_json, print_result, print_status
-from app.cli.text import FINAL, duration, quantity, rows_text, shown, size, state_text
+from app.cli.text import FINAL, duration, quantity, rows_text, shown, size, state_text, waits_for
 from app.jobs.time_left import SHORT_SECONDS, Pace, paced, seconds_run
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class OnTerminal(Silent):
             if pace is not None and pace.left is not None:
                 note += f", {duration(pace.left)} left"
         if status["waiting_on"]:
-            note += f", waiting for {status['waiting_on']}"
+            note += f", waiting for {waits_for(status)}"
         self._bars.show(key, shown(name, 30), status["progress_percent"], note)
 
     def over(self, key: str, text: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,6 +44,12 @@ def duration(seconds: float) -> str:
     minutes, seconds_left = divmod(total_seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds_left:02}" if hours else f"{minutes}:{seconds_left:02}"
+
+
+def waits_for(status: Mapping[str, Any]) -> str:
+    """Return what a job waits for, and since when."""
+    since = status.get("waiting_since")  # older servers do not say it
+    return shown(str(status["waiting_on"])) + (f", since {ago(since)}" if since else "")
 
 
 def ago(moment: str, now: datetime | None = None) -> str:

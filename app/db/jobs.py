@@ -608,12 +608,22 @@ async def advance_split(
     return JobStatus(status) if status else None
 
 
-async def set_waiting_on(connection: AsyncConnection, job_id: UUID, waiting_on: str | None) -> None:
-    """Store what an active job waits for outside of this service; None once it continues."""
+async def set_waiting_on(
+    connection: AsyncConnection, job_id: UUID, waiting_on: str | None, detail: str | None = None
+) -> None:
+    """Store what an active job waits for outside of this service, also in words if there are more
+    of them; None once it continues. It waits since the first call that was not followed by None.
+    """
+    since = None if waiting_on is None else func.coalesce(Job.waiting_since, now())
     query = (
         update(Job)
         .where(Job.id == job_id, Job.status.in_(ACTIVE_JOBS))
-        .values(waiting_on=waiting_on, updated_at=now())
+        .values(
+            waiting_on=waiting_on,
+            waiting_detail=None if detail is None else detail[:300],
+            waiting_since=since,
+            updated_at=now(),
+        )
     )
     await connection.execute(query)
 

@@ -226,6 +226,9 @@ class Job(Base):
     """W3C traceparent of the spans of its work, in whatever process; null while tracing is off."""
     waiting_on: Mapped[str | None] = mapped_column(String(20))
     """The external service that the job waits for."""
+    waiting_detail: Mapped[str | None] = mapped_column(String(300))
+    """The same in words, such as a table and the session that holds a lock on it."""
+    waiting_since: Mapped[datetime | None]
     total_rows: Mapped[int | None]
     """Rows counted during the upload, for endpoints that return the number immediately."""
     split_offset: Mapped[int]

@@ -181,6 +181,8 @@ class JobBase(msgspec.Struct, frozen=True):
     rejects_removed_at: datetime | None
     trace: str | None
     waiting_on: str | None
+    waiting_detail: str | None
+    waiting_since: datetime | None
     total_rows: int | None
     split_offset: int
     split_rows: int

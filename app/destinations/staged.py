@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db.results import PageHead
 from app.db.rows import PageRow
 from app.destinations.base import ReadBack, ResultDestination
+from app.errors import TransientError
 from app.formats.base import Format
 from app.processors.base import Conclusion, Output
 
@@ -111,6 +112,12 @@ class StagedResults(ResultDestination):
         Return False if they are published already, where this database has no part in that.
         """
         return True
+
+    async def waits_for(self, error: TransientError) -> str | None:
+        """Return in words what publishing waits for, after it was rolled back by this error; None
+        if the error says all.
+        """
+        return None
 
     async def let_go(self, job_id: UUID) -> None:
         """Release what an assembly holds open, after the transaction that publishes it failed or

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, jobs, undo
 from app.db.engine import Database
 from app.db.labels import labels_of
-from app.db.rows import ChunkTally, JobRow, ListedJob, data_bytes
+from app.db.rows import ChunkTally, JobBase, JobRow, ListedJob, data_bytes
 from app.errors import JobHasParts, NotFound, RowsRemoved, TransientError
 from app.jobs.pace import Mark, marks_per_job, rows_left, rows_per_second, seconds_left
 from app.jobs.topics import Topic, Topics
@@ -182,15 +182,24 @@ async def marks_of(
     return marks
 
 
+def waiting(job: JobBase) -> dict[str, str | None]:
+    """Return what a job waits for and since when; both are None if it does not wait."""
+    if JobStatus(job.status).is_final or job.waiting_on is None:
+        return {"waiting_on": None, "waiting_since": None}
+    return {
+        "waiting_on": job.waiting_detail or job.waiting_on,
+        "waiting_since": _iso(job.waiting_since),
+    }
+
+
 def _by_status(tally: Sequence[ChunkTally]) -> dict[ChunkStatus, ChunkTally]:
     return {ChunkStatus(t.status): t for t in tally}
 
 
 def _with_parts(body: dict[str, Any], parts: Sequence[JobRow]) -> dict[str, Any]:
     """Add the parts to the status of a job with parts, except for the sums."""
-    waiting = {
-        part.waiting_on for part in parts if part.waiting_on and not JobStatus(part.status).is_final
-    }
+    waits = [wait for part in parts if (wait := waiting(part))["waiting_on"]]
+    first = min(waits, key=lambda wait: str(wait["waiting_on"]), default=None)
     count = dict.fromkeys(map(str, JobStatus), 0)
     for part in parts:
         count[part.status] += 1
@@ -198,7 +207,7 @@ def _with_parts(body: dict[str, Any], parts: Sequence[JobRow]) -> dict[str, Any]
     return body | {
         "total_chunks": sum(part.chunk_count for part in parts),
         "split_complete": all(part.split_done for part in parts),
-        "waiting_on": min(waiting, default=None),
+        **(first or {"waiting_on": None, "waiting_since": None}),
         "parts": {"total": len(parts), **count},
         "errors": [{"job_id": str(p.id), "filename": p.filename, "error": p.error} for p in failed],
     }
@@ -237,7 +246,7 @@ def status_body(
         "number": job.number,
         "user_id": job.owner,
         "status": status,
-        "waiting_on": None if status.is_final else job.waiting_on,
+        **waiting(job),
         "parent_id": str(job.parent_id) if job.parent_id else None,
         "total_chunks": job.chunk_count,
         "processed_chunks": total("chunks", ChunkStatus.COMPLETED),

@@ -79,14 +79,11 @@ class Finisher:
         Raises the errors of the processor.
         """
         with tracing.span("conclude", job.trace, {"granula.job.id": str(job.id)}) as span:
-            concluded = await self._concluder.conclude(job) if concludes(job) else None
             try:
-                ending = await self._database.transact(
-                    lambda connection: self._end(connection, job, concluded)
-                )
-            finally:
-                if job.destination.staged is not None:
-                    await job.destination.staged.let_go(job.id)
+                concluded, ending = await self._try_to_end(job)
+            except TransientError as error:
+                await self._say_wait(job, error)
+                raise
             await self._put_away(job, concluded, ending)
             if isinstance(ending, NotEnded):
                 span.discard()
@@ -97,6 +94,30 @@ class Finisher:
             if self._delete_file and job.uri and ending.status in WHOLE:
                 await self._delete_if_done(job)
             return True
+
+    async def _try_to_end(self, job: JobSnapshot) -> tuple[Concluded | None, Ending]:
+        concluded = await self._concluder.conclude(job) if concludes(job) else None
+        try:
+            ending = await self._database.transact(
+                lambda connection: self._end(connection, job, concluded)
+            )
+        finally:
+            if job.destination.staged is not None:
+                await job.destination.staged.let_go(job.id)
+        return concluded, ending
+
+    async def _say_wait(self, job: JobSnapshot, error: TransientError) -> None:
+        """Store what the last step of a job with staged results waits for."""
+        staged = job.destination.staged
+        if staged is None:
+            return
+        try:
+            detail = await staged.waits_for(error) if error.waiting_on else None
+            await self._database.transact(
+                lambda c: jobs.set_waiting_on(c, job.id, error.waiting_on, detail)
+            )
+        except TransientError as other:
+            logger.info("Cannot say what %s waits for: %s", job.id, other)
 
     async def _end(
         self, connection: AsyncConnection, job: JobSnapshot, concluded: Concluded | None

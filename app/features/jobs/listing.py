@@ -20,7 +20,7 @@ from app.db.labels import count_labels, labels_of
 from app.db.rows import JobTally, ListedJob, data_bytes
 from app.errors import InvalidParameter
 from app.jobs.pace import Mark, rows_left, rows_per_second, seconds_left
-from app.jobs.progress import find, marks_of, percent
+from app.jobs.progress import find, marks_of, percent, waiting
 from app.states import JobStatus, row_counts
 
 __all__ = ["Order", "Sort", "describe", "list_chunks", "list_jobs", "list_labels"]
@@ -143,7 +143,7 @@ def _item(
         "filename": job.filename,
         "processor": job.processor,
         "status": status,
-        "waiting_on": None if status.is_final else job.waiting_on,
+        **waiting(job),
         "parent_id": str(job.parent_id) if job.parent_id else None,
         "parts": job.child_count,
         "priority": job.priority,

@@ -77,7 +77,13 @@ class JobItem(Answer):
     processor: str = Field(description="Processor that runs each row.")
     status: Status = Field(description="`completed_with_errors` if some rows are rejects.")
     waiting_on: str | None = Field(
-        description="What the job waits for, such as a model service; null if it does not wait."
+        description=(
+            "What the job waits for, such as a model service, or a table with the session that "
+            "locks it; null if it does not wait."
+        )
+    )
+    waiting_since: datetime | None = Field(
+        description="Time since when it waits; null if it does not wait."
     )
     parent_id: UUID | None = Field(description="The job that this one is a part of; null if none.")
     helps: int | None = Field(
@@ -430,7 +436,13 @@ class JobState(Answer):
         description="For a batch: job, status and progress of each file."
     )
     waiting_on: str | None = Field(
-        description="What the job waits for, such as a model service; null if it does not wait."
+        description=(
+            "What the job waits for, such as a model service, or a table with the session that "
+            "locks it; null if it does not wait."
+        )
+    )
+    waiting_since: datetime | None = Field(
+        description="Time since when it waits; null if it does not wait."
     )
     counts: RowCounts = Field(description="Rows so far by outcome.")
     undo: UndoState | None = Field(description="Progress of its undo; null if it was not undone.")

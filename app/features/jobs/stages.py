@@ -16,6 +16,7 @@ from app.db import chunks, jobs, undo
 from app.db.engine import Database
 from app.db.rows import JobRow, data_bytes, data_start
 from app.errors import NotFound, ResultNotReady, ResultUnavailable
+from app.jobs.progress import waiting
 from app.processors.base import CollectsFiles
 from app.processors.options import Options
 from app.processors.registry import Processors
@@ -230,7 +231,7 @@ def _body(
         "reference_file_id": job.options.get("reference_file_id"),
         "template_id": job.options.get("template_id"),
         "result_file_id": str(job.result_file_id) if job.result_file_id else None,
-        "waiting_on": None if status.is_final else job.waiting_on,
+        **waiting(job),
         "undo": undo.body(job),
         "created_at": job.created_at.isoformat(),
         "updated_at": job.updated_at.isoformat(),

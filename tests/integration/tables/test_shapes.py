@@ -13,6 +13,7 @@ import pytest
 from tests.engine import Engine, EngineApi
 from tests.integration.crash.test_load import stages
 from tests.integration.tables.test_load import load
+from tests.remote import Remote
 
 ODD = 'Odd "Table" of 100%, $1 :x'
 ODD_COLUMN = 'a "b", :c; %s $1 ?'
@@ -148,6 +149,33 @@ def test_rows_are_loaded_into_their_partitions(engine: Engine) -> None:
         assert engine.sql("SELECT * FROM sales ORDER BY 1") == [(1, 2024, 6), (2, 2026, 7)]
 
 
+def waiting(api: EngineApi, job_id: str) -> dict[str, Any] | None:
+    status = api.status(job_id)
+    return status if status["waiting_on"] else None
+
+
+@on_postgresql
+def test_a_row_that_others_hold_is_named_by_its_table(remote: Remote) -> None:
+    """The last step is on a named connection."""
+    remote.engine.start()
+
+    async def locked() -> Any:
+        connection = await asyncpg.connect(remote.url.replace("+asyncpg", ""))
+        await connection.execute("BEGIN; UPDATE prices SET price = 8 WHERE id = 0")
+        return connection
+
+    connection = remote.engine.run(locked())
+    session = connection.get_server_pid()
+    job_id = remote.begin(b"id,price\n0,9\n", mode="upsert")
+    with remote.engine.api() as api:
+        status = api.wait_until(lambda: waiting(api, job_id), 30, "it to say what it waits for")
+        assert status["waiting_on"].endswith(f"public.prices, locked by session {session}")
+        remote.engine.run(connection.execute("ROLLBACK"))
+        remote.engine.run(connection.close())
+        assert api.finished(job_id)["waiting_on"] is None
+    assert remote.prices() == [(0, 9)]
+
+
 @on_postgresql
 def test_a_locked_table_is_waited_for(engine: Engine) -> None:
     engine.sql("CREATE TABLE prices (id INTEGER PRIMARY KEY)")
@@ -166,14 +194,29 @@ def test_a_locked_table_is_waited_for(engine: Engine) -> None:
         file_id = api.upload(b"id\n1\n")["file_id"]
         api.finished(file_id)
         connection = engine.run(locked())
+        session = connection.get_server_pid()
         body = {"type": "load", "file_id": file_id, "options": {"table": "prices"}}
         job_id = api.client.post("/api/v1/jobs", json=body).json()["job_id"]
         api.wait_until(somebody_waits, 30, "the load to wait")
         api.wait_until(lambda: not somebody_waits(), 30, "it to let others go first")
-        assert api.status(job_id)["status"] == "processing"
+        status = api.wait_until(lambda: waiting(api, job_id), 30, "it to say what it waits for")
+        assert status["status"] == "processing"
+        assert status["waiting_on"] == f"public.prices, locked by session {session}"
+        since = status["waiting_since"]
+        assert status["created_at"] < since
+        api.wait_until(somebody_waits, 30, "the next attempt")
+        api.wait_until(lambda: not somebody_waits(), 30, "it to end")
+        (listed,) = [
+            job for job in api.client.get("/api/v1/jobs").json()["items"] if job["job_id"] == job_id
+        ]
+        stage = api.client.get(f"/api/v1/jobs/{job_id}/status").json()
+        assert (listed["waiting_since"], stage["waiting_since"]) == (since, since)
+        assert listed["waiting_on"] == stage["waiting_on"] == status["waiting_on"]
         engine.run(connection.execute("COMMIT"))
         engine.run(connection.close())
-        assert api.finished(job_id)["status"] == "completed"
+        done = api.finished(job_id)
+        assert done["status"] == "completed"
+        assert done["waiting_on"] is done["waiting_since"] is None
         assert engine.sql("SELECT id FROM prices") == [(1,)]
         assert not stages(engine)
 

@@ -218,7 +218,13 @@ function outcomeCard(proofs) {
 
 /** Says what a job that has not ended is doing. */
 function underway(status) {
-  if (status.waiting_on) return t("Waits for {what}.", { what: status.waiting_on });
+  if (status.waiting_on && !status.waiting_since)
+    return t("Waits for {what}.", { what: status.waiting_on });
+  if (status.waiting_on)
+    return t("Waits for {what}, since {time}.", {
+      what: status.waiting_on,
+      time: when(status.waiting_since),
+    });
   if (status.status === "queued")
     return t("Waiting in the queue. Jobs of a higher priority go first.");
   if (!status.rows.total) return t("Just started: rows appear with the first part of the file.");

@@ -43,6 +43,7 @@ from app.features.tables.loading.loader import (
     TableLocked,
     runs_of,
 )
+from app.features.tables.loading.locks import lock_holders, session_words
 from app.features.tables.loading.places import ConnectionRemoved, NamedPlace, Place, Places
 from app.features.tables.loading.processor import NAME
 from app.features.tables.loading.record import (
@@ -1035,6 +1036,19 @@ class LoadedTable(StagedResults):
 
     async def forget(self, job_id: UUID) -> None:
         await self._clean(job_id, lambda c: self._drop_stage(c, job_id))
+
+    async def waits_for(self, error: TransientError) -> str | None:
+        """Return the table and who holds a lock on it. A lock may be gone by now, or be one on
+        another table that a rule of this one reads.
+        """
+        if not isinstance(error, TableLocked):
+            return None
+        table = self._plan.definition.name
+        if error.__cause__ is None:  # a load that is known, and not an answer of the database
+            return error.detail
+        async with self._place.working() as target:
+            sessions = await self._loader.fetch(target, lock_holders(table))
+        return f"{table}, locked by {session_words([pid for (pid,) in sessions])}"
 
     async def overtaken(self, job_id: UUID) -> None:
         """Drop what is staged, if nothing needs it: who has cancelled or deleted the load does not
