@@ -238,9 +238,7 @@ class Tables:
         async def plan(file: InputFile) -> LoadPlan:
             header = file.dialect["columns"]
             is_json = file.dialect["kind"] == "json"
-            facts: Sequence[Facts] = ()
-            if is_json or definition is None or options.on_schema_change == "add_columns":
-                facts = await self._facts(owner, file)
+            facts = await self._facts(owner, file)
             if is_json and facts:
                 header = [each.name for each in facts]
             elif is_json:
