@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from app.profiling.classes import NUMBERS, as_numbers, classify, taken
 from app.profiling.dates import PREFIX, formats, sort_key
+from app.profiling.marks import MARKED, count_marks, decide_marks
 from app.profiling.personal import KINDS, flags, signs
 from app.profiling.sketches import (
     SHOWN_CHARACTERS,
@@ -88,6 +89,8 @@ class Column(msgspec.Struct):
     """Number of characters of `first` and `last` if they were cut; else 0."""
     unmeasured: int = 0
     """Number of values without a length: objects and lists."""
+    marks: dict[str, int] = {}
+    """Number of values that each pair of decimal and thousands marks reads."""
 
     @classmethod
     def of(cls, cells: pa.StringArray, rows: Places, *, json: str = "") -> Column:
@@ -135,6 +138,10 @@ class Column(msgspec.Struct):
         if len(numeric):
             numbers = taken(texts, numeric)
             self.numbers = Numbers.of(as_numbers(numbers), numbers, counts[numeric])
+        is_marked = np.array([name in MARKED for name in names])
+        marked = np.flatnonzero(is_marked[codes])
+        if len(marked):
+            self.marks = count_marks(taken(texts, marked), pa.array(counts[marked]))
         sampled = SAMPLED if rows[0] <= BEGINNING_ROWS else SAMPLED_LATER
         sample = texts.slice(0, sampled).to_pylist()
         self.signs, self.looked_at = signs(sample), len(sample)
@@ -204,6 +211,7 @@ class Column(msgspec.Struct):
             first_length=first[1],
             last_length=last[1],
             unmeasured=self.unmeasured + other.unmeasured,
+            marks=_summed(self.marks, other.marks),
         )
 
     @property
@@ -226,6 +234,8 @@ class Column(msgspec.Struct):
             "type": verdict.type,
             "subtype": verdict.subtype,
             "format": verdict.format,
+            "readings": verdict.readings,
+            "as_number": self._as_number(),
             "reason": verdict.reason,
             "explanation": verdict.explanation,
             "counter_examples": self._counter_examples(verdict),
@@ -246,6 +256,16 @@ class Column(msgspec.Struct):
             "truncated": _truncated(low_length, high_length, samples),
             "classes": dict(sorted(self.classes.items(), key=lambda item: -item[1])),
             "personal_data": self.personal(name),
+        }
+
+    def _as_number(self) -> dict[str, str | None] | None:
+        marked = decide_marks(self.classes, self.marks)
+        if marked is None:
+            return None
+        return {
+            "subtype": marked.subtype,
+            "decimal_mark": marked.marks.decimal,
+            "thousands_mark": marked.marks.thousands or None,
         }
 
     def _lengths(self) -> dict[str, float] | None:

@@ -6,7 +6,7 @@ against the type are listed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.profiling.classes import AMBIGUOUS_DECIMAL, LONG_INTEGER, NUMBERS, WHY
 from app.profiling.dates import PREFIX, formats
@@ -29,6 +29,8 @@ class Verdict:
     explanation: str | None = None
     against: list[str] = field(default_factory=list)
     """Classes that made the column text, the rarest first."""
+    readings: list[str] = field(default_factory=list)
+    """Formats of dates that all values have, if there are several."""
 
 
 def decide(classes: dict[str, int]) -> Verdict:
@@ -77,8 +79,9 @@ def _date(names: list[str]) -> Verdict:
         (date,) = possible
         return Verdict("date", "datetime" if date.time else "date", date.pattern)
     if possible:
-        patterns = " and as ".join(date.pattern for date in possible)
-        return _text("ambiguous_date", f"Every value can be read as {patterns}.", sorted(names))
+        patterns = [date.pattern for date in possible]
+        explanation = f"Every value can be read as {' and as '.join(patterns)}."
+        return replace(_text("ambiguous_date", explanation, sorted(names)), readings=patterns)
     return _text("mixed_dates", "The dates are not all written in the same way.", sorted(names))
 
 

@@ -44,7 +44,7 @@ class ProfileProcessor(Reduces):
     name = "profile"
     title = "Profile: analyse only"
     job_type = "analyze"
-    version = "3"
+    version = "4"
     needs = "analysis"
     runs_apart = True
     stages = Stages((Stage("splitting", 10, By.SPLIT), Stage("profiling", 30, By.ROWS)))

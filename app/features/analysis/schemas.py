@@ -92,6 +92,16 @@ class Lengths(Answer):
     mean: float = Field(description="On average.")
 
 
+class MarkedNumber(Answer):
+    """How the values of a column of text are read as numbers."""
+
+    subtype: Literal["integer", "decimal"] = Field(
+        description="integer if all are whole and fit into 64 bits."
+    )
+    decimal_mark: Literal[".", ","] = Field(description="Before the decimals.")
+    thousands_mark: str | None = Field(description="Between groups of three digits; null: none.")
+
+
 class ProfiledColumn(Answer):
     """Profile of a column."""
 
@@ -104,6 +114,14 @@ class ProfiledColumn(Answer):
     )
     format: str | None = Field(
         description="Of dates as strftime names it, of truth values how they are spelled."
+    )
+    readings: list[str] = Field(
+        description="Formats of dates, if all values have several; empty if they do not."
+    )
+    as_number: MarkedNumber | None = Field(
+        description=(
+            "Of text: the marks by which every value is a number, in one way alone; else null."
+        )
     )
     reason: str | None = Field(
         description="Why it is text: a code that never changes; null if it is not."

@@ -59,21 +59,42 @@ class Facts:
     least: str | None = None
     """The least number, as it is written."""
     greatest: str | None = None
+    decimal_mark: str = ""
+    """Empty for numbers that are read as they are."""
+    thousands_mark: str = ""
+
+    @property
+    def steps(self) -> list[dict[str, str]]:
+        """Return the steps of a transform that read the values, unless they are read without."""
+        if self.decimal_mark:
+            step = {"operation": "cast", "to": "number", "decimal": self.decimal_mark}
+            return [step | ({"thousands": self.thousands_mark} if self.thousands_mark else {})]
+        return []
 
 
 def facts_of(profile: Mapping[str, Any]) -> list[Facts]:
     """Return the facts of all columns in the result of an analysis."""
-    return [
-        Facts(
+    return [_facts(column) for column in profile["columns"]]
+
+
+def _facts(column: Mapping[str, Any]) -> Facts:
+    # Analyses before version 4 say nothing of marks.
+    if marked := column.get("as_number"):
+        return Facts(
             column["name"],
-            column["type"],
-            column["subtype"] or "",
-            (column["format"] or "") if column["type"] == "date" else "",
-            column["min"],
-            column["max"],
+            "number",
+            marked["subtype"],
+            decimal_mark=marked["decimal_mark"],
+            thousands_mark=marked["thousands_mark"] or "",
         )
-        for column in profile["columns"]
-    ]
+    return Facts(
+        column["name"],
+        column["type"],
+        column["subtype"] or "",
+        (column["format"] or "") if column["type"] == "date" else "",
+        column["min"],
+        column["max"],
+    )
 
 
 def type_for(facts: Facts | None, dialect: Dialect) -> str:
@@ -127,6 +148,8 @@ def type_for_made(type_: str, scale: int, dialect: Dialect) -> str:
 
 
 def _fits_bigint(facts: Facts) -> bool:
+    if facts.decimal_mark:
+        return facts.subtype == "integer"  # the analysis has seen that all fit
     if facts.subtype != "integer" or facts.least is None or facts.greatest is None:
         return False
     try:

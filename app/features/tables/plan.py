@@ -12,7 +12,7 @@ import msgspec
 
 from app.errors import TableMismatch, TableUnusable
 from app.features.tables import ddl
-from app.features.tables.casts import MOMENTS, Cast, cast_for
+from app.features.tables.casts import MOMENTS, Cast, CastKind, cast_for
 from app.features.tables.ddl import Facts
 from app.features.tables.definition import Column, Dialect, Right, TableDefinition, TableName
 from app.lazy import LazyModule
@@ -35,6 +35,8 @@ UPDATING: tuple[Mode, ...] = ("upsert", "update", "mirror")
 DELETING: tuple[Mode, ...] = ("replace", "mirror")
 PROGRESSIVE: tuple[Mode, ...] = ("append", "upsert", "update", "insert_new")
 """Modes that can be applied to one chunk after the other."""
+NUMBERS: tuple[CastKind, ...] = ("integer", "decimal", "float")
+ISO_DAY = "%Y-%m-%d"
 SHOWN_NAMES, MAX_PROBLEMS = 5, 50
 
 
@@ -95,6 +97,11 @@ class PlannedColumn:
         """Return the type as the database writes it, without the domain."""
         return self.cast.type
 
+    @property
+    def reads_form(self) -> bool:
+        """Return whether its dates are written in another form than ISO 8601."""
+        return bool(self.cast.format) and not self.cast.format.startswith(ISO_DAY)
+
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
@@ -151,16 +158,22 @@ class LoadPlan:
     @property
     def steps(self) -> dict[str, dict[str, Any]]:
         """Return how the columns are made that steps make: their source and steps, as the transform
-        writes them.
+        writes them. The form of dates in the file is such a step.
         """
-        if not self.transform:
-            return {}
-        columns = msgspec.json.decode(self.transform)["mapping"]["columns"]
-        return {column.pop("name"): column for column in columns}
+        steps = {column.name: _as_step(column) for column in self.columns if column.reads_form}
+        if self.transform:
+            columns = msgspec.json.decode(self.transform)["mapping"]["columns"]
+            steps |= {column.pop("name"): column for column in columns}
+        return steps
 
     def as_json(self) -> dict[str, Any]:
         document: dict[str, Any] = msgspec.to_builtins(self)
         return document
+
+
+def _as_step(column: PlannedColumn) -> dict[str, Any]:
+    step = {"operation": "parse_date", "format": column.cast.format}
+    return {"from": column.source, "steps": [step]}
 
 
 def restored(document: Mapping[str, Any]) -> LoadPlan:
@@ -204,7 +217,7 @@ def plan_load(
     key = _key(plan, wanted, problems)
     if problems:
         raise mismatch(problems)
-    return replace(plan, key=key)
+    return _with_marks(replace(plan, key=key), facts, header)
 
 
 def _steps_read(wanted: Wanted) -> tuple[str, ...]:
@@ -264,7 +277,7 @@ def plan_creation(
         for column, match in zip(definition.columns, matches, strict=True)
     ]
     used = {name for match in matches for name in match.reads}
-    return LoadPlan(
+    plan = LoadPlan(
         definition,
         "create",
         tuple(columns),
@@ -279,6 +292,50 @@ def plan_creation(
         transform=wanted.transform,
         steps_read=_steps_read(wanted),
     )
+    return _with_marks(plan, facts, header, types or {})
+
+
+def _with_marks(
+    plan: LoadPlan,
+    facts: Sequence[Facts],
+    header: Sequence[str],
+    types: Mapping[str, str] | None = None,
+) -> LoadPlan:
+    """Return the plan with a step for each column for numbers whose values have a decimal comma or
+    thousands marks, as an analysis found them. `types`: those that the user chose.
+    """
+    by_name = {each.name: each for each in facts}
+    columns: list[PlannedColumn] = []
+    with_steps: list[dict[str, Any]] = []
+    for column in plan.columns:
+        of_source = None if column.is_made else by_name.get(column.source)
+        if of_source is None or not of_source.steps or not _is_number(plan, column, types):
+            columns.append(column)
+            continue
+        columns.append(replace(column, is_made=True))
+        with_steps.append({"name": column.name, "from": column.source, "steps": of_source.steps})
+    if not with_steps:
+        return plan
+    document: dict[str, Any] = {"mapping": {"columns": []}, "header": list(header)}
+    if plan.transform:
+        document = msgspec.json.decode(plan.transform)
+    document["mapping"]["columns"] += with_steps
+    reads = dict.fromkeys([*plan.steps_read, *(column["from"] for column in with_steps)])
+    return replace(
+        plan,
+        columns=tuple(columns),
+        transform=msgspec.json.encode(document).decode(),
+        steps_read=tuple(reads),
+    )
+
+
+def _is_number(plan: LoadPlan, column: PlannedColumn, types: Mapping[str, str] | None) -> bool:
+    """Return whether the column is for numbers. SQLite keeps decimals of new columns as text."""
+    if column.cast.kind in NUMBERS:
+        return True
+    is_new = plan.mode == "create" or column.name in plan.added
+    is_chosen = column.name in (types or {})
+    return plan.definition.dialect == "sqlite" and is_new and not is_chosen
 
 
 # ---------------------------------------------------------------------- problems

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import corrections
 from app.db.models import File, Job
 from app.db.rows import columns_of, fetch_all
+from app.features.tables.definition import Column, TableDefinition, quoted
 from app.states import ACTIVE_JOBS
 
 
@@ -109,3 +110,56 @@ async def list_loads(
         .limit(limit)
     )
     return await fetch_all(connection, LoadRow, query)
+
+
+# ---------------------------------------------------------------------- rows of a table
+
+
+async def read_rows(
+    connection: AsyncConnection,
+    definition: TableDefinition,
+    order: Sequence[Column],
+    start: Sequence[str],
+    *,
+    limit: int,
+    offset: int,
+    characters: int,
+) -> Sequence[Sequence[Any]]:
+    """Return rows of a table of the user in the order of these columns, or else in that in which
+    the database keeps them. `start`: texts of the values of the order after which they begin; none
+    for the beginning. Values have at most so many characters.
+    """
+    is_sqlite = definition.dialect == "sqlite"
+    shown = _shown_on_sqlite if is_sqlite else _shown_on_postgresql
+    columns = ", ".join(shown(column, characters) for column in definition.columns)
+    sql = f"SELECT {columns} FROM {definition.name.sql} AS t"
+    if start:
+        types = [column.base_type or column.type or "TEXT" for column in order]
+        marks = [
+            f"CAST(? AS {type_})" if is_sqlite else f"CAST(${place}::text AS {type_})"
+            for place, type_ in enumerate(types, 1)
+        ]
+        names = ", ".join(f"t.{quoted(column.name)}" for column in order)
+        sql += f" WHERE ({names}) > ({', '.join(marks)})"
+    by = [f"t.{quoted(column.name)}" for column in order]
+    if not by and definition.kind == "table" and definition.has_rowid:
+        by = ["t.rowid" if is_sqlite else "t.ctid"]
+    if by:
+        sql += f" ORDER BY {', '.join(by)}"
+    sql += f" LIMIT {limit} OFFSET {offset}"
+    result = await connection.exec_driver_sql(sql, tuple(start))
+    return result.all()
+
+
+def _shown_on_postgresql(column: Column, characters: int) -> str:
+    return f"left(CAST(t.{quoted(column.name)} AS text), {characters})"
+
+
+def _shown_on_sqlite(column: Column, characters: int) -> str:
+    """Return the value with its type, which is the value's own on SQLite; bytes in hexadecimal."""
+    value = f"t.{quoted(column.name)}"
+    return (
+        f"CASE typeof({value}) WHEN 'text' THEN substr({value}, 1, {characters})"
+        f" WHEN 'blob' THEN '\\x' || lower(hex(substr({value}, 1, {characters // 2})))"
+        f" ELSE {value} END"
+    )

@@ -165,3 +165,30 @@ class RowHistory(Answer):
         description="Whether it has the values of the newest load; null if that is not known."
     )
     history: list[RowEvent] = Field(description="The newest first, 100 at most.")
+
+
+class TableRow(Answer):
+    """A row of a table."""
+
+    values: dict[str, str | None] = Field(
+        description="By column, as texts that keep every digit; null for NULL."
+    )
+    truncated: list[str] = Field(
+        description="Columns whose values are longer than the 2,000 characters that are shown."
+    )
+
+
+class TableRows(Answer):
+    """A page of the rows of a table."""
+
+    table: str = Field(description=NAME)
+    order: list[str] = Field(
+        description="Columns of the primary key, which order the rows; empty without one."
+    )
+    items: list[TableRow] = Field(description="In this order.")
+    limit: int = Field(description=LIMIT)
+    offset: int = Field(description=OFFSET)
+    next_after: str | None = Field(
+        description="`after` of the next page; null if there is none, or no primary key."
+    )
+    has_more: bool = Field(description="Whether more rows follow.")

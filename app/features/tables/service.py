@@ -37,6 +37,7 @@ from app.features.tables.definition import (
 from app.features.tables.history import History, parse_key
 from app.features.tables.keys import keys_of
 from app.features.tables.loading.places import Places
+from app.features.tables.pages import read_page
 from app.features.tables.plan import LoadPlan, Made, Wanted, plan_creation, plan_load
 from app.features.tables.queries import LoadRow
 from app.features.tables.requests import LoadOptions
@@ -174,6 +175,27 @@ class Tables:
             history = History(place.loader, self._sources, own)
             return await history.of(connection, definition, parse_key(key, definition), owner)
 
+    async def page(
+        self,
+        owner: str,
+        written: str,
+        connection_name: str,
+        *,
+        limit: int,
+        offset: int,
+        after: str,
+    ) -> dict[str, Any]:
+        """Return a page of the rows of a table. Raises UnknownConnection, UnknownTable,
+        InvalidParameter, Unavailable.
+        """
+        await self.check_access(owner)
+        name = self._name(written, connection_name)
+        async with self._connections.reading(connection_name) as connection:
+            definition = await self._definition(connection, name)
+            if "select" not in definition.rights:
+                raise TableUnusable(f"Reading rows needs the right SELECT on {definition.name}.")
+            return await read_page(connection, definition, limit=limit, offset=offset, after=after)
+
     async def _rows(
         self, connection: AsyncConnection, definition: TableDefinition
     ) -> dict[str, Any]:
@@ -238,9 +260,7 @@ class Tables:
         async def plan(file: InputFile) -> LoadPlan:
             header = file.dialect["columns"]
             is_json = file.dialect["kind"] == "json"
-            facts: Sequence[Facts] = ()
-            if is_json or definition is None or options.on_schema_change == "add_columns":
-                facts = await self._facts(owner, file)
+            facts = await self._facts(owner, file)
             if is_json and facts:
                 header = [each.name for each in facts]
             elif is_json:
