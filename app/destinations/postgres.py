@@ -9,7 +9,14 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.destinations.encoding import as_copy_text, pages_as_copy
+from app.destinations.encoding import (
+    REJECT_COLUMNS,
+    EncodedRejects,
+    as_copy_text,
+    pages_as_copy,
+    rejects_as_copy,
+    whole_copy,
+)
 from app.destinations.writer import PAGE_COLUMNS, NewRows, Replaced, TableWriter, Upsert
 from app.formats.base import Page
 from app.processors.tables import KeyedTable, Piece
@@ -80,7 +87,7 @@ def _statements(table: KeyedTable) -> tuple[str, ...]:
 class PostgresWriter(TableWriter):
     def __init__(self, rows_per_write: int = 1000) -> None:
         """`rows_per_write` is the limit of one statement for a table with a key."""
-        super().__init__(partial(as_copy_text, rows_per_write))
+        super().__init__(partial(as_copy_text, rows_per_write), rejects_as_copy)
 
     async def insert(self, connection: AsyncConnection, new: NewRows) -> None:
         records = ((new.job_id, *row) for row in new.rows)
@@ -96,6 +103,17 @@ class PostgresWriter(TableWriter):
             "result_pages",
             source=pages_as_copy(job_id, pages),
             columns=("job_id", *PAGE_COLUMNS),
+            format="binary",
+        )
+
+    async def insert_rejects(
+        self, connection: AsyncConnection, job_id: UUID, rejects: Sequence[EncodedRejects]
+    ) -> None:
+        driver = await _driver(connection)
+        await driver.copy_to_table(
+            "rejects",
+            source=whole_copy([encoded.data for encoded in rejects]),
+            columns=("job_id", *REJECT_COLUMNS),
             format="binary",
         )
 

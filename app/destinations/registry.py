@@ -67,6 +67,8 @@ class Destinations:
         """Encoder called with (name of a table with a key, rows); it can be sent to another
         process.
         """
+        self.encode_rejects = writer.encode_rejects
+        """Encoder called with (job, rejects); it can be sent to another process."""
 
     async def prepare(self, database: Database) -> None:
         """Create the new tables that do not exist. Raises SettingsInvalid, MigrationsRefused,

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.destinations.writer import NewRows, TableWriter
+from app.destinations.encoding import EncodedRejects
+from app.destinations.writer import TableWriter
 from app.formats.base import Reject
-
-COLUMNS = (
-    "row_number",
-    "kind",
-    "line",
-    "byte_start",
-    "byte_end",
-    "raw",
-    "column_name",
-    "value",
-    "code",
-    "message",
-)
 
 
 class Rejects:
@@ -33,20 +20,13 @@ class Rejects:
         self, connection: AsyncConnection, job_id: UUID, rejects: Sequence[Reject]
     ) -> None:
         """Write the rejects in the transaction that counts them."""
-        rows = [_row(reject) for reject in rejects]
-        await self._writer.insert(connection, NewRows(job_id, "rejects", COLUMNS, rows))
+        if rejects:
+            encoded = self._writer.encode_rejects(job_id, rejects)
+            await self._writer.insert_rejects(connection, job_id, [encoded])
 
-
-def _row(reject: Reject) -> tuple[Any, ...]:
-    return (
-        reject.row_number,
-        reject.kind,
-        reject.line,
-        reject.byte_start,
-        reject.byte_end,
-        reject.raw,
-        reject.column,
-        reject.value,
-        reject.code,
-        reject.message,
-    )
+    async def write_encoded(
+        self, connection: AsyncConnection, job_id: UUID, rejects: Sequence[EncodedRejects]
+    ) -> None:
+        """Write rejects that were encoded for this job, in the transaction that counts them."""
+        if rejects:
+            await self._writer.insert_rejects(connection, job_id, rejects)

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Job
-from app.destinations.encoding import Encode
+from app.destinations.encoding import Encode, EncodedRejects, EncodeRejects
 from app.formats.base import Page
 from app.processors.tables import KeyedTable, Piece
 
@@ -45,9 +45,11 @@ class Replaced(NamedTuple):
 
 
 class TableWriter(ABC):
-    def __init__(self, encode: Encode) -> None:
+    def __init__(self, encode: Encode, encode_rejects: EncodeRejects) -> None:
         self.encode = encode
         """Encoder of rows for `upsert`. It can be sent to another process."""
+        self.encode_rejects = encode_rejects
+        """Encoder of rejects for `insert_rejects`."""
 
     @abstractmethod
     async def insert(self, connection: AsyncConnection, new: NewRows) -> None: ...
@@ -55,6 +57,11 @@ class TableWriter(ABC):
     @abstractmethod
     async def insert_pages(
         self, connection: AsyncConnection, job_id: UUID, pages: Sequence[Page]
+    ) -> None: ...
+
+    @abstractmethod
+    async def insert_rejects(
+        self, connection: AsyncConnection, job_id: UUID, rejects: Sequence[EncodedRejects]
     ) -> None: ...
 
     async def upsert(

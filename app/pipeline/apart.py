@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from app.db.chunks import Claim
+from app.destinations.encoding import EncodeRejects
 from app.formats.base import PagedRows, Rows
 from app.pipeline.merger import Live
 from app.pipeline.prepared import Prepared
@@ -40,14 +41,19 @@ class ApartJob:
     job: JobSnapshot
     """Job without its processor and its destination, which stay in the service."""
     encode_table: TableEncoder
+    encode_rejects: EncodeRejects
 
     @classmethod
     def of(
-        cls, make_processors: MakeProcessors, job: JobSnapshot, encode_table: TableEncoder
+        cls,
+        make_processors: MakeProcessors,
+        job: JobSnapshot,
+        encode_table: TableEncoder,
+        encode_rejects: EncodeRejects,
     ) -> ApartJob:
         bare: Any = None
         alone = replace(job, processor=bare, can=bare, destination=bare)
-        return cls(make_processors, job.processor.name, alone, encode_table)
+        return cls(make_processors, job.processor.name, alone, encode_table, encode_rejects)
 
 
 def prepare(apart: ApartJob, claim: Claim, data: bytes, live: Live | None) -> Prepared:
@@ -104,6 +110,7 @@ def _equipped(apart: ApartJob, read_bytes: ReadBytes) -> tuple[JobSnapshot, Prep
         compute=compute_here,
         in_thread=_in_thread,
         encode_table=apart.encode_table,
+        encode_rejects=apart.encode_rejects,
     )
     return job, preparer
 

@@ -82,11 +82,13 @@ class ChunkRunner:
         self._sources = sources
         self._make_processors = make_processors
         self._encode_table = destinations.encode_table
+        self._encode_rejects = destinations.encode_rejects
         self._preparer = Preparer(
             lambda job, start, end: sources.read(job.uri, start, end, job.etag),
             compute=processes.compute,
             in_thread=self._in_thread,
             encode_table=destinations.encode_table,
+            encode_rejects=destinations.encode_rejects,
         )
         self._committer = Committer(database, destinations, self._in_thread)
         self._quarantine = Quarantine(
@@ -96,6 +98,7 @@ class ChunkRunner:
             self._in_thread,
             make_processors,
             destinations.encode_table,
+            destinations.encode_rejects,
         )
 
     async def _in_thread(self, job: JobSnapshot, work: Any, *arguments: Any) -> Any:
@@ -202,7 +205,7 @@ class ChunkRunner:
 
         If that fails for whatever reason, each chunk is sent alone, and so has its own error.
         """
-        sent = ApartJob.of(self._make_processors, job, self._encode_table)
+        sent = ApartJob.of(self._make_processors, job, self._encode_table, self._encode_rejects)
         folder = self._sources.folder_of(job.uri)
         try:
             prepared = self._processes.compute_if_idle(

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
+from uuid import UUID
 
 from app.db.rows import ChunkCompletion
+from app.destinations.encoding import EncodedRejects, EncodeRejects
 from app.formats.base import MASK, Format, Page, Reject, Span
 from app.formats.rejecting import located
 from app.processors.base import ChunkOutcome, Output, Processor
@@ -34,6 +36,8 @@ class Prepared:
 
     pages: list[Page] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    encoded_rejects: EncodedRejects | None = None
+    """Further rejects, which are ready for the database; None for no others."""
     rows_ok: int = 0
     hash_sum: int = 0
     summary: dict[str, Any] = field(default_factory=dict)
@@ -68,16 +72,29 @@ class Prepared:
         if outcome.output is not None:
             self.outputs.append(outcome.output)
 
+    def encode_rejects(self, encode: EncodeRejects, job_id: UUID) -> None:
+        """Encode the rejects for the database, which writes them as they are."""
+        if self.rejects:
+            self.encoded_rejects = encode(job_id, self.rejects)
+            self.rejects = []
+
     def completion(self) -> ChunkCompletion:
         """Build the values for the row of the chunk."""
+        rejected = len(self.rejects)
         failed = sum(r.kind == "failed" for r in self.rejects)
+        codes = Counter(reject.code for reject in self.rejects)
+        encoded = self.encoded_rejects
+        if encoded is not None:
+            rejected += encoded.count
+            failed += encoded.failed
+            codes.update(encoded.codes)
         return ChunkCompletion(
             rows_ok=self.rows_ok,
-            rows_invalid=len(self.rejects) - failed,
+            rows_invalid=rejected - failed,
             rows_failed=failed,
             hash_read=f"{self.hash_sum:016x}",
             summary=self.summary or None,
-            reject_codes=dict(Counter(reject.code for reject in self.rejects)) or None,
+            reject_codes=dict(codes) or None,
             timings={name: round(seconds, 6) for name, seconds in self.timings.items()},
         )
 

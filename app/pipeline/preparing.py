@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any
 
 from app.db.chunks import Claim
+from app.destinations.encoding import EncodeRejects
 from app.errors import StoredFileCorrupt, TerminalError
 from app.failpoints import hit
 from app.formats.base import MAX_REJECT_BYTES, Parsed, Rows, Span
@@ -67,14 +68,16 @@ class Preparer:
         compute: Callable[..., Any],
         in_thread: Callable[..., Awaitable[Any]],
         encode_table: TableEncoder,
+        encode_rejects: EncodeRejects,
     ) -> None:
-        """`in_thread` is called as `await in_thread(job, work, *arguments)`; the others as in a
-        ChunkContext.
+        """`in_thread` is called as `await in_thread(job, work, *arguments)`; `compute` and
+        `encode_table` as in a ChunkContext.
         """
         self._read_bytes = read_bytes
         self._compute = compute
         self._in_thread = in_thread
         self._encode_table = encode_table
+        self._encode_rejects = encode_rejects
         # Reading and encoding are Python: two threads are no faster than one, and the event loop
         # then waits for both before it gets the interpreter back.
         self._python = threading.Lock()
@@ -145,6 +148,9 @@ class Preparer:
                     job.form, claim.span, read.data, outcome.rejects, read.own_numbers
                 )
                 prepared.add(outcome, job.processor)
+        if prepared.origin is None:  # else the destination may reject further rows
+            with self._python:
+                prepared.encode_rejects(self._encode_rejects, job.id)
         return prepared
 
     async def process(

@@ -13,6 +13,7 @@ from typing import Any
 from app.db import chunks
 from app.db.chunks import Claim
 from app.db.engine import Database
+from app.destinations.encoding import EncodeRejects
 from app.errors import TransientError
 from app.formats.base import Rows
 from app.pipeline import apart, observing
@@ -40,6 +41,7 @@ class Quarantine:
         in_thread: Callable[..., Awaitable[Any]],
         make_processors: MakeProcessors,
         encode_table: TableEncoder,
+        encode_rejects: EncodeRejects,
     ) -> None:
         """`make_processors` is called in the other process. `in_thread` is called as `await
         in_thread(job, work, *arguments)`.
@@ -50,6 +52,7 @@ class Quarantine:
         self._in_thread = in_thread
         self._make_processors = make_processors
         self._encode_table = encode_table
+        self._encode_rejects = encode_rejects
         # One suspect at a time, and so one process: starting another would take longer than the few
         # suspects take.
         self._one_suspect = asyncio.Lock()
@@ -69,7 +72,7 @@ class Quarantine:
         return await self._run(job, apart.process, claim, rows)  # type: ignore[no-any-return]
 
     async def _run(self, job: JobSnapshot, work: Callable[..., Any], *arguments: Any) -> Any:
-        alone = ApartJob.of(self._make_processors, job, self._encode_table)
+        alone = ApartJob.of(self._make_processors, job, self._encode_table, self._encode_rejects)
         async with self._one_suspect:
             return await self._in_thread(job, self._processes.compute, work, alone, *arguments)
 

@@ -89,6 +89,12 @@ class OwnJob:
         tables = gathered([prepared.tables for _, prepared in ready])
         job = self._job
         written = await job.destination.write(connection, job.id, pages, rejects, tables)
+        encoded = [
+            prepared.encoded_rejects
+            for _, prepared in ready
+            if prepared.encoded_rejects is not None
+        ]
+        await job.destination.rejects.write_encoded(connection, job.id, encoded)
         if written:  # counted for all together; the summary of the job is their sum anyway
             claim, first = ready[0]
             await chunks.set_summary(connection, claim, {**first.summary, "written": written})

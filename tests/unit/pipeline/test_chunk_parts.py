@@ -14,6 +14,7 @@ import pytest
 
 from app.db.corrections import CorrectionPart
 from app.db.rows import PageRow
+from app.destinations.encoding import EncodeRejects, rejects_as_copy, rejects_as_parameters
 from app.destinations.pages import merged_pages
 from app.destinations.parts import part_file, write_part
 from app.formats.base import CellRows, Page, Reject, Span, gaps
@@ -78,6 +79,15 @@ def test_failed_rows_are_counted_apart_from_invalid_ones() -> None:
     completion = prepared.completion()
     assert (completion.rows_ok, completion.rows_invalid, completion.rows_failed) == (1, 2, 1)
     assert completion.reject_codes == {"refused": 3}
+
+
+@pytest.mark.parametrize("encode", [rejects_as_copy, rejects_as_parameters])
+def test_encoded_rejects_count_as_they_did_before(encode: EncodeRejects) -> None:
+    given = [reject(2), reject(3, kind="failed"), reject(4)]
+    plain, encoded = Prepared(rejects=[*given, reject(5)]), Prepared(rejects=given)
+    encoded.encode_rejects(encode, uuid4())
+    encoded.rejects.append(reject(5))
+    assert encoded.completion() == plain.completion()
 
 
 def test_the_hash_does_not_depend_on_the_order_of_rows_but_on_their_numbers() -> None:
