@@ -33,6 +33,7 @@ function needPace() {
   );
 }
 
+const UNDO = { undoing: t("being undone"), undone: t("undone") };
 /** What a job is to the job that it helps (`helps_as` of the service). */
 const HELPS = {
   correction: (number) => t("correction of #{number}", { number }),
@@ -130,7 +131,7 @@ export function jobRow(first, does) {
         item.processor,
         item.parts && plural(item.parts, "part"),
         helpText(item) ?? (item.is_trial && t("a trial")),
-        item.is_undone && t("undone"),
+        UNDO[item.undo_state],
       ]
         .filter(Boolean)
         .join(" · "),

@@ -118,6 +118,7 @@ export default function summary({ path, status: first, proofs, openSheet, propos
       const isChanged =
         fresh.status !== status.status ||
         fresh.updated_at !== status.updated_at ||
+        fresh.undo_state !== status.undo_state ||
         ["loaded", "rejected", "failed"].some((name) => fresh.counts[name] !== status.counts[name]);
       const hasEnded = isFinal(fresh.status) && !isFinal(status.status);
       // Reasons and rows of a running job are read at its first rows, and at its end.
