@@ -295,4 +295,16 @@ def test_a_refused_upload_says_what_to_do(page: Page) -> None:
     drop(page, "picture.csv", b"\x89PNG\r\n\x1a\n" + bytes(2000))
     refused = page.get_by_role("list", name="Uploads").get_by_role("listitem")
     expect(refused).to_contain_text("picture.csv")
-    assert len(refused.locator("p").inner_text()) > 20
+    reason = refused.locator("p").inner_text()
+    assert len(reason) > 20
+
+    page.reload()
+    expect(refused.locator("p")).to_have_text(reason)
+    page.get_by_label("Choose picture.csv again").set_input_files(
+        {"name": "picture.csv", "mimeType": "text/csv", "buffer": b"id\n1\n"}
+    )
+    start(page)
+    expect(refused).to_have_count(0)
+    page.reload()
+    expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+    expect(refused).to_have_count(0)

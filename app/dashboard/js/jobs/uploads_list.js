@@ -5,6 +5,7 @@ import { bytes, duration, percent } from "../format.js";
 import { t } from "../messages.js";
 import { progressBar } from "../parts.js";
 import { fail, toast } from "../toast.js";
+import { forget, keep, kept } from "./refused.js";
 import { uploads } from "./uploads_place.js";
 
 /** Sends a file and shows its progress. `choose(files, settings)` opens the import sheet. What
@@ -64,30 +65,65 @@ function refused(file, options, { title, message, remedy }, choose) {
   const reason = [title === message.replace(/\.$/, "") ? "" : `${title}.`, message, remedy]
     .filter(Boolean)
     .join(" ");
-  const name = file.name;
+  const id = keep({ name: file.name, reason, settings: options.settings });
+  const row = refusedRow({ id, name: file.name, reason }, [
+    changeSettings(file.name, () => (row.dismiss(), choose([file], options.settings))),
+    tryAgain(file.name, () => (row.dismiss(), start(file, options, choose))),
+  ]);
+  announce(`${file.name}: ${reason}`);
+  return row;
+}
+
+/** A row for an upload that was refused before the page was reloaded: its file is chosen again. */
+function refusedEarlier(each, choose) {
+  const input = h("input.hidden", {
+    type: "file",
+    tabindex: -1,
+    "aria-label": t("Choose {name} again", { name: each.name }),
+    onchange: () => {
+      const files = [...input.files];
+      if (!files.length) return;
+      row.dismiss();
+      choose(files, each.settings);
+    },
+  });
+  const row = refusedRow(each, [tryAgain(each.name, () => input.click()), input]);
+  return row;
+}
+
+const changeSettings = (name, onclick) =>
+  button(t("Change settings"), onclick, {
+    kind: "quiet",
+    "aria-label": t("Change the settings of {name}", { name }),
+  });
+
+const tryAgain = (name, onclick) =>
+  button(t("Try again"), onclick, {
+    kind: "quiet",
+    iconName: "retry",
+    "aria-label": t("Try {name} again", { name }),
+  });
+
+function refusedRow({ id, name, reason }, actions) {
   const row = h(
     "li.refused",
-    { role: "listitem" },
+    { role: "listitem", "data-refused": id },
     icon("warn"),
     h("b.clip.grow", {}, name),
-    h(
-      "div.row.tight",
-      {},
-      button(t("Change settings"), () => (row.remove(), choose([file], options.settings)), {
-        kind: "quiet",
-        "aria-label": t("Change the settings of {name}", { name }),
-      }),
-      button(t("Try again"), () => (row.remove(), start(file, options, choose)), {
-        kind: "quiet",
-        iconName: "retry",
-        "aria-label": t("Try {name} again", { name }),
-      }),
-    ),
-    iconButton("close", t("Dismiss {name}", { name }), () => row.remove()),
+    h("div.row.tight", {}, actions),
+    iconButton("close", t("Dismiss {name}", { name }), () => row.dismiss()),
     h("p.bad-text", {}, reason),
   );
-  announce(`${name}: ${reason}`);
+  row.dismiss = () => (forget(id), row.remove());
   return row;
+}
+
+/** Draws the uploads that were refused before the page was reloaded. */
+export function drawRefused(choose) {
+  const drawn = new Set(
+    [...uploads.querySelectorAll("[data-refused]")].map((row) => row.dataset.refused),
+  );
+  for (const each of kept()) if (!drawn.has(each.id)) uploads.append(refusedEarlier(each, choose));
 }
 
 /** Draws the uploads that were interrupted in this browser. */

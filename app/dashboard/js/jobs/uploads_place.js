@@ -2,6 +2,7 @@
 
 import { h } from "../dom.js";
 import { t } from "../messages.js";
+import { kept } from "./refused.js";
 
 /** Keys under which tus.js keeps unfinished uploads. */
 const UNFINISHED = "granula.upload:";
@@ -16,7 +17,9 @@ function hasUnfinished() {
   }
 }
 
-/** Shows the uploads that were interrupted in this browser. */
-export async function showInterrupted() {
+/** Shows the uploads that were refused in this tab or interrupted in this browser. `choose(files,
+ *  settings)` opens the import sheet. */
+export async function showEarlier(choose) {
+  if (kept().length) (await import("./uploads_list.js")).drawRefused(choose);
   if (hasUnfinished()) await (await import("./uploads_list.js")).drawInterrupted();
 }
