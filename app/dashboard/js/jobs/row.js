@@ -12,6 +12,7 @@ import {
   isFinal,
   percent,
   plural,
+  shortName,
   standing,
   when,
 } from "../format.js";
@@ -45,7 +46,7 @@ const HELPS = {
 export function jobRow(first, does) {
   let job = first;
   let pace = null;
-  const name = h("a.clip", { href: jobLink(job) }, job.filename);
+  const name = h("a.clip", { href: jobLink(job), title: job.filename }, shortName(job.filename));
   const number = h(
     "a.job-number.num",
     { href: jobLink(job), tabindex: -1, "aria-hidden": "true" },

@@ -254,7 +254,7 @@ function drawFile(node, status) {
         t("Lines above and between"),
         t("{count} left out", { count: count(linesIn(dialect.skipped)) }),
       ],
-      [t("Source"), fetched?.uri ?? t("Upload")],
+      fetched ? [t("Read from"), fetched.uri] : [t("Source"), t("An upload")],
       [t("Received"), when(status.created_at)],
       [t("Processor"), status.processor],
     ]),
