@@ -466,6 +466,9 @@ class FileStatus(Answer):
     undo: UndoState | None = Field(
         description="Progress of the undo; null if the job was not undone."
     )
+    undo_state: Literal["none", "undoing", "undone"] = Field(
+        description="`undoing` while rows are being removed; `undone` once the last one is."
+    )
     rows_removed_at: datetime | None = Field(
         description="Time when retention removed the results; null if they are kept."
     )

@@ -345,7 +345,7 @@ async def list_moving(
     connection: AsyncConnection, owner: str, *, above: int, ids: Sequence[UUID], limit: int
 ) -> list[ListedJob]:
     """Return the jobs that a live list needs: those that run and the next in the queue (at most
-    `limit`), those accepted after the number `above` (at most `limit`), and `ids`.
+    `limit`), those being undone (as many), those accepted after the number `above` (at most `limit`), and `ids`.
     """
     at_work = case((Job.status == JobStatus.PROCESSING, 0), else_=1)
     is_visible = (Job.owner == owner, File.deleted_at.is_(None))
@@ -361,9 +361,9 @@ async def list_moving(
         .order_by(Job.number)
         .limit(limit)
     )
-    query = _listed().where(
-        Job.owner == owner, Job.number.in_(active) | Job.number.in_(new) | Job.id.in_(ids)
-    )
+    undoing = select(Job.number).where(Job.owner == owner, Job.undo_state == "undoing").limit(limit)
+    is_moving = or_(Job.number.in_(active), Job.number.in_(new), Job.number.in_(undoing))
+    query = _listed().where(Job.owner == owner, is_moving | Job.id.in_(ids))
     return await fetch_all(connection, ListedJob, query.order_by(Job.number))
 
 

@@ -279,6 +279,7 @@ def status_body(
         "etag": job.etag,
         "summary": job.summary,
         "undo": undo.body(job),
+        "undo_state": job.undo_state or "none",
         "rows_removed_at": _iso(job.rows_removed_at),
         "rejects_removed_at": _iso(job.rejects_removed_at),
         "error": job.error,

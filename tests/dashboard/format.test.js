@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bytes, duration, percent, plural } from "../../app/dashboard/js/format.js";
+import { bytes, duration, percent, plural, shortName } from "../../app/dashboard/js/format.js";
 
 test("sizes have the largest unit that is not above the number", () => {
   assert.equal(bytes(0), "0 B");
@@ -30,4 +30,13 @@ test("one thing is written in the singular", () => {
   assert.equal(plural(1, "row"), "1 row");
   assert.equal(plural(2, "row"), "2 rows");
   assert.equal(plural(0, "entry", "entries"), "0 entries");
+});
+
+test("an address is named by its last part", () => {
+  assert.equal(shortName("orders.csv"), "orders.csv");
+  assert.equal(shortName("a/b.csv"), "a/b.csv");
+  assert.equal(shortName("https://example.org/2026/orders.csv?key=1/2"), "orders.csv");
+  assert.equal(shortName("s3://bucket/in/*.csv"), "*.csv");
+  assert.equal(shortName("s3://bucket/in/"), "in");
+  assert.equal(shortName("https://example.org/"), "https://example.org/");
 });

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { momentsInWords } from "../../app/dashboard/js/times.js";
+import { cronInWords, momentsInWords } from "../../app/dashboard/js/times.js";
 
 const NOW = new Date("2026-11-30T21:00:00Z"); // a Monday
 
@@ -27,4 +27,20 @@ test("a zone that the browser does not know is taken for UTC", () => {
 
 test("no moments are no words", () => {
   assert.equal(momentsInWords([], "UTC", NOW), "");
+});
+
+test("a rule of a usual form is said in words, any other is shown", () => {
+  for (const [rule, words] of [
+    ["0 6 * * 1", "every Monday at 06:00"],
+    ["5 23 * * 7", "every Sunday at 23:05"],
+    ["0 2 * * *", "every day at 02:00"],
+    ["30 * * * *", "every hour at minute 30"],
+    ["0 6 * * 1-5", "Monday to Friday at 06:00"],
+    ["0 6 1 * *", "on day 1 of each month at 06:00"],
+    ["*/5 * * * *", "*/5 * * * *"],
+    ["0 6 1 * 1", "0 6 1 * 1"],
+    ["0 6 * 3 *", "0 6 * 3 *"],
+    ["@daily", "@daily"],
+  ])
+    assert.equal(cronInWords(rule), words);
 });

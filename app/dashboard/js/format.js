@@ -85,6 +85,13 @@ export function missing({ counts, split_complete: isSplit }) {
     .filter(Boolean)
     .join(" ");
 }
+/** Returns the last part of an address, without its query; any other name as it is. */
+export function shortName(name) {
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(name)) return name;
+  const [path] = name.split(/[?#]/);
+  return path.split("/").filter(Boolean).slice(2).at(-1) ?? name;
+}
+
 export const canRetry = ({ status, counts }) =>
   counts.failed > 0 && ["completed_with_errors", "failed"].includes(status);
 

@@ -3,6 +3,7 @@
 
 import { get, haveSignedIn, onSignedOut, post, remove } from "./api.js";
 import { button, field, h, icon, iconButton, replace } from "./dom.js";
+import { forgetAll } from "./jobs/refused.js";
 import { loaded } from "./loading.js";
 import { menu } from "./menu.js";
 import { t } from "./messages.js";
@@ -254,7 +255,7 @@ function showAccount() {
       ? h("a.clip", { href: "#/users", title: t("Users and keys") }, me.user_id)
       : h("span.muted.clip", { title: me.user_id }, me.user_id),
     iconButton("user", t("Sign out {name}", { name: me.user_id }), () =>
-      remove("/api/v1/session").then(() => location.reload(), fail),
+      remove("/api/v1/session").then(() => (forgetAll(), location.reload()), fail),
     ),
   );
 }

@@ -39,7 +39,7 @@ export function countsRow({ isExplained = false } = {}) {
       ),
     ),
   );
-  node.show = ({ counts, rows, status }) => {
+  node.show = ({ counts, rows, status, undo }) => {
     for (const [name, { tone, value, note }] of Object.entries(shown)) {
       // While a job runs, it is still going to process these.
       const isDue = name !== "not_processed" || isFinal(status);
@@ -48,6 +48,12 @@ export function countsRow({ isExplained = false } = {}) {
       value.className = number ? `${tone}-text` : "muted";
       note.hidden = !isExplained || !number || name === "loaded";
       const share = rows.total ? percent(number / rows.total) : "";
+      if (name === "loaded" && undo) {
+        note.hidden = !number;
+        value.className = "off-text";
+        say(note, undo.state === "undoing" ? t("being taken back") : t("taken back"));
+        continue;
+      }
       say(note, [share, EXPLAINED[name]].filter(Boolean).join(" · "));
     }
   };
@@ -65,7 +71,9 @@ export function outcomeBar() {
     h("div.proof-fill", {}, segments),
     cap,
   );
-  node.show = ({ status, rows, counts, progress_percent: progress }) => {
+  node.show = ({ status, rows, counts, undo, progress_percent: progress }) => {
+    // Loaded rows that were taken back are no success any more.
+    node.classList.toggle("undone", Boolean(undo));
     const share = isFinal(status) ? 1 : progress / 100;
     const done = Math.max(rows.total - counts.not_processed, 1);
     const whole = isFinal(status) ? Math.max(rows.total, 1) : done / Math.max(share, 1e-6);
@@ -81,9 +89,9 @@ export function outcomeBar() {
 // -------------------------------------------------------------------- the proof
 
 /** Changes when the proof must be repeated: rows of a cancelled job are counted after its end, and
- *  those of an undone one are removed. */
-export const proofKey = (status) =>
-  `${status.finished_at} ${status.rows.total} ${status.counts.loaded} ${status.undo?.state}`;
+ *  those of an ended one are taken back. */
+export const proofKey = ({ finished_at: end, rows, counts, undo }) =>
+  `${end} ${rows.total} ${counts.loaded} ${undo?.state ?? ""}`;
 
 /** Reads the proof of a job once for all tabs: it reads every stored row again. */
 export function proofsOf(path) {
@@ -100,8 +108,11 @@ export function proofsOf(path) {
 }
 
 /** Returns {tone, text} of a proof: `closed` if all rows are accounted for and were processed,
- *  `partial` if some were not, `broken` if the stored rows are not those of the file. */
+ *  `partial` if some were not, or are not in the tables as they were loaded; `broken` if the stored
+ *  rows are not those of the file. */
 export function verdictOf(proof, status) {
+  if (status.undo?.state === "undoing")
+    return { tone: "partial", text: t("The loaded rows are being taken back.") };
   if (!proof.closes) {
     const problems = proof.problems.slice(0, 3).join("; ");
     return { tone: "broken", text: t("The rows do not add up: {problems}.", { problems }) };
@@ -110,8 +121,6 @@ export function verdictOf(proof, status) {
     .map(([name, words]) => `${count(proof.counts[name])} ${words}`)
     .join(", ");
   const values = { rows: plural(proof.rows.total, "row"), counts };
-  if (status.undo)
-    return { tone: "partial", text: t("{rows} were read, and the job was undone.", values) };
   if (!proof.rows.total && status.split_complete)
     return { tone: "closed", text: t("Verified: the file has no rows.") };
   if (!proof.is_final || missing({ ...proof, split_complete: status.split_complete }))
@@ -124,22 +133,37 @@ export function verdictOf(proof, status) {
         .filter(Boolean)
         .join(" "),
     };
-  if (standing(status) === "failed")
-    return { tone: "partial", text: t("{rows} accounted for: {counts}.", values) };
-  const text = t("Verified: {rows} accounted for: {counts}.", values);
-  const since = sinceThen(proof.table);
-  return since ? { tone: "partial", text: `${text} ${since}` } : { tone: "closed", text };
+  const since = sinceThen(proof, status);
+  if (standing(status) === "failed" || since)
+    return {
+      tone: "partial",
+      text: [t("{rows} accounted for: {counts}.", values), since].filter(Boolean).join(" "),
+    };
+  return { tone: "closed", text: t("Verified: {rows} accounted for: {counts}.", values) };
 }
 
-/** Says what became of loaded rows in the table of the user; empty if they are as they were. */
-function sinceThen(table) {
+/** Tells what became of the loaded rows after the job; empty if they are as it loaded them. */
+function sinceThen({ table }, { undo }) {
+  if (undo) return takenBack(undo);
   if (!table) return "";
-  if (table.table === "gone") return t("The table was dropped since.");
-  if (table.table) return t("The columns of the table have changed since.");
-  const happened = [
-    table.changed && t("{count} changed", { count: count(table.changed) }),
-    table.removed && t("{count} removed", { count: count(table.removed) }),
-  ].filter(Boolean);
-  if (!happened.length) return "";
-  return t("Others have altered the table since: {changes}.", { changes: happened.join(", ") });
+  if (table.table === "gone") return t("The table of the loaded rows is gone since.");
+  if (table.table === "redefined")
+    return t("The columns of the table have changed since: its rows cannot be compared.");
+  return [
+    table.changed && plural(table.changed, "row was changed since.", "rows were changed since."),
+    table.removed && plural(table.removed, "row was removed since.", "rows were removed since."),
+  ]
+    .filter(Boolean)
+    .join(" ");
+}
+
+function takenBack({ left }) {
+  const undone = t("The job was undone: its loaded rows were taken back.");
+  if (!left) return undone;
+  const stays = plural(
+    left,
+    "row stays, because others changed it or need it.",
+    "rows stay, because others changed them or need them.",
+  );
+  return `${undone} ${stays}`;
 }

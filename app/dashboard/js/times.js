@@ -43,3 +43,29 @@ export function momentsInWords(moments, zone, now = new Date()) {
     })
     .join(", ");
 }
+
+/** Returns a rule for cron as "every Monday at 06:00"; the rule itself if it is of another form. */
+export function cronInWords(rule) {
+  const [minute, hour, day, month, weekday, ...rest] = rule.trim().split(/\s+/);
+  const isNumber = (text) => /^\d{1,2}$/.test(text ?? "");
+  if (rest.length || month !== "*" || !isNumber(minute)) return rule;
+  const minutes = minute.padStart(2, "0");
+  if (hour === "*" && day === "*" && weekday === "*")
+    return t("every hour at minute {minute}", { minute: minutes });
+  if (!isNumber(hour)) return rule;
+  const time = `${hour.padStart(2, "0")}:${minutes}`;
+  if (day === "*" && weekday === "*") return t("every day at {time}", { time });
+  if (day === "*" && weekday === "1-5") return t("Monday to Friday at {time}", { time });
+  if (day === "*" && /^[0-7]$/.test(weekday))
+    return t("every {weekday} at {time}", { weekday: weekdayName(Number(weekday)), time });
+  if (isNumber(day) && weekday === "*")
+    return t("on day {day} of each month at {time}", { day: Number(day), time });
+  return rule;
+}
+
+/** The name of a weekday; 0 and 7 are Sunday. */
+function weekdayName(number) {
+  const sunday = Date.UTC(2026, 2, 1);
+  const long = new Intl.DateTimeFormat(locale, { weekday: "long", timeZone: "UTC" });
+  return long.format(sunday + (number % 7) * DAY_MS);
+}

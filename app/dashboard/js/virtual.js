@@ -114,6 +114,7 @@ export class VirtualRows {
       this.patch(node, i);
       node.style.transform = `translateY(${Math.round(i * height - this.top + scrolled)}px)`;
     }
+    this.#order(first, last);
     for (const [key, node] of this.nodes) {
       // the focused row stays
       if (kept.has(key) || (this.has(key) && node.contains(document.activeElement))) continue;
@@ -121,6 +122,19 @@ export class VirtualRows {
       this.nodes.delete(key);
     }
     this.onrange(first, last);
+  }
+
+  /** Puts rows into the document in the order in which they are seen, for the Tab key and screen
+   *  readers. A row is moved past the focused one, which would lose the focus if it moved. */
+  #order(first, last) {
+    const wanted = [];
+    for (let i = first; i < last; i += 1) wanted.push(this.nodes.get(this.key(i)));
+    const focused = wanted.findIndex((node) => node.contains(document.activeElement));
+    const pivot = Math.max(focused, 0);
+    for (let i = pivot + 1; i < wanted.length; i += 1)
+      if (wanted[i - 1].nextElementSibling !== wanted[i]) wanted[i - 1].after(wanted[i]);
+    for (let i = pivot - 1; i >= 0; i -= 1)
+      if (wanted[i + 1].previousElementSibling !== wanted[i]) wanted[i + 1].before(wanted[i]);
   }
 
   /** Drops all drawn rows. */

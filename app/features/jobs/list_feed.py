@@ -126,7 +126,9 @@ class _Changes(Topic):
         }
         news |= {job_id: None for job_id in gone if job_id not in items}
         self.active = {
-            job_id for job_id, item in items.items() if not JobStatus(item["status"]).is_final
+            job_id
+            for job_id, item in items.items()
+            if not JobStatus(item["status"]).is_final or item["undo_state"] == "undoing"
         }
         if not news and not is_first:
             return

@@ -150,7 +150,7 @@ def _item(
         "labels": labels,
         "is_trial": bool((job.summary or {}).get("dry_run")),
         "is_undone": job.undo_state is not None,
-        "undo_state": job.undo_state,
+        "undo_state": job.undo_state or "none",
         "progress_percent": percent(status, tally.done_bytes, size),
         "rows": {"ok": ok, "invalid": invalid, "failed": failed},
         "counts": counts,

@@ -99,8 +99,8 @@ class JobItem(Answer):
         description="Whether it was a dry run, which changed nothing; false before its end."
     )
     is_undone: bool = Field(description="Whether its rows were or are being undone.")
-    undo_state: Literal["undoing", "undone"] | None = Field(
-        description="`undoing` while its rows are being removed; null if nothing was undone."
+    undo_state: Literal["none", "undoing", "undone"] = Field(
+        description="`undoing` while rows are being removed; `undone` once the last one is."
     )
     progress_percent: float = Field(description="Progress by bytes, 0 to 100 in tenths.")
     rows: EndedRows = Field(description="Rows so far.")

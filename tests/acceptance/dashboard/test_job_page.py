@@ -87,7 +87,7 @@ def test_a_dirty_job_says_what_came_in_why_rows_were_rejected_and_what_to_do(
         "Delimiter": "semicolon ;",
         "Header": "1 row",
         "Lines above": "1 left out",
-        "Source": "Upload",
+        "Source": "An upload",
     }.items():
         expect(fact(page, name)).to_have_text(value)
     reasons = page.get_by_role("list", name="Why rows were rejected").get_by_role("listitem")

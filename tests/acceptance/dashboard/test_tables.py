@@ -76,7 +76,7 @@ def test_a_price_list_goes_into_a_table_and_out_again(server: Server, new_page: 
     page.get_by_role("button", name="Undo …").click()
     dialog.get_by_role("button", name="Undo", exact=True).click()
     expect(page.get_by_text("· undone")).to_be_visible()
-    expect(page.get_by_text("rows were read, and the job was undone.")).to_be_visible()
+    expect(page.get_by_text("The job was undone: its loaded rows were taken back.")).to_be_visible()
     expect(page.get_by_role("button", name="Undo …")).to_be_hidden()
     assert rows(server) == [("A", "1.50", 3), ("B", "2.00", 4)]
 

@@ -13,11 +13,13 @@ from sqlalchemy import select, update
 
 from app import failpoints
 from app.config import load_settings
-from app.db import undo
+from app.db import jobs, undo
 from app.db.engine import Database
 from app.db.models import Job, TransactionRow, TransactionVersion
 from app.db.types import now
 from app.destinations.registry import Destinations
+from app.features.jobs.listing import list_jobs
+from app.jobs.progress import find, status_body
 from app.pipeline import undoer
 from app.pipeline.undoer import Undoer
 from app.plugins import make_destinations
@@ -98,6 +100,28 @@ async def test_every_started_undo_is_finished_and_no_other_job_is_changed(
     assert await keys(database) == sorted(key for key, _, _ in rows(3))
     await service.run()
     assert (await states(database, first))[0] == ("undone", 2 * ROWS), "there was nothing left"
+
+
+async def test_a_list_tells_jobs_being_undone_from_undone_ones(
+    database: Database, destinations: Destinations
+) -> None:
+    """The live list reads a job as long as it is being undone."""
+    first, second, third = [
+        await written(database, destinations, rows(number)) for number in (1, 2, 3)
+    ]
+    await database.transact(lambda c: c.execute(update(Job).values(status="completed")))
+    await begin(database, first, second)
+    await Undoer(database, destinations, KEEP_DAYS).run([second])
+    async with database.reading() as connection:
+        owner = (await connection.execute(select(Job.owner).limit(1))).scalar_one()
+        moving = await jobs.list_moving(connection, owner, above=2**40, ids=[], limit=9)
+        page = await list_jobs(database, owner, jobs.JobFilter(), limit=9)
+        found = await find(connection, first, owner)
+    assert first in [job.id for job in moving]
+    assert second not in [job.id for job in moving]
+    shown = {UUID(item["job_id"]): item["undo_state"] for item in page["items"]}
+    assert shown == {first: "undoing", second: "undone", third: "none"}
+    assert status_body(found, {}, [], [])["undo_state"] == "undoing"
 
 
 async def test_only_the_named_jobs_are_undone(

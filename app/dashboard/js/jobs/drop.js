@@ -17,7 +17,8 @@ const withSheet = (use) => import("../sheet.js").then(use, fail);
 const choose = (files, settings = {}) =>
   withSheet(({ importFiles }) => importFiles(files, send, settings));
 
-/** {node, choose(), dispose()}; `choose` opens the file dialog. */
+/** {node, choose(), send(files, settings), dispose()}; `choose` opens the file dialog, `send` the import
+ *  sheet for files. */
 export function dropZone() {
   const files = h("input.hidden", {
     type: "file",
@@ -88,6 +89,7 @@ export function dropZone() {
   return {
     node,
     choose: () => files.click(),
+    send: choose,
     dispose() {
       for (const [name, listener] of Object.entries(listeners)) removeEventListener(name, listener);
     },

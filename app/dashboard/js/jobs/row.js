@@ -12,6 +12,7 @@ import {
   isFinal,
   percent,
   plural,
+  shortName,
   standing,
   when,
 } from "../format.js";
@@ -33,6 +34,7 @@ function needPace() {
   );
 }
 
+const UNDO = { undoing: t("being undone"), undone: t("undone") };
 /** What a job is to the job that it helps (`helps_as` of the service). */
 const HELPS = {
   correction: (number) => t("correction of #{number}", { number }),
@@ -44,7 +46,7 @@ const HELPS = {
 export function jobRow(first, does) {
   let job = first;
   let pace = null;
-  const name = h("a.clip", { href: jobLink(job) }, job.filename);
+  const name = h("a.clip", { href: jobLink(job), title: job.filename }, shortName(job.filename));
   const number = h(
     "a.job-number.num",
     { href: jobLink(job), tabindex: -1, "aria-hidden": "true" },
@@ -130,7 +132,7 @@ export function jobRow(first, does) {
         item.processor,
         item.parts && plural(item.parts, "part"),
         helpText(item) ?? (item.is_trial && t("a trial")),
-        undoWords(item.undo_state),
+        UNDO[item.undo_state],
       ]
         .filter(Boolean)
         .join(" · "),
@@ -167,10 +169,6 @@ export function jobRow(first, does) {
     again.hidden = !canRetry(item);
   };
   return node;
-}
-
-function undoWords(undoState) {
-  return { undoing: t("being undone"), undone: t("undone") }[undoState];
 }
 
 /** Which job this one helps; null if none. */

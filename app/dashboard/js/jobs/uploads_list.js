@@ -5,7 +5,8 @@ import { bytes, duration, percent } from "../format.js";
 import { t } from "../messages.js";
 import { progressBar } from "../parts.js";
 import { fail, toast } from "../toast.js";
-import { REFUSED, uploads } from "./uploads_place.js";
+import { forget, keep, kept } from "./refused.js";
+import { uploads } from "./uploads_place.js";
 
 /** Sends a file and shows its progress. `choose(files, settings)` opens the import sheet. What
  *  sends is loaded with the first file. */
@@ -22,7 +23,6 @@ export function start(file, options, choose) {
   const row = h("li", {}, icon("file"), h("span.clip.grow", {}, file.name), text, bar, stop);
   for (const stopped of [...uploads.querySelectorAll("[data-name]")])
     if (stopped.dataset.name === file.name) stopped.remove();
-  forget(file.name);
   uploads.append(row);
   const show = (each) => {
     bar.show(each.share * 100);
@@ -65,66 +65,71 @@ function refused(file, options, { title, message, remedy }, choose) {
   const reason = [title === message.replace(/\.$/, "") ? "" : `${title}.`, message, remedy]
     .filter(Boolean)
     .join(" ");
-  const name = file.name;
-  const row = refusedRow(
-    { name, reason },
-    button(t("Change settings"), () => (row.remove(), choose([file], options.settings)), {
-      kind: "quiet",
-      "aria-label": t("Change the settings of {name}", { name }),
-    }),
-    button(t("Try again"), () => (row.remove(), start(file, options, choose)), {
-      kind: "quiet",
-      iconName: "retry",
-      "aria-label": t("Try {name} again", { name }),
-    }),
-  );
-  row.dataset.hasFile = "yes"; // a visit to another view does not take the file away
-  keep([...kept().filter((each) => each.name !== name), { name, reason }]);
-  announce(`${name}: ${reason}`);
+  const id = keep({ name: file.name, reason, settings: options.settings });
+  const row = refusedRow({ id, name: file.name, reason }, [
+    changeSettings(file.name, () => (row.dismiss(), choose([file], options.settings))),
+    tryAgain(file.name, () => (row.dismiss(), start(file, options, choose))),
+  ]);
+  announce(`${file.name}: ${reason}`);
   return row;
 }
 
-function refusedRow({ name, reason }, ...buttons) {
+/** A row for an upload that was refused before the page was reloaded: its file is chosen again. */
+function refusedEarlier(each, choose) {
+  const input = h("input.hidden", {
+    type: "file",
+    tabindex: -1,
+    "aria-label": t("Choose {name} again", { name: each.name }),
+    onchange: () => {
+      const files = [...input.files];
+      if (!files.length) return;
+      row.dismiss();
+      choose(files, each.settings);
+    },
+  });
+  const row = refusedRow(each, [tryAgain(each.name, () => input.click()), input]);
+  return row;
+}
+
+const changeSettings = (name, onclick) =>
+  button(t("Change settings"), onclick, {
+    kind: "quiet",
+    "aria-label": t("Change the settings of {name}", { name }),
+  });
+
+const tryAgain = (name, onclick) =>
+  button(t("Try again"), onclick, {
+    kind: "quiet",
+    iconName: "retry",
+    "aria-label": t("Try {name} again", { name }),
+  });
+
+function refusedRow({ id, name, reason }, actions) {
   const row = h(
     "li.refused",
-    { role: "listitem", "data-name": name },
+    { role: "listitem", "data-refused": id },
     icon("warn"),
     h("b.clip.grow", {}, name),
-    h("div.row.tight", {}, buttons),
-    iconButton("close", t("Dismiss {name}", { name }), () => (forget(name), row.remove())),
+    h("div.row.tight", {}, actions),
+    iconButton("close", t("Dismiss {name}", { name }), () => row.dismiss()),
     h("p.bad-text", {}, reason),
   );
+  row.dismiss = () => (forget(id), row.remove());
   return row;
 }
 
-// Refused uploads are kept, as [{name, reason}], until they are dismissed or sent again.
-
-function kept() {
-  try {
-    return JSON.parse(localStorage.getItem(REFUSED)) ?? [];
-  } catch {
-    return []; // forbidden, or not ours
-  }
+/** Draws the uploads that were refused before the page was reloaded. */
+export function drawRefused(choose) {
+  const drawn = new Set(
+    [...uploads.querySelectorAll("[data-refused]")].map((row) => row.dataset.refused),
+  );
+  for (const each of kept()) if (!drawn.has(each.id)) uploads.append(refusedEarlier(each, choose));
 }
 
-function keep(refusedUploads) {
-  try {
-    if (refusedUploads.length) localStorage.setItem(REFUSED, JSON.stringify(refusedUploads));
-    else localStorage.removeItem(REFUSED);
-  } catch {
-    /* not stored: they hold for this visit */
-  }
-}
-
-const forget = (name) => keep(kept().filter((each) => each.name !== name));
-
-/** Draws the uploads that were interrupted or refused in this browser. `choose()` lets the user
- *  choose files: a page that is loaded again has them no more. */
-export async function drawStopped(choose) {
+/** Draws the uploads that were interrupted in this browser. */
+export async function drawInterrupted() {
   const { abandon, interrupted } = await import("../tus.js");
-  for (const stopped of [...uploads.querySelectorAll("[data-name]:not([data-has-file])")])
-    stopped.remove();
-  const shown = [...uploads.querySelectorAll("[data-name]")].map((row) => row.dataset.name);
+  for (const stopped of [...uploads.querySelectorAll("[data-name]")]) stopped.remove();
   for (const each of interrupted()) {
     const row = h(
       "li",
@@ -143,14 +148,5 @@ export async function drawStopped(choose) {
       ),
     );
     uploads.append(row);
-  }
-  for (const each of kept().filter(({ name }) => !shown.includes(name))) {
-    const label = t("Choose {name} again", { name: each.name });
-    const again = button(t("Choose the file again"), choose, {
-      kind: "quiet",
-      iconName: "upload",
-      "aria-label": label,
-    });
-    uploads.append(refusedRow(each, again));
   }
 }

@@ -7,7 +7,7 @@ import { SORTS, filterBar } from "../jobs/filters.js";
 import { listKeys, showKeys } from "../jobs/keys.js";
 import { jobList } from "../jobs/list.js";
 import { selection } from "../jobs/selection.js";
-import { showStopped, uploads } from "../jobs/uploads_place.js";
+import { showEarlier, uploads } from "../jobs/uploads_place.js";
 import { t } from "../messages.js";
 import { fail } from "../toast.js";
 
@@ -24,7 +24,7 @@ const COLUMNS = [
 
 export default function jobs({ params }) {
   const drop = dropZone();
-  showStopped(drop.choose).catch(fail);
+  showEarlier(drop.send).catch(fail);
   const filters = filterBar(params, () => {
     chosen.clear();
     drawHeads();

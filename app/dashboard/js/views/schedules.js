@@ -6,7 +6,7 @@ import { count, when } from "../format.js";
 import { t } from "../messages.js";
 import { namedThings, outcomeInWords } from "../named.js";
 import { optionFields } from "../options.js";
-import { momentsInWords } from "../times.js";
+import { cronInWords, momentsInWords } from "../times.js";
 import { fail } from "../toast.js";
 
 const SHOWN_RUNS = 3;
@@ -22,7 +22,7 @@ const REPEATS = [
 ];
 const OUTCOMES = {
   begun: t("starting"),
-  made: t("started"),
+  made: t("its job was started"),
   skipped: t("skipped"),
   failed: t("failed"),
 };
@@ -103,7 +103,7 @@ export default function schedules() {
     describe: (each, path, load) => ({
       title: each.name || each.job.source || each.job.type || USUAL_TYPE,
       subtitle: [
-        h("code", {}, each.cron),
+        h("span", { title: each.cron }, cronInWords(each.cron)),
         ` · ${[each.timezone, each.job.type ?? USUAL_TYPE, each.job.source].filter(Boolean).join(" · ")}`,
       ],
       run: {

@@ -118,6 +118,7 @@ export default function summary({ path, status: first, proofs, openSheet, propos
       const isChanged =
         fresh.status !== status.status ||
         fresh.updated_at !== status.updated_at ||
+        fresh.undo_state !== status.undo_state ||
         ["loaded", "rejected", "failed"].some((name) => fresh.counts[name] !== status.counts[name]);
       const hasEnded = isFinal(fresh.status) && !isFinal(status.status);
       // Reasons and rows of a running job are read at its first rows, and at its end.
@@ -259,7 +260,7 @@ function drawFile(node, status) {
         t("Lines above and between"),
         t("{count} left out", { count: count(linesIn(dialect.skipped)) }),
       ],
-      [t("Source"), fetched?.uri ?? t("Upload")],
+      fetched ? [t("Read from"), fetched.uri] : [t("Source"), t("An upload")],
       [t("Received"), when(status.created_at)],
       [t("Processor"), status.processor],
     ]),
