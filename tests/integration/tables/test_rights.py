@@ -203,3 +203,26 @@ def test_a_full_disk_is_waited_for(engine: Engine) -> None:
         assert names(engine) == [(1, "a"), (2, "b"), (3, "c")]
         assert api.rejects(job_id) == []
         assert len(records(engine)) == 1
+
+
+@pytest.mark.parametrize("record", [True, False])
+def test_rights_to_some_columns_end_in_a_clear_error(
+    engine: Engine, role: str, record: bool
+) -> None:
+    """The table is left unchanged, and no staging table or record stays."""
+    as_superuser(
+        engine,
+        f"""
+        CREATE TABLE people (id INT PRIMARY KEY, name TEXT, secret TEXT DEFAULT 'kept');
+        INSERT INTO people VALUES (0, 'before');
+        GRANT INSERT (id, name), SELECT (id) ON people TO {role};
+        """,
+    )
+    engine.start()
+    with engine.api() as api:
+        job = load(api, DATA, table="people", record=record)
+        assert (job["status"], job["error"]["code"]) == ("failed", "load_refused")
+        assert job["error"]["message"] == "permission denied for table people"
+        engine.wait_until(lambda: not stages(engine), 30, "the staging table to go")
+        assert not records(engine)
+    assert names(engine) == [(0, "before")]
