@@ -137,3 +137,36 @@ export function shownOnce(title, value, hint) {
 }
 
 export const spinner = (text = t("Loading …")) => h("p.muted.pad", { role: "status" }, text);
+
+/** A table of texts or nodes with a caption for screen readers. */
+export function grid(caption, heads, rows) {
+  return h(
+    "div.scroll",
+    { tabindex: 0, role: "region", "aria-label": caption },
+    h(
+      "table",
+      {},
+      h("caption.hidden", {}, caption),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          heads.map((head) => h("th", { scope: "col" }, head)),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map((cells) =>
+          h(
+            "tr",
+            {},
+            cells.map((cell) => h("td", {}, cell ?? h("span.muted", {}, "NULL"))),
+          ),
+        ),
+      ),
+    ),
+  );
+}

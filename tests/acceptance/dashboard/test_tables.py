@@ -37,17 +37,19 @@ def test_a_price_list_goes_into_a_table_and_out_again(server: Server, new_page: 
     page.get_by_label("Name of the table").fill("prices")
     page.get_by_role("textbox", name=re.compile("^Key")).fill("sku")
     page.get_by_role("button", name="Try it").click()
-    expect(page.get_by_text("This load would end with 2 inserted.")).to_be_visible()
+    expect(page.get_by_text("This load would insert 2 rows.")).to_be_visible()
     expect(page.get_by_text("CREATE TABLE")).to_be_visible()
     page.get_by_role("button", name="Load", exact=True).click()
     page.get_by_role("link", name="Open table").click()
     expect(page.get_by_role("region", name="Columns").get_by_text("INTEGER")).to_be_visible()
+    grid = page.get_by_role("grid", name="Rows of main.prices")
+    expect(grid.get_by_role("gridcell")).to_have_text(["A", "1.50", "3", "B", "2.00", "4"])
     assert rows(server) == [("A", "1.50", 3), ("B", "2.00", 4)]
 
     choose(page, "december.csv")
     page.get_by_role("combobox", name=re.compile("^Rows that")).select_option("upsert")
     page.get_by_role("button", name="Try it").click()
-    expect(page.get_by_text("This load would end with 1 inserted, 1 updated.")).to_be_visible()
+    expect(page.get_by_text("This load would insert 1 row, update 1 row.")).to_be_visible()
     expect(page.get_by_role("link", name="1 row would be rejected.")).to_be_visible()
     expect(page.get_by_role("cell", name="SKU", exact=True)).to_be_visible()
     expect(page.locator("del", has_text="1.50")).to_be_visible()
@@ -76,6 +78,43 @@ def test_a_price_list_goes_into_a_table_and_out_again(server: Server, new_page: 
     expect(page.get_by_text("· undone")).to_be_visible()
     expect(page.get_by_role("button", name="Undo …")).to_be_hidden()
     assert rows(server) == [("A", "1.50", 3), ("B", "2.00", 4)]
+
+
+def test_the_columns_of_a_new_table_are_changed_before_it_is_made(
+    server: Server, new_page: NewPage
+) -> None:
+    """The statement follows each change, and of two readings of a number a person chooses one."""
+    with server.client() as client:
+        job = Api(client).run(b"sku;price;weight;note\nA;1,50;1.234;x\nB;20,00;5.678;y\n")
+    page = new_page()
+    page.goto(f"/#/tables?file={job['file_id']}")
+    page.get_by_label("Name of the table").fill("weights")
+    page.get_by_role("button", name="Try it").click()
+    statement = page.locator("pre.code")
+    expect(statement).to_contain_text('"weight" TEXT')
+    expect(page.get_by_label("Type of price").locator("option:checked")).to_have_text("TEXT (1,5)")
+    reason = page.get_by_role("row", name=re.compile("weight")).first
+    expect(reason).to_contain_text("decimals and thousands look the same")
+
+    page.get_by_label("Type of weight").select_option(label="thousands: 1.234 is 1234")
+    expect(statement).to_contain_text('"weight" INTEGER')
+    page.get_by_label("Name of weight").fill("grams")
+    page.get_by_label("Name of weight").press("Tab")
+    expect(statement).to_contain_text('"grams" INTEGER')
+    page.get_by_label("Load note").uncheck()
+    expect(statement).not_to_contain_text("note")
+    page.get_by_label("sku is in the key").check()
+    expect(statement).to_contain_text('PRIMARY KEY ("sku")')
+    expect(page.get_by_text("This load would insert 2 rows.")).to_be_visible()
+    violations = Axe().run(page).response["violations"]
+    assert [violation["id"] for violation in violations] == []
+
+    page.get_by_role("button", name="Load", exact=True).click()
+    page.get_by_role("link", name="Open table").click()
+    grid = page.get_by_role("grid", name="Rows of main.weights")
+    expect(grid.get_by_role("gridcell")).to_have_text(["A", "1.50", "1234", "B", "20.00", "5678"])
+    stored = query(server.url, "SELECT sku, price, grams FROM weights ORDER BY sku")
+    assert stored == [("A", "1.50", 1234), ("B", "20.00", 5678)]
 
 
 def choose(page: Page, filename: str) -> None:

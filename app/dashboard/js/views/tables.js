@@ -4,10 +4,16 @@ import * as api from "../api.js";
 import { button, empty, field, h, icon, replace, say, select } from "../dom.js";
 import { ago, count, isFinal, plural, when } from "../format.js";
 import { t } from "../messages.js";
-import { badge, facts, spinner } from "../parts.js";
+import { badge, facts, grid, spinner } from "../parts.js";
+import { DataTable } from "../table.js";
 import { fail } from "../toast.js";
+import { columnEditor } from "./new_table.js";
 
 const POLL_MS = 300;
+/** Pause after a change of the columns before the load is tried again. */
+const TRY_MS = 500;
+/** Most rows that the service skips for a page. */
+const MOST_ROWS = 100_000;
 const MODES = [
   ["append", t("Append: every row is new")],
   ["upsert", t("Upsert: update by key, insert the others")],
@@ -29,6 +35,14 @@ const OUTCOMES = {
   skipped: (rows) => t("{count} skipped", { count: count(rows) }),
   deleted: (rows) => t("{count} deleted", { count: count(rows) }),
 };
+/** What a load would do. */
+const WOULD = {
+  inserted: (rows) => t("insert {rows}", { rows: plural(rows, "row") }),
+  updated: (rows) => t("update {rows}", { rows: plural(rows, "row") }),
+  unchanged: (rows) => t("leave {rows} unchanged", { rows: plural(rows, "row") }),
+  skipped: (rows) => t("skip {rows}", { rows: plural(rows, "row") }),
+  deleted: (rows) => t("delete {rows}", { rows: plural(rows, "row") }),
+};
 /** Rows of a dry run, by kind. */
 const EXAMPLES = {
   inserted: t("Inserted, for example"),
@@ -46,39 +60,6 @@ const hashOf = (name, connection) =>
 export default function tables({ id, params }) {
   const connection = params.get("connection") ?? "";
   return id ? oneTable(id, connection) : allTables(connection, params.get("file"));
-}
-
-/** A table of texts or nodes with a caption for screen readers. */
-function grid(caption, heads, rows) {
-  return h(
-    "div.scroll",
-    { tabindex: 0, role: "region", "aria-label": caption },
-    h(
-      "table",
-      {},
-      h("caption.hidden", {}, caption),
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          heads.map((head) => h("th", { scope: "col" }, head)),
-        ),
-      ),
-      h(
-        "tbody",
-        {},
-        rows.map((cells) =>
-          h(
-            "tr",
-            {},
-            cells.map((cell) => h("td", {}, cell ?? h("span.muted", {}, "NULL"))),
-          ),
-        ),
-      ),
-    ),
-  );
 }
 
 const refusal = (error, again) =>
@@ -173,11 +154,14 @@ function databaseChoice(items, connection, file) {
 function oneTable(name, connection) {
   const place = h("div", {}, spinner());
   const form = loadForm({ isNew: false, name, connection });
+  let rows = null;
   const load = api.latest(
     () => api.get(pathOf(name, connection)),
     (table) => {
       form.show(table);
-      replace(place, description(table));
+      rows?.dispose();
+      rows = table.rows ? rowsOf(table, name, connection) : null;
+      replace(place, rows?.node, description(table));
     },
     (error) => replace(place, refusal(error, load)),
   );
@@ -192,8 +176,45 @@ function oneTable(name, connection) {
       h("section.card", {}, h("h2", {}, t("Load a file")), form.node),
       place,
     ),
-    dispose: form.dispose,
+    dispose() {
+      form.dispose();
+      rows?.dispose();
+    },
   };
+}
+
+/** The rows of the table, page by page. */
+function rowsOf(table, name, connection) {
+  const path = `/api/v1/tables/${encodeURIComponent(name)}/rows`;
+  const shown = Math.min(table.rows, MOST_ROWS);
+  const rows = new DataTable({
+    label: t("Rows of {name}", { name }),
+    columns: table.columns.map((column) => ({
+      label: column.name,
+      numeric: /int|numeric|real|double|decimal/i.test(column.type),
+      text: (row) => row.values[column.name] ?? "NULL",
+      tone: (row) => (row.values[column.name] === null ? "muted" : ""),
+    })),
+    storageKey: `table:${connection}:${name}`,
+    fetch: async (offset, limit) =>
+      (await api.get(api.query(path, { connection, offset, limit }))).items,
+  });
+  requestAnimationFrame(() => rows.setCount(shown));
+  const order = table.primary_key.join(", ");
+  const node = h(
+    "section.card.full",
+    {},
+    h("h2", {}, t("Rows")),
+    h(
+      "p.muted",
+      {},
+      order ? t("In the order of {columns}.", { columns: order }) : t("In no certain order."),
+      " ",
+      table.rows > shown && t("The first {count} are shown.", { count: count(shown) }),
+    ),
+    rows.node,
+  );
+  return { node, dispose: () => rows.dispose() };
 }
 
 function description(table) {
@@ -258,9 +279,9 @@ function loads(items) {
   );
 }
 
-/** "2 inserted, 1 updated"; zeros are left out. */
-const outcomes = (summary) =>
-  Object.entries(OUTCOMES)
+/** "2 inserted, 1 updated", or in other words; zeros are left out. */
+const outcomes = (summary, wording = OUTCOMES) =>
+  Object.entries(wording)
     .filter(([outcome]) => summary?.[outcome])
     .map(([outcome, words]) => words(summary[outcome]))
     .join(", ");
@@ -282,6 +303,11 @@ function loadForm({ isNew, name = "", connection, wantedFile = null }) {
   const go = button(t("Load"), null, { kind: "primary", type: "submit", disabled: true });
   let isOver = false;
   let timer = null;
+  let later = null;
+  let turns = 0;
+  let editor = null; // the columns of a new table, once a load was tried
+  const columnsPlace = h("div");
+  const keyField = field(t("Key"), key, t("Columns, separated by commas."));
 
   mode.addEventListener("change", () => (mostField.hidden = mode.value !== "mirror"));
   mostField.hidden = true;
@@ -299,12 +325,13 @@ function loadForm({ isNew, name = "", connection, wantedFile = null }) {
       field(t("File"), file, t("Upload others on the Jobs page.")),
       isNew && field(t("Name of the table"), table),
       !isNew && field(t("Rows that are there"), mode),
-      field(t("Key"), key, t("Columns, separated by commas.")),
+      keyField,
       !isNew && field(t("Columns that the table lacks"), policy),
       !isNew && mostField,
       h("div.form-end", {}, again, go),
     ),
     corrected,
+    columnsPlace,
     result,
   );
 
@@ -352,13 +379,26 @@ function loadForm({ isNew, name = "", connection, wantedFile = null }) {
     );
   }
   file.addEventListener("change", warn);
+  file.addEventListener("change", () => edit(null));
 
-  function options(isTried) {
-    const columns = key.value
+  /** Shows the columns of the new table, or the field of the key if they are not known. */
+  function edit(some) {
+    editor = some;
+    keyField.hidden = editor !== null;
+    replace(columnsPlace, editor?.node);
+    if (!editor) replace(result);
+  }
+
+  const keyColumns = () =>
+    key.value
       .split(",")
       .map((column) => column.trim())
       .filter(Boolean);
+
+  function options(isTried) {
+    const { columns: chosen, types, key: columns } = editor?.options() ?? { key: keyColumns() };
     return {
+      ...(chosen && { columns: chosen, types }),
       table: isNew ? table.value.trim() : name,
       mode: isNew ? "create" : mode.value,
       ...(connection && { connection }),
@@ -371,23 +411,49 @@ function loadForm({ isNew, name = "", connection, wantedFile = null }) {
 
   async function run(isTried) {
     if (!node.reportValidity()) return;
+    clearTimeout(later);
+    const turn = ++turns;
     again.disabled = go.disabled = true;
     replace(result, spinner(isTried ? t("Trying …") : t("Loading …")));
     try {
-      if (isNew) await ended((await start("analyze", {})).job_id);
+      const analysis = isNew ? await ended((await start("analyze", {})).job_id) : null;
       const { job_id } = await start("load", options(isTried));
       if (!isTried) {
         location.hash = `#/jobs/${job_id}`;
         return;
       }
       const status = await ended(job_id);
-      if (status.error) replace(result, problem(status));
-      else replace(result, tried(await api.get(`/api/v1/jobs/${job_id}/result`), status));
+      if (turn !== turns) return; // the columns were changed meanwhile
+      if (status.error) {
+        replace(result, problem(status));
+        return;
+      }
+      const answer = await api.get(`/api/v1/jobs/${job_id}/result`);
+      if (isNew && !editor) edit(await columnsOf(answer.result, analysis.job_id));
+      replace(result, tried(answer, status));
     } catch (error) {
-      replace(result, refusal(error));
+      if (turn === turns) replace(result, refusal(error));
     } finally {
-      again.disabled = go.disabled = false;
+      if (turn === turns) again.disabled = go.disabled = false;
     }
+  }
+
+  async function columnsOf(plan, analysisId) {
+    const [profile, { items }] = await Promise.all([
+      api.get(`/api/v1/jobs/${analysisId}/result`),
+      api.get("/api/v1/connections"),
+    ]);
+    const database = items.find((item) => item.name === connection);
+    return columnEditor({
+      profiles: (profile.result ?? profile).columns,
+      proposed: plan.columns,
+      dialect: database?.kind ?? "postgresql",
+      key: keyColumns(),
+      onchange() {
+        clearTimeout(later);
+        later = setTimeout(() => run(true), TRY_MS);
+      },
+    });
   }
 
   const start = (type, some) =>
@@ -405,6 +471,7 @@ function loadForm({ isNew, name = "", connection, wantedFile = null }) {
       look();
     });
 
+  if (isNew) table.addEventListener("change", () => replace(result));
   return {
     node,
     show(description) {
@@ -413,6 +480,7 @@ function loadForm({ isNew, name = "", connection, wantedFile = null }) {
     dispose() {
       isOver = true;
       clearTimeout(timer);
+      clearTimeout(later);
     },
   };
 }
@@ -438,7 +506,9 @@ function tried({ result }, status) {
     h(
       `p.${rejected ? "note" : "muted"}`,
       {},
-      t("This load would end with {changes}.", { changes: outcomes(result) || t("no changes") }),
+      t("This load would {changes}.", {
+        changes: outcomes(result, WOULD) || t("change nothing"),
+      }),
       " ",
       rejected > 0 &&
         h(
