@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { choices } from "../../app/dashboard/js/views/new_table.js";
+import "./page.js";
+const { choices } = await import("../../app/dashboard/js/views/new_table.js");
 
 const proposed = { column: "x", from: "x", type: "text", made: null };
 
