@@ -19,9 +19,13 @@ KINDS = ("sqlite", "postgresql")
 ROOM_BYTES = 4 << 30
 """More bytes than the databases of all workers ever need."""
 
-# How long an example takes depends on what else the machine does.
+# How long an example takes depends on what else the machine does. The rest stays as the profile in
+# force has it: Hypothesis loads a profile of its own in CI.
 settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "any machine",
+    parent=settings(),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("any machine")
 
