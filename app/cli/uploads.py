@@ -279,6 +279,8 @@ class Run:
         self._code = Exit.OK
         self.media_type = "application/octet-stream"
         self.resumable: bool | None = None
+        self.prints_ids = True
+        """Whether a script gets the ids of files on standard output."""
         self.ended: list[dict[str, Any]] = []
         """The final statuses, of a run that waits."""
 
@@ -362,7 +364,7 @@ class Run:
     def _tell_id(self, source: Source, body: dict[str, Any]) -> None:
         if not self._quiet:
             self._board.print_status(_received(source, body))
-        if not sys.stdout.isatty() or self._quiet:
+        if self.prints_ids and (not sys.stdout.isatty() or self._quiet):
             self._board.print_result(body["file_id"])
 
     def _ended(self, status: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from app.cli.common import (
     print_status,
 )
 from app.cli.render import board, table
+from app.cli.text import quantity, shown
 
 if TYPE_CHECKING:
     from app.cli.client import Client
@@ -43,7 +44,7 @@ Connection = Annotated[
         "load orders.csv --to public.orders",
         "load orders.csv --to public.orders --mode upsert --key id",
         "load prices.csv --to prices --mode create --key sku",
-        "load prices.csv --to prices --mode mirror --max-delete 5%",
+        "load prices.csv --to prices --mode mirror --max-delete 5% --dry-run",
         "load export.csv --to orders -O delimiter=tab -O empty=text",
     ),
 )
@@ -79,6 +80,9 @@ def load(
         str | None, typer.Option(metavar="ROWS|PERCENT%", help="How many rows a mirror may delete.")
     ] = None,
     connection: Connection = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what the load would do, and change nothing.")
+    ] = False,
     priority: Annotated[
         int, typer.Option("--priority", "-p", min=0, max=10, help="Higher goes first.")
     ] = 0,
@@ -101,7 +105,8 @@ def load(
 
     Exit code: 0 every row is in the table; 1 some rows were rejected; 3 the load failed, and the
     table is as it was; 4 the file, the table or an option was refused; 5 the server does not
-    answer; 130 interrupted (the server continues with what is uploaded).
+    answer; 130 interrupted (the server continues with what is uploaded). A dry run has the codes
+    that the load would have.
     """
     from app.cli.transfer import source
     from app.cli.uploads import Run, parameter
@@ -120,6 +125,8 @@ def load(
         raise CliError(f"{min(clash)} has an option of its own, or none here.", Exit.USAGE)
     is_new = mode == "create"
     of_load = {name: value for name, value in options.items() if name.startswith("option.")}
+    if dry_run:
+        of_load["option.dry_run"] = "true"
     of_upload = {name: value for name, value in options.items() if name not in of_load}
     params: dict[str, Any] = {"priority": priority, **of_upload}
     params |= {"processor": "profile"} if is_new else {**settings, **of_load}
@@ -131,9 +138,10 @@ def load(
             "/upload",
             params,
             wait=True,
-            as_json=as_json and not is_new,
+            as_json=as_json and not is_new and not dry_run,
             quiet=quiet,
         )
+        run.prints_ids = not (as_json or dry_run)
         code = run.all([source(file, name)])
         ended = run.ended
         if is_new and ended and code < Exit.FAILED:
@@ -141,9 +149,16 @@ def load(
             job = {"file_id": ended[0]["file_id"], "options": job_options, "priority": priority}
             ended = []
             code = _create(client, shown_on, job, ended)
-            if as_json and ended:
+            if as_json and ended and not dry_run:
                 shown_on.print_json(ended[0])
-        if ended and not as_json and not quiet:
+        if ended and dry_run:
+            tried = client.get(f"/jobs/{ended[0]['job_id']}/result")["result"]
+            if as_json:
+                shown_on.print_json(tried)
+            elif ended[0]["summary"]:
+                for line in told_of(to, ended[0]["summary"], tried):
+                    shown_on.print_result(line)
+        elif ended and not as_json and not quiet:
             shown_on.print_status(f"{to}: {_counted(ended[0])}")
     exit_with(code)
 
@@ -157,10 +172,51 @@ def _counted(status: dict[str, Any]) -> str:
     return ", ".join(counts) or "nothing has changed"
 
 
+SAMPLES_SHOWN = 5
+WOULD = {"inserted": "insert", "updated": "update", "deleted": "delete"}
+
+
+def told_of(table_name: str, summary: dict[str, Any], tried: dict[str, Any]) -> list[str]:
+    """Return the lines that say what a load would do, from the summary and the result of a dry
+    run: statements, counts, changed columns and some rows.
+    """
+    lines = [f"{statement};" for statement in tried["statements"]]
+    actions = [f"{verb} {summary.get(name) or 0:,}" for name, verb in WOULD.items()]
+    left = [f"{summary[name]:,} {name}" for name in ("unchanged", "skipped") if summary.get(name)]
+    rejected = tried["rows"]["rejected"]
+    if rejected:
+        left.append(f"{rejected:,} rejected")
+    rest = f"; {', '.join(left)}" if left else ""
+    lines.append(f"{table_name}: would {', '.join(actions)}{rest}. Nothing was changed.")
+    for column, rows in tried.get("updated_columns", {}).items():
+        lines.append(f"  {shown(column)} would change in {quantity(rows, 'row')}")
+    for name, verb in WOULD.items():
+        samples = tried.get("samples", {}).get(name, ())
+        lines += [f"  {verb} {_sample(sample)}" for sample in samples[:SAMPLES_SHOWN]]
+    return lines
+
+
+def _sample(sample: dict[str, Any]) -> str:
+    """Return `row 3: sku=C, price=1.50 (before: 1.40)` for a row of a dry run."""
+    before = sample.get("before", {})
+    cells = []
+    for name, value in sample["data"].items():
+        cell = f"{shown(name)}={_value(value)}"
+        cells.append(f"{cell} (before: {_value(before[name])})" if name in before else cell)
+    place = f"row {sample['row_number']}: " if "row_number" in sample else ""
+    return place + ", ".join(cells)
+
+
+def _value(value: str | None) -> str:
+    return "null" if value is None else shown(value, 40)
+
+
 def _options(settings: dict[str, Any], of_load: dict[str, str]) -> dict[str, Any]:
     """Return the options of a job, from those of an upload."""
     options: dict[str, Any] = {name: value for name, value in settings.items() if value}
     options |= {name.removeprefix("option."): value for name, value in of_load.items()}
+    if "dry_run" in options:
+        options["dry_run"] = options["dry_run"] == "true"
     if settings["key"]:
         options["key"] = settings["key"].split(",")
     return options

@@ -56,6 +56,37 @@ def test_a_file_creates_a_table_and_the_next_one_changes_it(
     assert "primary key" in shown.out
 
 
+def test_a_dry_run_says_what_the_load_would_do(cli: Cli, server: Server, tmp_path: Path) -> None:
+    query(
+        server.url,
+        "CREATE TABLE tariff (sku TEXT PRIMARY KEY, price TEXT, stock INTEGER) STRICT",
+        "INSERT INTO tariff VALUES ('A', '1.50', 3), ('B', '2.00', 4)",
+    )
+    file = tmp_path / "tariff.csv"
+    file.write_text("sku,price,stock\nA,1.75,3\nB,2.00,4\nC,9.00,many\nD,,1\n")
+    tried = cli("load", file, "--to", "tariff", "--mode", "upsert", "--dry-run")
+    assert tried.code == 1, tried.err  # as the load would: a row is rejected
+    assert tried.out.splitlines() == [
+        "tariff: would insert 1, update 1, delete 0; 1 unchanged, 1 rejected. Nothing was changed.",
+        "  price would change in 1 row",
+        "  insert row 4: sku=D, price=null, stock=1",
+        "  update row 1: sku=A, price=1.75 (before: 1.50), stock=3",
+    ]
+    as_json = cli("load", file, "--to", "tariff", "--mode", "upsert", "--dry-run", "--json").json
+    assert as_json["updated_columns"] == {"price": 1}
+
+    made = cli("load", file, "--to", "fresh", "--mode", "create", "--key", "sku", "--dry-run")
+    assert made.code == 0, made.err
+    assert made.out.startswith("CREATE TABLE ")
+    created = cli("load", file, "--to", "fresh", "--mode", "create", "--dry-run", "--json").json
+    assert created["rows"] == {"total": 4, "ok": 4, "rejected": 0}
+    assert "fresh: would insert 4, update 0, delete 0. Nothing was changed." in made.out
+    rows = query(server.url, "SELECT * FROM tariff ORDER BY sku")
+    assert rows == [("A", "1.50", 3), ("B", "2.00", 4)]
+    names = query(server.url, "SELECT name FROM sqlite_master WHERE name = 'fresh'")
+    assert names == []
+
+
 def test_a_refused_load_prints_the_reason(cli: Cli, server: Server, tmp_path: Path) -> None:
     query(server.url, "CREATE TABLE narrow (a INTEGER NOT NULL, b TEXT)")
     file = tmp_path / "wide.csv"
