@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -145,26 +145,70 @@ def outcome(name: str, status: dict[str, Any]) -> str:
     return text
 
 
+LONGEST_CELL = 60
+NARROWEST = 8
+"""Characters below which no column is cut."""
+GAP = 2
+
+
+def fitted(widths: Sequence[int], room: int, whole: Collection[int] = ()) -> list[int]:
+    """Return widths of columns that fit into `room` with gaps between them. The widest are cut to
+    one width, and narrow ones, and those with the indexes `whole`, stay as they are. Columns at
+    the end that do not fit then are left out.
+    """
+    fitting = list(widths)
+    while fitting:
+        left = room - GAP * (len(fitting) - 1)
+        while sum(fitting) > left:
+            cuttable = [width for place, width in enumerate(fitting) if place not in whole]
+            widest = max(cuttable, default=0)
+            if widest <= NARROWEST:
+                break
+            fitting[_last(fitting, widest, whole)] -= 1
+        if sum(fitting) <= left:
+            break
+        fitting = list(widths[: len(fitting) - 1])
+    return fitting
+
+
+def _last(widths: Sequence[int], width: int, whole: Collection[int]) -> int:
+    """Return the index of the last column of this width that may be cut."""
+    return max(place for place, each in enumerate(widths) if each == width and place not in whole)
+
+
 def table(
     headings: tuple[str, ...], rows: list[tuple[Any, ...]], right: frozenset[int] = frozenset()
 ) -> None:
-    """Print a table on standard output, in the width of a terminal if it is one. `right`: indexes
-    of the right-aligned columns, whose numbers are never cut.
+    """Print a table on standard output. On a terminal it fits the width: long cells are cut, and
+    columns that have no room are counted. `right`: indexes of the right-aligned columns, whose
+    numbers are never cut.
     """
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=None, pad_edge=False, header_style="bold")
+    texts = [
+        ["" if cell is None else shown(str(cell), LONGEST_CELL) for cell in row] for row in rows
+    ]
+    lines = [[shown(heading) for heading in headings], *texts]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     is_terminal = sys.stdout.isatty()
-    for index, heading in enumerate(headings):
+    console = Console(width=None if is_terminal else 1_000_000, highlight=False)
+    if is_terminal:
+        widths = fitted(widths, console.width, right)
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for index, width in enumerate(widths):
         grid.add_column(
-            Text(shown(heading)),
+            Text(lines[0][index]),
             justify="right" if index in right else "left",
-            min_width=max(len(shown(str(row[index]))) for row in rows) if index in right else None,
+            width=width,
             no_wrap=True,
-            overflow="ellipsis" if is_terminal else "ignore",
+            overflow="ellipsis",
         )
-    for row in rows:
-        grid.add_row(*(Text("" if cell is None else shown(str(cell), 60)) for cell in row))
-    Console(width=None if is_terminal else 1_000, highlight=False).print(grid)
+    for line in texts:
+        grid.add_row(*map(Text, line[: len(widths)]))
+    console.print(grid)
+    missing = len(headings) - len(widths)
+    if missing:
+        print_status(f"{quantity(missing, 'more column')} not shown here; --json has all.")

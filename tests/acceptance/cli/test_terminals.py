@@ -98,6 +98,19 @@ def test_json_on_the_terminal_is_not_wrapped_or_overwritten_by_the_bar(
     assert not [line for line in lines if BAR in line]
 
 
+def test_a_table_fits_a_terminal_of_80_columns(cli: Cli, tmp_path: Path) -> None:
+    names = [f"column_number_{place}" for place in range(12)]
+    file = tmp_path / "many.csv"
+    file.write_text(",".join(names) + "\n" + ",".join(["a value of some length"] * 12) + "\n")
+    identifier = cli("upload", file, "--wait", "--quiet").out.strip()
+    terminal = cli.on_terminal("results", identifier, columns=80)
+    assert terminal.end() == 0
+    lines = screen(terminal.raw.replace("\r\n", "\n\r"))
+    assert max(map(len, lines)) <= 80
+    assert any(line.endswith("more columns not shown here; --json has all.") for line in lines)
+    assert names[-1] in cli("results", identifier).out  # a pipe gets all of them
+
+
 def test_several_uploads_leave_one_line_each_and_no_bars(cli: Cli, file: Path, wide: Path) -> None:
     terminal = cli.on_terminal("upload", file, wide, file)
     assert terminal.end() == 0
