@@ -595,9 +595,9 @@ def _show_status(body: dict[str, Any]) -> None:
     for name, text in lines:
         print_result(f"  {name:<10} {shown(str(text))}")
     if body["status"] in FINAL and counts["rejected"]:
-        Silent().print_status(f"  Why rows were rejected: {PROGRAM} rejects {body['file_id']}")
+        Silent().print_status(f"  Why rows were rejected: {PROGRAM} rejects {body['number']}")
     if body["status"] in ("failed", "completed_with_errors") and counts["failed"]:
-        Silent().print_status(f"  Run the failed rows again: {PROGRAM} retry {body['file_id']}")
+        Silent().print_status(f"  Run the failed rows again: {PROGRAM} retry {body['number']}")
 
 
 def _show_proof(proof: dict[str, Any]) -> None:

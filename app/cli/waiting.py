@@ -111,12 +111,12 @@ def go_on(ids: list[str]) -> str:
 
 
 def _next_step(status: dict[str, Any]) -> str:
-    counts, identifier = status["counts"], status["file_id"]
+    counts, number = status["counts"], status["number"]
     steps = []
     if counts["rejected"]:
-        steps.append(f"Why: {PROGRAM} rejects {identifier}")
+        steps.append(f"Why: {PROGRAM} rejects {number}")
     if counts["failed"] and status["status"] in ("failed", "completed_with_errors"):
-        steps.append(f"Run again: {PROGRAM} retry {identifier}")
+        steps.append(f"Run again: {PROGRAM} retry {number}")
     return "".join(f"\n  {step}" for step in steps)
 
 

@@ -112,8 +112,8 @@ def test_rows_of_failed_chunks_count_as_failed_and_not_as_rejects(
     watched = cli("watch", job["file_id"])
     assert watched.code == 1
     assert "data.csv: incomplete, 402 rows, 3 rejected, 100 failed, 299 loaded" in watched.err
-    assert f"Why: python -m app rejects {job['file_id']}" in watched.err
-    assert f"Run again: python -m app retry {job['file_id']}" in watched.err
+    assert f"Why: python -m app rejects {job['number']}" in watched.err
+    assert f"Run again: python -m app retry {job['number']}" in watched.err
     told = cli("status", job["file_id"]).out
     assert "data.csv: incomplete" in told
     assert "402 rows, 3 rejected, 100 failed, 299 loaded" in told
