@@ -322,13 +322,12 @@ async def _copy(url: str, sample: Path, kind: Kind) -> float:
 
 
 @contextmanager
-def serving(url: str, max_upload_bytes: int = 0) -> Iterator[Server]:
+def serving(url: str, max_upload_bytes: int = 0, **environment: object) -> Iterator[Server]:
     """Run a server process on this database with its own storage folder; both end with the
-    block.
+    block. `environment` are further settings.
     """
-    environment = (
-        {"MAX_UPLOAD_MB": (max_upload_bytes >> 20) + 1} if max_upload_bytes >= 500 << 20 else {}
-    )
+    if max_upload_bytes >= 500 << 20:
+        environment["MAX_UPLOAD_MB"] = (max_upload_bytes >> 20) + 1
     with tempfile.TemporaryDirectory(prefix="granula-", ignore_cleanup_errors=True) as folder:
         server = Server(url, Path(folder) / "storage", **environment)
         try:

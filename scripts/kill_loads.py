@@ -3,6 +3,7 @@ back. A reader polls the table all the time and may see it before or after, neve
 
     python scripts/kill_loads.py --kills 200
     python scripts/kill_loads.py --kills 20 --seconds 120 --sqlite
+    python scripts/kill_loads.py --kills 200 --named         the table is in a database of CONNECTIONS
 
 Prints what was killed and seen. Exits with 1 if a reader saw anything else, if a job did not end,
 or if a staging table stayed. It ends by itself after --seconds, with what was done by then.
@@ -11,6 +12,7 @@ or if a staging table stayed. It ends by itself after --seconds, with what was d
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -48,6 +50,9 @@ class Run:
 
     server: Server
     url: str
+    """Database of the service."""
+    table_url: str
+    """Database of the table, which is the same or that of the connection `warehouse`."""
     killed: Counter[str] = field(default_factory=Counter)
     seen: Counter[tuple[Any, ...]] = field(default_factory=Counter)
     loads: int = 0
@@ -60,16 +65,20 @@ class Run:
     def is_sqlite(self) -> bool:
         return self.url.startswith("sqlite")
 
+    @property
+    def is_named(self) -> bool:
+        return self.table_url != self.url
+
     def watch(self) -> None:
         """Poll the table until the end. A database that restarts does not answer."""
         while not self.is_over:
             with suppress(Exception):
-                (state,) = query(self.url, STATE)
+                (state,) = query(self.table_url, STATE)
                 self.seen[tuple(map(int, state))] += 1
             time.sleep(0.01)
 
     def state(self) -> tuple[int, ...]:
-        (state,) = self.ask_database(STATE)
+        (state,) = self.ask_database(STATE, self.table_url)
         return tuple(map(int, state))
 
     def job(self) -> tuple[str, str]:
@@ -98,7 +107,8 @@ class Run:
             return
         headers = {"Content-Type": "text/csv", "Content-Length": str(path.stat().st_size)}
         with path.open("rb") as file:
-            answer = ask(self.server, "POST", f"/api/v1/upload?{urlencode(OPTIONS)}", file, headers)
+            options = urlencode(OPTIONS | ({"connection": "warehouse"} if self.is_named else {}))
+            answer = ask(self.server, "POST", f"/api/v1/upload?{options}", file, headers)
         self.job_id, self.is_undoing = answer["job_id"], False
         self.loads += 1
 
@@ -109,7 +119,7 @@ class Run:
             return
         with suppress(Exception):
             sessions = query(
-                self.url,
+                source.choice((self.url, self.table_url)),
                 "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
                 " AND pid <> pg_backend_pid() AND application_name LIKE '%ranula%'",
             )
@@ -132,12 +142,14 @@ class Run:
                 self.failed_starts += 1
         raise RuntimeError(f"The service does not start:\n{self.server.tail()}")
 
-    def ask_database(self, sql: str) -> list[tuple[Any, ...]]:
-        """Return what a query asks for; a database that restarts is waited for."""
+    def ask_database(self, sql: str, url: str = "") -> list[tuple[Any, ...]]:
+        """Return what a query asks for, of the database of the service by default; a database that
+        restarts is waited for.
+        """
         deadline = time.monotonic() + 60
         while True:
             try:
-                return query(self.url, sql)
+                return query(url or self.url, sql)
             except Exception:
                 if time.monotonic() > deadline:
                     raise
@@ -188,8 +200,9 @@ def end(run: Run) -> list[str]:
     catalogue = "sqlite_schema" if run.is_sqlite else "pg_class"
     name = "name" if run.is_sqlite else "relname"
     query_left = f"SELECT count(*) FROM {catalogue} WHERE substr({name}, 1, 13) = 'granula_load_'"  # noqa: S608
-    if (left := int(run.ask_database(query_left)[0][0])) != 0:
-        problems.append(f"{left} staging tables or indexes are left")
+    for url in {run.url, run.table_url}:
+        if (left := int(run.ask_database(query_left, url)[0][0])) != 0:
+            problems.append(f"{left} staging tables or indexes are left")
     if run.state() not in (BEFORE, AFTER):
         problems.append(f"in the end the table is {run.state()}")
     problems += [
@@ -206,7 +219,9 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=1800.0)
-    parser.add_argument("--sqlite", action="store_true")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--sqlite", action="store_true")
+    where.add_argument("--named", action="store_true")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     args = parser.parse_args()
     deadline = time.monotonic() + args.seconds
@@ -219,11 +234,14 @@ def main() -> int:
         lines = "".join(f"{key},{key % 97}\n" for key in range(1, ROWS + 1))
         path.write_text("id,value\n" + lines)
         url = stack.enter_context(engine.fresh())
-        server = stack.enter_context(serving(url))
-        query(url, "CREATE TABLE prices (id INTEGER PRIMARY KEY, value INTEGER)")
+        table_url = stack.enter_context(engine.fresh()) if args.named else url
+        connections = json.dumps({"warehouse": table_url.replace("+asyncpg", "")})
+        settings: dict[str, Any] = {"CONNECTIONS": connections} if args.named else {}
+        server = stack.enter_context(serving(url, **settings))
+        query(table_url, "CREATE TABLE prices (id INTEGER PRIMARY KEY, value INTEGER)")
         values = ", ".join(f"({key}, 1)" for key in range(2, ROWS + 1, 2))
-        query(url, f"INSERT INTO prices VALUES {values}")  # noqa: S608
-        run = Run(server, url)
+        query(table_url, f"INSERT INTO prices VALUES {values}")  # noqa: S608
+        run = Run(server, url, table_url)
         watching = threading.Thread(target=run.watch)
         watching.start()
         try:
@@ -233,7 +251,8 @@ def main() -> int:
             run.is_over = True
             watching.join()
     killed = ", ".join(f"{times} x {what}" for what, times in run.killed.items())
-    print(f"{engine.name}, seed {args.seed}: killed {killed}; {at_work} of these at work")
+    place = f"{engine.name}, by a connection" if args.named else engine.name
+    print(f"{place}, seed {args.seed}: killed {killed}; {at_work} of these at work")
     print(f"{run.loads} loads; {run.failed_starts} starts failed; a reader saw {dict(run.seen)}")
     print("\n".join(problems) or "Nothing is wrong.")
     return 1 if problems else 0
