@@ -63,6 +63,7 @@ BODY_EXAMPLES: dict[str, dict[str, Any]] = {
     "AnalyzeRequest": {"file_id": ID},
     "MappingRequest": {"input_file_id": ID, "reference_file_id": OTHER_ID, "provider": "local"},
     "NewJob": {"type": "analyze", "file_id": ID},
+    "EarlierChoice": {"job_id": OTHER_ID},
     "ScoreRequest": {"source": "s3://transactions/2026/*.csv", "priority": 5},
     "JobPatch": {"priority": 9},
     "BulkRequest": {"action": "label", "jobs": [55, 56], "add_labels": ["q3"]},

@@ -148,4 +148,5 @@ def test_a_load_is_asked_for_by_a_short_form(page: Page, api: Api) -> None:
     asked = parse_qs(urlsplit(sent.value.url).query)
     named = {name: asked[f"option.{name}"] for name in ("table", "mode", "key")}
     assert named == {"table": ["nowhere"], "mode": ["upsert"], "key": ['["id","name"]']}
-    expect(page.get_by_text("There is no table")).to_be_visible()
+    uploads = page.get_by_role("list", name="Uploads")
+    expect(uploads.get_by_text("There is no table")).to_be_visible()
