@@ -73,7 +73,7 @@ async def get_table(
     response_model=TableRows | RowHistory,
     responses=problem_responses(403, 404, 422, 503),
 )
-async def get_rows(
+async def get_row_history(
     name: Annotated[str, Path(description="`orders` or `public.orders`.")],
     app: App,
     owner: Owner,

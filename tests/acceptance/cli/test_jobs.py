@@ -46,13 +46,13 @@ def test_the_commands_handle_a_dirty_file_from_upload_to_deletion(cli: Cli, tmp_
 
     proof = cli("proof", identifier, "--json")
     assert (proof.code, proof.json["closes"]) == (0, True)
-    assert [job["file_id"] for job in cli("list", "--json").jsons] == [identifier]
+    assert [str(job["number"]) for job in cli("list", "--json").jsons] == [identifier]
 
     assert "--yes" in cli("delete", identifier).err
     assert cli("delete", identifier, "--yes").code == 0
     gone = cli("status", identifier)
     assert (gone.code, gone.out) == (4, "")
-    assert "does not know this id" in gone.err
+    assert f"no job number {identifier}" in gone.err
 
 
 def test_ctrl_c_keeps_the_job_running_and_prints_how_to_watch_it(
