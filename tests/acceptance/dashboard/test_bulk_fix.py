@@ -93,7 +93,8 @@ def test_a_row_of_the_wrong_shape_is_not_changed_unasked(page: Page, api: Api) -
     data = b'id;n\n1;2;3\n2\n3;a"b\n4;"x\x00;y"\n'
     job = api.run(data, name="shapes.csv", delimiter=";")
     page.goto(f"/#/jobs/{job['job_id']}/rejects")
-    expect(page.get_by_text("4 rejected rows")).to_be_visible()
+    first = page.locator('.virtual [aria-rowindex="2"]')
+    expect(first).to_contain_text("Too few or too many cells")  # its cells are there
     detail = page.get_by_label("Selected row")
     run = detail.get_by_role("button", name="Correct and run again")
     toasts = page.locator(".toast")
@@ -121,7 +122,8 @@ def test_a_row_of_the_wrong_shape_is_not_changed_unasked(page: Page, api: Api) -
         ("x\x00;z", "1 row is still rejected."),
         ("x;y", "1 corrected row is a result now."),
     ):
-        page.locator('.virtual [aria-rowindex="2"]').click()
+        expect(first).to_contain_text("A NUL character")
+        first.click()
         detail.get_by_label("n, corrected").fill(text)
         run.click()
         expect(page.locator(".correction")).to_have_text(outcome)
