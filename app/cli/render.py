@@ -156,18 +156,17 @@ def fitted(widths: Sequence[int], room: int, whole: Collection[int] = ()) -> lis
     one width, and narrow ones, and those with the indexes `whole`, stay as they are. Columns at
     the end that do not fit then are left out.
     """
-    fitting = list(widths)
-    while fitting:
-        left = room - GAP * (len(fitting) - 1)
-        while sum(fitting) > left:
-            cuttable = [width for place, width in enumerate(fitting) if place not in whole]
-            widest = max(cuttable, default=0)
-            if widest <= NARROWEST:
-                break
-            fitting[_last(fitting, widest, whole)] -= 1
-        if sum(fitting) <= left:
+    fitting: list[int] = []
+    needed = -GAP
+    for place, width in enumerate(widths):
+        needed += GAP + (width if place in whole else min(width, NARROWEST))
+        if needed > room:
             break
-        fitting = list(widths[: len(fitting) - 1])
+        fitting.append(width)
+    left = room - GAP * (len(fitting) - 1)
+    while sum(fitting) > left:
+        widest = max(width for place, width in enumerate(fitting) if place not in whole)
+        fitting[_last(fitting, widest, whole)] -= 1
     return fitting
 
 

@@ -149,15 +149,15 @@ def load(
             job = {"file_id": ended[0]["file_id"], "options": job_options, "priority": priority}
             ended = []
             code = _create(client, shown_on, job, ended)
-            if as_json and ended and not dry_run:
-                shown_on.print_json(ended[0])
-        if ended and dry_run:
+        if ended and dry_run and code < Exit.FAILED:
             tried = client.get(f"/jobs/{ended[0]['job_id']}/result")["result"]
             if as_json:
                 shown_on.print_json(tried)
-            elif ended[0]["summary"]:
+            else:
                 for line in told_of(to, ended[0]["summary"], tried):
                     shown_on.print_result(line)
+        elif ended and as_json and (is_new or dry_run):
+            shown_on.print_json(ended[0])
         elif ended and not as_json and not quiet:
             shown_on.print_status(f"{to}: {_counted(ended[0])}")
     exit_with(code)
